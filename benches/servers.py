@@ -1,0 +1,136 @@
+"""The servers of a run: started on free loopback ports in folders of their own, and read through /proc."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+CONF = Path(__file__).parent / "conf"
+STARTS_WITHIN = 20.0
+
+
+class Server:
+    """A child process that listens on `port`, with all its logs in `folder`."""
+
+    def __init__(
+        self, name: str, folder: Path, template: str, command: list[str], cpus: set[int], **values
+    ) -> None:
+        self.name, self.folder, self.port = name, folder, free_port()
+        folder.mkdir(parents=True)
+        values |= {"PORT": self.port, "USER": "user root;" if os.geteuid() == 0 else ""}
+        configuration = folder / template
+        configuration.write_text(_fill((CONF / template).read_text(), values))
+        with (folder / "output.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [*command, str(configuration)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+            )
+        self._wait_until_it_listens()
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def cpu_seconds(self) -> float:
+        """User and system time of the process and its children so far."""
+        ticks = os.sysconf("SC_CLK_TCK")
+        fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self._tree()]
+        return sum(int(stat[11]) + int(stat[12]) for stat in fields) / ticks
+
+    def peak_memory(self) -> int:
+        """The most resident memory the processes ever had, in bytes."""
+        lines = [
+            line for pid in self._tree() for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        ]
+        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.folder)
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.stop()
+
+    def _tree(self) -> list[int]:
+        pids = [self.process.pid]
+        for pid in pids:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                pids += map(int, (task / "children").read_text().split())
+        return pids
+
+    def _wait_until_it_listens(self) -> None:
+        deadline = time.monotonic() + STARTS_WITHIN
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        self.process.kill()
+        raise SystemExit(f"{self.name} did not start:\n{(self.folder / 'output.log').read_text()[-2000:]}")
+
+
+class Origin(Server):
+    """The bibliotheca: nginx with files."""
+
+    def __init__(self, folder: Path, root: Path, slow: str, cpus: set[int]) -> None:
+        super().__init__("origin", folder, "origin.conf", _nginx(folder), cpus, ROOT=root, SLOW=slow)
+
+    def requests(self, below: str = "/") -> int:
+        """How many requests came for what lies below a path."""
+        return (self.folder / "requests.log").read_text().count(f'"GET {below}')
+
+
+class NginxCache(Server):
+    """nginx with `proxy_cache`."""
+
+    def __init__(self, folder: Path, origin: Origin, threads: int, cpus: set[int]) -> None:
+        super().__init__(
+            "nginx", folder, "cache.conf", _nginx(folder), cpus, ORIGIN=origin.port, THREADS=threads
+        )
+
+    @staticmethod
+    def archive_path(name: str, version: str) -> str:
+        return f"/cdn/{name}/{version}.tar.gz"
+
+
+class Scriptorium(Server):
+    """The proxy that is measured."""
+
+    def __init__(self, folder: Path, origin: Origin, threads: int, cpus: set[int], binary: Path) -> None:
+        values = {"ORIGIN": origin.port, "THREADS": threads, "ADMIN": free_port(), "DATA": folder / "data"}
+        command = [str(binary), "serve", "--config"]
+        super().__init__("scriptorium", folder, "scriptorium.toml", command, cpus, **values)
+
+    @staticmethod
+    def archive_path(name: str, version: str) -> str:
+        return f"/archives/{name}/{version}.tar.gz"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _nginx(folder: Path) -> list[str]:
+    return ["nginx", "-p", str(folder), "-e", str(folder / "error.log"), "-g", "daemon off;", "-c"]
+
+
+def _fill(template: str, values: dict) -> str:
+    for name, value in values.items():
+        template = template.replace(f"@{name}@", str(value))
+    return template

@@ -1,0 +1,241 @@
+//! Wiring: a validated configuration becomes the parts of a running proxy, and the parts become a server.
+//!
+//! Owns which part is given to which. Must not hold any rule of its own.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use tracing::{error, info, warn};
+
+use crate::admin::Admin;
+use crate::archive::Limits;
+use crate::base::BaseUrl;
+use crate::cache::archives::Bounds;
+use crate::cache::documents::Live;
+use crate::cache::{Archives, Documents};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, Config, Durability, Location};
+use crate::listen::{self, Answer, ListenError, Peer, Settings};
+use crate::pipeline::{Arrival, Pipeline};
+use crate::respond::{Body, Response};
+use crate::store::{ObjectStorage, StoreError};
+use crate::telemetry::{Metrics, TelemetryError};
+use crate::upstream::{HttpTransport, NoTransport, Observer, Upstream, Upstreams};
+
+/// Why the proxy cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The store cannot be opened.
+    #[error("storage.url: {0}")]
+    Store(#[from] StoreError),
+    /// A kind of store this version does not have.
+    #[error("storage.url: s3:// is not yet in force; use file:///… or memory:///")]
+    ObjectStorageUnavailable,
+    /// A client for upstreams cannot be made.
+    #[error("upstreams: {0}")]
+    Transport(#[from] NoTransport),
+    /// Metrics cannot be registered.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// A port cannot be served.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+}
+
+/// Re-reads the configuration, as `serve` was told to find it; `None` when it is refused.
+pub type Reread = dyn Fn() -> Option<Config> + Send;
+
+/// The parts of a running proxy.
+#[derive(Debug)]
+pub struct App {
+    pipeline: Arc<Pipeline>,
+    admin: Arc<Admin>,
+    storage: Arc<ObjectStorage>,
+    upstreams: Registries,
+    settings: Settings,
+}
+
+impl App {
+    /// Makes every part. `upgrade` takes the listening sockets over from a running instance.
+    ///
+    /// # Errors
+    /// [`AppError`] when a part cannot be made.
+    pub fn new(config: &Config, upgrade: bool) -> Result<Self, AppError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let metrics = Arc::new(Metrics::new()?);
+        let storage = Arc::new(open_storage(&config.storage)?);
+        let upstreams = Registries { clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) };
+        let live = upstreams.live(config, None)?;
+        let documents =
+            Arc::new(Documents::new(storage.clone(), live, Arc::clone(&clock), Arc::clone(&metrics)));
+        let bounds = Bounds {
+            max_archive: config.limits.max_archive,
+            limits: Limits {
+                max_unpacked: config.limits.max_unpacked,
+                max_entries: config.limits.max_entries,
+            },
+        };
+        let archives =
+            Arc::new(Archives::new(Arc::clone(&documents), storage.clone(), bounds, Arc::clone(&metrics)));
+        let admin = Admin::new(
+            Arc::clone(&documents),
+            storage.clone(),
+            Arc::clone(&metrics),
+            config.server.admin_token_sha256,
+        );
+        let base = BaseUrl::new(config.server.public_url.as_ref().map(url::Url::as_str));
+        let pipeline = Pipeline { documents, archives, base, clock, metrics };
+        Ok(Self {
+            pipeline: Arc::new(pipeline),
+            admin: Arc::new(admin),
+            storage,
+            upstreams,
+            settings: settings(config, upgrade),
+        })
+    }
+
+    /// Serves until told to stop; blocks the calling thread.
+    ///
+    /// # Errors
+    /// [`AppError::Listen`] when a port cannot be served.
+    pub fn run(self, reread: Box<Reread>) -> Result<(), AppError> {
+        let Self { pipeline, admin, storage, upstreams, settings } = self;
+        let sweep = async move {
+            if let Err(error) = tokio::task::spawn_blocking(move || storage.sweep()).await {
+                error!(%error, "the sweep of staged files died");
+            }
+        };
+        let reloaded = Arc::clone(&pipeline);
+        let reload = move || {
+            let Some(config) = reread() else { return };
+            match upstreams.live(&config, Some(&reloaded.documents.live().upstreams)) {
+                Ok(live) => {
+                    reloaded.documents.reload(live);
+                    reloaded.base.reload(config.server.public_url.as_ref().map(url::Url::as_str));
+                    info!("configuration reloaded: upstreams, cache windows, max_document, public_url; the rest needs a restart");
+                }
+                Err(error) => error!(%error, "reload refused; the running configuration stays"),
+            }
+        };
+        info!(listen = %settings.listen, admin = %settings.admin_listen, "serving");
+        listen::run(settings, pipeline, admin, sweep, reload).map_err(AppError::from)
+    }
+}
+
+fn open_storage(storage: &config::Storage) -> Result<ObjectStorage, AppError> {
+    match &storage.url {
+        Location::File(root) => {
+            Ok(ObjectStorage::local(root, storage.durability == Durability::Commit)?)
+        }
+        Location::Memory => Ok(ObjectStorage::memory()?),
+        Location::S3 { .. } => Err(AppError::ObjectStorageUnavailable),
+    }
+}
+
+fn settings(config: &Config, upgrade: bool) -> Settings {
+    let server = &config.server;
+    let run = match &config.storage.url {
+        Location::File(root) => root.clone(),
+        Location::Memory | Location::S3 { .. } => PathBuf::from("/tmp"),
+    };
+    Settings {
+        listen: server.listen,
+        admin_listen: server.admin_listen,
+        threads: server.threads,
+        tls: server.tls.as_ref().map(|tls| (tls.cert.clone(), tls.key.clone())),
+        shutdown_grace: server.shutdown_grace,
+        upgrade,
+        upgrade_sock: run.join(format!("upgrade-{}.sock", server.listen.port())),
+    }
+}
+
+/// Makes the configured upstreams.
+#[derive(Debug, Clone)]
+struct Registries {
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+}
+
+impl Registries {
+    /// What `config` puts in force. A reload keeps an upstream whose configuration is unchanged, with its
+    /// connections and what is known about its health.
+    fn live(&self, config: &Config, running: Option<&Upstreams>) -> Result<Live, NoTransport> {
+        let kept: HashMap<_, _> = running
+            .into_iter()
+            .flat_map(Upstreams::iter)
+            .map(|upstream| (upstream.name(), upstream))
+            .collect();
+        let routes = config.upstreams.iter().map(|configured| {
+            let kept = kept.get(&*configured.name).filter(|kept| kept.is_as(configured));
+            let upstream = match kept {
+                Some(kept) => Arc::clone(kept),
+                None => self.upstream(configured)?,
+            };
+            Ok((upstream, configured.volumes.clone()))
+        });
+        Ok(Live {
+            policy: config.cache.clone(),
+            max_document: config.limits.max_document,
+            upstreams: Upstreams::new(routes.collect::<Result<_, NoTransport>>()?),
+        })
+    }
+
+    fn upstream(&self, configured: &config::Upstream) -> Result<Arc<Upstream>, NoTransport> {
+        let transport = Arc::new(HttpTransport::new(configured)?);
+        let observer = Arc::new(Exchanges(Arc::clone(&self.metrics)));
+        observer.up(&configured.name, true);
+        Ok(Arc::new(Upstream::new(configured, transport, Arc::clone(&self.clock), observer)))
+    }
+}
+
+/// Counts and logs every exchange with an upstream.
+struct Exchanges(Arc<Metrics>);
+
+impl Observer for Exchanges {
+    fn exchanged(
+        &self,
+        upstream: &str,
+        resource: &'static str,
+        status: &'static str,
+        elapsed: Duration,
+        request_id: &str,
+        error: Option<&str>,
+    ) {
+        self.0.upstream_request(upstream, resource, status, elapsed);
+        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        match error {
+            None => info!(target: "scriptorium::upstream", request_id, upstream, resource, status, micros),
+            Some(error) => {
+                warn!(target: "scriptorium::upstream", request_id, upstream, resource, status, micros, error);
+            }
+        }
+    }
+
+    fn up(&self, upstream: &str, up: bool) {
+        self.0.upstream_up(upstream, up);
+    }
+}
+
+impl Answer for Pipeline {
+    type Body = Body;
+
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response {
+        let (parts, _body) = request.into_parts();
+        let Peer { address, tls } = peer;
+        let arrival =
+            Arrival { method: parts.method, uri: parts.uri, headers: parts.headers, peer: address, tls };
+        Self::answer(self, arrival).await
+    }
+}
+
+impl Answer for Admin {
+    type Body = Body;
+
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>, _peer: Peer) -> Response {
+        Self::answer(self, request.method(), request.uri().path(), request.headers()).await
+    }
+}

@@ -1,0 +1,166 @@
+//! Archives for tests, written block by block so that they can be wrong in every way.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use proptest::prelude::*;
+use tar::Header;
+
+use super::TreeHasher;
+use crate::domain::Integrity;
+
+/// A manifest without permissions.
+pub(super) const MANIFEST: &str = "[volume]\nname = \"@acme/review\"\nversion = \"1.2.3\"\n";
+
+/// The way a tar spells paths that are long.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Dialect {
+    Ustar,
+    Pax,
+    Gnu,
+}
+
+/// A regular file: path, executable, content.
+pub(super) type TestFile = (String, bool, Vec<u8>);
+
+/// A tar being written.
+#[derive(Default, Clone)]
+pub(super) struct Tar(Vec<u8>);
+
+impl Tar {
+    /// A well-formed ustar file.
+    pub(super) fn file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
+        self.entry(b'0', path, content)
+    }
+
+    /// A ustar entry of any type whose name fits the header.
+    pub(super) fn entry(self, kind: u8, name: impl AsRef<[u8]>, content: impl AsRef<[u8]>) -> Self {
+        self.block(header(Header::new_ustar(), kind, name.as_ref(), content.as_ref().len() as u64), content)
+    }
+
+    /// A header as it is, its checksum made right, and what follows it, padded.
+    pub(super) fn block(mut self, mut header: Header, content: impl AsRef<[u8]>) -> Self {
+        header.set_cksum();
+        self.0.extend_from_slice(header.as_bytes());
+        self.0.extend_from_slice(content.as_ref());
+        self.0.resize(self.0.len().next_multiple_of(512), 0);
+        self
+    }
+
+    /// A file as a writer of `dialect` would put it.
+    pub(super) fn file_in(self, dialect: Dialect, (path, executable, content): &TestFile) -> Self {
+        let size = content.len() as u64;
+        let name = path.as_bytes();
+        let short = &name[..name.len().min(100)];
+        let (tar, mut entry) = match dialect {
+            Dialect::Ustar => match split_ustar(path) {
+                Some((prefix, name)) => {
+                    let mut entry = header(Header::new_ustar(), b'0', name.as_bytes(), size);
+                    if let Some(ustar) = entry.as_ustar_mut() {
+                        ustar.prefix[..prefix.len()].copy_from_slice(prefix.as_bytes());
+                    }
+                    (self, entry)
+                }
+                None => return self.file_in(Dialect::Pax, &(path.clone(), *executable, content.clone())),
+            },
+            Dialect::Pax => {
+                let records =
+                    [record("mtime", "1.5"), record("path", path), record("size", &size.to_string())];
+                let tar = self.entry(b'x', "PaxHeaders/x", records.concat());
+                (tar, header(Header::new_ustar(), b'0', short, 0))
+            }
+            Dialect::Gnu => {
+                let long = [name, b"\0"].concat();
+                let link = header(Header::new_gnu(), b'L', b"././@LongLink", long.len() as u64);
+                let tar = if name.len() > 100 { self.block(link, long) } else { self };
+                (tar, header(Header::new_gnu(), b'0', short, size))
+            }
+        };
+        entry.set_mode(if *executable { 0o755 } else { 0o644 });
+        tar.block(entry, content)
+    }
+
+    /// The bytes so far, without an end.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes with the two zero blocks that end a tar.
+    pub(super) fn ended(mut self) -> Vec<u8> {
+        self.0.resize(self.0.len() + 1024, 0);
+        self.0
+    }
+
+    /// Ended and compressed.
+    pub(super) fn gz(self) -> Vec<u8> {
+        gz(&self.ended())
+    }
+}
+
+/// A header with all the fields an entry needs.
+pub(super) fn header(mut header: Header, kind: u8, name: &[u8], size: u64) -> Header {
+    header.set_mode(0o644);
+    header.set_size(size);
+    let old = header.as_old_mut();
+    old.linkflag = [kind];
+    old.name[..name.len()].copy_from_slice(name);
+    header
+}
+
+/// One pax record.
+pub(super) fn record(key: &str, value: &str) -> Vec<u8> {
+    let rest = format!(" {key}={value}\n");
+    let mut len = rest.len();
+    while len != rest.len() + len.to_string().len() {
+        len = rest.len() + len.to_string().len();
+    }
+    format!("{len}{rest}").into_bytes()
+}
+
+/// One gzip member.
+pub(super) fn gz(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// The digest the specification gives to `files`.
+pub(super) fn integrity_of(files: &[TestFile]) -> Integrity {
+    let mut files: Vec<_> = files.iter().collect();
+    files.sort();
+    let mut hasher = TreeHasher::new();
+    for (path, executable, content) in files {
+        hasher.file(path, *executable, content.len() as u64);
+        hasher.content(content);
+    }
+    hasher.finish()
+}
+
+/// Any tree: short and long paths, any content and execute bits, in any order, the manifest among them.
+pub(super) fn any_tree() -> impl Strategy<Value = Vec<TestFile>> {
+    let segment = prop_oneof![
+        6 => "[a-c!.]{0,2}[a-c0]",
+        2 => "[\\PC&&[^/\\\\]]{1,8}x",
+        1 => "[a-z]{90,180}",
+    ];
+    let path = proptest::collection::vec(segment, 1..5).prop_map(|segments| segments.join("/"));
+    let content = proptest::collection::vec(any::<u8>(), 0..1500);
+    proptest::collection::btree_map(path, (any::<bool>(), content), 0..20).prop_flat_map(|mut files| {
+        let paths: Vec<_> = files.keys().cloned().collect();
+        files.retain(|path, _| !paths.iter().any(|other| other.starts_with(&format!("{path}/"))));
+        files.insert("volume.toml".into(), (false, MANIFEST.into()));
+        let files = files.into_iter().map(|(path, (executable, content))| (path, executable, content));
+        Just(files.collect::<Vec<_>>()).prop_shuffle()
+    })
+}
+
+/// The ustar way to spell a path: name up to 100 bytes, prefix up to 155.
+fn split_ustar(path: &str) -> Option<(&str, &str)> {
+    if path.len() <= 100 {
+        return Some(("", path));
+    }
+    path.match_indices('/')
+        .map(|(slash, _)| (&path[..slash], &path[slash + 1..]))
+        .find(|(prefix, name)| prefix.len() <= 155 && name.len() <= 100)
+}

@@ -1,0 +1,105 @@
+//! Where clients reach this proxy: the base of every link it rewrites.
+//!
+//! Owns the choice between the configured `public_url` and the request's own scheme and Host, and refuses a
+//! Host that could smuggle anything but an address into a link.
+
+use arc_swap::ArcSwap;
+use http::header::HOST;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::pipeline::Arrival;
+
+/// Why no link can be made for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("send one Host header with a host name or address and, where needed, a port")]
+pub struct NoHost;
+
+/// The base URL's rule.
+#[derive(Debug, Default)]
+pub struct BaseUrl(ArcSwap<Option<String>>);
+
+impl BaseUrl {
+    /// `public_url` where one is configured, the request's own otherwise.
+    #[must_use]
+    pub fn new(public_url: Option<&str>) -> Self {
+        let base = Self::default();
+        base.reload(public_url);
+        base
+    }
+
+    /// Replaces the configured base.
+    pub fn reload(&self, public_url: Option<&str>) {
+        self.0.store(Arc::new(public_url.map(|url| url.trim_end_matches('/').to_owned())));
+    }
+
+    /// The base URL for the client of `arrival`, without a slash at its end.
+    ///
+    /// # Errors
+    /// [`NoHost`] when the request names no usable host.
+    pub fn of<'a>(&self, arrival: &'a Arrival) -> Result<Cow<'a, str>, NoHost> {
+        let mut hosts = arrival.headers.get_all(HOST).iter();
+        let host = match (arrival.uri.authority(), hosts.next(), hosts.next()) {
+            (_, _, Some(_)) => return Err(NoHost),
+            (Some(authority), _, None) => authority.as_str(),
+            (None, Some(host), None) => host.to_str().map_err(|_| NoHost)?,
+            (None, None, None) => return Err(NoHost),
+        };
+        if !is_address(host) {
+            return Err(NoHost);
+        }
+        Ok(match &**self.0.load() {
+            Some(public) => Cow::Owned(public.clone()),
+            None => Cow::Owned([if arrival.tls { "https://" } else { "http://" }, host].concat()),
+        })
+    }
+}
+
+/// A host name, IPv4 address or bracketed IPv6 address with an optional port.
+fn is_address(host: &str) -> bool {
+    let (name, port) = match host.rfind([':', ']']) {
+        Some(at) if host.as_bytes()[at] == b':' => (&host[..at], Some(&host[at + 1..])),
+        _ => (host, None),
+    };
+    let name_is_valid = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            (1..=253).contains(&name.len())
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+        }
+    };
+    name_is_valid && port.is_none_or(|port| port.parse::<u16>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrival(hosts: &[&str], tls: bool) -> Arrival {
+        let mut request = http::Request::builder().uri("/x");
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        Arrival { method: parts.method, uri: parts.uri, headers: parts.headers, peer: None, tls }
+    }
+
+    #[test]
+    fn the_configured_base_wins() {
+        let base = BaseUrl::new(Some("https://volumes.example/x/"));
+        assert_eq!(base.of(&arrival(&["h"], false)).unwrap(), "https://volumes.example/x");
+        base.reload(None);
+        assert_eq!(base.of(&arrival(&["h:81"], false)).unwrap(), "http://h:81");
+        assert_eq!(base.of(&arrival(&["[::1]:81"], true)).unwrap(), "https://[::1]:81");
+    }
+
+    #[test]
+    fn a_host_is_an_address_and_nothing_else() {
+        for bad in ["", "a b", "a/b", "a\"b", "a@b", "a:b", "a:70000", "[::1", "a?b", "[x]", "::1"] {
+            assert!(!is_address(bad), "{bad}");
+        }
+        let base = BaseUrl::default();
+        assert_eq!(base.of(&arrival(&[], false)), Err(NoHost));
+        assert_eq!(base.of(&arrival(&["a", "b"], false)), Err(NoHost));
+    }
+}

@@ -1,0 +1,80 @@
+//! Why a read has no answer.
+//!
+//! Owns the distinction between a definite answer that is no success and not being able to ask; the two are
+//! never mixed up. Must not know HTTP statuses; `respond::error` has the table.
+
+use crate::archive::ArchiveError;
+use crate::domain::lifecycle::Status;
+use crate::domain::{Integrity, Problem, VolumeName};
+use crate::store::StoreError;
+use crate::upstream::CouldNotAsk;
+use std::sync::Arc;
+
+/// A read without an answer. Shared by all who waited for it. Texts are fit for clients.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Failure {
+    /// The routing table sends this volume nowhere.
+    #[error("no upstream of this proxy serves {0}; ask its operator to route the name")]
+    NoUpstream(VolumeName),
+    /// Asking is forbidden and nothing is held.
+    #[error("this proxy is offline and does not hold the answer; ask it when it is online again")]
+    Offline,
+    /// Nobody could be asked, and nothing held may be served.
+    #[error(transparent)]
+    CouldNotAsk(#[from] CouldNotAsk),
+    /// An answer that is not what the specification describes.
+    #[error("the upstream registry answered with something that is not the document asked for")]
+    Malformed,
+    /// An answer that contradicts the question, or something known.
+    #[error("{0}")]
+    Inconsistent(String),
+    /// A release whose content identity is not the one first seen.
+    #[error(
+        "the registry now says integrity {found} for a release that was first seen with {pinned}; \
+         versions are immutable, so neither is served"
+    )]
+    IntegrityChanged {
+        /// The first seen.
+        pinned: Integrity,
+        /// What is said now.
+        found: Integrity,
+    },
+    /// The registry's own definite answer.
+    #[error("the registry refused")]
+    Refused(Problem),
+    /// The release's lifecycle state forbids sending its bytes.
+    #[error("this release is {}; its archive is not served", .0.state)]
+    Withdrawn(Status),
+    /// The release is delivered by Git, not as an archive.
+    #[error("this release is delivered by Git; fetch the repository and ref that its exact metadata names")]
+    DeliveredByGit,
+    /// The archive was fetched and did not pass.
+    #[error("{0}")]
+    Archive(Arc<ArchiveError>),
+    /// The archive is over the limit before it was read.
+    #[error("the archive is larger than this proxy accepts ({limit} bytes)")]
+    ArchiveTooLarge {
+        /// `limits.max_archive`, in bytes.
+        limit: u64,
+    },
+    /// What was fetched could not be kept, or what is kept could not be read.
+    #[error("this proxy's storage failed; try again later")]
+    Storage(Arc<StoreError>),
+    /// Fetch after fetch died.
+    #[error("the fetch was lost inside this proxy; try again")]
+    Lost,
+}
+
+impl Failure {
+    /// Whether nobody could be asked, so that something stale may stand in.
+    #[must_use]
+    pub fn lets_stale_live(&self) -> bool {
+        matches!(self, Self::CouldNotAsk(_) | Self::Malformed | Self::Lost)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Storage(Arc::new(error))
+    }
+}

@@ -1,0 +1,186 @@
+//! Single-flight: one fill a key, however many ask.
+//!
+//! A fill is a task of its own, so it outlives the client that started it, and everyone who waits shares its
+//! outcome, success or failure. If it dies without an outcome (a panic, a runtime that shuts down) its place
+//! is freed and the waiters compete to start another, a bounded number of times.
+//!
+//! Owns that and nothing about what is filled.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+/// How often a waiter starts over when fills die under it.
+const ATTEMPTS: u32 = 3;
+
+/// Every fill of one waiter's attempts died without an outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the fetch was lost")]
+pub struct Lost;
+
+type Landing<T> = watch::Receiver<Option<T>>;
+
+/// The fills under way.
+#[derive(Debug)]
+pub struct Flights<K: Eq + Hash, T> {
+    open: Mutex<HashMap<K, Landing<T>>>,
+}
+
+impl<K: Eq + Hash, T> Default for Flights<K, T> {
+    fn default() -> Self {
+        Self { open: Mutex::default() }
+    }
+}
+
+impl<K, T> Flights<K, T>
+where
+    K: Clone + Eq + Hash + Send + 'static,
+    T: Clone + Send + Sync + 'static,
+{
+    /// Joins the fill of `key`, or starts it. Answers with its outcome and whether another had started it.
+    ///
+    /// # Errors
+    /// [`Lost`] when fill after fill died without an outcome.
+    pub async fn join<F>(self: &Arc<Self>, key: &K, fill: impl Fn() -> F) -> Result<(T, bool), Lost>
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        for _ in 0..ATTEMPTS {
+            let (mut landing, collapsed) = self.board(key, &fill);
+            if let Ok(outcome) = landing.wait_for(Option::is_some).await {
+                if let Some(outcome) = outcome.clone() {
+                    return Ok((outcome, collapsed));
+                }
+            }
+        }
+        Err(Lost)
+    }
+
+    /// Starts the fill of `key` and waits for nothing; does nothing when one is under way.
+    pub fn start<F>(self: &Arc<Self>, key: &K, fill: impl Fn() -> F)
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.board(key, &fill);
+    }
+
+    fn board<F>(self: &Arc<Self>, key: &K, fill: &impl Fn() -> F) -> (Landing<T>, bool)
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        let mut open = self.open();
+        if let Some(landing) = open.get(key) {
+            return (landing.clone(), true);
+        }
+        let (land, landing) = watch::channel(None);
+        open.insert(key.clone(), landing.clone());
+        let departure = Departure { flights: Arc::clone(self), key: key.clone() };
+        let fill = fill();
+        tokio::spawn(async move {
+            let outcome = fill.await;
+            drop(departure);
+            land.send_replace(Some(outcome));
+        });
+        (landing, false)
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<K, Landing<T>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Frees a fill's place, however the fill ends.
+struct Departure<K: Eq + Hash, T> {
+    flights: Arc<Flights<K, T>>,
+    key: K,
+}
+
+impl<K: Eq + Hash, T> Drop for Departure<K, T> {
+    fn drop(&mut self) {
+        self.flights.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn many_ask_and_one_fills() {
+        let flights = Arc::new(Flights::<u8, u32>::default());
+        let (fills, gate) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
+        let fill = || {
+            let (fills, gate) = (fills.clone(), gate.clone());
+            async move {
+                gate.notified().await;
+                fills.fetch_add(1, Ordering::SeqCst) + 1
+            }
+        };
+        let all = futures_util::future::join_all((0..100).map(|_| flights.join(&1, fill)));
+        let (outcomes, ()) = tokio::join!(all, async {
+            tokio::task::yield_now().await;
+            gate.notify_one();
+        });
+        assert_eq!(fills.load(Ordering::SeqCst), 1);
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == Ok((1, true))).count(), 99);
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == Ok((1, false))).count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_departing_leader_harms_nobody() {
+        let flights = Arc::new(Flights::<u8, u32>::default());
+        let gate = Arc::new(Notify::new());
+        let fill = || {
+            let gate = gate.clone();
+            async move {
+                gate.notified().await;
+                7
+            }
+        };
+        let leader = tokio::spawn({
+            let (flights, gate) = (flights.clone(), gate.clone());
+            async move {
+                let fill = || {
+                    let gate = gate.clone();
+                    async move {
+                        gate.notified().await;
+                        7
+                    }
+                };
+                flights.join(&1, fill).await
+            }
+        });
+        tokio::task::yield_now().await;
+        leader.abort();
+        assert!(leader.await.is_err());
+        let (outcome, ()) = tokio::join!(flights.join(&1, fill), async { gate.notify_one() });
+        assert_eq!(outcome, Ok((7, true)));
+    }
+
+    #[tokio::test]
+    async fn waiters_of_a_fill_that_died_compete_for_a_new_one() {
+        let flights = Arc::new(Flights::<u8, u32>::default());
+        let tries = Arc::new(AtomicU32::new(0));
+        let fill = || {
+            let tries = tries.clone();
+            async move {
+                assert!(tries.fetch_add(1, Ordering::SeqCst) > 0, "the first fill dies");
+                9
+            }
+        };
+        assert_eq!(flights.join(&1, fill).await, Ok((9, false)));
+        assert!(flights.open().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_fill_that_always_dies_is_given_up() {
+        let flights = Arc::new(Flights::<u8, u32>::default());
+        assert_eq!(flights.join(&1, || async { panic!("always") }).await, Err(Lost));
+    }
+}

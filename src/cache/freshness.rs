@@ -1,0 +1,159 @@
+//! How old an answer may be: pure functions of (stored, now, policy).
+//!
+//! ```text
+//!  fetched        ttl            ttl + swr                      ttl + stale-if-error
+//!    |----Fresh----|---Revalidate---|-----------Ask-----------------|------Ask------>
+//!    |             | serve, refresh | ask first; cannot ask: serve  | ask; cannot: fail
+//! ```
+//! The words are those of RFC 9111 and RFC 5861; both windows count from the end of the TTL. A refusal
+//! (not-found, blocked, inconsistent) has its own short TTL and is never served while revalidating: a new
+//! release should appear when its TTL is over. Offline, whatever is held is served and says so.
+//!
+//! Owns these rules and nothing else: no clock, no I/O, no headers.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::config;
+use crate::domain::Resource;
+
+/// The windows that apply to one kind of answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// How long an answer is fresh.
+    pub ttl: Duration,
+    /// How long past the TTL it is served while a refresh runs.
+    pub stale_while_revalidate: Duration,
+    /// How long past the TTL it is served when nobody can be asked.
+    pub stale_if_error: Duration,
+    /// Never ask.
+    pub offline: bool,
+}
+
+impl Policy {
+    /// The windows for `resource`; `refused` when the answer is a refusal.
+    #[must_use]
+    pub fn of(cache: &config::Cache, resource: Resource, refused: bool) -> Self {
+        let ttl = match resource {
+            _ if refused => cache.negative_ttl,
+            Resource::Index => cache.index_ttl,
+            Resource::Release => cache.release_ttl,
+            Resource::Trust => cache.trust_ttl,
+            Resource::Search => cache.search_ttl,
+            Resource::Advisories => cache.advisories_ttl,
+            Resource::Capabilities => cache.capabilities_ttl,
+        };
+        Self {
+            ttl,
+            stale_while_revalidate: if refused { Duration::ZERO } else { cache.stale_while_revalidate },
+            stale_if_error: cache.stale_if_error,
+            offline: cache.offline,
+        }
+    }
+}
+
+/// What may be done with a stored answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// Serve it.
+    Fresh,
+    /// Serve it at once and refresh behind.
+    Revalidate,
+    /// Ask first. If nobody can be asked, `may_fall_back` says whether it may still be served.
+    Ask {
+        /// Within stale-if-error.
+        may_fall_back: bool,
+    },
+    /// Serve it: asking is forbidden.
+    Offline,
+}
+
+/// Judges an answer fetched at `fetched`. One that claims to come from the future is not fresh: the clock
+/// was turned back, and how old it is cannot be known.
+#[must_use]
+pub fn judge(fetched: Timestamp, now: Timestamp, policy: &Policy) -> Freshness {
+    if policy.offline {
+        return Freshness::Offline;
+    }
+    let Some(age) = now.since(fetched) else {
+        return Freshness::Ask { may_fall_back: true };
+    };
+    match age.checked_sub(policy.ttl) {
+        None => Freshness::Fresh,
+        Some(past) if past < policy.stale_while_revalidate => Freshness::Revalidate,
+        Some(past) => Freshness::Ask { may_fall_back: past < policy.stale_if_error },
+    }
+}
+
+/// Whole seconds for which an answer is still fresh; negative once it is stale.
+#[must_use]
+pub fn seconds_left(fetched: Timestamp, now: Timestamp, ttl: Duration) -> i64 {
+    let ttl = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
+    let age = i64::try_from(now.0).unwrap_or(i64::MAX) - i64::try_from(fetched.0).unwrap_or(i64::MAX);
+    ttl.saturating_sub(age.max(0)).div_euclid(1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: Policy = Policy {
+        ttl: Duration::from_secs(60),
+        stale_while_revalidate: Duration::from_secs(30),
+        stale_if_error: Duration::from_secs(600),
+        offline: false,
+    };
+    const FETCHED: Timestamp = Timestamp(1_000_000);
+
+    fn after(millis: u64) -> Timestamp {
+        Timestamp(FETCHED.0 + millis)
+    }
+
+    #[test]
+    fn every_boundary() {
+        let ask = |may_fall_back| Freshness::Ask { may_fall_back };
+        for (millis, expected) in [
+            (0, Freshness::Fresh),
+            (59_999, Freshness::Fresh),
+            (60_000, Freshness::Revalidate),
+            (89_999, Freshness::Revalidate),
+            (90_000, ask(true)),
+            (659_999, ask(true)),
+            (660_000, ask(false)),
+            (u64::MAX / 2, ask(false)),
+        ] {
+            assert_eq!(judge(FETCHED, after(millis), &POLICY), expected, "{millis} ms");
+        }
+    }
+
+    #[test]
+    fn windows_of_zero() {
+        let none = Policy {
+            ttl: Duration::ZERO,
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
+            offline: false,
+        };
+        assert_eq!(judge(FETCHED, FETCHED, &none), Freshness::Ask { may_fall_back: false });
+    }
+
+    #[test]
+    fn a_clock_turned_back_makes_nothing_fresh() {
+        assert_eq!(judge(FETCHED, Timestamp(FETCHED.0 - 1), &POLICY), Freshness::Ask { may_fall_back: true });
+    }
+
+    #[test]
+    fn offline_never_asks() {
+        let offline = Policy { offline: true, ..POLICY };
+        for millis in [0, 60_000, 90_000, 10_000_000] {
+            assert_eq!(judge(FETCHED, after(millis), &offline), Freshness::Offline);
+        }
+    }
+
+    #[test]
+    fn seconds_left_counts_down_through_zero() {
+        for (millis, left) in [(0, 60), (1, 59), (1_000, 59), (60_000, 0), (60_001, -1), (72_000, -12)] {
+            assert_eq!(seconds_left(FETCHED, after(millis), POLICY.ttl), left, "{millis} ms");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What happened to a read, in the words of RFC 9211 (`Cache-Status`).
+//!
+//! Owns the wording of the header and of the metric's `outcome` label. Must not decide what happens.
+
+use std::fmt;
+
+/// How an answer came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// From the cache, without asking.
+    Hit {
+        /// Seconds it is still fresh; negative when stale.
+        ttl: i64,
+        /// Why a stale answer is served.
+        stale: Option<Stale>,
+    },
+    /// A remembered refusal.
+    Negative,
+    /// An upstream was asked.
+    Forwarded {
+        /// Whether something stale was held.
+        stale: bool,
+        /// The status upstream gave.
+        status: u16,
+        /// Whether the answer was stored.
+        stored: bool,
+        /// Whether this request joined another's fetch.
+        collapsed: bool,
+    },
+    /// Nobody could be asked and nothing may be served.
+    Failed {
+        /// Whether something stale was held.
+        stale: bool,
+    },
+}
+
+/// Why a stale answer is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stale {
+    /// A refresh runs behind it.
+    WhileRevalidate,
+    /// Upstream cannot be asked.
+    IfError,
+    /// Asking is forbidden.
+    Offline,
+}
+
+impl Stale {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::WhileRevalidate => "stale-while-revalidate",
+            Self::IfError => "stale-if-error",
+            Self::Offline => "offline",
+        }
+    }
+}
+
+impl Outcome {
+    /// The metric's label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Hit { stale: None, .. } => "hit",
+            Self::Hit { stale: Some(stale), .. } => stale.as_str(),
+            Self::Negative => "negative",
+            Self::Forwarded { collapsed: true, .. } => "collapsed",
+            Self::Forwarded { status: 304, .. } => "revalidated",
+            Self::Forwarded { .. } => "miss",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let forward = |stale| if stale { "stale" } else { "uri-miss" };
+        match *self {
+            Self::Hit { ttl, stale: None } => write!(f, "scriptorium; hit; ttl={ttl}"),
+            Self::Hit { ttl, stale: Some(stale) } => {
+                write!(f, "scriptorium; hit; ttl={ttl}; detail=\"{}\"", stale.as_str())
+            }
+            Self::Negative => write!(f, "scriptorium; hit; detail=\"negative\""),
+            Self::Forwarded { stale, status, stored, collapsed } => {
+                write!(f, "scriptorium; fwd={}; fwd-status={status}", forward(stale))?;
+                f.write_str(if stored { "; stored" } else { "" })?;
+                f.write_str(if collapsed { "; collapsed" } else { "" })
+            }
+            Self::Failed { stale } => write!(f, "scriptorium; fwd={}", forward(stale)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wording() {
+        let forwarded = Outcome::Forwarded { stale: false, status: 200, stored: true, collapsed: false };
+        for (outcome, text) in [
+            (Outcome::Hit { ttl: 42, stale: None }, "scriptorium; hit; ttl=42"),
+            (
+                Outcome::Hit { ttl: -12, stale: Some(Stale::WhileRevalidate) },
+                "scriptorium; hit; ttl=-12; detail=\"stale-while-revalidate\"",
+            ),
+            (
+                Outcome::Hit { ttl: -600, stale: Some(Stale::IfError) },
+                "scriptorium; hit; ttl=-600; detail=\"stale-if-error\"",
+            ),
+            (Outcome::Hit { ttl: 5, stale: Some(Stale::Offline) }, "scriptorium; hit; ttl=5; detail=\"offline\""),
+            (Outcome::Negative, "scriptorium; hit; detail=\"negative\""),
+            (forwarded, "scriptorium; fwd=uri-miss; fwd-status=200; stored"),
+            (
+                Outcome::Forwarded { stale: false, status: 200, stored: true, collapsed: true },
+                "scriptorium; fwd=uri-miss; fwd-status=200; stored; collapsed",
+            ),
+            (
+                Outcome::Forwarded { stale: true, status: 304, stored: false, collapsed: false },
+                "scriptorium; fwd=stale; fwd-status=304",
+            ),
+            (Outcome::Failed { stale: false }, "scriptorium; fwd=uri-miss"),
+        ] {
+            assert_eq!(outcome.to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The command line: what can be asked for, and which file answers it.
+//!
+//! Owns arguments, help and exit codes (0 done, 1 failed at run time, 2 bad usage or configuration). Must not know
+//! how a command does its work; each has a file of its own.
+
+mod config_check;
+mod demo;
+mod serve;
+mod token_hash;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigErrors, Loaded, Overrides};
+
+const EXAMPLES: &str = "\
+Examples:
+  scriptorium demo
+  scriptorium serve --upstream https://registry.example.com --data ./cache
+  scriptorium serve --config /etc/scriptorium.toml
+  scriptorium config check --config /etc/scriptorium.toml
+  printf %s \"$TOKEN\" | scriptorium token hash
+
+Exit codes: 0 done, 1 failed at run time, 2 bad usage or configuration.";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  scriptorium serve --upstream https://registry.example.com --listen 127.0.0.1:8080 --data ./cache
+  scriptorium serve --config /etc/scriptorium.toml
+  SCRIPTORIUM_CACHE__INDEX_TTL=10s scriptorium serve --config /etc/scriptorium.toml
+
+Flags win over the environment, the environment over the file, the file over the defaults.
+A setting's variable is SCRIPTORIUM_SECTION__KEY; an element of a list has its number:
+SCRIPTORIUM_UPSTREAMS__0__URL.
+SIGTERM finishes what is in flight within server.shutdown_grace.";
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  scriptorium demo
+  curl -i http://127.0.0.1:8080/api/v1/capabilities      # from another terminal
+
+Nothing outside this machine is contacted and nothing is left behind. Ctrl-C ends it.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  scriptorium config check --config /etc/scriptorium.toml
+  scriptorium config check --config new.toml > effective.toml && diff running.toml effective.toml
+
+The effective configuration goes to standard output, secrets redacted. Every error goes to
+standard error at once, each with its place, its key and what was expected; exit code 2.";
+
+const HASH_EXAMPLES: &str = "\
+Examples:
+  printf %s \"$TOKEN\" | scriptorium token hash
+  openssl rand -hex 32 | tee ci.token | scriptorium token hash >> tokens.toml
+
+Only the digest goes into the configuration, so that reading it reveals no token.";
+
+/// A caching, verifying pull-through proxy for Agent Volumes registries.
+///
+/// Stands in front of one or more bibliothecas, answers from its cache, and lets no byte of an archive out before
+/// the whole of it was verified.
+#[derive(Debug, Parser)]
+#[command(name = "scriptorium", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a sample bibliotheca and the proxy before it, and print curl lines to try
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo,
+    /// Run the proxy
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(ServeArgs),
+    /// Work with a configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Work with clients' tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the effective configuration, or everything that is wrong with it
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check {
+        /// The configuration file; without it, the environment and the defaults
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Read a token on standard input and print its sha256 line for the configuration
+    #[command(after_help = HASH_EXAMPLES)]
+    Hash,
+}
+
+/// What `serve` is told.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The one registry to stand in front of, instead of those in the file
+    #[arg(long, value_name = "URL")]
+    pub(crate) upstream: Option<String>,
+    /// Where to listen [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    /// The folder that documents and archives are kept in [default: /var/lib/scriptorium]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Take over the listening sockets of the instance that is running
+    #[arg(long)]
+    pub(crate) upgrade: bool,
+}
+
+impl ServeArgs {
+    /// The configuration that these arguments lead to.
+    pub(crate) fn load(&self) -> Result<Loaded, ConfigErrors> {
+        let overrides = Overrides {
+            upstream: self.upstream.clone(),
+            listen: self.listen.clone(),
+            data: self.data.clone(),
+        };
+        load(self.config.as_deref(), overrides)
+    }
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn run() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => dispatch(cli.command),
+        Err(answer) => {
+            // Help and version come this way too. If they cannot be shown, there is nobody to tell.
+            let _ = answer.print();
+            ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2))
+        }
+    }
+}
+
+fn dispatch(command: Command) -> ExitCode {
+    match command {
+        Command::Demo => demo::run(),
+        Command::Serve(args) => serve::run(&args),
+        Command::Config(ConfigCommand::Check { config }) => config_check::run(config.as_deref()),
+        Command::Token(TokenCommand::Hash) => token_hash::run(),
+    }
+}
+
+/// Loads a configuration under this process's environment. Variables that are not Unicode cannot be settings.
+fn load(file: Option<&Path>, overrides: Overrides) -> Result<Loaded, ConfigErrors> {
+    let env = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Config::load(file, env, overrides)
+}
+
+/// Tells of a configuration that does not hold.
+pub(crate) fn refuse(errors: &ConfigErrors) -> ExitCode {
+    complain(&errors.to_string());
+    ExitCode::from(2)
+}
+
+/// Writes a line for people to standard error; where that is closed, there is nobody to tell.
+pub(crate) fn complain(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Writes a command's answer to standard output. A reader that has seen enough and left is no failure.
+pub(crate) fn answer(text: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&format!("standard output: {error}"));
+            ExitCode::FAILURE
+        }
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_is_understood() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.command);
+        assert!(matches!(parse("scriptorium demo"), Ok(Command::Demo)));
+        assert!(matches!(parse("scriptorium token hash"), Ok(Command::Token(TokenCommand::Hash))));
+        let check = parse("scriptorium config check --config a.toml").unwrap();
+        assert!(
+            matches!(check, Command::Config(ConfigCommand::Check { config: Some(file) }) if file == Path::new("a.toml"))
+        );
+        let Ok(Command::Serve(args)) =
+            parse("scriptorium serve --upstream http://u --listen [::1]:1 --data d --upgrade")
+        else {
+            panic!("serve was not understood")
+        };
+        assert_eq!((args.upstream.as_deref(), args.listen.as_deref()), (Some("http://u"), Some("[::1]:1")));
+        assert_eq!((args.data.as_deref(), args.upgrade), (Some(Path::new("d")), true));
+    }
+
+    #[test]
+    fn usage_errors_are_2_and_help_is_0() {
+        for (line, code) in [
+            ("scriptorium", 2),
+            ("scriptorium what", 2),
+            ("scriptorium serve --nope", 2),
+            ("scriptorium --help", 0),
+            ("scriptorium --version", 0),
+        ] {
+            assert_eq!(Cli::try_parse_from(line.split(' ')).unwrap_err().exit_code(), code, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_command_that_does_something_shows_examples() {
+        for path in [vec![], vec!["demo"], vec!["serve"], vec!["config", "check"], vec!["token", "hash"]] {
+            let mut command = Cli::command();
+            let help = path.iter().fold(&mut command, |at, name| at.find_subcommand_mut(name).unwrap());
+            assert!(help.render_long_help().to_string().contains("Examples:"), "{path:?}");
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! The validated configuration: one struct a section, one field a key, and every default.
+//!
+//! Owns what the rest of the program may rely on. Must not know where a value came from, nor how it is written.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use url::Url;
+
+use super::value::{Credential, HostPattern, Location, Rate};
+use crate::domain::Sha256;
+use crate::domain::pattern::VolumePattern;
+
+const fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(minutes * 60)
+}
+
+const fn days(days: u64) -> Duration {
+    minutes(days * 24 * 60)
+}
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// Everything the configuration says.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Config {
+    /// Sockets, threads and shutdown.
+    pub server: Server,
+    /// The registries, in routing order; never empty once loaded.
+    pub upstreams: Vec<Upstream>,
+    /// How long documents live.
+    pub cache: Cache,
+    /// Where things are kept.
+    pub storage: Storage,
+    /// What is too much.
+    pub limits: Limits,
+    /// How often a client may ask.
+    pub rate_limits: RateLimits,
+    /// Clients known by their token.
+    pub tokens: Vec<Token>,
+    /// What a disagreement inside an upstream leads to.
+    pub consistency: Consistency,
+    /// Second APIs behind this proxy.
+    pub relays: Vec<Relay>,
+    /// What is written to standard error.
+    pub log: Log,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Server {
+    /// The public port.
+    pub listen: SocketAddr,
+    /// Health, metrics, dashboard and admin API.
+    pub admin_listen: SocketAddr,
+    /// Base of rewritten links; no trailing slash but the root's. Unset: scheme and Host of the request.
+    pub public_url: Option<Url>,
+    /// Peers whose `Forwarded` and `X-Forwarded-For` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long requests in flight may take once asked to stop.
+    pub shutdown_grace: Duration,
+    /// Worker threads; 0 is one per core.
+    pub threads: usize,
+    /// Certificate of the public port.
+    pub tls: Option<Tls>,
+    /// Who may use the admin port; set wherever that port is not loopback.
+    pub admin_token_sha256: Option<Sha256>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 8080).into(),
+            admin_listen: (Ipv4Addr::LOCALHOST, 9090).into(),
+            public_url: None,
+            trusted_proxies: Vec::new(),
+            shutdown_grace: Duration::from_secs(30),
+            threads: 0,
+            tls: None,
+            admin_token_sha256: None,
+        }
+    }
+}
+
+/// `server.tls`: both files were read once and belong together.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// The certificate chain, PEM.
+    pub cert: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+}
+
+/// `[[upstreams]]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upstream {
+    /// How logs and metrics call it; unique.
+    pub name: String,
+    /// Where its API starts; no trailing slash but the root's.
+    pub url: Url,
+    /// The proxy's own read credential.
+    pub token_env: Option<Credential>,
+    /// What it is asked for; empty is everything.
+    pub volumes: Vec<VolumePattern>,
+    /// Hosts that `dist.url` and its redirects may name besides the upstream's own.
+    pub archive_hosts: Vec<HostPattern>,
+    /// Longest wait for a connection.
+    pub connect_timeout: Duration,
+    /// Longest wait between bytes.
+    pub read_timeout: Duration,
+    /// Further tries of a failed read.
+    pub retries: u32,
+    /// Requests in flight at once.
+    pub max_concurrent: usize,
+    /// Outbound budget; 0 is none.
+    pub requests_per_minute: u32,
+    /// Whether writes are relayed.
+    pub writes: bool,
+    /// How closely a relayed write is looked at.
+    pub writes_check: WritesCheck,
+}
+
+impl Upstream {
+    /// An upstream for everything, all else at its default.
+    #[must_use]
+    pub fn new(name: impl Into<String>, url: Url) -> Self {
+        Self {
+            name: name.into(),
+            url,
+            token_env: None,
+            volumes: Vec::new(),
+            archive_hosts: Vec::new(),
+            connect_timeout: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(30),
+            retries: 2,
+            max_concurrent: 64,
+            requests_per_minute: 0,
+            writes: false,
+            writes_check: WritesCheck::Strict,
+        }
+    }
+}
+
+/// `upstreams.writes_check`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WritesCheck {
+    /// Everything a read would verify.
+    Strict,
+    /// Size and idempotency only.
+    Relay,
+}
+
+/// `[cache]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// Freshness of a version index.
+    pub index_ttl: Duration,
+    /// Freshness of exact release metadata.
+    pub release_ttl: Duration,
+    /// Freshness of trust views.
+    pub trust_ttl: Duration,
+    /// Freshness of advisories.
+    pub advisories_ttl: Duration,
+    /// Freshness of a search.
+    pub search_ttl: Duration,
+    /// Freshness of the capability document.
+    pub capabilities_ttl: Duration,
+    /// Freshness of not-found and refusals.
+    pub negative_ttl: Duration,
+    /// Past its TTL by no more than this: answered at once, refreshed behind.
+    pub stale_while_revalidate: Duration,
+    /// Past its TTL by no more than this: answered while the upstream cannot.
+    pub stale_if_error: Duration,
+    /// Bytes of documents kept in memory.
+    pub memory: u64,
+    /// Never contact an upstream.
+    pub offline: bool,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            index_ttl: minutes(1),
+            release_ttl: minutes(5),
+            trust_ttl: minutes(5),
+            advisories_ttl: minutes(5),
+            search_ttl: minutes(1),
+            capabilities_ttl: minutes(5),
+            negative_ttl: Duration::from_secs(30),
+            stale_while_revalidate: Duration::from_secs(30),
+            stale_if_error: days(7),
+            memory: 256 * MIB,
+            offline: false,
+        }
+    }
+}
+
+/// `[storage]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Storage {
+    /// Where documents and archives are kept.
+    pub url: Location,
+    /// Hard ceiling in bytes, staged data included.
+    pub max_size: u64,
+    /// When a commit reaches the disk.
+    pub durability: Durability,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            url: Location::File(PathBuf::from("/var/lib/scriptorium")),
+            max_size: 50 * GIB,
+            durability: Durability::Commit,
+        }
+    }
+}
+
+/// `storage.durability`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Flushed before it counts as stored.
+    Commit,
+    /// Left to the operating system.
+    Relaxed,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of an archive as it is fetched.
+    pub max_archive: u64,
+    /// Bytes of an archive's files.
+    pub max_unpacked: u64,
+    /// Entries of an archive.
+    pub max_entries: u64,
+    /// Bytes of a document.
+    pub max_document: u64,
+    /// Bytes of a client's request body.
+    pub max_request_body: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_archive: 512 * MIB,
+            max_unpacked: 2 * GIB,
+            max_entries: 100_000,
+            max_document: 32 * MIB,
+            max_request_body: 512 * MIB,
+        }
+    }
+}
+
+/// `[rate_limits]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Per client address (IPv6: per /64).
+    pub anonymous: Rate,
+    /// Per token of that class.
+    pub authenticated: Rate,
+    /// Per token of that class.
+    pub ci: Rate,
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self {
+            anonymous: Rate::per_minute(60),
+            authenticated: Rate::per_minute(300),
+            ci: Rate::per_minute(1000),
+        }
+    }
+}
+
+/// `[[tokens]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// How logs call it; unique.
+    pub name: String,
+    /// Its rate class.
+    pub class: TokenClass,
+    /// SHA-256 of the token; unique.
+    pub sha256: Sha256,
+}
+
+/// `tokens.class`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenClass {
+    /// A person's token.
+    Authenticated,
+    /// A build machine's token.
+    Ci,
+}
+
+/// `[consistency]`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Consistency {
+    /// What an index shows where a row and its release disagree.
+    pub on_divergence: OnDivergence,
+}
+
+/// `consistency.on_divergence`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnDivergence {
+    /// That row as unavailable, the others as they are.
+    #[default]
+    Quarantine,
+    /// Nothing: the index answers 409.
+    Fail,
+}
+
+/// `[[relays]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relay {
+    /// Which API it is.
+    pub kind: RelayKind,
+    /// Where it is mounted on the public port: `/` and one segment or more.
+    pub path: String,
+    /// Where it lives; no trailing slash but the root's.
+    pub url: Url,
+}
+
+/// `relays.kind`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelayKind {
+    /// Nullspace uploads.
+    Nullspace,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Log {
+    /// How a record is written.
+    pub format: LogFormat,
+    /// The least important record that is written.
+    pub level: LogLevel,
+}
+
+/// `log.format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `log.level`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// What an operator should look at.
+    Warn,
+    /// What happened: one record a request.
+    #[default]
+    Info,
+    /// How it happened.
+    Debug,
+    /// Everything.
+    Trace,
+}

@@ -1,0 +1,172 @@
+//! Every key, once: its name, its kind, and the field it fills.
+//!
+//! One walk serves both directions. A reader ignores what it is handed, except as the default, and answers what
+//! the sources say; a printer writes down what it is handed and answers it unchanged. Must not know which it is.
+
+use url::Url;
+
+use super::kind::{
+    ADDRESS, BASE_URL, BUDGET, CLASS, CONCURRENCY, CREDENTIAL, DURABILITY, ENTRIES, FILE, FLAG, FORMAT, HOST,
+    Kind, LEVEL, LOCATION, MOUNT, NAME, NETWORK, ON_DIVERGENCE, PATTERN, PERIOD, RATE, RELAY, RETRIES,
+    SECRET_DIGEST, SIZE, THREADS, TIMEOUT, WRITES_CHECK,
+};
+use super::model::{
+    Cache, Config, Consistency, Limits, Log, RateLimits, Relay, Server, Storage, Tls, Token, Upstream,
+};
+
+/// Someone who walks the keys in order.
+pub(super) trait Visitor {
+    /// A key with a default.
+    fn setting<T: Clone + PartialEq>(&mut self, key: &'static str, kind: &Kind<T>, now: &T) -> T;
+    /// A key that may be left out.
+    fn optional<T: Clone + PartialEq>(
+        &mut self,
+        key: &'static str,
+        kind: &Kind<T>,
+        now: Option<&T>,
+    ) -> Option<T>;
+    /// A key that its table cannot do without; `None` where it is missing or bad.
+    fn required<T: Clone + PartialEq>(
+        &mut self,
+        key: &'static str,
+        kind: &Kind<T>,
+        now: Option<&T>,
+    ) -> Option<T>;
+    /// A list of values.
+    fn list<T: Clone + PartialEq>(&mut self, key: &'static str, kind: &Kind<T>, now: &[T]) -> Vec<T>;
+    /// A table that always is.
+    fn section<T>(&mut self, key: &'static str, now: &T, walk: fn(&mut Self, &T) -> T) -> T;
+    /// A table that may be left out.
+    fn table<T>(&mut self, key: &'static str, now: Option<&T>, walk: Walk<Self, T>) -> Option<T>;
+    /// A list of tables in which no two agree on a key of `unique`.
+    fn tables<T>(
+        &mut self,
+        key: &'static str,
+        unique: &[&'static str],
+        now: &[T],
+        walk: Walk<Self, T>,
+    ) -> Vec<T>;
+}
+
+/// Walks a table that is there or not; `None` where it lacks a required key.
+pub(super) type Walk<V, T> = fn(&mut V, Option<&T>) -> Option<T>;
+
+pub(super) fn config<V: Visitor>(v: &mut V, now: &Config) -> Config {
+    Config {
+        server: v.section("server", &now.server, server),
+        upstreams: v.tables("upstreams", &["name"], &now.upstreams, upstream),
+        cache: v.section("cache", &now.cache, cache),
+        storage: v.section("storage", &now.storage, storage),
+        limits: v.section("limits", &now.limits, limits),
+        rate_limits: v.section("rate_limits", &now.rate_limits, rate_limits),
+        tokens: v.tables("tokens", &["name", "sha256"], &now.tokens, token),
+        consistency: v.section("consistency", &now.consistency, consistency),
+        relays: v.tables("relays", &["path"], &now.relays, relay),
+        log: v.section("log", &now.log, log),
+    }
+}
+
+fn server<V: Visitor>(v: &mut V, now: &Server) -> Server {
+    Server {
+        listen: v.setting("listen", &ADDRESS, &now.listen),
+        admin_listen: v.setting("admin_listen", &ADDRESS, &now.admin_listen),
+        public_url: v.optional("public_url", &BASE_URL, now.public_url.as_ref()),
+        trusted_proxies: v.list("trusted_proxies", &NETWORK, &now.trusted_proxies),
+        shutdown_grace: v.setting("shutdown_grace", &PERIOD, &now.shutdown_grace),
+        threads: v.setting("threads", &THREADS, &now.threads),
+        tls: v.table("tls", now.tls.as_ref(), tls),
+        admin_token_sha256: v.optional("admin_token_sha256", &SECRET_DIGEST, now.admin_token_sha256.as_ref()),
+    }
+}
+
+fn tls<V: Visitor>(v: &mut V, now: Option<&Tls>) -> Option<Tls> {
+    let cert = v.required("cert", &FILE, now.map(|tls| &tls.cert));
+    let key = v.required("key", &FILE, now.map(|tls| &tls.key));
+    Some(Tls { cert: cert?, key: key? })
+}
+
+fn upstream<V: Visitor>(v: &mut V, now: Option<&Upstream>) -> Option<Upstream> {
+    let name = v.required("name", &NAME, now.map(|upstream| &upstream.name));
+    let url = v.required("url", &BASE_URL, now.map(|upstream| &upstream.url));
+    // Holds the defaults of the other keys, which are read even where a required one is missing.
+    let blank = Upstream::new("", Url::parse("http://blank.invalid").ok()?);
+    let now = now.unwrap_or(&blank);
+    let rest = Upstream {
+        token_env: v.optional("token_env", &CREDENTIAL, now.token_env.as_ref()),
+        volumes: v.list("volumes", &PATTERN, &now.volumes),
+        archive_hosts: v.list("archive_hosts", &HOST, &now.archive_hosts),
+        connect_timeout: v.setting("connect_timeout", &TIMEOUT, &now.connect_timeout),
+        read_timeout: v.setting("read_timeout", &TIMEOUT, &now.read_timeout),
+        retries: v.setting("retries", &RETRIES, &now.retries),
+        max_concurrent: v.setting("max_concurrent", &CONCURRENCY, &now.max_concurrent),
+        requests_per_minute: v.setting("requests_per_minute", &BUDGET, &now.requests_per_minute),
+        writes: v.setting("writes", &FLAG, &now.writes),
+        writes_check: v.setting("writes_check", &WRITES_CHECK, &now.writes_check),
+        ..blank.clone()
+    };
+    Some(Upstream { name: name?, url: url?, ..rest })
+}
+
+fn cache<V: Visitor>(v: &mut V, now: &Cache) -> Cache {
+    Cache {
+        index_ttl: v.setting("index_ttl", &PERIOD, &now.index_ttl),
+        release_ttl: v.setting("release_ttl", &PERIOD, &now.release_ttl),
+        trust_ttl: v.setting("trust_ttl", &PERIOD, &now.trust_ttl),
+        advisories_ttl: v.setting("advisories_ttl", &PERIOD, &now.advisories_ttl),
+        search_ttl: v.setting("search_ttl", &PERIOD, &now.search_ttl),
+        capabilities_ttl: v.setting("capabilities_ttl", &PERIOD, &now.capabilities_ttl),
+        negative_ttl: v.setting("negative_ttl", &PERIOD, &now.negative_ttl),
+        stale_while_revalidate: v.setting("stale_while_revalidate", &PERIOD, &now.stale_while_revalidate),
+        stale_if_error: v.setting("stale_if_error", &PERIOD, &now.stale_if_error),
+        memory: v.setting("memory", &SIZE, &now.memory),
+        offline: v.setting("offline", &FLAG, &now.offline),
+    }
+}
+
+fn storage<V: Visitor>(v: &mut V, now: &Storage) -> Storage {
+    Storage {
+        url: v.setting("url", &LOCATION, &now.url),
+        max_size: v.setting("max_size", &SIZE, &now.max_size),
+        durability: v.setting("durability", &DURABILITY, &now.durability),
+    }
+}
+
+fn limits<V: Visitor>(v: &mut V, now: &Limits) -> Limits {
+    Limits {
+        max_archive: v.setting("max_archive", &SIZE, &now.max_archive),
+        max_unpacked: v.setting("max_unpacked", &SIZE, &now.max_unpacked),
+        max_entries: v.setting("max_entries", &ENTRIES, &now.max_entries),
+        max_document: v.setting("max_document", &SIZE, &now.max_document),
+        max_request_body: v.setting("max_request_body", &SIZE, &now.max_request_body),
+    }
+}
+
+fn rate_limits<V: Visitor>(v: &mut V, now: &RateLimits) -> RateLimits {
+    RateLimits {
+        anonymous: v.setting("anonymous", &RATE, &now.anonymous),
+        authenticated: v.setting("authenticated", &RATE, &now.authenticated),
+        ci: v.setting("ci", &RATE, &now.ci),
+    }
+}
+
+fn token<V: Visitor>(v: &mut V, now: Option<&Token>) -> Option<Token> {
+    let name = v.required("name", &NAME, now.map(|token| &token.name));
+    let class = v.required("class", &CLASS, now.map(|token| &token.class));
+    let sha256 = v.required("sha256", &SECRET_DIGEST, now.map(|token| &token.sha256));
+    Some(Token { name: name?, class: class?, sha256: sha256? })
+}
+
+fn consistency<V: Visitor>(v: &mut V, now: &Consistency) -> Consistency {
+    Consistency { on_divergence: v.setting("on_divergence", &ON_DIVERGENCE, &now.on_divergence) }
+}
+
+fn relay<V: Visitor>(v: &mut V, now: Option<&Relay>) -> Option<Relay> {
+    let kind = v.required("kind", &RELAY, now.map(|relay| &relay.kind));
+    let path = v.required("path", &MOUNT, now.map(|relay| &relay.path));
+    let url = v.required("url", &BASE_URL, now.map(|relay| &relay.url));
+    Some(Relay { kind: kind?, path: path?, url: url? })
+}
+
+fn log<V: Visitor>(v: &mut V, now: &Log) -> Log {
+    Log { format: v.setting("format", &FORMAT, &now.format), level: v.setting("level", &LEVEL, &now.level) }
+}

@@ -1,0 +1,165 @@
+//! Which documents a bibliotheca has: the small, mutable answers that are cached whole.
+//!
+//! Owns their identity, their place upstream and how many of them may exist. Must not know their content;
+//! that is `domain::check`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use compact_str::CompactString;
+
+use super::{SearchQuery, Version, VolumeName};
+
+/// The kinds of documents; a closed set, fit for metric labels and for one TTL each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Resource {
+    /// A volume's version index.
+    Index,
+    /// Exact release metadata.
+    Release,
+    /// Trust summary and detail.
+    Trust,
+    /// Search results.
+    Search,
+    /// Advisories, one or a list.
+    Advisories,
+    /// The capability document.
+    Capabilities,
+}
+
+impl Resource {
+    /// The name used in metrics and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::Release => "release",
+            Self::Trust => "trust",
+            Self::Search => "search",
+            Self::Advisories => "advisories",
+            Self::Capabilities => "capabilities",
+        }
+    }
+}
+
+/// One document. Equal keys are the same question, however a client spelled it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum DocumentKey {
+    /// `GET /api/v1/index/volumes/{name}`
+    Index(VolumeName),
+    /// `GET /api/v1/volumes/{name}/{version}`
+    Release(VolumeName, Version),
+    /// `GET /api/v1/volumes/{name}/{version}/trust/summary`
+    TrustSummary(VolumeName, Version),
+    /// `GET /api/v1/volumes/{name}/{version}/trust/detail`
+    TrustDetail(VolumeName, Version),
+    /// `GET /api/v1/search`
+    Search(SearchQuery),
+    /// `GET /api/v1/advisories`, of one volume or of all
+    Advisories(Option<VolumeName>),
+    /// `GET /api/v1/advisories/{advisoryId}`
+    Advisory(AdvisoryId),
+    /// `GET /api/v1/capabilities`
+    Capabilities,
+}
+
+impl DocumentKey {
+    /// What kind of document this is.
+    #[must_use]
+    pub fn resource(&self) -> Resource {
+        match self {
+            Self::Index(_) => Resource::Index,
+            Self::Release(..) => Resource::Release,
+            Self::TrustSummary(..) | Self::TrustDetail(..) => Resource::Trust,
+            Self::Search(_) => Resource::Search,
+            Self::Advisories(_) | Self::Advisory(_) => Resource::Advisories,
+            Self::Capabilities => Resource::Capabilities,
+        }
+    }
+
+    /// The volume this is about, which decides the upstream that is asked.
+    #[must_use]
+    pub fn volume(&self) -> Option<&VolumeName> {
+        match self {
+            Self::Index(name)
+            | Self::Release(name, _)
+            | Self::TrustSummary(name, _)
+            | Self::TrustDetail(name, _)
+            | Self::Advisories(Some(name)) => Some(name),
+            Self::Search(_) | Self::Advisories(None) | Self::Advisory(_) | Self::Capabilities => None,
+        }
+    }
+}
+
+/// Path and query below a bibliotheca's base URL, in one canonical spelling.
+impl fmt::Display for DocumentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Index(name) => write!(f, "/api/v1/index/volumes/{name}"),
+            Self::Release(name, version) => write!(f, "/api/v1/volumes/{name}/{version}"),
+            Self::TrustSummary(name, version) => write!(f, "/api/v1/volumes/{name}/{version}/trust/summary"),
+            Self::TrustDetail(name, version) => write!(f, "/api/v1/volumes/{name}/{version}/trust/detail"),
+            Self::Search(query) => write!(f, "/api/v1/search?{query}"),
+            Self::Advisories(None) => write!(f, "/api/v1/advisories"),
+            Self::Advisories(Some(name)) => match name.scope() {
+                Some(scope) => write!(f, "/api/v1/advisories?volume=%40{scope}%2F{}", name.name()),
+                None => write!(f, "/api/v1/advisories?volume={name}"),
+            },
+            Self::Advisory(id) => write!(f, "/api/v1/advisories/{id}"),
+            Self::Capabilities => write!(f, "/api/v1/capabilities"),
+        }
+    }
+}
+
+/// A bibliotheca's own identifier of an advisory.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AdvisoryId(CompactString);
+
+/// Why a text is no advisory identifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected 1 to 128 letters, digits, dots, hyphens, underscores or colons, not beginning with a dot")]
+pub struct InvalidAdvisoryId;
+
+impl FromStr for AdvisoryId {
+    type Err = InvalidAdvisoryId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAdvisoryId> {
+        let valid = (1..=128).contains(&text.len())
+            && !text.starts_with('.')
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte));
+        if valid { Ok(Self(text.into())) } else { Err(InvalidAdvisoryId) }
+    }
+}
+
+impl fmt::Display for AdvisoryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_places() {
+        let name: VolumeName = "@acme/x".parse().unwrap();
+        let version: Version = "1.2.3".parse().unwrap();
+        for (key, path) in [
+            (DocumentKey::Index(name.clone()), "/api/v1/index/volumes/@acme/x"),
+            (DocumentKey::Release(name.clone(), version.clone()), "/api/v1/volumes/@acme/x/1.2.3"),
+            (DocumentKey::Advisories(Some(name)), "/api/v1/advisories?volume=%40acme%2Fx"),
+            (DocumentKey::Capabilities, "/api/v1/capabilities"),
+        ] {
+            assert_eq!(key.to_string(), path);
+        }
+    }
+
+    #[test]
+    fn advisory_ids_stay_inside_one_segment() {
+        assert!("GHSA-1234:x_y.z".parse::<AdvisoryId>().is_ok());
+        for bad in ["", ".", "..", ".x", "a/b", "a?b", "a b", "a%2f", &"x".repeat(129)] {
+            assert!(bad.parse::<AdvisoryId>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Links in documents: which bytes of a document this proxy replaces, and the document with them replaced.
+//!
+//! Owns surgical edits: everything outside a replaced value stays byte for byte as the registry wrote it, so
+//! unknown fields, their order and the spelling of numbers survive. Must not know where the values stand;
+//! `domain::check` finds them.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::{Version, VolumeName};
+
+/// What a value is replaced with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replacement {
+    /// The JSON string of this proxy's base URL and a path.
+    Link(String),
+    /// This JSON text.
+    Literal(&'static str),
+}
+
+/// One replaced value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    span: Range<usize>,
+    with: Replacement,
+}
+
+/// A document with the places of its links: rendered once for each base URL it is asked under.
+#[derive(Debug, Clone)]
+pub struct Template {
+    body: Bytes,
+    edits: Vec<Edit>,
+}
+
+impl Template {
+    /// A document without links.
+    #[must_use]
+    pub fn verbatim(body: Bytes) -> Self {
+        Self { body, edits: Vec::new() }
+    }
+
+    /// A document whose `values`, all borrowed from `body`, are replaced.
+    #[must_use]
+    pub fn new(body: Bytes, values: Vec<(&RawValue, Replacement)>) -> Self {
+        let start = body.as_ptr() as usize;
+        let mut edits: Vec<_> = values
+            .into_iter()
+            .map(|(value, with)| {
+                let at = (value.get().as_ptr() as usize).wrapping_sub(start);
+                Edit { span: at..at.wrapping_add(value.get().len()), with }
+            })
+            .collect();
+        edits.sort_by_key(|edit| edit.span.start);
+        Self { body, edits }
+    }
+
+    /// The registry's own bytes.
+    #[must_use]
+    pub fn original(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The document for clients who reach this proxy at `base` (no slash at its end).
+    #[must_use]
+    pub fn render(&self, base: &str) -> Bytes {
+        if self.edits.is_empty() {
+            return self.body.clone();
+        }
+        let mut rendered = Vec::with_capacity(self.body.len() + self.edits.len() * (base.len() + 16));
+        let mut copied = 0;
+        for Edit { span, with } in &self.edits {
+            rendered.extend_from_slice(&self.body[copied..span.start]);
+            match with {
+                Replacement::Link(path) => {
+                    rendered.push(b'"');
+                    rendered.extend_from_slice(base.as_bytes());
+                    rendered.extend_from_slice(path.as_bytes());
+                    rendered.push(b'"');
+                }
+                Replacement::Literal(text) => rendered.extend_from_slice(text.as_bytes()),
+            }
+            copied = span.end;
+        }
+        rendered.extend_from_slice(&self.body[copied..]);
+        rendered.into()
+    }
+}
+
+/// Where this proxy serves a release's exact metadata.
+#[must_use]
+pub fn release_path(name: &VolumeName, version: &Version) -> String {
+    format!("/api/v1/volumes/{name}/{version}")
+}
+
+/// Where this proxy serves a release's archive.
+#[must_use]
+pub fn archive_path(name: &VolumeName, version: &Version) -> String {
+    format!("/archives/{name}/{version}.tar.gz")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_values_change() {
+        let body = Bytes::from_static(br#"{ "z":1.10, "url" : "x","n":1e400,"u":"\u0041", "flag":true }"#);
+        #[derive(serde::Deserialize)]
+        struct Parts<'a> {
+            #[serde(borrow)]
+            url: &'a RawValue,
+            #[serde(borrow)]
+            flag: &'a RawValue,
+        }
+        let text = std::str::from_utf8(&body).unwrap();
+        let parts: Parts<'_> = serde_json::from_str(text).unwrap();
+        let template = Template::new(
+            body.clone(),
+            vec![(parts.flag, Replacement::Literal("false")), (parts.url, Replacement::Link("/p".into()))],
+        );
+        assert_eq!(
+            template.render("https://here"),
+            br#"{ "z":1.10, "url" : "https://here/p","n":1e400,"u":"\u0041", "flag":false }"#[..]
+        );
+        assert_eq!(template.original(), &body);
+    }
+}

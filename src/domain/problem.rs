@@ -1,0 +1,200 @@
+//! Problem documents (RFC 9457) and the closed set of types the specification defines.
+//!
+//! Owns the set, its statuses and the JSON form. Must not know which failure becomes which problem; that
+//! table is `respond::error`.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value, json};
+
+const NAMESPACE: &str = "https://agentvolumes.org/problems/";
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $slug:literal, $status:literal, $title:literal;)*) => {
+        /// The problem types of the Agent Volumes specification, section "Errors". The set is closed.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Kind { $($(#[$doc])* $kind,)* }
+
+        impl Kind {
+            /// Every kind, in the specification's order.
+            pub const ALL: &'static [Self] = &[$(Self::$kind,)*];
+
+            /// The last segment of the type's URI.
+            #[must_use]
+            pub fn slug(self) -> &'static str { match self { $(Self::$kind => $slug,)* } }
+
+            /// The HTTP status the specification ties to the type.
+            #[must_use]
+            pub fn status(self) -> u16 { match self { $(Self::$kind => $status,)* } }
+
+            /// The title used for problems made here.
+            #[must_use]
+            pub fn title(self) -> &'static str { match self { $(Self::$kind => $title,)* } }
+        }
+    };
+}
+
+kinds! {
+    /// A write without a usable token.
+    AuthenticationRequired = "authentication-required", 401, "Authentication required";
+    /// Known, but not allowed; also a blocked release.
+    AuthorizationFailed = "authorization-failed", 403, "Not allowed";
+    /// The registry does not have it.
+    NotFound = "not-found", 404, "Not found";
+    /// A parameter or body does not follow its grammar.
+    ValidationFailed = "validation-failed", 400, "Validation failed";
+    /// A manifest does not follow its schema.
+    InvalidManifest = "invalid-manifest", 400, "Invalid manifest";
+    /// An archive does not follow the archive profile.
+    InvalidArchive = "invalid-archive", 400, "Invalid archive";
+    /// An archive's manifest names another release.
+    IdentityMismatch = "identity-mismatch", 409, "Identity mismatch";
+    /// The version exists.
+    VersionConflict = "version-conflict", 409, "Version conflict";
+    /// Bytes do not hash to the declared digest.
+    DigestMismatch = "digest-mismatch", 400, "Digest mismatch";
+    /// A trust attachment is bound to another subject.
+    SubjectBindingMismatch = "subject-binding-mismatch", 400, "Subject binding mismatch";
+    /// Two of the registry's answers contradict each other.
+    InconsistentRegistryState = "inconsistent-registry-state", 409, "Inconsistent registry state";
+    /// The upload intent is past its time.
+    UploadExpired = "upload-expired", 410, "Upload expired";
+    /// Finalized before the bytes came.
+    MissingUploadedBytes = "missing-uploaded-bytes", 400, "Missing uploaded bytes";
+    /// The upload is in no state for this step.
+    InvalidUploadState = "invalid-upload-state", 409, "Invalid upload state";
+    /// One idempotency key, two requests.
+    IdempotencyConflict = "idempotency-conflict", 409, "Idempotency conflict";
+    /// A body over the limit.
+    PayloadTooLarge = "payload-too-large", 413, "Payload too large";
+    /// A media type that is not accepted.
+    UnsupportedMediaType = "unsupported-media-type", 415, "Unsupported media type";
+    /// A component declares more than its volume permits.
+    PermissionEscalation = "permission-escalation", 400, "Permission escalation";
+    /// Over the tier's rate.
+    RateLimited = "rate-limited", 429, "Rate limited";
+}
+
+impl Kind {
+    /// The type's URI.
+    #[must_use]
+    pub fn uri(self) -> String {
+        format!("{NAMESPACE}{}", self.slug())
+    }
+
+    /// The kind behind a type URI.
+    #[must_use]
+    pub fn from_uri(uri: &str) -> Option<Self> {
+        let slug = uri.strip_prefix(NAMESPACE)?;
+        Self::ALL.iter().copied().find(|kind| kind.slug() == slug)
+    }
+}
+
+/// One problem, before it knows the request it answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem {
+    /// A kind of the specification, or `None` for `about:blank`.
+    pub kind: Option<Kind>,
+    /// The HTTP status.
+    pub status: u16,
+    /// A short, constant text for the type.
+    pub title: Cow<'static, str>,
+    /// What happened this time and what to do.
+    pub detail: Option<String>,
+    /// Further members, in order.
+    pub extra: Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem of the specification's set.
+    #[must_use]
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self {
+            kind: Some(kind),
+            status: kind.status(),
+            title: kind.title().into(),
+            detail: Some(detail.into()),
+            extra: Map::new(),
+        }
+    }
+
+    /// A failure that is none of the specification's: `about:blank` with the status' own title.
+    #[must_use]
+    pub fn blank(status: u16, title: &'static str, detail: impl Into<String>) -> Self {
+        Self { kind: None, status, title: title.into(), detail: Some(detail.into()), extra: Map::new() }
+    }
+
+    /// Reads a registry's problem that came with HTTP `status`. `None` when the body is not one, or when it
+    /// contradicts the status it came with.
+    #[must_use]
+    pub fn parse(status: u16, body: &[u8]) -> Option<Self> {
+        let Ok(Value::Object(mut members)) = serde_json::from_slice(body) else { return None };
+        let kind = Kind::from_uri(members.remove("type")?.as_str()?)?;
+        let said = members.remove("status").map_or(Some(u64::from(status)), |said| said.as_u64());
+        if kind.status() != status || said != Some(u64::from(status)) {
+            return None;
+        }
+        let mut text = |member: &str| match members.remove(member) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        };
+        let title = text("title").map_or(kind.title().into(), Cow::Owned);
+        let detail = text("detail");
+        text("instance");
+        Some(Self { kind: Some(kind), status, title, detail, extra: members })
+    }
+
+    /// The JSON document that answers a request for `instance`.
+    #[must_use]
+    pub fn to_json(&self, instance: &str) -> Vec<u8> {
+        let mut members = Map::new();
+        let uri = self.kind.map_or_else(|| "about:blank".to_owned(), Kind::uri);
+        members.insert("type".into(), uri.into());
+        members.insert("title".into(), json!(self.title));
+        members.insert("status".into(), self.status.into());
+        if let Some(detail) = &self.detail {
+            members.insert("detail".into(), json!(detail));
+        }
+        members.insert("instance".into(), instance.into());
+        members.extend(self.extra.clone());
+        Value::Object(members).to_string().into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_registry_said_survives() {
+        let body = r#"{"type":"https://agentvolumes.org/problems/not-found","title":"Gone fishing","status":404,"detail":"x","instance":"/theirs","retry":[1,2]}"#;
+        let problem = Problem::parse(404, body.as_bytes()).unwrap();
+        let ours: Value = serde_json::from_slice(&problem.to_json("/ours")).unwrap();
+        assert_eq!(ours["title"], "Gone fishing");
+        assert_eq!(ours["detail"], "x");
+        assert_eq!(ours["instance"], "/ours");
+        assert_eq!(ours["retry"], json!([1, 2]));
+    }
+
+    #[test]
+    fn contradictions_and_strangers_are_not_problems() {
+        let not_found = r#"{"type":"https://agentvolumes.org/problems/not-found","status":403}"#;
+        for (status, body) in [
+            (404, not_found),
+            (403, not_found),
+            (404, "{}"),
+            (404, "<html>"),
+            (404, r#"{"type":"https://agentvolumes.org/problems/invented","status":404}"#),
+            (404, r#"{"type":404}"#),
+        ] {
+            assert_eq!(Problem::parse(status, body.as_bytes()), None, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn every_kind_is_found_by_its_uri() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::from_uri(&kind.uri()), Some(*kind));
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! A release's logical identity: `pkg:volume/<name>@<version>`, a scope written `%40<scope>/`.
+//!
+//! Owns the mapping between a purl and (name, version). Identities are compared parsed, never as bytes: a
+//! purl and a user-facing name spell the same volume differently.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Version, VolumeName, percent};
+
+const PREFIX: &str = "pkg:volume/";
+
+/// Why a text is no volume purl.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected `pkg:volume/<name>@<version>` or `pkg:volume/%40<scope>/<name>@<version>`")]
+pub struct InvalidPurl;
+
+/// The logical identity of one release.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Purl {
+    /// The volume.
+    pub name: VolumeName,
+    /// The release of it.
+    pub version: Version,
+}
+
+impl Purl {
+    /// The identity of `version` of `name`.
+    #[must_use]
+    pub fn new(name: &VolumeName, version: &Version) -> Self {
+        Self { name: name.clone(), version: version.clone() }
+    }
+}
+
+impl FromStr for Purl {
+    type Err = InvalidPurl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPurl> {
+        let (name, version) =
+            text.strip_prefix(PREFIX).and_then(|rest| rest.rsplit_once('@')).ok_or(InvalidPurl)?;
+        let name = percent::decode(name).ok_or(InvalidPurl)?;
+        let version = percent::decode(version).ok_or(InvalidPurl)?;
+        Ok(Self {
+            name: name.parse().map_err(|_| InvalidPurl)?,
+            version: version.parse().map_err(|_| InvalidPurl)?,
+        })
+    }
+}
+
+impl fmt::Display for Purl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(PREFIX)?;
+        if let Some(scope) = self.name.scope() {
+            write!(f, "%40{scope}/")?;
+        }
+        let version = self.version.to_string().replace('+', "%2B");
+        write!(f, "{}@{version}", self.name.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn scoped_and_unscoped() {
+        let scoped: Purl = "pkg:volume/%40acme/x@1.2.3".parse().unwrap();
+        assert_eq!((scoped.name.as_str(), scoped.version.to_string().as_str()), ("@acme/x", "1.2.3"));
+        assert_eq!("pkg:volume/x@1.0.0%2Bb".parse(), "pkg:volume/x@1.0.0+b".parse::<Purl>());
+        for bad in
+            ["", "pkg:npm/x@1.0.0", "pkg:volume/x", "pkg:volume/@1.0.0", "pkg:volume/X@1.0.0", "x@1.0.0"]
+        {
+            assert_eq!(bad.parse::<Purl>(), Err(InvalidPurl), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parse_then_print_is_identity(text in "pkg:volume/(%40[a-z0-9]{1,9}/)?[a-z0-9]{1,9}@[1-9]\\.0\\.0(-rc\\.[1-9])?(%2Bb[0-9])?") {
+            prop_assert_eq!(text.parse::<Purl>().unwrap().to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The two ports: from an accepted connection to an [`Answer`], and from a signal to a clean stop.
+//!
+//! Owns sockets, TLS, HTTP framing, signals and the order of a shutdown. Must not know what a request means. The server
+//! library is named in this room only.
+//!
+//! 1. [`tls`] reads the certificate; [`socket`] binds both ports, or takes them over from the process being replaced.
+//! 2. [`server`] runs a service for each port on threads of its own.
+//! 3. [`connection`] speaks HTTP on each accepted connection.
+//! 4. [`signals`] says when to stop; what is in flight is finished, within the grace period.
+
+mod connection;
+mod error;
+mod server;
+mod signals;
+mod socket;
+mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Incoming};
+use tokio::runtime;
+
+pub use self::error::ListenError;
+use self::server::Server;
+use self::signals::{Signals, Stop};
+use self::socket::Sockets;
+
+/// How long work behind the requests may take to notice that it was aborted.
+const ABORT: Duration = Duration::from_millis(200);
+
+/// Connections open at once; the next is closed as it comes.
+const MAX_PUBLIC: usize = 20_000;
+const MAX_ADMIN: usize = 256;
+
+/// Who sent a request, as far as the connection tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// The other end of the connection, which may be a proxy's.
+    pub address: Option<SocketAddr>,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+}
+
+/// What answers the requests of one port.
+///
+/// Runs on threads that serve many connections each: what blocks belongs on the runtime's blocking pool.
+pub trait Answer: Send + Sync + 'static {
+    /// The body of an answer. An error in it cuts the connection, so that a client never takes a part for the whole.
+    type Body: Body<Data = Bytes, Error = io::Error> + Send + 'static;
+
+    /// Answers one request. Dropped when the client goes away first.
+    fn answer(
+        self: &Arc<Self>,
+        request: http::Request<Incoming>,
+        peer: Peer,
+    ) -> impl Future<Output = http::Response<Self::Body>> + Send;
+}
+
+/// Where to listen and how to stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The public port.
+    pub listen: SocketAddr,
+    /// The admin port; always plain HTTP.
+    pub admin_listen: SocketAddr,
+    /// Threads that serve the public port; 0 is one per core.
+    pub threads: usize,
+    /// Certificate chain and private key of the public port, PEM.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// How long requests in flight may take once asked to stop.
+    pub shutdown_grace: Duration,
+    /// Whether the listening sockets come from the running process that this one replaces.
+    pub upgrade: bool,
+    /// Where the sockets change hands.
+    pub upgrade_sock: PathBuf,
+}
+
+/// Serves both ports until told to stop, blocking the calling thread, which must not belong to a runtime.
+///
+/// SIGTERM and SIGINT stop: nothing new is accepted, idle connections are closed, and this returns as soon as the last
+/// request in flight is answered or the grace period is over. A second one returns at once. SIGQUIT does the same after
+/// handing the listening sockets to a process started with [`Settings::upgrade`]. SIGHUP calls `reload`. `background`
+/// is aborted at the end.
+pub fn run<P: Answer, A: Answer>(
+    settings: Settings,
+    public: Arc<P>,
+    admin: Arc<A>,
+    background: impl Future<Output = ()> + Send + 'static,
+    reload: impl Fn() + Send + 'static,
+) -> Result<(), ListenError> {
+    let tls = settings.tls.as_ref().map(|(chain, key)| tls::load(chain, key)).transpose()?;
+    let mut sockets = Sockets::new(settings.upgrade.then_some(settings.upgrade_sock.as_path()))?;
+    let public_socket = sockets.claim("server.listen", settings.listen)?;
+    let admin_socket = sockets.claim("server.admin_listen", settings.admin_listen)?;
+
+    let control = runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(ListenError::Start)?;
+    let outcome = control.block_on(async {
+        let mut signals = Signals::new(reload).map_err(ListenError::Start)?;
+        let mut server = Server::new(&settings)?;
+        server.add("public", public_socket, threads(settings.threads), MAX_PUBLIC, tls, public);
+        server.add("admin", admin_socket, 1, MAX_ADMIN, None, admin);
+        let server = server.start()?;
+        tokio::spawn(background);
+        serve(server, &mut signals, &settings).await
+    });
+    control.shutdown_timeout(ABORT);
+    outcome
+}
+
+async fn serve(
+    mut server: server::Running,
+    signals: &mut Signals,
+    settings: &Settings,
+) -> Result<(), ListenError> {
+    let stop = tokio::select! {
+        stop = signals.stop(&settings.upgrade_sock) => stop,
+        () = server.failed() => return Err(ListenError::Ended),
+    };
+    match stop {
+        Stop::Finish => tracing::info!("stopping: no new connections, requests in flight are finished"),
+        Stop::HandOver => tracing::info!("handing the listening sockets to the next process, then stopping"),
+    }
+    server.stop(stop);
+    tokio::select! {
+        finished = server.finished(settings.shutdown_grace) => match finished {
+            Ok(()) => tracing::info!("stopped: every request was answered"),
+            Err(_) => tracing::warn!("stopped: the grace period is over, the last requests are cut off"),
+        },
+        () = signals.terminate() => tracing::warn!("told to stop again: requests in flight are cut off"),
+    }
+    Ok(())
+}
+
+fn threads(configured: usize) -> usize {
+    match configured {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}

@@ -1,0 +1,209 @@
+//! The server library: a service for each port, started and stopped.
+//!
+//! Owns its settings, its threads, and knowing when the last connection is gone. Must not know why it is stopped, nor
+//! what is said on a connection.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora_core::listeners::tls::TlsSettings;
+use pingora_core::listeners::{L4BufferSettings, ListenerConfig, TcpSocketOptions};
+use pingora_core::protocols::TcpKeepalive;
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::server::{
+    ExecutionPhase, ListenFds, RunArgs, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch,
+};
+use pingora_core::services::{Service, listening};
+use tokio::sync::{Mutex, Notify, Semaphore, SemaphorePermit, broadcast, mpsc};
+use tokio::time::error::Elapsed;
+
+use super::connection::Http;
+use super::signals::Stop;
+use super::socket::Socket;
+use super::{Answer, ListenError, Settings};
+
+/// The ports before they are served.
+pub(super) struct Server {
+    library: pingora_core::server::Server,
+    connections: Vec<Connections>,
+    ended: Arc<Notify>,
+}
+
+impl Server {
+    pub(super) fn new(settings: &Settings) -> Result<Self, ListenError> {
+        let upgrade_sock = settings.upgrade_sock.to_str().ok_or_else(|| {
+            let reason = "the path of the upgrade socket must be UTF-8";
+            ListenError::Start(io::Error::new(io::ErrorKind::InvalidInput, reason))
+        })?;
+        let conf = ServerConf {
+            upgrade_sock: upgrade_sock.to_owned(),
+            // A connection stays on its thread: a tenth more requests than with work that moves.
+            work_stealing: false,
+            // Slept through in full, but on a thread that nobody waits for.
+            grace_period_seconds: Some(settings.shutdown_grace.as_secs().saturating_add(1)),
+            ..ServerConf::default()
+        };
+        Ok(Self {
+            library: pingora_core::server::Server::new_with_opt_and_conf(None, conf),
+            connections: Vec::new(),
+            ended: Arc::default(),
+        })
+    }
+
+    /// Serves a socket with threads of its own and at most so many connections.
+    pub(super) fn add<A: Answer>(
+        &mut self,
+        name: &'static str,
+        socket: Socket,
+        threads: usize,
+        max_connections: usize,
+        tls: Option<TlsSettings>,
+        answer: Arc<A>,
+    ) {
+        let connections = Connections::at_most(max_connections);
+        let mut service = listening::Service::new(name.to_owned(), Http::new(answer, connections.clone()));
+        service.threads = Some(threads);
+        service.add_listener(endpoint(&socket, tls));
+        self.library.add_service(Port { service, socket, ended: self.ended.clone() });
+        self.connections.push(connections);
+    }
+
+    /// Starts serving on a thread that ends with the process: the library waits out every period in full.
+    pub(super) fn start(self) -> Result<Running, ListenError> {
+        let (orders, receiver) = mpsc::channel(1);
+        let phase = self.library.watch_execution_phase();
+        let library = self.library;
+        let run = move || library.run(RunArgs { shutdown_signal: Box::new(Orders(Mutex::new(receiver))) });
+        thread::Builder::new().name("server".to_owned()).spawn(run).map_err(ListenError::Start)?;
+        Ok(Running { orders, phase, connections: self.connections, ended: self.ended })
+    }
+}
+
+/// The ports while they are served. Dropped, they stop at once.
+pub(super) struct Running {
+    orders: mpsc::Sender<ShutdownSignal>,
+    phase: broadcast::Receiver<ExecutionPhase>,
+    connections: Vec<Connections>,
+    ended: Arc<Notify>,
+}
+
+impl Running {
+    /// Waits until a port is no longer served.
+    pub(super) async fn failed(&self) {
+        self.ended.notified().await;
+    }
+
+    /// Asks for a stop; further calls change nothing.
+    pub(super) fn stop(&self, how: Stop) {
+        let order = match how {
+            Stop::Finish => ShutdownSignal::GracefulTerminate,
+            Stop::HandOver => ShutdownSignal::GracefulUpgrade,
+        };
+        // Full or closed both mean that it is stopping already.
+        let _ = self.orders.try_send(order);
+    }
+
+    /// Waits until the stop has begun and then, for as long as `grace`, until the last connection is closed.
+    pub(super) async fn finished(&mut self, grace: Duration) -> Result<(), Elapsed> {
+        while let Ok(phase) = self.phase.recv().await {
+            if matches!(phase, ExecutionPhase::ShutdownStarted) {
+                break;
+            }
+        }
+        tokio::time::timeout(grace, async {
+            for connections in &self.connections {
+                connections.all_closed().await;
+            }
+        })
+        .await
+    }
+}
+
+/// The connections of one port: a bounded number of permits, one held by each.
+#[derive(Debug, Clone)]
+pub(super) struct Connections {
+    free: Arc<Semaphore>,
+    max: u32,
+}
+
+impl Connections {
+    pub(super) fn at_most(max: usize) -> Self {
+        let max = u32::try_from(max).unwrap_or(u32::MAX);
+        Self { free: Arc::new(Semaphore::new(max as usize)), max }
+    }
+
+    /// The place of a new connection, for as long as it is open; none when all are taken.
+    pub(super) fn open(&self) -> Option<SemaphorePermit<'_>> {
+        self.free.try_acquire().ok()
+    }
+
+    async fn all_closed(&self) {
+        // Never closed, so the only outcome is that every permit is back.
+        let _ = self.free.acquire_many(self.max).await;
+    }
+}
+
+/// A service that is given its socket, and reports its end even when that is a panic.
+struct Port<A> {
+    service: listening::Service<Http<A>>,
+    socket: Socket,
+    ended: Arc<Notify>,
+}
+
+#[async_trait]
+impl<A: Answer> Service for Port<A> {
+    async fn start_service(&mut self, fds: Option<ListenFds>, shutdown: ShutdownWatch, listeners: usize) {
+        let _ended = NotifyOnDrop(self.ended.clone());
+        if let Some(fds) = &fds {
+            fds.lock().add(self.socket.name.clone(), self.socket.fd);
+        }
+        self.service.start_service(fds, shutdown, listeners).await;
+    }
+
+    fn name(&self) -> &str {
+        self.service.name()
+    }
+
+    fn threads(&self) -> Option<usize> {
+        self.service.threads()
+    }
+}
+
+struct NotifyOnDrop(Arc<Notify>);
+
+impl Drop for NotifyOnDrop {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+/// Hands orders to the library in place of the signals that it would watch for.
+struct Orders(Mutex<mpsc::Receiver<ShutdownSignal>>);
+
+#[async_trait]
+impl ShutdownSignalWatch for Orders {
+    async fn recv(&self) -> ShutdownSignal {
+        self.0.lock().await.recv().await.unwrap_or(ShutdownSignal::FastShutdown)
+    }
+}
+
+fn endpoint(socket: &Socket, tls: Option<TlsSettings>) -> ListenerConfig {
+    let mut options = TcpSocketOptions::default();
+    options.tcp_keepalive = Some(TcpKeepalive {
+        idle: Duration::from_secs(60),
+        interval: Duration::from_secs(10),
+        count: 6,
+        user_timeout: Duration::ZERO,
+    });
+    // What speaks HTTP on it has buffers already; a second pair costs 64 KiB a connection and a copy.
+    let endpoint = ListenerConfig::tcp(socket.name.clone())
+        .tcp_socket_options(options)
+        .l4_buffer(L4BufferSettings::unbuffered());
+    match tls {
+        Some(tls) => endpoint.tls(tls),
+        None => endpoint,
+    }
+}

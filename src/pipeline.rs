@@ -1,0 +1,182 @@
+//! The way of a request, in order. Read this first.
+//!
+//! ```text
+//!  1. identify   the client's request id, or a new one                              (here)
+//!  2. route      method and path become a question that cannot be malformed         (route)
+//!  3. base       where the client reaches this proxy, for links                     (base)
+//!  4. answer     a document: memory, store or upstream, by the freshness rules      (cache::documents)
+//!                an archive: the release's record first, then the sealed file       (cache::archives)
+//!  5. respond    status, headers, body; every failure through one table             (respond)
+//!  6. account    one metric and one log record                                      (here)
+//! ```
+//! Owns that order and nothing else: each stage's rules live in its room.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use http::header::HeaderName;
+use http::{HeaderMap, HeaderValue, Method, Uri};
+use tracing::info;
+
+use crate::base::BaseUrl;
+use crate::cache::archives::Held;
+use crate::cache::{Archives, Documents, Failure};
+use crate::clock::Clock;
+use crate::domain::{DocumentKey, Version, VolumeName};
+use crate::respond::{self, Asked, Body, Part, Refusal, Response};
+use crate::route::{self, Request};
+use crate::store::sealed;
+use crate::telemetry::Metrics;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Archive pieces read ahead of the client.
+const READ_AHEAD: usize = 2;
+
+/// What a request is, before anything has looked at it.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The method.
+    pub method: Method,
+    /// Path and query; for HTTP/2 the authority too.
+    pub uri: Uri,
+    /// The header fields.
+    pub headers: HeaderMap,
+    /// The TCP peer.
+    pub peer: Option<SocketAddr>,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+}
+
+/// The stages a request passes.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// Documents of every upstream.
+    pub documents: Arc<Documents>,
+    /// Archives of every upstream.
+    pub archives: Arc<Archives>,
+    /// Where clients reach this proxy.
+    pub base: BaseUrl,
+    /// Time, for durations.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Pipeline {
+    /// Answers one request of the public port.
+    pub async fn answer(&self, arrival: Arrival) -> Response {
+        let started = self.clock.monotonic();
+        let request_id = request_id(&arrival.headers);
+        let path = arrival.uri.path();
+        let routed = route::parse(&arrival.method, path, arrival.uri.query());
+        let label = routed.as_ref().map_or("none", Request::label);
+        let base = self.base.of(&arrival);
+        let asked = Asked {
+            head: arrival.method == Method::HEAD,
+            headers: &arrival.headers,
+            base: base.as_deref().unwrap_or_default(),
+            path,
+        };
+        let id = request_id.to_str().unwrap_or_default();
+        let mut response = match (routed, &base) {
+            (Err(error), _) => respond::problem(&Refusal::from(&error), asked),
+            (Ok(_), Err(error)) => respond::problem(&respond::bad_request(&error.to_string()), asked),
+            (Ok(Request::Document(key)), Ok(_)) => self.document(&key, asked, id).await,
+            (Ok(Request::Archive(name, version)), Ok(_)) => self.archive(&name, &version, asked, id).await,
+        };
+        response.headers_mut().insert(REQUEST_ID, request_id);
+        self.account(&arrival, label, &response, self.clock.monotonic().saturating_sub(started));
+        response
+    }
+
+    async fn document(&self, key: &DocumentKey, asked: Asked<'_>, request_id: &str) -> Response {
+        let answer = match self.documents.fresh(key) {
+            Some(answer) => Ok(answer),
+            None => self.documents.get(key, request_id).await,
+        };
+        match answer {
+            Ok(answer) => {
+                self.metrics.cache_lookup(key.resource().as_str(), answer.outcome.label());
+                respond::document(&answer, asked)
+            }
+            Err(failure) => self.refuse(key.resource().as_str(), &failure, asked),
+        }
+    }
+
+    async fn archive(&self, name: &VolumeName, version: &Version, asked: Asked<'_>, request_id: &str) -> Response {
+        // A stored archive found corrupt is set aside, so the second try fetches it anew.
+        let mut answer = self.open(name, version, asked, request_id).await;
+        if matches!(&answer, Err(Failure::Storage(_))) {
+            answer = self.open(name, version, asked, request_id).await;
+        }
+        match answer {
+            Ok((held, part, body)) => {
+                self.metrics.cache_lookup("archive", held.outcome.label());
+                respond::archive(&held, &part, body)
+            }
+            Err(failure) => self.refuse("archive", &failure, asked),
+        }
+    }
+
+    /// Finds the archive and reads the first piece of what is asked, before any header is sent.
+    async fn open(
+        &self,
+        name: &VolumeName,
+        version: &Version,
+        asked: Asked<'_>,
+        request_id: &str,
+    ) -> Result<(Held, Part, Body), Failure> {
+        let held = self.archives.get(name, version, request_id).await?;
+        let part = respond::plan(&held, asked);
+        let bytes = part.bytes(held.seal.length);
+        let left = bytes.end - bytes.start;
+        let mut steps = sealed::steps(bytes).peekable();
+        let Some(first) = steps.next_if(|_| !asked.head) else { return Ok((held, part, Body::Empty)) };
+        let first = self.archives.read(&held.seal, first).await?;
+        if steps.peek().is_none() {
+            return Ok((held, part, Body::Full(first)));
+        }
+        let (archives, seal) = (Arc::clone(&self.archives), Arc::clone(&held.seal));
+        let rest = stream::iter(steps).map(move |step| {
+            let (archives, seal) = (Arc::clone(&archives), Arc::clone(&seal));
+            async move { archives.read(&seal, step).await.map_err(std::io::Error::other) }
+        });
+        let pieces = stream::iter([Ok(first)]).chain(rest.buffered(READ_AHEAD)).boxed();
+        Ok((held, part, Body::Stream { left, pieces }))
+    }
+
+    fn refuse(&self, resource: &'static str, failure: &Failure, asked: Asked<'_>) -> Response {
+        self.metrics.cache_lookup(resource, "failed");
+        respond::problem(&Refusal::from(failure), asked)
+    }
+
+    fn account(&self, arrival: &Arrival, route: &'static str, response: &Response, elapsed: Duration) {
+        let status = response.status().as_u16();
+        self.metrics.request(route, "anonymous", status, elapsed);
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        info!(
+            target: "scriptorium::access",
+            request_id = header("x-request-id"),
+            peer = arrival.peer.map(tracing::field::display),
+            method = arrival.method.as_str(),
+            path = arrival.uri.path(),
+            status,
+            cache = header("cache-status"),
+            micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+        );
+    }
+}
+
+/// The client's request id when it is 1 to 128 visible ASCII characters, a random one otherwise.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let given = headers.get(REQUEST_ID).filter(|id| {
+        (1..=128).contains(&id.len()) && id.as_bytes().iter().all(|byte| byte.is_ascii_graphic())
+    });
+    given.cloned().unwrap_or_else(|| {
+        let id = format!("{:032x}", fastrand::u128(..));
+        HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("none"))
+    })
+}

@@ -1,0 +1,80 @@
+//! The bodies this proxy sends: nothing, a few bytes held in memory, or an archive as it is read.
+//!
+//! Owns their framing towards the server. Must not know where the bytes come from.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use http_body::{Frame, SizeHint};
+
+/// A response body. One that fails midway ends the connection short of its `Content-Length`, so that no
+/// client can take a part for the whole.
+pub enum Body {
+    /// Nothing, also for HEAD.
+    Empty,
+    /// Bytes in memory.
+    Full(Bytes),
+    /// Verified pieces of known total length.
+    Stream {
+        /// Bytes still to come.
+        left: u64,
+        /// The pieces.
+        pieces: BoxStream<'static, io::Result<Bytes>>,
+    },
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("Empty"),
+            Self::Full(bytes) => write!(f, "Full({})", bytes.len()),
+            Self::Stream { left, .. } => write!(f, "Stream({left})"),
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *self = Self::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Self::Stream { left, pieces } => {
+                let piece = std::task::ready!(pieces.as_mut().poll_next(context));
+                if let Some(Ok(piece)) = &piece {
+                    *left = left.saturating_sub(piece.len() as u64);
+                }
+                Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Full(bytes) => bytes.is_empty(),
+            Self::Stream { left, .. } => *left == 0,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(match self {
+            Self::Empty => 0,
+            Self::Full(bytes) => bytes.len() as u64,
+            Self::Stream { left, .. } => *left,
+        })
+    }
+}

@@ -1,0 +1,160 @@
+//! The one table from failures to problem documents.
+//!
+//! A failure of the specification's set keeps its type; anything else is `about:blank` with the status of
+//! what happened: 502 a broken answer, 503 told to wait, 504 no answer in time, 507 no room. "Not found" is
+//! said only when the registry, the routing table or the grammar said so. Error texts from inside never
+//! reach a client. Owns this table and the problem response.
+
+use std::time::Duration;
+
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+
+use super::{Asked, Body, CACHE_STATUS, Response, text};
+use crate::archive::ArchiveError;
+use crate::cache::Failure;
+use crate::cache::Outcome;
+use crate::domain::lifecycle::State;
+use crate::domain::problem::{Kind, Problem};
+use crate::route::RouteError;
+use crate::store::StoreError;
+use crate::upstream::CouldNotAsk;
+
+/// A problem and the headers that go with it.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// The document.
+    pub problem: Problem,
+    retry_after: Option<Duration>,
+    allow: Option<&'static str>,
+    outcome: Option<Outcome>,
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self { problem, retry_after: None, allow: None, outcome: None }
+    }
+}
+
+impl From<&RouteError> for Refusal {
+    fn from(error: &RouteError) -> Self {
+        let detail = error.to_string();
+        match error {
+            RouteError::NotFound => Problem::new(Kind::NotFound, detail).into(),
+            RouteError::Search(_) | RouteError::Advisories => Problem::new(Kind::ValidationFailed, detail).into(),
+            RouteError::MethodNotAllowed => {
+                Self { allow: Some("GET, HEAD"), ..blank(StatusCode::METHOD_NOT_ALLOWED, detail) }
+            }
+        }
+    }
+}
+
+impl From<&Failure> for Refusal {
+    fn from(failure: &Failure) -> Self {
+        let detail = failure.to_string();
+        let refusal = match failure {
+            Failure::NoUpstream(_) | Failure::DeliveredByGit => Problem::new(Kind::NotFound, detail).into(),
+            Failure::Offline => blank(StatusCode::GATEWAY_TIMEOUT, detail),
+            Failure::CouldNotAsk(reason) => could_not_ask(reason, detail),
+            Failure::Malformed => blank(StatusCode::BAD_GATEWAY, detail),
+            Failure::Inconsistent(_) | Failure::IntegrityChanged { .. } | Failure::ArchiveTooLarge { .. } => {
+                Problem::new(Kind::InconsistentRegistryState, detail).into()
+            }
+            Failure::Refused(problem) => problem.clone().into(),
+            Failure::Withdrawn(status) => {
+                let reason = status.reason.as_deref().map(|reason| format!("; the registry says: {reason}"));
+                Problem::new(withdrawn(status.state), detail + &reason.unwrap_or_default()).into()
+            }
+            Failure::Archive(error) => archive(error, detail),
+            Failure::Storage(error) => storage(error, detail),
+            Failure::Lost => blank(StatusCode::SERVICE_UNAVAILABLE, detail),
+        };
+        let asked = !matches!(failure, Failure::NoUpstream(_) | Failure::DeliveredByGit | Failure::Withdrawn(_));
+        Self { outcome: asked.then_some(Outcome::Failed { stale: false }), ..refusal }
+    }
+}
+
+fn could_not_ask(reason: &CouldNotAsk, detail: String) -> Refusal {
+    let status = match reason {
+        CouldNotAsk::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+        CouldNotAsk::Throttled { .. } | CouldNotAsk::Paused { .. } | CouldNotAsk::Busy => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        CouldNotAsk::Unreachable
+        | CouldNotAsk::BrokenBody
+        | CouldNotAsk::ServerError(_)
+        | CouldNotAsk::CredentialRefused
+        | CouldNotAsk::Forbidden { .. }
+        | CouldNotAsk::BadLocator
+        | CouldNotAsk::TooLarge { .. }
+        | CouldNotAsk::Unexpected(_)
+        | CouldNotAsk::TooManyRedirects => StatusCode::BAD_GATEWAY,
+    };
+    Refusal { retry_after: reason.retry_after(), ..blank(status, detail) }
+}
+
+fn archive(error: &ArchiveError, detail: String) -> Refusal {
+    match error {
+        ArchiveError::Source(_) | ArchiveError::Gzip(_) => blank(StatusCode::BAD_GATEWAY, detail),
+        ArchiveError::Scratch(_) => blank(StatusCode::INSUFFICIENT_STORAGE, detail),
+        ArchiveError::Identity { .. } => Problem::new(Kind::IdentityMismatch, detail).into(),
+        ArchiveError::Escalation { .. } => Problem::new(Kind::AuthorizationFailed, detail).into(),
+        ArchiveError::Profile(_)
+        | ArchiveError::TooLarge(_)
+        | ArchiveError::Digest { .. }
+        | ArchiveError::Manifest(_) => Problem::new(Kind::InconsistentRegistryState, detail).into(),
+    }
+}
+
+fn storage(error: &StoreError, detail: String) -> Refusal {
+    match error {
+        StoreError::Full => blank(StatusCode::INSUFFICIENT_STORAGE, detail),
+        StoreError::Corrupt { .. } => blank(StatusCode::BAD_GATEWAY, detail),
+        StoreError::Denied | StoreError::Missing { .. } | StoreError::Io { .. } => {
+            blank(StatusCode::SERVICE_UNAVAILABLE, detail)
+        }
+    }
+}
+
+fn withdrawn(state: State) -> Kind {
+    match state {
+        State::Blocked => Kind::AuthorizationFailed,
+        State::Tombstoned | State::Unavailable | State::Available | State::Yanked => Kind::NotFound,
+    }
+}
+
+/// A problem outside the specification's set.
+fn blank(status: StatusCode, detail: String) -> Refusal {
+    Problem::blank(status.as_u16(), status.canonical_reason().unwrap_or("Error"), detail).into()
+}
+
+/// A request this proxy cannot read, with what to send instead.
+#[must_use]
+pub fn bad_request(detail: &str) -> Refusal {
+    blank(StatusCode::BAD_REQUEST, detail.to_owned())
+}
+
+/// Answers with a problem document.
+#[must_use]
+pub fn problem(refusal: &Refusal, asked: Asked<'_>) -> Response {
+    let body = refusal.problem.to_json(asked.path);
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::from_u16(refusal.problem.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(wait) = refusal.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000).max(1) as u64));
+    }
+    if let Some(methods) = refusal.allow {
+        headers.insert(ALLOW, HeaderValue::from_static(methods));
+    }
+    if let Some(outcome) = refusal.outcome {
+        headers.insert(CACHE_STATUS, text(&outcome.to_string()));
+    }
+    if !asked.head {
+        *response.body_mut() = Body::Full(body.into());
+    }
+    response
+}

@@ -1,0 +1,232 @@
+//! The route table: method, path and query become a [`Request`] that cannot hold a bad name or version.
+//!
+//! Owns which routes exist. A pure function; a hit on a short name does not touch the heap. Must not know
+//! what answers a route.
+
+use http::Method;
+use url::form_urlencoded;
+
+use crate::domain::search::InvalidSearch;
+use crate::domain::{DocumentKey, SearchQuery, Version, VolumeName, percent};
+
+/// Everything a client can ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// One of the bibliotheca's documents.
+    Document(DocumentKey),
+    /// A release's archive.
+    Archive(VolumeName, Version),
+}
+
+impl Request {
+    /// The route's name in metrics and logs.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Document(key) => key.resource().as_str(),
+            Self::Archive(..) => "archive",
+        }
+    }
+}
+
+/// Why a request is answered without asking anybody.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    /// No such route, or a name or version that cannot exist.
+    #[error("there is nothing here: no such route, or a name or version that does not follow the grammar")]
+    NotFound,
+    /// The route exists, for other methods.
+    #[error("this route takes GET and HEAD")]
+    MethodNotAllowed,
+    /// A search parameter is wrong.
+    #[error(transparent)]
+    Search(#[from] InvalidSearch),
+    /// The advisory list's parameter is wrong.
+    #[error("advisories take one parameter, `volume`, a volume name such as `@acme/x`, given at most once")]
+    Advisories,
+}
+
+/// Reads a request line.
+///
+/// # Errors
+/// [`RouteError`] for anything that is not a read of this proxy's.
+pub fn parse(method: &Method, path: &str, query: Option<&str>) -> Result<Request, RouteError> {
+    let query = query.unwrap_or_default();
+    let request = match path.strip_prefix("/api/v1/") {
+        Some(rest) => document(rest, query)?.map(Request::Document),
+        None => path.strip_prefix("/archives/").and_then(archive),
+    };
+    let request = request.ok_or(RouteError::NotFound)?;
+    if method != Method::GET && method != Method::HEAD {
+        return Err(RouteError::MethodNotAllowed);
+    }
+    Ok(request)
+}
+
+fn document(rest: &str, query: &str) -> Result<Option<DocumentKey>, RouteError> {
+    let mut segments = Segments(Some(rest));
+    let key = match segments.next() {
+        Some("index") if segments.next() == Some("volumes") => segments.volume().map(DocumentKey::Index),
+        Some("volumes") => release(&mut segments),
+        Some("search") => Some(DocumentKey::Search(SearchQuery::parse(query)?)),
+        Some("advisories") => match segments.next() {
+            Some(id) => percent::decode(id).and_then(|id| id.parse().ok()).map(DocumentKey::Advisory),
+            None => Some(DocumentKey::Advisories(advised_volume(query)?)),
+        },
+        Some("capabilities") => Some(DocumentKey::Capabilities),
+        _ => None,
+    };
+    Ok(key.filter(|_| segments.is_empty()))
+}
+
+fn release(segments: &mut Segments<'_>) -> Option<DocumentKey> {
+    let name = segments.volume()?;
+    let version = version(segments.next()?)?;
+    match (segments.next(), segments.next()) {
+        (None, None) => Some(DocumentKey::Release(name, version)),
+        (Some("trust"), Some("summary")) => Some(DocumentKey::TrustSummary(name, version)),
+        (Some("trust"), Some("detail")) => Some(DocumentKey::TrustDetail(name, version)),
+        _ => None,
+    }
+}
+
+fn archive(rest: &str) -> Option<Request> {
+    let mut segments = Segments(Some(rest));
+    let name = segments.volume()?;
+    let version = version(segments.next()?.strip_suffix(".tar.gz")?)?;
+    segments.is_empty().then_some(Request::Archive(name, version))
+}
+
+fn version(segment: &str) -> Option<Version> {
+    percent::decode(segment)?.parse().ok()
+}
+
+fn advised_volume(query: &str) -> Result<Option<VolumeName>, RouteError> {
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    match (pairs.next(), pairs.next()) {
+        (None, _) => Ok(None),
+        (Some((name, value)), None) if name == "volume" => {
+            value.parse().map(Some).map_err(|_| RouteError::Advisories)
+        }
+        _ => Err(RouteError::Advisories),
+    }
+}
+
+/// What is left of a path; `None` when its last segment was taken.
+struct Segments<'a>(Option<&'a str>);
+
+impl<'a> Segments<'a> {
+    fn next(&mut self) -> Option<&'a str> {
+        let rest = self.0?;
+        let (segment, left) = rest.split_once('/').map_or((rest, None), |(segment, left)| (segment, Some(left)));
+        self.0 = left;
+        Some(segment)
+    }
+
+    /// One segment, or two when the first is a scope.
+    fn volume(&mut self) -> Option<VolumeName> {
+        let start = self.0?;
+        let mut text = self.next()?;
+        if text.starts_with('@') || text.starts_with("%40") {
+            text = &start[..=text.len() + self.next()?.len()];
+        }
+        percent::decode(text)?.parse().ok()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn get(target: &str) -> Result<Request, RouteError> {
+        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        parse(&Method::GET, path, query)
+    }
+
+    #[test]
+    fn every_route_scoped_and_unscoped() {
+        for volume in ["x", "@acme/x", "%40acme/x"] {
+            let name: VolumeName = volume.replace("%40", "@").parse().unwrap();
+            let version: Version = "1.2.3-rc.1+b".parse().unwrap();
+            let both = || (name.clone(), version.clone());
+            let document = |key| Ok(Request::Document(key));
+            for encoded in ["1.2.3-rc.1+b", "1.2.3-rc.1%2Bb"] {
+                let base = format!("/api/v1/volumes/{volume}/{encoded}");
+                let (n, v) = both();
+                assert_eq!(get(&base), document(DocumentKey::Release(n, v)));
+                let (n, v) = both();
+                assert_eq!(get(&format!("{base}/trust/summary")), document(DocumentKey::TrustSummary(n, v)));
+                let (n, v) = both();
+                assert_eq!(get(&format!("{base}/trust/detail")), document(DocumentKey::TrustDetail(n, v)));
+                let (n, v) = both();
+                assert_eq!(get(&format!("/archives/{volume}/{encoded}.tar.gz")), Ok(Request::Archive(n, v)));
+            }
+            assert_eq!(
+                get(&format!("/api/v1/index/volumes/{volume}")),
+                document(DocumentKey::Index(name.clone()))
+            );
+            assert_eq!(
+                get(&format!("/api/v1/advisories?volume={volume}")),
+                document(DocumentKey::Advisories(Some(name)))
+            );
+        }
+        assert_eq!(get("/api/v1/capabilities"), Ok(Request::Document(DocumentKey::Capabilities)));
+        assert!(matches!(get("/api/v1/search?q=x"), Ok(Request::Document(DocumentKey::Search(_)))));
+        assert!(matches!(get("/api/v1/advisories/A-1"), Ok(Request::Document(DocumentKey::Advisory(_)))));
+    }
+
+    #[test]
+    fn nothing_else_is_a_route() {
+        for target in [
+            "/",
+            "",
+            "/api/v1",
+            "/api/v1/",
+            "/api/v2/capabilities",
+            "/api/v1/capabilities/",
+            "/api/v1/index/volumes/",
+            "/api/v1/index/volumes/X",
+            "/api/v1/index/volumes/@acme",
+            "/api/v1/index/volumes/@acme/x/y",
+            "/api/v1/index/volumes/@acme%2Fx",
+            "/api/v1/index/volumes/a%2Fb",
+            "/api/v1/index/volumes/%zz",
+            "/api/v1/volumes/x",
+            "/api/v1/volumes/x/1.0",
+            "/api/v1/volumes/x/latest",
+            "/api/v1/volumes/x/1.0.0/",
+            "/api/v1/volumes/x/1.0.0/trust",
+            "/api/v1/volumes/x/1.0.0/trust/summary/x",
+            "/api/v1/volumes/../1.0.0",
+            "/archives/x/1.0.0",
+            "/archives/x/1.0.0.zip",
+            "/archives/x/..%2f1.0.0.tar.gz",
+            "/api/v1/advisories/..",
+            "/metrics",
+        ] {
+            assert_eq!(get(target), Err(RouteError::NotFound), "{target}");
+        }
+    }
+
+    #[test]
+    fn wrong_methods_and_parameters() {
+        let post = parse(&Method::POST, "/api/v1/capabilities", None);
+        assert_eq!(post, Err(RouteError::MethodNotAllowed));
+        assert!(matches!(get("/api/v1/search?limit=0"), Err(RouteError::Search(_))));
+        for query in ["volume=X", "volume=x&volume=y", "vol=x"] {
+            assert_eq!(get(&format!("/api/v1/advisories?{query}")), Err(RouteError::Advisories));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(path in "(/?(api|v1|index|volumes|archives|@|%40|%|\\.\\.|x|1\\.0\\.0|\\PC|/)){0,12}", query in "\\PC*") {
+            let _ = parse(&Method::GET, &path, Some(&query));
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! What every store must do, whatever keeps the bytes: the same tests run against each.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use tempfile::TempDir;
+
+use super::{ObjectStorage, StorageKey, Store, StoreError};
+use crate::domain::{Integrity, Resource, Sha256};
+
+fn document(name: &str) -> StorageKey {
+    StorageKey::Document { resource: Resource::Index, name: Sha256::of(name.as_bytes()) }
+}
+
+/// One of every kind, each at a place of its own.
+fn keys() -> [StorageKey; 4] {
+    let digest = Sha256::of(b"x");
+    let archive = StorageKey::Archive(Integrity::new(digest));
+    [document("x"), StorageKey::SearchSlot(7), StorageKey::Pin(digest), archive]
+}
+
+/// Runs `test` against every kind of store.
+async fn each(test: impl AsyncFn(&dyn Store)) {
+    test(&ObjectStorage::memory().unwrap()).await;
+    for durable in [false, true] {
+        let root = TempDir::new().unwrap();
+        test(&ObjectStorage::local(root.path(), durable).unwrap()).await;
+    }
+}
+
+async fn local(test: impl AsyncFn(&Path, ObjectStorage)) {
+    let root = TempDir::new().unwrap();
+    test(root.path(), ObjectStorage::local(root.path(), true).unwrap()).await;
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files.extend(self::files(&path)) } else { files.push(path) }
+    }
+    files.sort();
+    files
+}
+
+#[tokio::test]
+async fn nothing_is_stored_until_it_is_written() {
+    each(async |store| {
+        for key in keys() {
+            assert_eq!(store.read(&key).await.unwrap(), None);
+            assert_eq!(store.read_range(&key, 0..1).await.unwrap(), None);
+            assert_eq!(store.read_range(&key, 0..0).await.unwrap(), None);
+            assert_eq!(store.read_tail(&key, 1).await.unwrap(), None);
+            store.remove(&key).await.unwrap();
+            store.set_aside(&key, "never there").await.unwrap();
+            assert_eq!(store.read(&key).await.unwrap(), None);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn writes_replace_and_keys_do_not_meet() {
+    each(async |store| {
+        for (at, key) in keys().iter().enumerate() {
+            store.write(key, Bytes::from("a longer value that is replaced")).await.unwrap();
+            store.write(key, Bytes::from(format!("value {at}"))).await.unwrap();
+        }
+        for (at, key) in keys().iter().enumerate() {
+            assert_eq!(store.read(key).await.unwrap().unwrap(), format!("value {at}"));
+        }
+        store.write(&document("empty"), Bytes::new()).await.unwrap();
+        assert_eq!(store.read(&document("empty")).await.unwrap(), Some(Bytes::new()));
+        store.remove(&document("empty")).await.unwrap();
+        assert_eq!(store.read(&document("empty")).await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_the_first_creation_wins() {
+    each(async |store| {
+        let key = StorageKey::Pin(Sha256::of(b"release"));
+        assert!(store.create(&key, Bytes::from("first")).await.unwrap());
+        assert!(!store.create(&key, Bytes::from("second")).await.unwrap());
+        assert_eq!(store.read(&key).await.unwrap().unwrap(), "first");
+
+        let key = StorageKey::Pin(Sha256::of(b"raced for"));
+        let attempts = (0..16).map(|at| store.create(&key, Bytes::from(vec![at])));
+        let won = futures_util::future::join_all(attempts).await;
+        let winners: Vec<_> = (0..16).filter(|at| *won[usize::from(*at)].as_ref().unwrap()).collect();
+        assert_eq!(winners.len(), 1);
+        assert_eq!(store.read(&key).await.unwrap().unwrap(), winners);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn ranges_are_exact_or_damage() {
+    each(async |store| {
+        let key = document("ranges");
+        store.write(&key, Bytes::from("0123456789")).await.unwrap();
+        for (range, expected) in [(0..10, "0123456789"), (3..5, "34"), (9..10, "9"), (4..4, "")] {
+            assert_eq!(store.read_range(&key, range).await.unwrap().unwrap(), expected);
+        }
+        for range in [0..11, 9..11, 10..11, 400..500] {
+            let read = store.read_range(&key, range.clone()).await;
+            assert!(matches!(read, Err(StoreError::Corrupt { .. })), "{range:?}: {read:?}");
+        }
+        for (bytes, expected) in [(1, "9"), (4, "6789"), (10, "0123456789"), (99, "0123456789")] {
+            assert_eq!(store.read_tail(&key, bytes).await.unwrap().unwrap(), (Bytes::from(expected), 10));
+        }
+        store.write(&key, Bytes::new()).await.unwrap();
+        assert_eq!(store.read_tail(&key, 4).await.unwrap().unwrap(), (Bytes::new(), 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_commit_replaces_and_can_be_read_at_once() {
+    each(async |store| {
+        let key = StorageKey::Archive(Integrity::new(Sha256::of(b"tree")));
+        for content in [vec![1; 3_000_000], b"small".to_vec()] {
+            let mut staged = store.stage().unwrap();
+            staged.write_all(&content).unwrap();
+            let mut again = Vec::new();
+            staged.reopen().unwrap().read_to_end(&mut again).unwrap();
+            assert!(again == content, "a reopened file starts at its first byte");
+            store.commit(&key, staged).await.unwrap();
+            assert!(store.read(&key).await.unwrap().unwrap() == content);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_set_aside_is_gone_and_may_come_again() {
+    each(async |store| {
+        let key = document("damaged");
+        store.write(&key, Bytes::from("bad")).await.unwrap();
+        store.set_aside(&key, "checksum").await.unwrap();
+        assert_eq!(store.read(&key).await.unwrap(), None);
+        assert!(store.create(&key, Bytes::from("good")).await.unwrap());
+        assert_eq!(store.read(&key).await.unwrap().unwrap(), "good");
+        store.probe().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_dropped_stage_leaves_nothing() {
+    local(async |root, store| {
+        let mut staged = store.stage().unwrap();
+        staged.write_all(b"half").unwrap();
+        store.scratch().unwrap().write_all(b"unnamed").unwrap();
+        assert_eq!(files(root).len(), 1, "the staged file lies below the root, the unnamed one nowhere");
+        drop(staged);
+        assert_eq!(files(root), Vec::<PathBuf>::new());
+
+        let staged = store.stage().unwrap();
+        fs::write(root.join("archives"), "in the way").unwrap();
+        let key = StorageKey::Archive(Integrity::new(Sha256::of(b"tree")));
+        assert!(store.commit(&key, staged).await.is_err());
+        assert_eq!(files(root), [root.join("archives")], "a failed commit leaves nothing either");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn values_outlive_the_process_that_wrote_them() {
+    local(async |root, store| {
+        let mut staged = store.stage().unwrap();
+        staged.write_all(b"content").unwrap();
+        let [written, _, _, committed] = keys();
+        store.write(&written, Bytes::from("document")).await.unwrap();
+        store.commit(&committed, staged).await.unwrap();
+        drop(store);
+
+        let store = ObjectStorage::local(root, true).unwrap();
+        assert_eq!(store.read(&written).await.unwrap().unwrap(), "document");
+        assert_eq!(store.read(&committed).await.unwrap().unwrap(), "content");
+        assert_eq!(files(root), [root.join(committed.path()), root.join(written.path())]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn quarantine_keeps_the_bytes_and_the_reason() {
+    local(async |root, store| {
+        let key = document("damaged");
+        store.write(&key, Bytes::from("bad bytes")).await.unwrap();
+        store.set_aside(&key, "checksum of block 3").await.unwrap();
+        let [aside, note] = files(root).try_into().unwrap();
+        let kept = aside.strip_prefix(root.join("quarantine")).unwrap();
+        assert_eq!(kept.with_extension("").to_str().unwrap(), key.path());
+        assert_eq!(fs::read(&aside).unwrap(), b"bad bytes");
+        assert_eq!(note.to_str().unwrap(), format!("{}.json", aside.display()));
+        let note: serde_json::Value = serde_json::from_slice(&fs::read(note).unwrap()).unwrap();
+        assert_eq!(note["why"], "checksum of block 3");
+        assert_eq!(note["path"], key.path());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sweeping_spares_what_is_still_written() {
+    local(async |root, store| {
+        let (old, young) = (store.stage().unwrap(), store.stage().unwrap());
+        let before = files(root);
+        let age = |file: File, minutes: u64| {
+            file.set_modified(SystemTime::now() - Duration::from_secs(60 * minutes)).unwrap();
+        };
+        age(young.reopen().unwrap(), 59);
+        age(old.reopen().unwrap(), 61);
+        fs::create_dir(root.join("staging/not-a-file")).unwrap();
+        age(File::open(root.join("staging/not-a-file")).unwrap(), 61);
+        store.sweep();
+        let left = files(root);
+        assert_eq!((before.len(), left.len()), (2, 1));
+        assert!(young.reopen().is_ok() && old.reopen().is_err());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_place_that_takes_no_writes_fails_the_probe() {
+    local(async |root, store| {
+        store.probe().await.unwrap();
+        fs::remove_dir_all(root).unwrap();
+        fs::write(root, "a file where the directory was").unwrap();
+        assert!(matches!(store.probe().await, Err(StoreError::Io { .. })));
+        fs::remove_file(root).unwrap();
+    })
+    .await;
+}

@@ -1,0 +1,261 @@
+//! The store over `object_store`: a directory, or memory.
+//!
+//! The only file that names that library. Owns how its errors become ours and how a staged file becomes an
+//! object. Must not know what is stored.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, Read};
+use std::iter;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::slice;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path as ObjectPath;
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode};
+use tempfile::TempDir;
+use tracing::warn;
+
+use super::{Staged, StorageKey, Store, StoreError};
+use crate::clock::{Clock, SystemClock, Timestamp};
+
+const STAGING: &str = "staging";
+/// A staged file that nobody wrote to for so long has lost its process.
+const LEFTOVER: Duration = Duration::from_secs(60 * 60);
+
+/// Values kept as objects.
+#[derive(Debug)]
+pub struct ObjectStorage {
+    objects: Arc<dyn ObjectStore>,
+    staging: PathBuf,
+    commit: Commit,
+    clock: SystemClock,
+}
+
+/// How a staged file becomes an object.
+#[derive(Debug)]
+enum Commit {
+    /// Staging lies beside the objects: a rename does it, after an fsync when it must outlive a power cut.
+    Rename { durable: bool },
+    /// The content is copied; the directory goes with the storage.
+    Upload { _staging: TempDir },
+}
+
+impl ObjectStorage {
+    /// Keeps values as files below `root`, which is made when missing. `durable`: a finished write outlives
+    /// a power cut.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or opened.
+    pub fn local(root: &Path, durable: bool) -> Result<Self, StoreError> {
+        let staging = root.join(STAGING);
+        std::fs::create_dir_all(&staging)?;
+        let objects = LocalFileSystem::new_with_prefix(root).map_err(failure)?.with_fsync(durable);
+        let commit = Commit::Rename { durable };
+        Ok(Self { objects: Arc::new(objects), staging, commit, clock: SystemClock::default() })
+    }
+
+    /// Keeps values in memory; only staged files touch the disk, in the system's temporary directory.
+    ///
+    /// # Errors
+    /// When the temporary directory cannot be made.
+    pub fn memory() -> Result<Self, StoreError> {
+        let directory = TempDir::with_prefix("scriptorium-")?;
+        let staging = directory.path().to_owned();
+        let commit = Commit::Upload { _staging: directory };
+        Ok(Self { objects: Arc::new(InMemory::new()), staging, commit, clock: SystemClock::default() })
+    }
+
+    /// Removes staged files that an earlier process left behind. Blocks: for threads that may.
+    pub fn sweep(&self) {
+        let entries = match std::fs::read_dir(&self.staging) {
+            Ok(entries) => entries,
+            Err(error) => {
+                return warn!(staging = %self.staging.display(), %error, "could not list staged files");
+            }
+        };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if let Err(error) = self.sweep_file(&path) {
+                warn!(path = %path.display(), %error, "could not remove a file that an earlier run staged");
+            }
+        }
+    }
+
+    fn sweep_file(&self, path: &Path) -> io::Result<()> {
+        let written = std::fs::metadata(path)?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let written = Timestamp(u64::try_from(written.as_millis()).unwrap_or(u64::MAX));
+        match self.clock.now().since(written) {
+            Some(age) if age > LEFTOVER => std::fs::remove_file(path),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn put(&self, path: &ObjectPath, bytes: Bytes, mode: PutMode) -> object_store::Result<()> {
+        self.objects.put_opts(path, bytes.into(), mode.into()).await.map(drop)
+    }
+
+    async fn size(&self, path: &ObjectPath) -> Result<Option<u64>, StoreError> {
+        Ok(found(self.objects.head(path).await)?.map(|meta| meta.size))
+    }
+
+    async fn rename(&self, path: &ObjectPath, staged: Staged, durable: bool) -> Result<(), StoreError> {
+        let staged = if durable { blocking(move || staged.sync().map(|()| staged)).await? } else { staged };
+        let mut staged = staged.into_path();
+        let name = staged.file_name().unwrap_or_default().to_string_lossy();
+        let from = ObjectPath::from(format!("{STAGING}/{name}"));
+        self.objects.rename(&from, path).await.map_err(failure)?;
+        staged.disable_cleanup(true);
+        Ok(())
+    }
+
+    async fn upload(&self, path: &ObjectPath, staged: Staged) -> Result<(), StoreError> {
+        let content = blocking(move || {
+            let mut content = Vec::new();
+            staged.reopen()?.read_to_end(&mut content).map(|_| content)
+        });
+        self.put(path, content.await?.into(), PutMode::Overwrite).await.map_err(failure)
+    }
+}
+
+#[async_trait]
+impl Store for ObjectStorage {
+    async fn read(&self, key: &StorageKey) -> Result<Option<Bytes>, StoreError> {
+        let Some(object) = found(self.objects.get(&place(key)).await)? else { return Ok(None) };
+        object.bytes().await.map(Some).map_err(failure)
+    }
+
+    async fn write(&self, key: &StorageKey, bytes: Bytes) -> Result<(), StoreError> {
+        self.put(&place(key), bytes, PutMode::Overwrite).await.map_err(failure)
+    }
+
+    async fn create(&self, key: &StorageKey, bytes: Bytes) -> Result<bool, StoreError> {
+        match self.put(&place(key), bytes, PutMode::Create).await {
+            Ok(()) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    async fn remove(&self, key: &StorageKey) -> Result<(), StoreError> {
+        found(self.objects.delete(&place(key)).await).map(drop)
+    }
+
+    async fn read_range(&self, key: &StorageKey, range: Range<u64>) -> Result<Option<Bytes>, StoreError> {
+        let path = place(key);
+        if range.is_empty() {
+            return Ok(self.size(&path).await?.map(|_| Bytes::new()));
+        }
+        let read = self.objects.get_ranges(&path, slice::from_ref(&range)).await;
+        let error = match found(read) {
+            Ok(None) => return Ok(None),
+            Ok(Some(parts)) => match parts.into_iter().next() {
+                Some(bytes) if bytes.len() as u64 == range.end - range.start => return Ok(Some(bytes)),
+                Some(_) | None => short(&path, &range),
+            },
+            Err(error) => error,
+        };
+        // Backends differ in what they say of a range past the end, so the size decides.
+        match self.size(&path).await? {
+            Some(size) if size < range.end => Err(short(&path, &range)),
+            Some(_) => Err(error),
+            None => Ok(None),
+        }
+    }
+
+    async fn read_tail(&self, key: &StorageKey, bytes: u64) -> Result<Option<(Bytes, u64)>, StoreError> {
+        let options = GetOptions::new().with_range(Some(GetRange::Suffix(bytes)));
+        let Some(object) = found(self.objects.get_opts(&place(key), options).await)? else { return Ok(None) };
+        let size = object.meta.size;
+        object.bytes().await.map(|tail| Some((tail, size))).map_err(failure)
+    }
+
+    fn stage(&self) -> Result<Staged, StoreError> {
+        Ok(Staged::new(&self.staging)?)
+    }
+
+    fn scratch(&self) -> io::Result<File> {
+        tempfile::tempfile_in(&self.staging)
+    }
+
+    async fn commit(&self, key: &StorageKey, staged: Staged) -> Result<(), StoreError> {
+        match self.commit {
+            Commit::Rename { durable } => self.rename(&place(key), staged, durable).await,
+            Commit::Upload { .. } => self.upload(&place(key), staged).await,
+        }
+    }
+
+    async fn set_aside(&self, key: &StorageKey, why: &str) -> Result<(), StoreError> {
+        let path = key.path();
+        let now = self.clock.now().0;
+        let aside = format!("quarantine/{path}.{now}");
+        let moved = self.objects.rename(&place(key), &ObjectPath::from(aside.as_str())).await;
+        if found(moved)?.is_none() {
+            return Ok(());
+        }
+        let note = serde_json::json!({ "path": path, "set_aside_at": now, "why": why }).to_string();
+        let place = ObjectPath::from(format!("{aside}.json"));
+        self.put(&place, note.into(), PutMode::Overwrite).await.map_err(failure)
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        let place = ObjectPath::from(format!("{STAGING}/probe"));
+        self.put(&place, Bytes::from_static(b"writable\n"), PutMode::Overwrite).await.map_err(failure)
+    }
+}
+
+fn place(key: &StorageKey) -> ObjectPath {
+    ObjectPath::from(key.path())
+}
+
+fn short(path: &ObjectPath, range: &Range<u64>) -> StoreError {
+    StoreError::Corrupt { what: format!("{path} ends before byte {}, which it must have", range.end) }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, StoreError> {
+    Ok(tokio::task::spawn_blocking(work).await.map_err(io::Error::from)??)
+}
+
+/// Absence is an answer, not a failure.
+fn found<T>(result: object_store::Result<T>) -> Result<Option<T>, StoreError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(failure(error)),
+    }
+}
+
+/// The library wraps what the operating system said; the kind decides what an operator is told.
+fn failure(error: object_store::Error) -> StoreError {
+    let first: &(dyn Error + 'static) = &error;
+    let mut causes = iter::successors(Some(first), |&cause| cause.source());
+    let kind = causes.find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    kind.and_then(StoreError::of_kind).unwrap_or_else(|| StoreError::Io { source: error.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operator_learns_what_the_system_said() {
+        let wrapped = |kind: io::ErrorKind| {
+            let source = Box::new(Wrapper(kind.into()));
+            failure(object_store::Error::Generic { store: "test", source })
+        };
+        assert!(matches!(wrapped(io::ErrorKind::StorageFull), StoreError::Full));
+        assert!(matches!(wrapped(io::ErrorKind::PermissionDenied), StoreError::Denied));
+        assert!(matches!(wrapped(io::ErrorKind::BrokenPipe), StoreError::Io { .. }));
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("wrapped")]
+    struct Wrapper(#[source] io::Error);
+}

@@ -1,0 +1,187 @@
+//! Content that proves itself as it is read.
+//!
+//! A sealed value is the content and then a trailer: a checksum for every block, what the content is, and a
+//! checksum of the trailer itself. One value, so that one commit makes both visible. Owns which bytes may be
+//! believed; a byte leaves only in a block whose checksum held. Must not know archives.
+
+use std::io::{self, Write};
+use std::ops::Range;
+
+use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, crc32_iscsi};
+use sha2::Digest;
+
+use super::{StorageKey, Store, StoreError};
+use crate::domain::{Integrity, Sha256};
+
+mod trailer;
+
+#[cfg(test)]
+mod tests;
+
+/// Bytes covered by one checksum.
+pub const BLOCK: u64 = 256 * 1024;
+/// What one step of a stream reads at most.
+const STEP: u64 = 4 * BLOCK;
+/// Holds the trailer of a content of up to 4 GiB.
+const FIRST_READ: u64 = 64 * 1024;
+
+/// What is known of sealed content without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seal {
+    /// Bytes of content.
+    pub length: u64,
+    /// The digest of the content.
+    pub raw: Sha256,
+    /// The digest of the file tree that the content unpacks to.
+    pub tree: Integrity,
+    /// What the content says it is.
+    pub identity: String,
+    blocks: Vec<u32>,
+}
+
+/// Passes content through and seals it.
+pub struct SealWriter<W> {
+    inner: W,
+    length: u64,
+    raw: sha2::Sha256,
+    block: crc_fast::Digest,
+    blocks: Vec<u32>,
+}
+
+impl<W: Write> SealWriter<W> {
+    /// Seals what is written through this into `inner`.
+    pub fn new(inner: W) -> Self {
+        let block = crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi);
+        Self { inner, length: 0, raw: sha2::Sha256::new(), block, blocks: Vec::new() }
+    }
+
+    /// What the content passes through to.
+    pub fn get_ref(&self) -> &W {
+        &self.inner
+    }
+
+    /// Writes the trailer and flushes. Without it the content is worth nothing.
+    ///
+    /// # Errors
+    /// When `inner` fails, or `identity` is longer than a seal holds.
+    pub fn finish(mut self, tree: Integrity, identity: &str) -> io::Result<(W, Seal)> {
+        if !self.length.is_multiple_of(BLOCK) {
+            self.close_block();
+        }
+        let seal = Seal {
+            length: self.length,
+            raw: Sha256::new(self.raw.finalize().into()),
+            tree,
+            identity: identity.to_owned(),
+            blocks: self.blocks,
+        };
+        self.inner.write_all(&trailer::encode(&seal)?)?;
+        self.inner.flush()?;
+        Ok((self.inner, seal))
+    }
+
+    fn close_block(&mut self) {
+        self.blocks.push(self.block.finalize_reset() as u32);
+    }
+
+    fn absorb(&mut self, mut bytes: &[u8]) {
+        self.raw.update(bytes);
+        while !bytes.is_empty() {
+            let room = BLOCK - self.length % BLOCK;
+            let (now, later) = bytes.split_at(bytes.len().min(room as usize));
+            self.block.update(now);
+            self.length += now.len() as u64;
+            if self.length.is_multiple_of(BLOCK) {
+                self.close_block();
+            }
+            bytes = later;
+        }
+    }
+}
+
+impl<W: Write> Write for SealWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.absorb(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Reads the seal of `key`; `None` when nothing is stored there.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when what is stored does not end in an intact seal.
+pub async fn open(store: &dyn Store, key: &StorageKey) -> Result<Option<Seal>, StoreError> {
+    open_reading(store, key, FIRST_READ).await
+}
+
+async fn open_reading(store: &dyn Store, key: &StorageKey, first: u64) -> Result<Option<Seal>, StoreError> {
+    let Some((mut tail, size)) = store.read_tail(key, first).await? else { return Ok(None) };
+    let length = trailer::length(&tail, size).map_err(|what| corrupt(key, what))?;
+    if length > tail.len() as u64 {
+        let Some((longer, _)) = store.read_tail(key, length).await? else { return Ok(None) };
+        tail = longer;
+    }
+    trailer::decode(&tail, size).map(Some).map_err(|what| corrupt(key, what))
+}
+
+impl Seal {
+    /// Reads exactly `range` of the content, out of whole blocks whose checksums hold. All of it is held in
+    /// memory: long ranges are read in [`steps`].
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when a block is not what was sealed, [`StoreError::Missing`] when the value
+    /// is gone.
+    pub async fn read(
+        &self,
+        store: &dyn Store,
+        key: &StorageKey,
+        range: Range<u64>,
+    ) -> Result<Bytes, StoreError> {
+        if range.start > range.end || range.end > self.length {
+            let text = format!("expected a range within 0..{}, got {range:?}", self.length);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text).into());
+        }
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let start = range.start - range.start % BLOCK;
+        let end = range.end.next_multiple_of(BLOCK).min(self.length);
+        let Some(bytes) = store.read_range(key, start..end).await? else {
+            return Err(StoreError::Missing { path: key.path() });
+        };
+        self.verify(start / BLOCK, &bytes).map_err(|what| corrupt(key, &what))?;
+        Ok(bytes.slice((range.start - start) as usize..(range.end - start) as usize))
+    }
+
+    /// Holds `bytes`, which begin with block `first`, against the checksums.
+    fn verify(&self, first: u64, bytes: &[u8]) -> Result<(), String> {
+        let sealed = self.blocks.iter().skip(first as usize);
+        let mut checks = bytes.chunks(BLOCK as usize).zip(sealed);
+        match checks.position(|(block, sealed)| crc32_iscsi(block) != *sealed) {
+            None => Ok(()),
+            Some(at) => {
+                Err(format!("block {} does not have the checksum it was sealed with", first + at as u64))
+            }
+        }
+    }
+}
+
+/// Cuts `range` into what a stream reads at a time: up to 1 MiB, ending where blocks end.
+pub fn steps(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    let mut at = range.start;
+    std::iter::from_fn(move || {
+        let start = at;
+        at = (start / STEP).saturating_add(1).saturating_mul(STEP).min(range.end);
+        (start < range.end).then_some(start..at)
+    })
+}
+
+fn corrupt(key: &StorageKey, what: &str) -> StoreError {
+    StoreError::Corrupt { what: format!("{}: {what}", key.path()) }
+}

@@ -1,0 +1,125 @@
+//! The layout of a seal on the medium.
+//!
+//! ```text
+//! content ‖ checksum of every block: u32 … ‖ identity ‖ footer
+//! footer = content length: u64 ‖ block size: u32 ‖ identity length: u32 ‖ raw digest: 32 bytes
+//!        ‖ tree digest: 32 bytes ‖ magic: 8 bytes ‖ version: u32 ‖ checksum of the trailer so far: u32
+//! ```
+//! Numbers are little-endian, checksums CRC32C. Owns this layout and nothing else: reading from a store and
+//! checking content are its parent's.
+
+use std::io;
+
+use bytes::{Buf, BufMut};
+use crc_fast::crc32_iscsi;
+
+use super::{BLOCK, Seal};
+use crate::domain::{Integrity, Sha256};
+
+const MAGIC: [u8; 8] = *b"SCRPSEAL";
+const VERSION: u32 = 1;
+const CHECKSUM: usize = size_of::<u32>();
+const FOOTER: usize = 8 + 4 + 4 + 32 + 32 + 8 + 4 + CHECKSUM;
+/// With a bound on the identity, a damaged footer cannot ask for more memory than the value's size explains.
+const MAX_IDENTITY: u32 = 4096;
+
+/// The trailer of `seal`.
+pub(super) fn encode(seal: &Seal) -> io::Result<Vec<u8>> {
+    let identity = u32::try_from(seal.identity.len())
+        .ok()
+        .filter(|length| *length <= MAX_IDENTITY)
+        .ok_or_else(|| {
+            let text =
+                format!("expected an identity of up to {MAX_IDENTITY} bytes, got {}", seal.identity.len());
+            io::Error::new(io::ErrorKind::InvalidInput, text)
+        })?;
+    let mut out = Vec::with_capacity(seal.blocks.len() * CHECKSUM + seal.identity.len() + FOOTER);
+    seal.blocks.iter().for_each(|checksum| out.put_u32_le(*checksum));
+    out.put_slice(seal.identity.as_bytes());
+    out.put_u64_le(seal.length);
+    out.put_u32_le(BLOCK as u32);
+    out.put_u32_le(identity);
+    out.put_slice(seal.raw.as_bytes());
+    out.put_slice(seal.tree.digest().as_bytes());
+    out.put_slice(&MAGIC);
+    out.put_u32_le(VERSION);
+    out.put_u32_le(crc32_iscsi(&out));
+    Ok(out)
+}
+
+/// How long the trailer is of a value of `size` bytes that ends in `tail`.
+pub(super) fn length(tail: &[u8], size: u64) -> Result<u64, &'static str> {
+    Footer::parse(tail)?.trailer(size)
+}
+
+/// The seal of a value of `size` bytes that ends in `tail`.
+pub(super) fn decode(tail: &[u8], size: u64) -> Result<Seal, &'static str> {
+    const CUT: &str = "expected a whole seal at the end, found a part of one";
+    let footer = Footer::parse(tail)?;
+    let length = usize::try_from(footer.trailer(size)?).map_err(|_| CUT)?;
+    let start = tail.len().checked_sub(length).ok_or(CUT)?;
+    let (trailer, checksum) = tail[start..].split_last_chunk::<CHECKSUM>().ok_or(CUT)?;
+    if crc32_iscsi(trailer) != u32::from_le_bytes(*checksum) {
+        return Err("the seal does not have the checksum it was written with");
+    }
+    let variable = length - FOOTER;
+    let (blocks, identity) = trailer[..variable].split_at(variable - footer.identity as usize);
+    Ok(Seal {
+        length: footer.length,
+        raw: footer.raw,
+        tree: footer.tree,
+        identity: String::from_utf8(identity.to_vec()).map_err(|_| "expected an identity in UTF-8")?,
+        blocks: blocks
+            .as_chunks::<CHECKSUM>()
+            .0
+            .iter()
+            .map(|checksum| u32::from_le_bytes(*checksum))
+            .collect(),
+    })
+}
+
+/// The part of fixed size, not to be believed before the checksum held.
+struct Footer {
+    length: u64,
+    identity: u32,
+    raw: Sha256,
+    tree: Integrity,
+}
+
+impl Footer {
+    fn parse(tail: &[u8]) -> Result<Self, &'static str> {
+        let footer: &[u8; FOOTER] =
+            tail.last_chunk().ok_or("expected a seal, found too few bytes to be one")?;
+        let mut rest = footer.as_slice();
+        let length = rest.get_u64_le();
+        let block = rest.get_u32_le();
+        let identity = rest.get_u32_le();
+        let raw = digest(&mut rest);
+        let tree = Integrity::new(digest(&mut rest));
+        if !rest.starts_with(&MAGIC) {
+            return Err("expected a seal at the end, found something else");
+        }
+        rest.advance(MAGIC.len());
+        if rest.get_u32_le() != VERSION || u64::from(block) != BLOCK || identity > MAX_IDENTITY {
+            return Err("expected a seal of version 1, found one of another version");
+        }
+        Ok(Self { length, identity, raw, tree })
+    }
+
+    /// The length of the whole trailer; a value of another size was cut or grew.
+    fn trailer(&self, size: u64) -> Result<u64, &'static str> {
+        let table = self.length.div_ceil(BLOCK) * CHECKSUM as u64;
+        let trailer = table + u64::from(self.identity) + FOOTER as u64;
+        if self.length.checked_add(trailer) == Some(size) {
+            Ok(trailer)
+        } else {
+            Err("the value is not as long as its seal says")
+        }
+    }
+}
+
+fn digest(from: &mut &[u8]) -> Sha256 {
+    let mut bytes = [0; 32];
+    from.copy_to_slice(&mut bytes);
+    Sha256::new(bytes)
+}

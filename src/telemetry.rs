@@ -1,0 +1,349 @@
+//! What the process tells its operator: log records on standard error and metrics for Prometheus.
+//!
+//! Owns how a record is written, the name, labels and buckets of every metric, and how one is counted cheaply. Must not
+//! know what any of them means: whoever saw something happen reports it here.
+
+use std::io::{self, BufWriter};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{Layer, Registry as Records, fmt};
+
+use crate::config::{LogFormat, LogLevel};
+
+/// Libraries whose records are of interest only when something is wrong.
+const QUIET: [&str; 6] = ["pingora", "hyper", "h2", "reqwest", "rustls", "object_store"];
+
+/// Why there is no telemetry.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// Something else in this process already writes the log.
+    #[error("logging was set up twice; call it once, first thing in the process")]
+    Logging(#[from] TryInitError),
+    /// Two metrics claim one name.
+    #[error("a metric could not be registered: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Written records reach standard error no later than when this is dropped.
+#[must_use = "records still in flight are lost unless this lives as long as the process"]
+#[derive(Debug)]
+pub struct LogGuard {
+    _worker: WorkerGuard,
+}
+
+/// Starts the log of this process, `log` records of libraries included.
+///
+/// Records are written by a thread of their own, many to a system call, so that no request waits for a slow terminal.
+pub fn logging(format: LogFormat, level: LogLevel) -> Result<LogGuard, TelemetryError> {
+    let (writer, worker) =
+        NonBlockingBuilder::default().thread_name("log").finish(BufWriter::new(io::stderr()));
+    let records = fmt::layer().with_writer(writer);
+    let layer: Box<dyn Layer<Records> + Send + Sync> = match format {
+        LogFormat::Text => records.with_ansi(false).boxed(),
+        LogFormat::Json => records.json().flatten_event(true).with_span_list(false).boxed(),
+    };
+    tracing_subscriber::registry().with(layer.with_filter(wanted(level))).try_init()?;
+    Ok(LogGuard { _worker: worker })
+}
+
+fn wanted(level: LogLevel) -> Targets {
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let quiet = level.min(LevelFilter::WARN);
+    Targets::new().with_default(level).with_targets(QUIET.map(|library| (library, quiet)))
+}
+
+/// 50 µs to 30 s: from a hit in memory to an archive that is fetched, checked and unpacked first.
+const SECONDS: [f64; 18] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0, 30.0,
+];
+
+/// Every metric of this process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Counters,
+    request_duration: Histogram,
+    cache_lookups: Counters,
+    upstream_requests: IntCounterVec,
+    upstream_request_duration: Histogram,
+    integrity_failures: IntCounterVec,
+    divergences_open: IntGauge,
+    rate_limited: IntCounterVec,
+    store_bytes: IntGauge,
+    upstream_up: IntGaugeVec,
+}
+
+impl Metrics {
+    /// All metrics at zero, in a registry of their own.
+    pub fn new() -> Result<Self, TelemetryError> {
+        let new = Registration(Registry::new_custom(Some("scriptorium".to_owned()), None)?);
+        Ok(Self {
+            requests: Counters::new(new.counters(
+                "requests_total",
+                "Requests answered on the public port.",
+                &["route", "class", "status"],
+            )?),
+            request_duration: new.seconds(
+                "request_duration_seconds",
+                "From the request's head to the answer's head, on the public port.",
+            )?,
+            cache_lookups: Counters::new(new.counters(
+                "cache_lookups_total",
+                "What the cache said when it was asked.",
+                &["resource", "outcome"],
+            )?),
+            upstream_requests: new.counters(
+                "upstream_requests_total",
+                "Exchanges with upstreams; status is a word where there was no answer.",
+                &["upstream", "resource", "status"],
+            )?,
+            upstream_request_duration: new.seconds(
+                "upstream_request_duration_seconds",
+                "From asking an upstream to the end of its answer.",
+            )?,
+            integrity_failures: new.counters(
+                "integrity_failures_total",
+                "Bytes that were not what they claimed to be, by where that was noticed.",
+                &["stage"],
+            )?,
+            divergences_open: new.gauge("divergences_open", "Releases an upstream contradicts itself about.")?,
+            rate_limited: new.counters(
+                "rate_limited_total",
+                "Requests refused because the client asked too often.",
+                &["class"],
+            )?,
+            store_bytes: new.gauge("store_bytes", "Bytes kept in the store, staged ones included.")?,
+            upstream_up: new.gauges("upstream_up", "1 while the upstream answers, else 0.", &["upstream"])?,
+            registry: new.0,
+        })
+    }
+
+    /// A request on the public port was answered.
+    pub fn request(&self, route: &'static str, class: &'static str, status: u16, took: Duration) {
+        self.requests.count([route, class], Some(status));
+        self.request_duration.observe(took.as_secs_f64());
+    }
+
+    /// The cache was asked for a resource.
+    pub fn cache_lookup(&self, resource: &'static str, outcome: &'static str) {
+        self.cache_lookups.count([resource, outcome], None);
+    }
+
+    /// An exchange with an upstream is over; no status means that no answer came.
+    pub fn upstream_request(
+        &self,
+        upstream: &str,
+        resource: &'static str,
+        status: &str,
+        took: Duration,
+    ) {
+        self.upstream_requests.with_label_values(&[upstream, resource, status]).inc();
+        self.upstream_request_duration.observe(took.as_secs_f64());
+    }
+
+    /// Bytes were not what they claimed to be.
+    pub fn integrity_failure(&self, stage: &'static str) {
+        self.integrity_failures.with_label_values(&[stage]).inc();
+    }
+
+    /// So many divergences are open now.
+    pub fn divergences_open(&self, count: usize) {
+        self.divergences_open.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A client was told to slow down.
+    pub fn rate_limited(&self, class: &'static str) {
+        self.rate_limited.with_label_values(&[class]).inc();
+    }
+
+    /// The store holds so many bytes now.
+    pub fn store_bytes(&self, bytes: u64) {
+        self.store_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Whether requests to an upstream are let through now.
+    pub fn upstream_up(&self, upstream: &str, up: bool) {
+        self.upstream_up.with_label_values(&[upstream]).set(i64::from(up));
+    }
+
+    /// All metrics as Prometheus reads them.
+    #[must_use]
+    pub fn render(&self) -> String {
+        // A comment is all that a scraper can be given where an answer without a body would say "no metrics".
+        TextEncoder::new()
+            .encode_to_string(&self.registry.gather())
+            .unwrap_or_else(|error| format!("# not rendered: {error}\n"))
+    }
+}
+
+/// Makes metrics and registers them in one step.
+struct Registration(Registry);
+
+impl Registration {
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+        let family = IntCounterVec::new(Opts::new(name, help), labels)?;
+        self.0.register(Box::new(family.clone()))?;
+        Ok(family)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+        let family = IntGaugeVec::new(Opts::new(name, help), labels)?;
+        self.0.register(Box::new(family.clone()))?;
+        Ok(family)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+        let gauge = IntGauge::new(name, help)?;
+        self.0.register(Box::new(gauge.clone()))?;
+        Ok(gauge)
+    }
+
+    fn seconds(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {
+        let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()))?;
+        self.0.register(Box::new(histogram.clone()))?;
+        Ok(histogram)
+    }
+}
+
+/// Two labels from closed sets and, where the family has one, a status.
+type Key = ([&'static str; 2], Option<u16>);
+
+/// A family of counters for the hit path: each is looked up once, then found again without a lock or an allocation.
+///
+/// An open-addressed table of fixed size whose slots are written once. When a key finds no free slot nearby, it is
+/// counted all the same, at the price of a look-up.
+#[derive(Debug)]
+struct Counters {
+    family: IntCounterVec,
+    slots: Box<[OnceLock<(Key, IntCounter)>]>,
+}
+
+impl Counters {
+    const SLOTS_LOG2: u32 = 9;
+    const PROBES: usize = 8;
+
+    fn new(family: IntCounterVec) -> Self {
+        let slots = (1 << Self::SLOTS_LOG2) + Self::PROBES;
+        Self { family, slots: (0..slots).map(|_| OnceLock::new()).collect() }
+    }
+
+    fn count(&self, labels: [&'static str; 2], status: Option<u16>) {
+        let key = (labels, status);
+        for slot in self.slots.iter().skip(Self::place(key)).take(Self::PROBES) {
+            let (held, counter) = slot.get_or_init(|| (key, self.resolve(key)));
+            if *held == key {
+                return counter.inc();
+            }
+        }
+        self.resolve(key).inc();
+    }
+
+    /// Fibonacci hashing of where the labels lie: a label that lies in two places only takes a second slot.
+    fn place(([first, second], status): Key) -> usize {
+        let mixed = first.as_ptr() as u64
+            ^ (second.as_ptr() as u64).rotate_left(20)
+            ^ u64::from(status.unwrap_or_default()).rotate_left(40);
+        (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - Self::SLOTS_LOG2)) as usize
+    }
+
+    fn resolve(&self, ([first, second], status): Key) -> IntCounter {
+        match status {
+            Some(status) => self.family.with_label_values(&[first, second, &status.to_string()]),
+            None => self.family.with_label_values(&[first, second]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metrics() -> Metrics {
+        Metrics::new().unwrap()
+    }
+
+    fn assert_line(metrics: &Metrics, line: &str) {
+        let text = metrics.render();
+        assert!(text.lines().any(|held| held == line), "no {line:?} in\n{text}");
+    }
+
+    #[test]
+    fn each_event_is_counted_under_its_labels() {
+        let metrics = metrics();
+        for _ in 0..3 {
+            metrics.request("index", "anonymous", 200, Duration::from_micros(70));
+        }
+        metrics.request("index", "anonymous", 404, Duration::from_secs(2));
+        metrics.cache_lookup("index", "hit");
+        metrics.upstream_request("public", "index", Some(503), Duration::from_millis(3));
+        metrics.upstream_request("public", "index", None, Duration::from_millis(3));
+        metrics.integrity_failure("read");
+        metrics.rate_limited("ci");
+        for line in [
+            r#"scriptorium_requests_total{class="anonymous",route="index",status="200"} 3"#,
+            r#"scriptorium_requests_total{class="anonymous",route="index",status="404"} 1"#,
+            r#"scriptorium_request_duration_seconds_bucket{le="0.00005"} 0"#,
+            r#"scriptorium_request_duration_seconds_bucket{le="0.0001"} 3"#,
+            r#"scriptorium_request_duration_seconds_count 4"#,
+            r#"scriptorium_cache_lookups_total{outcome="hit",resource="index"} 1"#,
+            r#"scriptorium_upstream_requests_total{resource="index",status="503",upstream="public"} 1"#,
+            r#"scriptorium_upstream_requests_total{resource="index",status="none",upstream="public"} 1"#,
+            r#"scriptorium_upstream_request_duration_seconds_count 2"#,
+            r#"scriptorium_integrity_failures_total{stage="read"} 1"#,
+            r#"scriptorium_rate_limited_total{class="ci"} 1"#,
+        ] {
+            assert_line(&metrics, line);
+        }
+    }
+
+    #[test]
+    fn a_gauge_shows_its_latest_value() {
+        let metrics = metrics();
+        metrics.divergences_open(2);
+        metrics.divergences_open(1);
+        metrics.store_bytes(u64::MAX);
+        metrics.upstream_up("public", true);
+        metrics.upstream_up("public", false);
+        assert_line(&metrics, "scriptorium_divergences_open 1");
+        assert_line(&metrics, &format!("scriptorium_store_bytes {}", i64::MAX));
+        assert_line(&metrics, r#"scriptorium_upstream_up{upstream="public"} 0"#);
+    }
+
+    #[test]
+    fn more_label_values_than_slots_are_all_counted() {
+        let metrics = metrics();
+        for status in 0..2000 {
+            metrics.request("index", "ci", status, Duration::ZERO);
+            metrics.request("index", "ci", status, Duration::ZERO);
+        }
+        let text = metrics.render();
+        let counted = text.lines().filter(|line| line.starts_with("scriptorium_requests_total{"));
+        assert_eq!(counted.filter(|line| line.ends_with(" 2")).count(), 2000);
+    }
+
+    #[test]
+    fn libraries_are_quiet_however_much_is_asked_for() {
+        use tracing::Level;
+        let records = wanted(LogLevel::Debug);
+        assert!(records.would_enable("scriptorium::pipeline", &Level::DEBUG));
+        assert!(records.would_enable("pingora_core::server", &Level::WARN));
+        assert!(!records.would_enable("pingora_core::server", &Level::INFO));
+        assert!(!wanted(LogLevel::Error).would_enable("hyper::proto", &Level::WARN));
+    }
+}

@@ -1,0 +1,167 @@
+//! What a response's head means: found, current, refused, elsewhere, or no answer at all.
+//!
+//! Owns the table from statuses to meanings, as pure functions. Must not know bodies, retries or who asked.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use ::http::header::{ETAG, HeaderName, LOCATION, RETRY_AFTER};
+use ::http::{HeaderMap, StatusCode};
+
+use super::CouldNotAsk;
+use crate::clock::Timestamp;
+
+/// A registry that asks for more is asked again anyway.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// A head that is an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The body is what was asked for.
+    Found,
+    /// What the asker holds is current.
+    NotModified,
+    /// The body says why not.
+    Refused(u16),
+    /// Ask there.
+    Redirect(String),
+}
+
+/// Reads a head that came at `now`; `conditional` when an entity tag had been sent.
+pub(super) fn read(
+    status: StatusCode,
+    headers: &HeaderMap,
+    conditional: bool,
+    now: Timestamp,
+) -> Result<Answer, CouldNotAsk> {
+    let code = status.as_u16();
+    match code {
+        200 => Ok(Answer::Found),
+        304 if conditional => Ok(Answer::NotModified),
+        301 | 302 | 303 | 307 | 308 => {
+            let location = text(headers, &LOCATION).ok_or(CouldNotAsk::Unexpected(code))?;
+            Ok(Answer::Redirect(location.to_owned()))
+        }
+        400 | 403 | 404 | 409 | 410 | 422 => Ok(Answer::Refused(code)),
+        401 => Err(CouldNotAsk::CredentialRefused),
+        429 => Err(CouldNotAsk::Throttled { retry_after: retry_after(headers, now) }),
+        502..=504 => Err(match retry_after(headers, now) {
+            None => CouldNotAsk::ServerError(code),
+            wait => CouldNotAsk::Throttled { retry_after: wait },
+        }),
+        500..=599 => Err(CouldNotAsk::ServerError(code)),
+        _ => Err(CouldNotAsk::Unexpected(code)),
+    }
+}
+
+/// The registry's own entity tag.
+pub(super) fn etag(headers: &HeaderMap) -> Option<String> {
+    text(headers, &ETAG).map(str::to_owned)
+}
+
+/// Any header that is one whole number.
+pub(super) fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
+    text(headers, name)?.trim().parse().ok()
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Seconds or a date; anything else is as good as nothing.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let wait = number(headers, &RETRY_AFTER).map(Duration::from_secs).or_else(|| {
+        let date = httpdate::parse_http_date(text(headers, &RETRY_AFTER)?).ok()?;
+        let now = UNIX_EPOCH + Duration::from_millis(now.0);
+        Some(date.duration_since(now).unwrap_or_default())
+    });
+    wait.map(|wait| wait.min(LONGEST_WAIT))
+}
+
+/// A status as a metric label; the registry must not be able to invent new ones.
+pub(super) fn status_label(status: u16) -> &'static str {
+    match status {
+        200 => "200",
+        304 => "304",
+        400 => "400",
+        401 => "401",
+        403 => "403",
+        404 => "404",
+        409 => "409",
+        410 => "410",
+        422 => "422",
+        500 => "500",
+        502 => "502",
+        503 => "503",
+        504 => "504",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(status: u16, headers: &[(HeaderName, &str)]) -> Result<Answer, CouldNotAsk> {
+        conditional(status, headers, false)
+    }
+
+    fn conditional(
+        status: u16,
+        headers: &[(HeaderName, &str)],
+        conditional: bool,
+    ) -> Result<Answer, CouldNotAsk> {
+        let headers =
+            headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect::<HeaderMap>();
+        // Sun, 06 Nov 1994 08:49:37 GMT
+        read(StatusCode::from_u16(status).unwrap(), &headers, conditional, Timestamp(784_111_777_000))
+    }
+
+    #[test]
+    fn definite_answers() {
+        assert_eq!(head(200, &[]), Ok(Answer::Found));
+        assert_eq!(conditional(304, &[], true), Ok(Answer::NotModified));
+        assert_eq!(head(304, &[]), Err(CouldNotAsk::Unexpected(304)));
+        for status in [400, 403, 404, 409, 410, 422] {
+            assert_eq!(head(status, &[]), Ok(Answer::Refused(status)));
+        }
+    }
+
+    #[test]
+    fn everything_else_is_no_answer() {
+        assert_eq!(head(401, &[]), Err(CouldNotAsk::CredentialRefused));
+        for status in [500, 501, 502, 503, 504, 507, 599] {
+            assert_eq!(head(status, &[]), Err(CouldNotAsk::ServerError(status)));
+        }
+        for status in [201, 204, 206, 300, 302, 305, 402, 405, 418, 600, 999] {
+            assert_eq!(head(status, &[]), Err(CouldNotAsk::Unexpected(status)), "{status}");
+        }
+    }
+
+    #[test]
+    fn redirects_need_a_place() {
+        for status in [301, 302, 303, 307, 308] {
+            assert_eq!(head(status, &[(LOCATION, "/x")]), Ok(Answer::Redirect("/x".to_owned())));
+        }
+    }
+
+    #[test]
+    fn waiting_times() {
+        let wait = |status, value| match head(status, &[(RETRY_AFTER, value)]) {
+            Err(CouldNotAsk::Throttled { retry_after }) => retry_after.map(|wait| wait.as_secs()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(head(429, &[]), Err(CouldNotAsk::Throttled { retry_after: None }));
+        assert_eq!(wait(429, "7"), Some(7));
+        assert_eq!(wait(503, " 0 "), Some(0));
+        assert_eq!(wait(429, "3600"), Some(3600));
+        assert_eq!(wait(429, "3601"), Some(3600));
+        assert_eq!(wait(429, "Sun, 06 Nov 1994 08:50:00 GMT"), Some(23));
+        assert_eq!(wait(429, "Sun, 06 Nov 1994 08:49:00 GMT"), Some(0));
+        assert_eq!(wait(429, "Sun, 06 Nov 1995 08:49:37 GMT"), Some(3600));
+        for garbage in ["soon", "-1", "1.5", ""] {
+            assert_eq!(wait(429, garbage), None, "{garbage}");
+            assert_eq!(head(503, &[(RETRY_AFTER, garbage)]), Err(CouldNotAsk::ServerError(503)));
+        }
+        assert_eq!(head(500, &[(RETRY_AFTER, "7")]), Err(CouldNotAsk::ServerError(500)));
+    }
+}

@@ -1,0 +1,189 @@
+//! The circuit breaker: a registry that keeps failing is left alone, and tried again with one request.
+//!
+//! Owns the state machine, pure over the time that is passed in. Must not know what counts as a failure.
+
+use std::time::Duration;
+
+use super::backoff::spread;
+
+const FAILURES_TO_OPEN: u32 = 5;
+const FIRST_COOL_DOWN: Duration = Duration::from_secs(1);
+const LONGEST_COOL_DOWN: Duration = Duration::from_secs(30);
+
+/// Closed, open for a while, or half open with one probe under way.
+#[derive(Debug)]
+pub(super) struct Breaker(State);
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Closed { failures: u32 },
+    Open { until: Duration, cool_down: Duration },
+    Probing { cool_down: Duration },
+}
+
+/// Leave to ask, to be returned as succeeded, failed or abandoned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// The breaker was closed.
+    Ordinary,
+    /// The only request that a half-open breaker lets through.
+    Probe,
+}
+
+impl Breaker {
+    pub(super) fn new() -> Self {
+        Self(State::Closed { failures: 0 })
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.0, State::Closed { .. })
+    }
+
+    /// How long nobody is let through, as far as that is known.
+    pub(super) fn pause(&self, now: Duration) -> Option<Duration> {
+        match self.0 {
+            State::Closed { .. } => None,
+            State::Open { until, .. } => until.checked_sub(now).filter(|left| !left.is_zero()),
+            State::Probing { .. } => Some(FIRST_COOL_DOWN),
+        }
+    }
+
+    /// Lets a request through, or says how long not.
+    pub(super) fn admit(&mut self, now: Duration) -> Result<Admission, Duration> {
+        if let Some(left) = self.pause(now) {
+            return Err(left);
+        }
+        match self.0 {
+            State::Closed { .. } => Ok(Admission::Ordinary),
+            State::Open { cool_down, .. } | State::Probing { cool_down } => {
+                self.0 = State::Probing { cool_down };
+                Ok(Admission::Probe)
+            }
+        }
+    }
+
+    /// The registry answered.
+    pub(super) fn succeeded(&mut self, admission: Admission) {
+        match (self.0, admission) {
+            (State::Closed { .. }, _) | (State::Probing { .. }, Admission::Probe) => *self = Self::new(),
+            // From before the breaker opened: too old to mean anything.
+            (State::Open { .. }, _) | (State::Probing { .. }, Admission::Ordinary) => {}
+        }
+    }
+
+    /// The registry failed; `roll` in `0.0..1.0` spreads the cool-down.
+    pub(super) fn failed(&mut self, admission: Admission, now: Duration, roll: f64) {
+        let open = |cool_down| State::Open { until: now + spread(cool_down, 0.2, roll), cool_down };
+        self.0 = match (self.0, admission) {
+            (State::Closed { failures }, _) if failures + 1 < FAILURES_TO_OPEN => {
+                State::Closed { failures: failures + 1 }
+            }
+            (State::Closed { .. }, _) => open(FIRST_COOL_DOWN),
+            (State::Probing { cool_down }, Admission::Probe) => open((cool_down * 2).min(LONGEST_COOL_DOWN)),
+            (unmoved @ (State::Open { .. } | State::Probing { .. }), _) => unmoved,
+        };
+    }
+
+    /// Nothing was learnt; the next request may be the probe.
+    pub(super) fn abandoned(&mut self, admission: Admission) {
+        if let (State::Probing { cool_down }, Admission::Probe) = (self.0, admission) {
+            self.0 = State::Open { until: Duration::ZERO, cool_down };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIDDLE: f64 = 0.5;
+
+    fn at(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn fail(breaker: &mut Breaker, now: Duration) {
+        let admission = breaker.admit(now).unwrap();
+        breaker.failed(admission, now, MIDDLE);
+    }
+
+    fn opened_at(now: Duration) -> Breaker {
+        let mut breaker = Breaker::new();
+        (0..5).for_each(|_| fail(&mut breaker, now));
+        breaker
+    }
+
+    #[test]
+    fn opens_at_the_fifth_failure_in_a_row() {
+        let mut breaker = Breaker::new();
+        (0..4).for_each(|_| fail(&mut breaker, at(0)));
+        breaker.succeeded(Admission::Ordinary);
+        (0..4).for_each(|_| fail(&mut breaker, at(0)));
+        assert!(breaker.is_closed());
+        fail(&mut breaker, at(0));
+        assert!(!breaker.is_closed());
+        assert_eq!(breaker.admit(at(0)), Err(at(1000)));
+    }
+
+    #[test]
+    fn admits_one_probe_once_the_cool_down_is_over() {
+        let mut breaker = opened_at(at(10_000));
+        assert_eq!(breaker.admit(at(10_999)), Err(at(1)));
+        assert_eq!(breaker.admit(at(11_000)), Ok(Admission::Probe));
+        assert!(!breaker.is_closed());
+        assert_eq!(breaker.admit(at(99_000)), Err(FIRST_COOL_DOWN));
+        breaker.succeeded(Admission::Probe);
+        assert!(breaker.is_closed());
+        (0..4).for_each(|_| fail(&mut breaker, at(11_000)));
+        assert!(breaker.is_closed(), "a closed breaker has forgotten its failures");
+    }
+
+    #[test]
+    fn failed_probes_double_the_cool_down_up_to_its_bound() {
+        let mut breaker = opened_at(at(0));
+        let mut now = at(1000);
+        for seconds in [2, 4, 8, 16, 30, 30] {
+            fail(&mut breaker, now);
+            assert_eq!(breaker.admit(now), Err(Duration::from_secs(seconds)));
+            now += Duration::from_secs(seconds);
+        }
+        assert_eq!(breaker.admit(now), Ok(Admission::Probe));
+        breaker.succeeded(Admission::Probe);
+        (0..5).for_each(|_| fail(&mut breaker, now));
+        assert_eq!(breaker.admit(now), Err(FIRST_COOL_DOWN), "success starts the cool-down over");
+    }
+
+    #[test]
+    fn the_cool_down_is_spread_by_a_fifth() {
+        for (roll, millis) in [(0.0, 800), (1.0, 1200)] {
+            let mut breaker = Breaker::new();
+            (0..5).for_each(|_| breaker.failed(Admission::Ordinary, at(0), roll));
+            assert_eq!(breaker.pause(at(0)), Some(at(millis)));
+        }
+    }
+
+    #[test]
+    fn a_dropped_probe_frees_its_place() {
+        let mut breaker = opened_at(at(0));
+        assert_eq!(breaker.admit(at(1000)), Ok(Admission::Probe));
+        breaker.abandoned(Admission::Probe);
+        assert!(!breaker.is_closed());
+        assert_eq!(breaker.admit(at(1000)), Ok(Admission::Probe));
+    }
+
+    #[test]
+    fn news_from_before_it_opened_changes_nothing() {
+        for half_open in [false, true] {
+            let mut breaker = opened_at(at(0));
+            if half_open {
+                breaker.admit(at(1000)).unwrap();
+            }
+            let pause = breaker.pause(at(0));
+            breaker.succeeded(Admission::Ordinary);
+            breaker.failed(Admission::Ordinary, at(500), MIDDLE);
+            breaker.abandoned(Admission::Ordinary);
+            assert!(!breaker.is_closed());
+            assert_eq!(breaker.pause(at(0)), pause);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Why a registry gave no answer, told so that a client may read it.
+//!
+//! Owns the kinds of failure and what each one means for asking again. Must not know statuses of this proxy's
+//! own answers, and never holds a credential, a query string or an error text from inside.
+
+use std::time::Duration;
+
+use super::answer::status_label;
+use super::guard::Rule;
+
+/// Why there is no definite answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CouldNotAsk {
+    /// No connection.
+    #[error("no connection to the registry could be made; try again later")]
+    Unreachable,
+    /// No byte for longer than the configuration allows.
+    #[error("the registry did not answer in time; try again later")]
+    TimedOut,
+    /// The answer ended before it was complete.
+    #[error("the registry's answer broke off before it was complete; try again later")]
+    BrokenBody,
+    /// A 5xx status.
+    #[error("the registry failed with status {0}; try again later")]
+    ServerError(u16),
+    /// The registry asks to be left alone.
+    #[error("the registry takes no more requests for now; try again later")]
+    Throttled {
+        /// For how long, where it said so.
+        retry_after: Option<Duration>,
+    },
+    /// The registry was not asked: it failed repeatedly, or asked to be left alone.
+    #[error("the registry is not being asked for the moment, after failures or at its own wish; try again later")]
+    Paused {
+        /// For how much longer.
+        for_: Duration,
+    },
+    /// As many requests as are allowed were under way for too long.
+    #[error("too many requests to the registry are under way; try again later")]
+    Busy,
+    /// The registry does not accept this proxy's own credential, or wants one.
+    #[error("the registry does not accept this proxy's credential; its operator must configure a valid one")]
+    CredentialRefused,
+    /// The registry points where this proxy does not go.
+    #[error("the registry points to {host}, where this proxy does not go: {rule}")]
+    Forbidden {
+        /// The host pointed to.
+        host: String,
+        /// The rule that forbids it.
+        rule: Rule,
+    },
+    /// The registry points to something that is no URL.
+    #[error("the registry gives an address that is not a URL; its publisher must correct it")]
+    BadLocator,
+    /// A document over the limit.
+    #[error("the registry's answer is longer than the {limit} bytes this proxy accepts")]
+    TooLarge {
+        /// The longest document that is accepted.
+        limit: u64,
+    },
+    /// A status that has no meaning here.
+    #[error("the registry answered with the unexpected status {0}")]
+    Unexpected(u16),
+    /// Redirected once too often.
+    #[error("the registry redirects too often; expected at most 5 redirects")]
+    TooManyRedirects,
+}
+
+impl CouldNotAsk {
+    /// How long to wait before asking again, where that is known.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { retry_after } => *retry_after,
+            Self::Paused { for_ } => Some(*for_),
+            Self::Unreachable
+            | Self::TimedOut
+            | Self::BrokenBody
+            | Self::ServerError(_)
+            | Self::Busy
+            | Self::CredentialRefused
+            | Self::Forbidden { .. }
+            | Self::BadLocator
+            | Self::TooLarge { .. }
+            | Self::Unexpected(_)
+            | Self::TooManyRedirects => None,
+        }
+    }
+
+    /// Whether time ran out.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::TimedOut)
+    }
+
+    /// Whether asking again at once may help. A wait that was already too long is not doubled.
+    pub(super) fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable | Self::BrokenBody | Self::ServerError(502..=504))
+    }
+
+    /// What became of the exchange, from a closed set.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timeout",
+            Self::BrokenBody => "broken",
+            Self::ServerError(status) | Self::Unexpected(status) => status_label(*status),
+            Self::Throttled { .. } => "throttled",
+            Self::Paused { .. } => "paused",
+            Self::Busy => "busy",
+            Self::CredentialRefused => "401",
+            Self::Forbidden { .. } | Self::BadLocator => "forbidden",
+            Self::TooLarge { .. } => "too-large",
+            Self::TooManyRedirects => "redirects",
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The transport over real sockets.
+//!
+//! Owns the HTTP client, its timeouts and its connections, and the guard's second line: what a name that the
+//! operator did not give resolves to. Nothing else names reqwest. Must not know what is asked, nor why.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Client, ClientBuilder, redirect};
+
+use super::guard::{self, Guard};
+use super::transport::{Get, Response, Transport, TransportError};
+use crate::config;
+
+const MAX_IDLE: usize = 32;
+
+/// Asks one registry, and whom it points to, over HTTP/1.1 or HTTP/2.
+pub struct HttpTransport {
+    client: Client,
+    guard: Arc<Guard>,
+}
+
+/// Why there is no transport.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client could not be set up: {0}")]
+pub struct NoTransport(#[source] reqwest::Error);
+
+impl HttpTransport {
+    /// A transport with a connection pool of its own.
+    ///
+    /// # Errors
+    /// When the machine gives the client nothing to work with.
+    pub fn new(config: &config::Upstream) -> Result<Self, NoTransport> {
+        // Whoever was here first installed the same one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let guard = Arc::new(Guard::new(config));
+        let client = builder(config, &guard).build().or_else(|error| {
+            tracing::warn!(%error, "no usable CA certificates on this machine: https upstreams will not be reached");
+            builder(config, &guard).tls_certs_only([]).build()
+        });
+        Ok(Self { client: client.map_err(NoTransport)?, guard })
+    }
+}
+
+fn builder(config: &config::Upstream, guard: &Arc<Guard>) -> ClientBuilder {
+    Client::builder()
+        .user_agent(concat!("scriptorium/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(config.connect_timeout)
+        .read_timeout(config.read_timeout)
+        .pool_max_idle_per_host(config.max_concurrent.min(MAX_IDLE))
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .dns_resolver(GuardedResolver(Arc::clone(guard)))
+}
+
+#[async_trait]
+impl Transport for HttpTransport {
+    async fn get(&self, get: Get<'_>) -> Result<Response, TransportError> {
+        let allowed = |ip| guard::is_public(ip) || get.url.host_str().is_some_and(|host| self.guard.names(host));
+        if guard::literal(get.url).is_some_and(|ip| !allowed(ip)) {
+            return Err(TransportError::Forbidden);
+        }
+        let request = self.client.get(get.url.clone()).headers(get.headers);
+        let response = request.send().await.map_err(|error| classify(&error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.bytes_stream().map(|chunk| chunk.map_err(|error| classify(&error))).boxed();
+        Ok(Response { status, headers, body })
+    }
+}
+
+fn classify(error: &reqwest::Error) -> TransportError {
+    if causes(error).any(|cause| cause.is::<NotPublic>()) {
+        TransportError::Forbidden
+    } else if error.is_timeout() {
+        TransportError::Timeout
+    } else if error.is_connect() {
+        TransportError::Connect
+    } else {
+        TransportError::Broken
+    }
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// Resolves names, those that the operator gave to wherever they lead, all others to public addresses only.
+struct GuardedResolver(Arc<Guard>);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the name does not resolve to public addresses only")]
+struct NotPublic;
+
+impl Resolve for GuardedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let named = self.0.names(name.as_str());
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            // One private address among public ones is an attack as well.
+            if named || found.iter().all(|address| guard::is_public(address.ip())) {
+                Ok(Box::new(found.into_iter()) as Addrs)
+            } else {
+                Err(NotPublic.into())
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! Asking a registry: one [`Upstream`] for each, and a definite answer or the reason there is none.
+//!
+//! A question passes the gate (`gate`, over `breaker`), is asked hop by hop under the guard's eye (`exchange`,
+//! `guard`), its answer is classified (`answer`) and, where that may help, asked again (`backoff`). Owns
+//! everything that is sent to a registry. Must not know what documents mean, nor what is cached.
+
+mod answer;
+mod backoff;
+mod breaker;
+mod exchange;
+mod failure;
+mod gate;
+mod guard;
+mod http;
+mod observer;
+mod routing;
+#[cfg(test)]
+mod testing;
+mod transport;
+
+use std::sync::Arc;
+
+use ::http::HeaderValue;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use secrecy::ExposeSecret;
+use url::Url;
+
+pub use self::failure::CouldNotAsk;
+pub use self::guard::Rule;
+pub use self::http::{HttpTransport, NoTransport};
+pub use self::observer::Observer;
+pub use self::routing::Upstreams;
+pub use self::transport::{Get, Response, Transport, TransportError};
+use crate::clock::Clock;
+use crate::config;
+use crate::domain::{Problem, Resource};
+
+use self::exchange::Question;
+use self::gate::Gate;
+use self::guard::Guard;
+
+/// One registry.
+pub struct Upstream {
+    config: config::Upstream,
+    origin: String,
+    credential: Option<HeaderValue>,
+    guard: Guard,
+    gate: Gate,
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upstream").field("name", &self.config.name).finish_non_exhaustive()
+    }
+}
+
+/// A registry's definite answer about a document.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Exchange {
+    /// Here it is.
+    Found {
+        /// The document, whole.
+        body: Bytes,
+        /// The registry's own entity tag.
+        etag: Option<String>,
+        /// Seconds it had already spent in caches on the way.
+        age: u64,
+    },
+    /// The document with the entity tag that was sent is still the current one.
+    NotModified,
+    /// There is none, or not for this question.
+    Refused {
+        /// 400, 403, 404, 409, 410 or 422.
+        status: u16,
+        /// The registry's own words, where they follow the specification.
+        problem: Option<Problem>,
+        /// What came, empty where it was too long to be a problem document.
+        body: Bytes,
+    },
+}
+
+/// An archive on its way. Dropping it gives the connection back.
+pub struct Download {
+    /// The announced length of `body`.
+    pub length: Option<u64>,
+    /// The bytes; ends with an error when they break off short of the announced length or stop coming.
+    pub body: BoxStream<'static, Result<Bytes, CouldNotAsk>>,
+}
+
+impl Upstream {
+    /// The registry that `config` describes, asked through `transport`.
+    #[must_use]
+    pub fn new(
+        config: &config::Upstream,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self {
+            config: config.clone(),
+            origin: config.url.as_str().trim_end_matches('/').to_owned(),
+            credential: config.token_env.as_ref().and_then(|held| bearer(held.token.expose_secret())),
+            guard: Guard::new(config),
+            gate: Gate::new(config, Arc::clone(&clock), Arc::clone(&observer)),
+            transport,
+            clock,
+            observer,
+        }
+    }
+
+    /// Whether `config` describes just this, so that a reload can keep it.
+    #[must_use]
+    pub fn is_as(&self, config: &config::Upstream) -> bool {
+        self.config == *config
+    }
+
+    /// How logs and metrics call it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// Its base URL without a slash at the end.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Whether it answered when it was last asked often enough to tell.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.gate.is_up()
+    }
+
+    /// Asks for the document at `path` below the base URL, which may be at most `max` bytes long.
+    ///
+    /// # Errors
+    /// Why there is no definite answer.
+    pub async fn document(
+        &self,
+        resource: Resource,
+        path: &str,
+        etag: Option<&str>,
+        request_id: &str,
+        max: u64,
+    ) -> Result<Exchange, CouldNotAsk> {
+        let url = self.at(path)?;
+        let question = Question::document(etag, request_id);
+        self.exchange_document(resource.as_str(), &url, &question, max).await
+    }
+
+    /// Opens the archive at `locator`, absolute or relative to the document at the path `from`. A body that
+    /// breaks is the caller's to ask for again, [`retries`](Self::retries) times.
+    ///
+    /// # Errors
+    /// Why there are no bytes.
+    pub async fn archive(
+        &self,
+        locator: &str,
+        from: &str,
+        request_id: &str,
+    ) -> Result<Download, CouldNotAsk> {
+        let url = self.at(from)?.join(locator).map_err(|_| CouldNotAsk::BadLocator)?;
+        self.exchange_archive(&url, &Question::archive(request_id)).await
+    }
+
+    /// How often a failed read may be tried again.
+    #[must_use]
+    pub fn retries(&self) -> u32 {
+        self.config.retries
+    }
+
+    /// Waits before the retry that follows `attempt` earlier ones.
+    pub async fn pause_before_retry(&self, attempt: u32) {
+        tokio::time::sleep(backoff::before_retry(attempt, backoff::roll())).await;
+    }
+
+    fn at(&self, path: &str) -> Result<Url, CouldNotAsk> {
+        Url::parse(&format!("{}{path}", self.origin)).map_err(|_| CouldNotAsk::BadLocator)
+    }
+}
+
+fn bearer(token: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}

@@ -1,0 +1,75 @@
+//! Telling what was asked of a registry and what came of it.
+//!
+//! Owns the moment at which an exchange is told of: once, at its end, whichever way it ends. Must not know
+//! metrics or logs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::CouldNotAsk;
+use crate::clock::Clock;
+
+/// Told of every exchange and of every change of a registry's standing; must return at once.
+pub trait Observer: Send + Sync {
+    /// An exchange ended, its retries included. `resource` and `status` are from closed sets: a kind of
+    /// document or `archive`; an HTTP status or a word for what happened instead.
+    fn exchanged(
+        &self,
+        upstream: &str,
+        resource: &'static str,
+        status: &'static str,
+        elapsed: Duration,
+        request_id: &str,
+        error: Option<&str>,
+    );
+
+    /// The registry is asked normally from now on, or is no longer. Must not ask the upstream whether it is up.
+    fn up(&self, upstream: &str, up: bool);
+}
+
+/// One exchange, told of when it ends or is dropped.
+pub(super) struct Record {
+    observer: Arc<dyn Observer>,
+    clock: Arc<dyn Clock>,
+    started: Duration,
+    upstream: String,
+    resource: &'static str,
+    request_id: String,
+    open: bool,
+}
+
+impl Record {
+    pub(super) fn start(
+        observer: Arc<dyn Observer>,
+        clock: Arc<dyn Clock>,
+        upstream: &str,
+        resource: &'static str,
+        request_id: &str,
+    ) -> Self {
+        let started = clock.monotonic();
+        let (upstream, request_id) = (upstream.to_owned(), request_id.to_owned());
+        Self { observer, clock, started, upstream, resource, request_id, open: true }
+    }
+
+    pub(super) fn answered(mut self, status: &'static str) {
+        self.tell(status, None);
+    }
+
+    pub(super) fn failed(mut self, why: &CouldNotAsk) {
+        self.tell(why.label(), Some(&why.to_string()));
+    }
+
+    fn tell(&mut self, status: &'static str, error: Option<&str>) {
+        self.open = false;
+        let elapsed = self.clock.monotonic().saturating_sub(self.started);
+        self.observer.exchanged(&self.upstream, self.resource, status, elapsed, &self.request_id, error);
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if self.open {
+            self.tell("cancelled", Some("nobody waits for the answer any more"));
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Which registry is asked: by the volume's name, in the order of the configuration.
+//!
+//! Owns the routes. A volume has one registry: what that one does not have is not looked for elsewhere, or
+//! another registry could supply a private name. Must not know how a registry is asked.
+
+use std::sync::Arc;
+
+use super::Upstream;
+use crate::domain::{VolumeName, VolumePattern};
+
+/// All registries, in the order of the configuration.
+#[derive(Debug)]
+pub struct Upstreams(Vec<(Arc<Upstream>, Vec<VolumePattern>)>);
+
+impl Upstreams {
+    /// Registries with the volumes each is asked for; none given are all.
+    #[must_use]
+    pub fn new(routes: Vec<(Arc<Upstream>, Vec<VolumePattern>)>) -> Self {
+        Self(routes)
+    }
+
+    /// The registry of one volume: the first whose patterns match.
+    #[must_use]
+    pub fn for_volume(&self, name: &VolumeName) -> Option<&Arc<Upstream>> {
+        let takes = |patterns: &[VolumePattern]| {
+            patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(name))
+        };
+        self.0.iter().find(|(_, patterns)| takes(patterns)).map(|(upstream, _)| upstream)
+    }
+
+    /// The registry for questions about no volume in particular: the first for everything, else the first.
+    #[must_use]
+    pub fn general(&self) -> Option<&Arc<Upstream>> {
+        let for_everything = self.0.iter().find(|(_, patterns)| patterns.is_empty());
+        for_everything.or(self.0.first()).map(|(upstream, _)| upstream)
+    }
+
+    /// The registry that the configuration calls `name`.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Arc<Upstream>> {
+        self.iter().find(|upstream| upstream.name() == name)
+    }
+
+    /// Every registry.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.0.iter().map(|(upstream, _)| upstream)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Registry;
+    use super::*;
+
+    fn routes(routes: &[(&str, &[&str])]) -> Upstreams {
+        let route = |(name, patterns): &(&str, &[&str])| {
+            let upstream = Registry::default().upstream_with(|config| config.name = (*name).to_owned());
+            (upstream, patterns.iter().map(|pattern| pattern.parse().unwrap()).collect())
+        };
+        Upstreams::new(routes.iter().map(route).collect())
+    }
+
+    fn name(upstream: Option<&Arc<Upstream>>) -> Option<&str> {
+        upstream.map(|upstream| upstream.name())
+    }
+
+    #[test]
+    fn the_first_match_in_file_order_wins() {
+        let upstreams =
+            routes(&[("acme", &["@acme/*", "tools-*"]), ("rest", &[]), ("late", &["@late/*"])]);
+        let of = |volume: &str| name(upstreams.for_volume(&volume.parse().unwrap()));
+        assert_eq!(of("@acme/x"), Some("acme"));
+        assert_eq!(of("tools-a"), Some("acme"));
+        assert_eq!(of("other"), Some("rest"));
+        assert_eq!(of("@late/x"), Some("rest"));
+        assert_eq!(name(upstreams.general()), Some("rest"));
+        assert_eq!(upstreams.iter().count(), 3);
+    }
+
+    #[test]
+    fn what_no_pattern_matches_has_no_registry() {
+        let upstreams = routes(&[("one", &["@one/*"]), ("two", &["@two/*"])]);
+        assert!(upstreams.for_volume(&"stray".parse().unwrap()).is_none());
+        assert_eq!(name(upstreams.general()), Some("one"));
+        assert!(routes(&[]).general().is_none());
+    }
+}

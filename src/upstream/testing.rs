@@ -1,0 +1,144 @@
+//! A registry without sockets: answers as scripted, remembers what it was asked and what was told of it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ::http::{HeaderMap, StatusCode};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+
+use super::{Get, Observer, Response, Transport, TransportError, Upstream};
+use crate::clock::ManualClock;
+use crate::config;
+
+pub(super) const HOME: &str = "https://registry.example/base";
+
+/// What happens to one request.
+pub(super) enum Step {
+    Answer(u16, &'static [(&'static str, &'static str)], Vec<Result<&'static str, TransportError>>),
+    Fail(TransportError),
+    Hang,
+}
+
+pub(super) fn answer(
+    status: u16,
+    headers: &'static [(&'static str, &'static str)],
+    body: &'static str,
+) -> Step {
+    Step::Answer(status, headers, vec![Ok(body)])
+}
+
+pub(super) fn ok() -> Step {
+    answer(200, &[], "{}")
+}
+
+pub(super) struct Asked {
+    pub(super) url: String,
+    pub(super) headers: HeaderMap,
+}
+
+pub(super) struct Registry {
+    pub(super) clock: Arc<ManualClock>,
+    stage: Arc<Stage>,
+}
+
+#[derive(Default)]
+struct Stage {
+    script: Mutex<VecDeque<Step>>,
+    asked: Mutex<Vec<Asked>>,
+    told: Mutex<Vec<(&'static str, &'static str)>>,
+    ups: Mutex<Vec<bool>>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self { clock: Arc::new(ManualClock::at(0)), stage: Arc::default() }
+    }
+}
+
+impl Registry {
+    pub(super) fn of(steps: impl IntoIterator<Item = Step>) -> Self {
+        let registry = Self::default();
+        registry.then(steps);
+        registry
+    }
+
+    pub(super) fn then(&self, steps: impl IntoIterator<Item = Step>) {
+        self.stage.script.lock().unwrap().extend(steps);
+    }
+
+    pub(super) fn upstream(&self) -> Arc<Upstream> {
+        self.upstream_with(|_| {})
+    }
+
+    pub(super) fn upstream_with(&self, adjust: impl Fn(&mut config::Upstream)) -> Arc<Upstream> {
+        let mut config = config::Upstream::new("public", HOME.parse().unwrap());
+        config.archive_hosts = vec!["cdn.example".parse().unwrap()];
+        adjust(&mut config);
+        Arc::new(Upstream::new(&config, self.stage.clone(), self.clock.clone(), self.stage.clone()))
+    }
+
+    /// The requests since the last call.
+    pub(super) fn asked(&self) -> Vec<Asked> {
+        std::mem::take(&mut self.stage.asked.lock().unwrap())
+    }
+
+    /// Resource and status of every exchange so far.
+    pub(super) fn told(&self) -> Vec<(&'static str, &'static str)> {
+        self.stage.told.lock().unwrap().clone()
+    }
+
+    /// Every change of standing so far.
+    pub(super) fn ups(&self) -> Vec<bool> {
+        self.stage.ups.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Transport for Stage {
+    async fn get(&self, get: Get<'_>) -> Result<Response, TransportError> {
+        self.asked.lock().unwrap().push(Asked { url: get.url.to_string(), headers: get.headers });
+        let step = self.script.lock().unwrap().pop_front().expect("asked more often than scripted");
+        match step {
+            Step::Fail(error) => Err(error),
+            Step::Hang => std::future::pending().await,
+            Step::Answer(status, headers, chunks) => Ok(Response {
+                status: StatusCode::from_u16(status).unwrap(),
+                headers: headers
+                    .iter()
+                    .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+                    .collect(),
+                body: body(chunks),
+            }),
+        }
+    }
+}
+
+fn body(
+    chunks: Vec<Result<&'static str, TransportError>>,
+) -> BoxStream<'static, Result<Bytes, TransportError>> {
+    stream::iter(chunks).map(|chunk| chunk.map(|text| Bytes::from_static(text.as_bytes()))).boxed()
+}
+
+impl Observer for Stage {
+    fn exchanged(
+        &self,
+        upstream: &str,
+        resource: &'static str,
+        status: &'static str,
+        _elapsed: Duration,
+        request_id: &str,
+        error: Option<&str>,
+    ) {
+        assert_eq!((upstream, request_id), ("public", "id-1"));
+        assert!(error.is_some() || status.parse::<u16>().is_ok(), "a failure comes with its reason");
+        self.told.lock().unwrap().push((resource, status));
+    }
+
+    fn up(&self, _upstream: &str, up: bool) {
+        self.ups.lock().unwrap().push(up);
+    }
+}

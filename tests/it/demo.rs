@@ -1,0 +1,37 @@
+//! `scriptorium demo`: the newcomer's first minute.
+
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+
+use crate::support::eventually;
+use crate::support::proxy::{capture, scriptorium, signal};
+
+#[test]
+fn the_printed_curl_lines_work() {
+    let free = ["127.0.0.1:8080", "127.0.0.1:9090"].iter().all(|address| TcpListener::bind(address).is_ok());
+    if !free || Command::new("curl").arg("--version").output().is_err() {
+        eprintln!("skipped: the demo needs ports 8080 and 9090, this test curl");
+        return;
+    }
+    let mut demo = scriptorium().arg("demo").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let printed = capture(demo.stdout.take().unwrap());
+    let logged = capture(demo.stderr.take().unwrap());
+    let lines = eventually("three curl lines", || {
+        let text = printed.lock().unwrap().clone();
+        let lines: Vec<_> =
+            text.lines().map(str::trim).filter(|line| line.starts_with("curl ")).map(str::to_owned).collect();
+        (lines.len() >= 3).then_some(lines)
+    });
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    let folder = tempfile::TempDir::new().unwrap();
+    for line in lines {
+        let strict = line.replacen("curl ", "curl --fail --max-time 10 ", 1);
+        let output = Command::new("sh").current_dir(folder.path()).args(["-c", &strict]).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{line}\n{errors}\n{}", logged.lock().unwrap());
+    }
+    signal(demo.id(), "INT");
+    let status = eventually("the demo's end", || demo.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+    assert!(TcpListener::bind("127.0.0.1:8080").is_ok(), "something was left behind");
+}

@@ -1,0 +1,107 @@
+//! Releases as a registry publishes them: documents and archive from one description, integrity
+//! computed here. Which routes carry them is the upstream's affair.
+
+use serde_json::{Value, json};
+
+use super::tarball::{Entry, tar_gz, tree_digest};
+
+pub(crate) fn index_path(name: &str) -> String {
+    format!("/api/v1/index/volumes/{name}")
+}
+
+/// One published version.
+#[derive(Clone)]
+pub(crate) struct Release {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) entries: Vec<Entry>,
+    state: Value,
+}
+
+impl Release {
+    /// A release with a valid manifest, a text and a script.
+    pub(crate) fn new(name: &str, version: &str) -> Self {
+        let entries = vec![
+            Entry::file("docs/guide.md", format!("# {name}\n\nRead this first, then {version}.\n")),
+            Entry::script("scripts/run.sh", "#!/bin/sh\necho ok\n"),
+            Entry::file("volume.toml", manifest(name, version)),
+        ];
+        let state = json!({ "state": "available" });
+        Self { name: name.to_owned(), version: version.to_owned(), entries, state }
+    }
+
+    pub(crate) fn adding(mut self, entry: Entry) -> Self {
+        self.entries.push(entry);
+        self
+    }
+
+    /// The same release with another manifest.
+    pub(crate) fn manifest(mut self, text: &str) -> Self {
+        self.entries.retain(|entry| entry.path != "volume.toml");
+        self.adding(Entry::file("volume.toml", text))
+    }
+
+    pub(crate) fn state(mut self, state: &str, reason: &str) -> Self {
+        self.state = json!({ "state": state, "reason": reason });
+        self
+    }
+
+    pub(crate) fn integrity(&self) -> String {
+        tree_digest(&self.entries)
+    }
+
+    pub(crate) fn archive(&self) -> Vec<u8> {
+        tar_gz(&self.entries)
+    }
+
+    /// The exact route, here and upstream.
+    pub(crate) fn exact(&self) -> String {
+        format!("/api/v1/volumes/{}/{}", self.name, self.version)
+    }
+
+    pub(crate) fn index(&self) -> String {
+        index_path(&self.name)
+    }
+
+    /// Where the proxy serves the archive.
+    pub(crate) fn download(&self) -> String {
+        format!("/archives/{}/{}.tar.gz", self.name, self.version)
+    }
+
+    /// Where the upstream keeps the archive.
+    pub(crate) fn source(&self) -> String {
+        format!("/cdn/{}/{}.tar.gz", self.name, self.version)
+    }
+
+    /// Exact release metadata of a registry that lives at `base`.
+    pub(crate) fn metadata(&self, base: &str) -> Value {
+        json!({
+            "name": self.name,
+            "version": self.version,
+            "purl": format!("pkg:volume/{}@{}", self.name.replace('@', "%40"), self.version),
+            "integrity": self.integrity(),
+            "status": self.state,
+            "dist": { "source": "cdn", "mediaType": "application/gzip", "url": base.to_owned() + &self.source() },
+        })
+    }
+
+    /// This version's row of the index.
+    pub(crate) fn row(&self, base: &str) -> Value {
+        json!({
+            "version": self.version,
+            "status": self.state,
+            "release": { "url": base.to_owned() + &self.exact() },
+            "integrity": self.integrity(),
+        })
+    }
+}
+
+/// A manifest with nothing to object to.
+pub(crate) fn manifest(name: &str, version: &str) -> String {
+    format!(
+        "[volume]\nschema = 1\nname = \"{name}\"\nversion = \"{version}\"\ndescription = \"A sample\"\n\
+         license = \"Apache-2.0\"\nrole = \"library\"\n\n[publisher]\nid = \"acme\"\n\n\
+         [[components]]\ntype = \"skill\"\nname = \"guide\"\nentrypoint = \"docs/guide.md\"\n\n\
+         [permissions]\nfilesystem = \"read\"\n"
+    )
+}

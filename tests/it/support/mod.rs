@@ -1,0 +1,65 @@
+//! What the black-box tests are made of: a registry that can be made to misbehave, the real proxy as
+//! a child process, and a client that says exactly what it is told to. Nothing here may call the
+//! crate under test: digests and documents are made independently.
+
+pub(crate) mod catalogue;
+pub(crate) mod client;
+pub(crate) mod proxy;
+pub(crate) mod reply;
+pub(crate) mod setup;
+pub(crate) mod tarball;
+pub(crate) mod upstream;
+mod wire;
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+pub(crate) use catalogue::Release;
+pub(crate) use client::{Answer, Client, Conversation};
+pub(crate) use proxy::Proxy;
+pub(crate) use reply::Reply;
+pub(crate) use setup::Setup;
+pub(crate) use upstream::Upstream;
+
+/// How long a condition may take to come true before the test fails.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Asks `probe` again and again until it yields a value; fails the test with `what` when it never does.
+pub(crate) fn eventually<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, probe)
+}
+
+/// `eventually` with a deadline of its own.
+pub(crate) fn within<T>(deadline: Duration, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + deadline;
+    loop {
+        if let Some(value) = probe() {
+            return value;
+        }
+        assert!(Instant::now() < end, "not within {deadline:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A port nobody listens on, below the range that outgoing connections are given.
+pub(crate) fn free_port() -> u16 {
+    eventually("a free port", || {
+        let port = 10_000 + (RandomState::new().hash_one(0) % 20_000) as u16;
+        TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
+    })
+}
+
+/// Bytes that gzip cannot shrink, the same for the same seed.
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}

@@ -1,0 +1,216 @@
+//! The real `scriptorium serve` as a child process on a data directory of its own: started, asked,
+//! signalled, restarted, looked into from outside. It dies with the value that owns it.
+
+use std::fs;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use tempfile::TempDir;
+
+use super::{Client, Setup, eventually, free_port};
+
+/// How often another pair of ports is tried when somebody else was quicker.
+const ATTEMPTS: usize = 5;
+
+/// A running proxy.
+pub(crate) struct Proxy {
+    setup: Setup,
+    directory: TempDir,
+    instance: Instance,
+}
+
+struct Instance {
+    child: Child,
+    public: SocketAddr,
+    admin: SocketAddr,
+    log: Arc<Mutex<String>>,
+}
+
+impl Proxy {
+    pub(crate) fn start(setup: Setup) -> Self {
+        let directory = TempDir::new().unwrap();
+        let instance = Instance::start(&setup, directory.path());
+        Self { setup, directory, instance }
+    }
+
+    /// The public port.
+    pub(crate) fn client(&self) -> Client {
+        Client(self.instance.public)
+    }
+
+    /// The admin port.
+    pub(crate) fn admin(&self) -> Client {
+        Client(self.instance.admin)
+    }
+
+    pub(crate) fn authority(&self) -> String {
+        self.instance.public.to_string()
+    }
+
+    /// Everything written to standard error so far.
+    pub(crate) fn log(&self) -> String {
+        self.instance.log.lock().unwrap().clone()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.instance.child.id()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.pid(), name);
+    }
+
+    pub(crate) fn exit(&mut self) -> ExitStatus {
+        let child = &mut self.instance.child;
+        eventually("the proxy's exit", || child.try_wait().unwrap())
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.instance.child.try_wait().unwrap().is_none()
+    }
+
+    /// Stops the proxy in good order and starts it again on the same data.
+    pub(crate) fn restart(&mut self) {
+        self.restart_as(|setup| setup);
+    }
+
+    /// Restarts with a changed configuration.
+    pub(crate) fn restart_as(&mut self, change: impl FnOnce(Setup) -> Setup) {
+        self.signal("TERM");
+        self.exit();
+        self.setup = change(self.setup.clone());
+        self.revive();
+    }
+
+    /// Ends the process as a power cut would and starts another on what it left.
+    pub(crate) fn crash_and_restart(&mut self) {
+        self.instance.child.kill().unwrap();
+        self.exit();
+        self.revive();
+    }
+
+    /// Starts a proxy that has ended on the data it left.
+    pub(crate) fn revive(&mut self) {
+        self.instance = Instance::start(&self.setup, self.directory.path());
+    }
+
+    /// Files of the data directory that contain `needle`.
+    pub(crate) fn files_holding(&self, needle: &[u8]) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![data(self.directory.path())];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if fs::read(&path).is_ok_and(|bytes| contains(&bytes, needle)) {
+                    found.push(path);
+                }
+            }
+        }
+        found
+    }
+
+    /// The most memory the process ever held, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    }
+}
+
+/// Whether `needle` occurs in `bytes`.
+pub(crate) fn contains(bytes: &[u8], needle: &[u8]) -> bool {
+    bytes.windows(needle.len()).any(|window| window == needle)
+}
+
+/// The binary under test, not yet told what to do, free of this process's own settings for it.
+pub(crate) fn scriptorium() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scriptorium"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SCRIPTORIUM_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+pub(crate) fn signal(pid: u32, name: &str) {
+    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().unwrap();
+    assert!(sent.success(), "could not send {name} to {pid}");
+}
+
+fn data(directory: &Path) -> PathBuf {
+    directory.join("data")
+}
+
+impl Instance {
+    fn start(setup: &Setup, directory: &Path) -> Self {
+        let mut last = String::new();
+        for _ in 0..ATTEMPTS {
+            match Self::try_start(setup, directory) {
+                Ok(instance) => return instance,
+                Err(log) => last = log,
+            }
+            if !last.contains("in use") {
+                break;
+            }
+        }
+        panic!("the proxy did not start:\n{last}");
+    }
+
+    fn try_start(setup: &Setup, directory: &Path) -> Result<Self, String> {
+        let [public, admin] = [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
+        let config = directory.join("scriptorium.toml");
+        let setup = setup
+            .clone()
+            .set("server.listen", public.to_string())
+            .set("server.admin_listen", admin.to_string())
+            .set("storage.url", format!("file://{}", data(directory).display()));
+        fs::write(&config, toml::to_string(&setup.table).unwrap()).unwrap();
+        let mut child = scriptorium()
+            .args(["serve", "--config"])
+            .arg(&config)
+            .envs(setup.environment)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let log = capture(child.stderr.take().unwrap());
+        let mut instance = Self { child, public, admin, log };
+        instance.wait_until_ready().map(|()| instance)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), String> {
+        let (public, admin) = (Client(self.public), Client(self.admin));
+        eventually("a ready proxy", || {
+            if self.child.try_wait().unwrap().is_some() {
+                return Some(Err(self.log.lock().unwrap().clone()));
+            }
+            let ready = admin.try_send("GET", "/readyz", &[]).is_ok_and(|answer| answer.status == 200);
+            (ready && public.try_send("GET", "/", &[]).is_ok()).then_some(Ok(()))
+        })
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Collects what a child says until it ends.
+pub(crate) fn capture(mut from: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    let into = Arc::clone(&text);
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(read @ 1..) = from.read(&mut buffer) {
+            into.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..read]));
+        }
+    });
+    text
+}

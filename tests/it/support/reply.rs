@@ -1,0 +1,192 @@
+//! What the upstream says to one request, down to the ways in which it can go wrong on the wire.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::wire::Fields;
+
+/// A scripted answer.
+#[derive(Clone)]
+pub(crate) struct Reply {
+    status: u16,
+    fields: Vec<(String, String)>,
+    body: Arc<[u8]>,
+    fault: Fault,
+}
+
+#[derive(Clone)]
+enum Fault {
+    None,
+    /// Closes after this many bytes of the announced body.
+    Cut(usize),
+    /// Announces a body of this length, whatever it has.
+    Claims(usize),
+    /// Sends so much of the body, the rest when the hold is released.
+    Pauses(usize, Arc<Gate>),
+    /// Accepts and never answers.
+    Silent,
+    /// Writes these bytes instead of HTTP.
+    Raw(Arc<[u8]>),
+}
+
+impl Reply {
+    pub(crate) fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        let fields = vec![("content-type".to_owned(), content_type.to_owned())];
+        Self { status, fields, body: body.into().into(), fault: Fault::None }
+    }
+
+    /// A document with a strong `ETag`, which is honoured.
+    pub(crate) fn json(document: &Value) -> Self {
+        Self::document(document.to_string())
+    }
+
+    /// A JSON document spelt exactly so.
+    pub(crate) fn document(text: impl Into<Vec<u8>>) -> Self {
+        let text = text.into();
+        let tag = data_encoding::HEXLOWER.encode(&Sha256::digest(&text)[..8]);
+        Self::new(200, "application/json", text).with("etag", &format!("\"{tag}\""))
+    }
+
+    pub(crate) fn archive(bytes: impl Into<Vec<u8>>) -> Self {
+        Self::new(200, "application/gzip", bytes)
+    }
+
+    pub(crate) fn problem(status: u16, slug: &str, title: &str, detail: &str) -> Self {
+        let kind = format!("https://agentvolumes.org/problems/{slug}");
+        let body = json!({ "type": kind, "title": title, "status": status, "detail": detail });
+        Self::new(status, "application/problem+json", body.to_string())
+    }
+
+    pub(crate) fn not_found() -> Self {
+        Self::problem(404, "not-found", "Not found", "There is no such thing here.")
+    }
+
+    pub(crate) fn failure(status: u16) -> Self {
+        Self::new(status, "text/html", "<html><body>upstream's own page</body></html>")
+    }
+
+    pub(crate) fn redirect(url: &str) -> Self {
+        Self::new(302, "text/plain", "elsewhere").with("location", url)
+    }
+
+    pub(crate) fn silence() -> Self {
+        Self { fault: Fault::Silent, ..Self::new(200, "text/plain", "") }
+    }
+
+    pub(crate) fn raw(bytes: &[u8]) -> Self {
+        Self { fault: Fault::Raw(bytes.into()), ..Self::new(200, "text/plain", "") }
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.fields.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn cut_after(self, bytes: usize) -> Self {
+        Self { fault: Fault::Cut(bytes), ..self }
+    }
+
+    pub(crate) fn claiming(self, length: usize) -> Self {
+        Self { fault: Fault::Claims(length), ..self }
+    }
+
+    /// Stops after `bytes` of the body until the returned hold is released.
+    pub(crate) fn pausing_after(self, bytes: usize) -> (Self, Hold) {
+        let hold = Hold::default();
+        (Self { fault: Fault::Pauses(bytes, Arc::clone(&hold.0)), ..self }, hold)
+    }
+
+    /// Writes the answer; true when the connection may be used again. `sent` counts body bytes.
+    pub(super) fn write(
+        &self,
+        method: &str,
+        asked: &Fields,
+        to: &mut TcpStream,
+        sent: &AtomicU64,
+    ) -> io::Result<bool> {
+        match &self.fault {
+            Fault::Raw(bytes) => return to.write_all(bytes).map(|()| false),
+            Fault::Silent => return to.read(&mut [0]).map(|_| false),
+            _ => {}
+        }
+        let tag = self.fields.iter().find(|(name, _)| name == "etag").map(|(_, tag)| tag.as_str());
+        if tag.is_some() && asked.get("if-none-match") == tag {
+            write!(to, "HTTP/1.1 304 Not Modified\r\netag: {}\r\n\r\n", tag.unwrap_or_default())?;
+            return Ok(true);
+        }
+        to.write_all(self.head().as_bytes())?;
+        if method == "HEAD" { Ok(true) } else { self.write_body(to, sent) }
+    }
+
+    fn head(&self) -> String {
+        let length = match self.fault {
+            Fault::Claims(length) => length,
+            _ => self.body.len(),
+        };
+        let mut head = format!("HTTP/1.1 {} Scripted\r\ncontent-length: {length}\r\n", self.status);
+        for (name, value) in &self.fields {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head + "\r\n"
+    }
+
+    fn write_body(&self, to: &mut TcpStream, sent: &AtomicU64) -> io::Result<bool> {
+        let (now, later) = match &self.fault {
+            Fault::Cut(bytes) => (&self.body[..*bytes], None),
+            Fault::Pauses(bytes, gate) => (&self.body[..*bytes], Some((gate, &self.body[*bytes..]))),
+            _ => (&self.body[..], None),
+        };
+        write_counted(now, to, sent)?;
+        if let Some((gate, rest)) = later {
+            gate.wait();
+            write_counted(rest, to, sent)?;
+        }
+        Ok(matches!(self.fault, Fault::None | Fault::Pauses(..)))
+    }
+}
+
+fn write_counted(bytes: &[u8], to: &mut TcpStream, sent: &AtomicU64) -> io::Result<()> {
+    bytes.chunks(64 << 10).try_for_each(|chunk| {
+        sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+        to.write_all(chunk)
+    })
+}
+
+/// Keeps answers back until it is released or dropped.
+#[derive(Default)]
+pub(crate) struct Hold(pub(super) Arc<Gate>);
+
+impl Hold {
+    pub(crate) fn release(self) {}
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.open();
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Gate {
+    opened: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn open(&self) {
+        *self.opened.lock().unwrap() = true;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn wait(&self) {
+        let mut opened = self.opened.lock().unwrap();
+        while !*opened {
+            opened = self.changed.wait(opened).unwrap();
+        }
+    }
+}
