@@ -149,6 +149,10 @@ impl Pipeline {
     }
 
     fn refuse(&self, resource: &'static str, failure: &Failure, asked: Asked<'_>) -> Response {
+        if let Failure::Gated { gate, .. } = failure {
+            self.metrics.cache_lookup(resource, gate.outcome.label());
+            return respond::document(gate, asked);
+        }
         self.metrics.cache_lookup(resource, "failed");
         respond::problem(&Refusal::from(failure), asked)
     }

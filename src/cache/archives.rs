@@ -123,10 +123,20 @@ impl Archives {
     /// [`StoreError`] when they cannot be read or are not what was sealed.
     pub async fn read(&self, seal: &Seal, range: Range<u64>) -> Result<Bytes, StoreError> {
         let read = seal.read(&*self.store, &StorageKey::Archive(seal.tree), range).await;
-        if let Err(StoreError::Corrupt { what }) = &read {
-            self.set_aside(seal.tree, what).await;
+        match &read {
+            Err(StoreError::Corrupt { what }) if !self.replaced(seal).await => {
+                self.set_aside(seal.tree, what).await;
+            }
+            Err(_) => self.seals.invalidate(&seal.tree),
+            Ok(_) => {}
         }
         read
+    }
+
+    /// Whether another, whole file of the same tree took the place of the one that was sealed so.
+    async fn replaced(&self, seal: &Seal) -> bool {
+        let current = sealed::open(&*self.store, &StorageKey::Archive(seal.tree)).await;
+        matches!(current, Ok(Some(current)) if current.raw != seal.raw)
     }
 
     async fn sealed(&self, integrity: Integrity) -> Result<Option<Arc<Seal>>, Failure> {
@@ -205,7 +215,9 @@ impl Archives {
 /// Whether the release may be served now, and where its bytes would come from.
 fn open_gate(gate: &Answer) -> Result<(Integrity, String), Failure> {
     let release = match &*gate.document.content {
-        Content::Refused { problem, .. } => return Err(Failure::Refused(problem.clone())),
+        Content::Refused { problem, .. } => {
+            return Err(Failure::Gated { problem: problem.clone(), gate: Box::new(gate.clone()) });
+        }
         Content::Found(found) => found.release.as_ref().ok_or(Failure::Malformed)?,
     };
     if !release.serves_bytes() {

@@ -3,6 +3,7 @@
 //! Owns the distinction between a definite answer that is no success and not being able to ask; the two are
 //! never mixed up. Must not know HTTP statuses; `respond::error` has the table.
 
+use super::documents::Answer;
 use crate::archive::ArchiveError;
 use crate::domain::lifecycle::Status;
 use crate::domain::{Integrity, Problem, VolumeName};
@@ -39,9 +40,17 @@ pub enum Failure {
         /// What is said now.
         found: Integrity,
     },
-    /// The registry's own definite answer.
+    /// The registry's own definite answer, of a kind that is not kept.
     #[error("the registry refused")]
     Refused(Problem),
+    /// The registry's own definite answer to the release that gates an archive.
+    #[error("the registry refused the release")]
+    Gated {
+        /// What it said.
+        problem: Problem,
+        /// The answer that said it, which knows how old it is.
+        gate: Box<Answer>,
+    },
     /// The release's lifecycle state forbids sending its bytes.
     #[error("this release is {}; its archive is not served", .0.state)]
     Withdrawn(Status),

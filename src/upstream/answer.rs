@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(wait(429, "3601"), Some(3600));
         assert_eq!(wait(429, "Sun, 06 Nov 1994 08:50:00 GMT"), Some(23));
         assert_eq!(wait(429, "Sun, 06 Nov 1994 08:49:00 GMT"), Some(0));
-        assert_eq!(wait(429, "Sun, 06 Nov 1995 08:49:37 GMT"), Some(3600));
+        assert_eq!(wait(429, "Mon, 06 Nov 1995 08:49:37 GMT"), Some(3600));
         for garbage in ["soon", "-1", "1.5", ""] {
             assert_eq!(wait(429, garbage), None, "{garbage}");
             assert_eq!(head(503, &[(RETRY_AFTER, garbage)]), Err(CouldNotAsk::ServerError(503)));

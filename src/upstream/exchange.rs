@@ -127,15 +127,17 @@ impl Upstream {
         let record = Record::start(observer, clock, self.name(), resource, question.request_id);
 
         let outcome = self.persist(at_home, attempt).await;
+        if let Err(Failure { why: CouldNotAsk::Throttled { retry_after: Some(wait) }, at_home: true }) =
+            &outcome
+        {
+            self.gate.hold(*wait);
+        }
         if let (Some(pass), Some(health)) = (pass, health(&outcome)) {
             pass.settle(health);
         }
         match outcome {
             Ok(answer) => Ok((answer, record, slot)),
-            Err(Failure { why, at_home }) => {
-                if let (true, CouldNotAsk::Throttled { retry_after: Some(wait) }) = (at_home, &why) {
-                    self.gate.hold(*wait);
-                }
+            Err(Failure { why, .. }) => {
                 record.failed(&why);
                 Err(why)
             }
@@ -183,7 +185,11 @@ impl Upstream {
                 Err(CouldNotAsk::TooLarge { .. }) => Ok(Bytes::new()),
                 read => read,
             }
-            .map(|body| Exchange::Refused { status, problem: Problem::parse(status, &body), body }),
+            .map(|body| Exchange::Refused {
+                status,
+                problem: Problem::parse(status, &body),
+                body,
+            }),
             Answer::Redirect(_) => Err(CouldNotAsk::Unexpected(status.as_u16())),
         };
         exchange.map_err(|why| Failure { why, at_home })

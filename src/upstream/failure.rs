@@ -30,7 +30,9 @@ pub enum CouldNotAsk {
         retry_after: Option<Duration>,
     },
     /// The registry was not asked: it failed repeatedly, or asked to be left alone.
-    #[error("the registry is not being asked for the moment, after failures or at its own wish; try again later")]
+    #[error(
+        "the registry is not being asked for the moment, after failures or at its own wish; try again later"
+    )]
     Paused {
         /// For how much longer.
         for_: Duration,

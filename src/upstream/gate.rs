@@ -45,11 +45,7 @@ pub(super) struct Pass<'a> {
 }
 
 impl Gate {
-    pub(super) fn new(
-        config: &config::Upstream,
-        clock: Arc<dyn Clock>,
-        observer: Arc<dyn Observer>,
-    ) -> Self {
+    pub(super) fn new(config: &config::Upstream, clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Self {
         observer.up(&config.name, true);
         Self {
             upstream: config.name.clone(),

@@ -42,7 +42,8 @@ pub enum Rule {
 impl Guard {
     pub(super) fn new(config: &config::Upstream) -> Self {
         let hosts = config.archive_hosts.iter();
-        let hosts = hosts.map(|named| HostPattern { host: canonical(&named.host), port: named.port }).collect();
+        let hosts =
+            hosts.map(|named| HostPattern { host: canonical(&named.host), port: named.port }).collect();
         Self { home: config.url.clone(), hosts }
     }
 
@@ -116,26 +117,26 @@ const fn v6(a: u16, b: u16, prefix: u8) -> IpNet {
 
 /// The special-purpose registries of IANA, and what clouds put outside them.
 const NOT_PUBLIC: [IpNet; 20] = [
-    v4(0, 0, 0, 0, 8),       // this host
-    v4(10, 0, 0, 0, 8),      // private
-    v4(100, 64, 0, 0, 10),   // carrier-grade NAT
-    v4(127, 0, 0, 0, 8),     // loopback
+    v4(0, 0, 0, 0, 8),        // this host
+    v4(10, 0, 0, 0, 8),       // private
+    v4(100, 64, 0, 0, 10),    // carrier-grade NAT
+    v4(127, 0, 0, 0, 8),      // loopback
     v4(168, 63, 129, 16, 32), // Azure's metadata
-    v4(169, 254, 0, 0, 16),  // link-local, metadata of most clouds
-    v4(172, 16, 0, 0, 12),   // private
-    v4(192, 0, 0, 0, 24),    // protocol assignments, Oracle's metadata
-    v4(192, 0, 2, 0, 24),    // documentation
-    v4(192, 88, 99, 0, 24),  // 6to4 relays
-    v4(192, 168, 0, 0, 16),  // private
-    v4(198, 18, 0, 0, 15),   // benchmarks
-    v4(198, 51, 100, 0, 24), // documentation
-    v4(203, 0, 113, 0, 24),  // documentation
-    v4(224, 0, 0, 0, 4),     // multicast
-    v4(240, 0, 0, 0, 4),     // reserved, broadcast
-    v6(0x2001, 0, 23),       // protocol assignments, Teredo
-    v6(0x2001, 0xdb8, 32),   // documentation
-    v6(0x2620, 0x4f, 48),    // AS112
-    v6(0x3fff, 0, 20),       // documentation
+    v4(169, 254, 0, 0, 16),   // link-local, metadata of most clouds
+    v4(172, 16, 0, 0, 12),    // private
+    v4(192, 0, 0, 0, 24),     // protocol assignments, Oracle's metadata
+    v4(192, 0, 2, 0, 24),     // documentation
+    v4(192, 88, 99, 0, 24),   // 6to4 relays
+    v4(192, 168, 0, 0, 16),   // private
+    v4(198, 18, 0, 0, 15),    // benchmarks
+    v4(198, 51, 100, 0, 24),  // documentation
+    v4(203, 0, 113, 0, 24),   // documentation
+    v4(224, 0, 0, 0, 4),      // multicast
+    v4(240, 0, 0, 0, 4),      // reserved, broadcast
+    v6(0x2001, 0, 23),        // protocol assignments, Teredo
+    v6(0x2001, 0xdb8, 32),    // documentation
+    v6(0x2620, 0x4f, 48),     // AS112
+    v6(0x3fff, 0, 20),        // documentation
 ];
 
 const GLOBAL_UNICAST: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);

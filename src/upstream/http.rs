@@ -60,7 +60,8 @@ fn builder(config: &config::Upstream, guard: &Arc<Guard>) -> ClientBuilder {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn get(&self, get: Get<'_>) -> Result<Response, TransportError> {
-        let allowed = |ip| guard::is_public(ip) || get.url.host_str().is_some_and(|host| self.guard.names(host));
+        let allowed =
+            |ip| guard::is_public(ip) || get.url.host_str().is_some_and(|host| self.guard.names(host));
         if guard::literal(get.url).is_some_and(|ip| !allowed(ip)) {
             return Err(TransportError::Forbidden);
         }

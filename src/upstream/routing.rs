@@ -66,8 +66,7 @@ mod tests {
 
     #[test]
     fn the_first_match_in_file_order_wins() {
-        let upstreams =
-            routes(&[("acme", &["@acme/*", "tools-*"]), ("rest", &[]), ("late", &["@late/*"])]);
+        let upstreams = routes(&[("acme", &["@acme/*", "tools-*"]), ("rest", &[]), ("late", &["@late/*"])]);
         let of = |volume: &str| name(upstreams.for_volume(&volume.parse().unwrap()));
         assert_eq!(of("@acme/x"), Some("acme"));
         assert_eq!(of("tools-a"), Some("acme"));

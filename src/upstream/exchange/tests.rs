@@ -65,11 +65,15 @@ async fn current_and_refused_documents() {
     let upstream = registry.upstream();
     let current = upstream.document(Resource::Index, INDEX, Some("\"v0\""), "id-1", 2).await;
     assert_eq!(current, Ok(Exchange::NotModified));
-    let Ok(Exchange::Refused { status: 404, problem: Some(problem), body: read }) = ask(&upstream).await else {
+    let Ok(Exchange::Refused { status: 404, problem: Some(problem), body: read }) = ask(&upstream).await
+    else {
         panic!("expected a refusal")
     };
     assert_eq!((problem.kind, read.as_ref()), (Some(Kind::NotFound), body.as_bytes()));
-    assert_eq!(ask(&upstream).await, Ok(Exchange::Refused { status: 404, problem: None, body: Bytes::new() }));
+    assert_eq!(
+        ask(&upstream).await,
+        Ok(Exchange::Refused { status: 404, problem: None, body: Bytes::new() })
+    );
     assert_eq!(registry.told(), [("index", "304"), ("index", "404"), ("index", "404")]);
 }
 

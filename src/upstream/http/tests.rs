@@ -71,7 +71,8 @@ async fn an_answer_comes_whole() {
 
 #[tokio::test]
 async fn redirects_are_left_to_the_caller() {
-    let (url, _server) = serve("HTTP/1.1 302 Found\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n", hang_up).await;
+    let (url, _server) =
+        serve("HTTP/1.1 302 Found\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n", hang_up).await;
     assert_eq!(get(&transport(&url), &url).await.unwrap().status.as_u16(), 302);
 }
 
