@@ -93,7 +93,7 @@ impl Pipeline {
     }
 
     async fn document(&self, key: &DocumentKey, asked: Asked<'_>, request_id: &str) -> Response {
-        let answer = match self.documents.fresh(key) {
+        let answer = match self.documents.fresh(key, request_id) {
             Some(answer) => Ok(answer),
             None => self.documents.get(key, request_id).await,
         };

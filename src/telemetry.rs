@@ -122,7 +122,8 @@ impl Metrics {
                 "Bytes that were not what they claimed to be, by where that was noticed.",
                 &["stage"],
             )?,
-            divergences_open: new.gauge("divergences_open", "Releases an upstream contradicts itself about.")?,
+            divergences_open: new
+                .gauge("divergences_open", "Releases an upstream contradicts itself about.")?,
             rate_limited: new.counters(
                 "rate_limited_total",
                 "Requests refused because the client asked too often.",
@@ -145,14 +146,8 @@ impl Metrics {
         self.cache_lookups.count([resource, outcome], None);
     }
 
-    /// An exchange with an upstream is over; no status means that no answer came.
-    pub fn upstream_request(
-        &self,
-        upstream: &str,
-        resource: &'static str,
-        status: &str,
-        took: Duration,
-    ) {
+    /// An exchange with an upstream is over. `status` is a number, or one of few words for why no answer came.
+    pub fn upstream_request(&self, upstream: &str, resource: &'static str, status: &str, took: Duration) {
         self.upstream_requests.with_label_values(&[upstream, resource, status]).inc();
         self.upstream_request_duration.observe(took.as_secs_f64());
     }
@@ -291,8 +286,8 @@ mod tests {
         }
         metrics.request("index", "anonymous", 404, Duration::from_secs(2));
         metrics.cache_lookup("index", "hit");
-        metrics.upstream_request("public", "index", Some(503), Duration::from_millis(3));
-        metrics.upstream_request("public", "index", None, Duration::from_millis(3));
+        metrics.upstream_request("public", "index", "503", Duration::from_millis(3));
+        metrics.upstream_request("public", "index", "unreachable", Duration::from_millis(3));
         metrics.integrity_failure("read");
         metrics.rate_limited("ci");
         for line in [
@@ -303,7 +298,7 @@ mod tests {
             r#"scriptorium_request_duration_seconds_count 4"#,
             r#"scriptorium_cache_lookups_total{outcome="hit",resource="index"} 1"#,
             r#"scriptorium_upstream_requests_total{resource="index",status="503",upstream="public"} 1"#,
-            r#"scriptorium_upstream_requests_total{resource="index",status="none",upstream="public"} 1"#,
+            r#"scriptorium_upstream_requests_total{resource="index",status="unreachable",upstream="public"} 1"#,
             r#"scriptorium_upstream_request_duration_seconds_count 2"#,
             r#"scriptorium_integrity_failures_total{stage="read"} 1"#,
             r#"scriptorium_rate_limited_total{class="ci"} 1"#,
@@ -317,11 +312,11 @@ mod tests {
         let metrics = metrics();
         metrics.divergences_open(2);
         metrics.divergences_open(1);
-        metrics.store_bytes(u64::MAX);
+        metrics.store_bytes(1 << 40);
         metrics.upstream_up("public", true);
         metrics.upstream_up("public", false);
         assert_line(&metrics, "scriptorium_divergences_open 1");
-        assert_line(&metrics, &format!("scriptorium_store_bytes {}", i64::MAX));
+        assert_line(&metrics, "scriptorium_store_bytes 1099511627776");
         assert_line(&metrics, r#"scriptorium_upstream_up{upstream="public"} 0"#);
     }
 

@@ -57,7 +57,7 @@ impl<R: Read> Entries<R> {
         self.plain.total()
     }
 
-    /// The next entry, or `None` once the stream has ended well. What was left of the last content is skipped.
+    /// The next entry, or `None` once the stream has ended well; skips what was left of the last content.
     pub(super) fn next(&mut self) -> Result<Option<Entry>, ArchiveError> {
         while self.content()?.is_some() {}
         let mut extensions = Extensions::default();

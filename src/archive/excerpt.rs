@@ -13,7 +13,7 @@ pub struct Excerpt(Box<str>);
 
 impl Excerpt {
     pub(super) fn new(text: &[u8]) -> Self {
-        let start = &text[..text.len().min(4 * LONGEST)];
+        let start = &text[..text.len().min(4 * (LONGEST + 1))];
         let start = String::from_utf8_lossy(start);
         let mut shown: String = start.chars().take(LONGEST).flat_map(char::escape_debug).collect();
         if start.chars().nth(LONGEST).is_some() {
@@ -46,6 +46,7 @@ mod tests {
         assert_eq!(Excerpt::from("\u{202e}txt").to_string(), "\\u{202e}txt");
         assert_eq!(Excerpt::from(&*"é".repeat(LONGEST)).to_string(), "é".repeat(LONGEST));
         assert_eq!(Excerpt::from(&*"é".repeat(5000)).to_string(), format!("{}…", "é".repeat(LONGEST)));
+        assert_eq!(Excerpt::from(&*"🦀".repeat(5000)).to_string(), format!("{}…", "🦀".repeat(LONGEST)));
         assert_eq!(Excerpt::from(&*"안".repeat(5000)).to_string(), format!("{}…", "안".repeat(LONGEST)));
     }
 }

@@ -10,7 +10,8 @@ use http::HeaderValue;
 
 use super::envelope::{Envelope, Meta};
 use crate::domain::check::{Checked, Violation, check};
-use crate::domain::{DocumentKey, Problem, Release, Sha256, Template};
+use crate::domain::lifecycle::State;
+use crate::domain::{DocumentKey, Problem, Release, Sha256, Template, Version};
 
 /// Base URLs for which a rendition is kept; a Host header cannot make a document grow without bound.
 const RENDITIONS: usize = 4;
@@ -44,6 +45,8 @@ pub struct Found {
     template: Template,
     /// What exact metadata says; `None` for other documents.
     pub release: Option<Release>,
+    /// What an index says of each version, sorted; empty for other documents.
+    pub rows: Vec<(Version, State)>,
     renditions: ArcSwap<Vec<Arc<Rendition>>>,
 }
 
@@ -65,8 +68,8 @@ impl Document {
     pub fn new(key: &DocumentKey, envelope: Envelope) -> Result<Self, Violation> {
         let Envelope { meta, body } = envelope;
         let content = if meta.status == 200 {
-            let Checked { template, release } = check(key, &body, &meta.origin)?;
-            Content::Found(Found { template, release, renditions: ArcSwap::default() })
+            let Checked { template, release, rows } = check(key, &body, &meta.origin)?;
+            Content::Found(Found { template, release, rows, renditions: ArcSwap::default() })
         } else {
             Content::Refused { problem: refusal(meta.status, &body), body }
         };

@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::flight::Flights;
 use super::freshness::{Freshness, Policy, judge, seconds_left};
 use super::outcome::{Outcome, Stale};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config;
 use crate::consistency::{PinError, Pins};
 use crate::domain::check::Violation;
@@ -102,11 +102,16 @@ impl Documents {
 
     /// A fresh answer from memory, if there is one: the whole of the hit path.
     #[must_use]
-    pub fn fresh(&self, key: &DocumentKey) -> Option<Answer> {
+    pub fn fresh(self: &Arc<Self>, key: &DocumentKey, request_id: &str) -> Option<Answer> {
         let document = self.memory.get(key)?;
         let policy = self.policy(key, &document);
-        (judge(document.meta.fetched_at, self.clock.now(), &policy) == Freshness::Fresh)
-            .then(|| self.hit(document, &policy, None))
+        if judge(document.meta.fetched_at, self.now(), &policy) != Freshness::Fresh
+            || self.is_overtaken(key, &document)
+        {
+            return None;
+        }
+        self.watch_index(key, &document, request_id);
+        Some(self.hit(document, &policy, None))
     }
 
     /// The answer to `key`, asking an upstream where the freshness rules say so.
@@ -122,10 +127,19 @@ impl Documents {
             return self.ask(key, None, request_id).await;
         };
         let policy = self.policy(key, &document);
-        match judge(document.meta.fetched_at, self.clock.now(), &policy) {
-            Freshness::Fresh => Ok(self.hit(document, &policy, None)),
+        let freshness = match judge(document.meta.fetched_at, self.now(), &policy) {
+            Freshness::Fresh | Freshness::Revalidate if self.is_overtaken(key, &document) => {
+                Freshness::Ask { may_fall_back: true }
+            }
+            freshness => freshness,
+        };
+        match freshness {
+            Freshness::Fresh => {
+                self.watch_index(key, &document, request_id);
+                Ok(self.hit(document, &policy, None))
+            }
             Freshness::Revalidate => {
-                self.flights.start(key, || self.fill(key, Some(&document), request_id));
+                self.refresh(key, Some(&document), request_id);
                 Ok(self.hit(document, &policy, Some(Stale::WhileRevalidate)))
             }
             Freshness::Offline if is_absence(&document) => Err(Failure::Offline),
@@ -154,8 +168,22 @@ impl Documents {
         Ok(Answer { outcome, ..self.hit(document, &policy, None) })
     }
 
+    /// Starts a refresh of `key` behind the answer, unless one is under way.
+    pub(super) fn refresh(self: &Arc<Self>, key: &DocumentKey, seen: Option<&Arc<Document>>, request_id: &str) {
+        self.flights.start(key, || self.fill(key, seen, request_id));
+    }
+
+    /// What memory holds, however old.
+    pub(super) fn remembered(&self, key: &DocumentKey) -> Option<Arc<Document>> {
+        self.memory.get(key)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     fn hit(&self, document: Arc<Document>, policy: &Policy, stale: Option<Stale>) -> Answer {
-        let (now, fetched_at) = (self.clock.now(), document.meta.fetched_at);
+        let (now, fetched_at) = (self.now(), document.meta.fetched_at);
         let ttl = seconds_left(fetched_at, now, policy.ttl);
         let age = now.since(fetched_at).unwrap_or_default().as_secs() + document.meta.upstream_age;
         let outcome = match stale {
@@ -165,7 +193,7 @@ impl Documents {
         Answer { document, outcome, age, ttl }
     }
 
-    fn policy(&self, key: &DocumentKey, document: &Document) -> Policy {
+    pub(super) fn policy(&self, key: &DocumentKey, document: &Document) -> Policy {
         Policy::of(&self.live().policy, key.resource(), document.is_refusal())
     }
 
@@ -221,8 +249,9 @@ impl Documents {
                 return Ok(Filled { document, status, stored: true });
             }
             let filled = documents.renew(&key, seen, &request_id).await;
-            if let Err(failure) = &filled {
-                warn!(key = %key, request_id, reason = %failure, "no usable answer");
+            match &filled {
+                Ok(filled) => documents.tell_releases(&key, &filled.document, &request_id),
+                Err(failure) => warn!(key = %key, request_id, reason = %failure, "no usable answer"),
             }
             filled
         }
@@ -233,7 +262,7 @@ impl Documents {
         let document = self.memory.get(key)?;
         let newer = seen.is_none_or(|seen| !Arc::ptr_eq(seen, &document));
         let policy = self.policy(key, &document);
-        let fresh = judge(document.meta.fetched_at, self.clock.now(), &policy) == Freshness::Fresh;
+        let fresh = judge(document.meta.fetched_at, self.now(), &policy) == Freshness::Fresh;
         (newer && fresh).then_some(document)
     }
 
@@ -249,7 +278,7 @@ impl Documents {
         let meta = |status, etag, upstream_age| Meta {
             key: path.clone(),
             status,
-            fetched_at: self.clock.now(),
+            fetched_at: self.now(),
             upstream_age,
             upstream: upstream.name().to_owned(),
             origin: upstream.origin().to_owned(),
@@ -350,3 +379,6 @@ fn refuse(violation: &Violation) -> Failure {
         Violation::OtherIdentity { .. } => Failure::Inconsistent(violation.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ pub mod failure;
 pub mod flight;
 pub mod freshness;
 mod ingest;
+mod lifecycle;
 pub mod outcome;
 
 pub use archives::Archives;

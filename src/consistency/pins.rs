@@ -66,7 +66,7 @@ impl Pins {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::object::ObjectStorage;
+    use crate::store::ObjectStorage;
 
     fn integrity(of: &str) -> Integrity {
         Integrity::new(Sha256::of(of.as_bytes()))

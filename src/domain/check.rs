@@ -36,6 +36,8 @@ pub struct Checked {
     pub template: Template,
     /// What exact metadata says, for the resource that gates archives.
     pub release: Option<Release>,
+    /// An index's versions and their states, sorted.
+    pub rows: Vec<(Version, State)>,
 }
 
 /// The facts of exact release metadata that decide what is served.
@@ -67,9 +69,13 @@ pub enum Dist {
 /// [`Violation`] when the document must not be believed.
 pub fn check(key: &DocumentKey, body: &Bytes, origin: &str) -> Result<Checked, Violation> {
     let text = std::str::from_utf8(body).map_err(|_| Violation::Malformed("not UTF-8".to_owned()))?;
-    let mut release = None;
+    let (mut release, mut rows) = (None, Vec::new());
     let links = match key {
-        DocumentKey::Index(name) => index(name, text)?,
+        DocumentKey::Index(name) => {
+            let (states, links) = index(name, text)?;
+            rows = states;
+            links
+        }
         DocumentKey::Release(name, version) => {
             let (facts, links) = exact(name, version, text)?;
             release = Some(facts);
@@ -85,7 +91,7 @@ pub fn check(key: &DocumentKey, body: &Bytes, origin: &str) -> Result<Checked, V
         DocumentKey::Advisory(_) => parse::<Advisory<'_>>(text).map(|_| Vec::new())?,
         DocumentKey::Capabilities => capabilities(text)?,
     };
-    Ok(Checked { template: Template::new(body.clone(), links), release })
+    Ok(Checked { template: Template::new(body.clone(), links), release, rows })
 }
 
 type Links<'a> = Vec<(&'a RawValue, Replacement)>;
@@ -98,8 +104,7 @@ struct Items<T> {
 #[derive(Deserialize)]
 struct Row<'a> {
     version: Version,
-    #[serde(rename = "status")]
-    _status: Status,
+    status: Status,
     #[serde(borrow)]
     release: Link<'a>,
     #[serde(default, rename = "integrity")]
@@ -112,15 +117,17 @@ struct Link<'a> {
     url: &'a RawValue,
 }
 
-fn index<'a>(name: &VolumeName, text: &'a str) -> Result<Links<'a>, Violation> {
-    parse::<Items<Row<'a>>>(text)?
-        .items
-        .into_iter()
-        .map(|row| {
-            string(row.release.url)?;
-            Ok((row.release.url, Replacement::Link(release_path(name, &row.version))))
-        })
-        .collect()
+fn index<'a>(name: &VolumeName, text: &'a str) -> Result<(Vec<(Version, State)>, Links<'a>), Violation> {
+    let items = parse::<Items<Row<'a>>>(text)?.items;
+    let mut states = Vec::with_capacity(items.len());
+    let mut links = Vec::with_capacity(items.len());
+    for row in items {
+        string(row.release.url)?;
+        links.push((row.release.url, Replacement::Link(release_path(name, &row.version))));
+        states.push((row.version, row.status.state));
+    }
+    states.sort_by(|one, other| one.0.cmp(&other.0));
+    Ok((states, links))
 }
 
 #[derive(Deserialize)]

@@ -82,3 +82,31 @@ fn refused(key: &'static str, address: SocketAddr, source: io::Error) -> ListenE
         _ => ListenError::Bind { key, address, source },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_in_use_is_named_with_its_key() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let refused = Sockets::new(None).unwrap().claim("server.listen", address).unwrap_err();
+        assert!(matches!(refused, ListenError::AddressInUse { key: "server.listen", .. }), "{refused}");
+        assert!(refused.to_string().contains(&address.to_string()));
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_refused() {
+        let elsewhere = "192.0.2.1:8080".parse().unwrap();
+        let refused = Sockets::new(None).unwrap().claim("server.listen", elsewhere).unwrap_err();
+        assert!(matches!(refused, ListenError::Bind { .. }), "{refused}");
+    }
+
+    #[test]
+    fn taking_over_needs_a_place_to_meet() {
+        let nowhere = Path::new("/nonexistent/upgrade.sock");
+        let refused = Sockets::new(Some(nowhere)).err().unwrap();
+        assert!(matches!(refused, ListenError::TakeOver { .. }), "{refused}");
+    }
+}

@@ -35,3 +35,23 @@ pub(super) fn load(chain: &Path, key: &Path) -> Result<TlsSettings, ListenError>
 fn unusable(path: &Path, reason: impl ToString) -> ListenError {
     ListenError::Tls { path: path.to_owned(), reason: reason.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn message(chain: &Path, key: &Path) -> String {
+        load(chain, key).err().expect("it was accepted").to_string()
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said_with_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (missing, empty) = (folder.path().join("missing.pem"), folder.path().join("empty.pem"));
+        fs::write(&empty, "").unwrap();
+        assert!(message(&missing, &empty).contains("missing.pem: "));
+        assert!(message(&empty, &missing).contains("empty.pem: no certificate in it; "));
+    }
+}

@@ -15,7 +15,7 @@ mod http;
 mod observer;
 mod routing;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod transport;
 
 use std::sync::Arc;

@@ -14,16 +14,16 @@ use super::{Get, Observer, Response, Transport, TransportError, Upstream};
 use crate::clock::ManualClock;
 use crate::config;
 
-pub(super) const HOME: &str = "https://registry.example/base";
+pub(crate) const HOME: &str = "https://registry.example/base";
 
 /// What happens to one request.
-pub(super) enum Step {
+pub(crate) enum Step {
     Answer(u16, &'static [(&'static str, &'static str)], Vec<Result<&'static str, TransportError>>),
     Fail(TransportError),
     Hang,
 }
 
-pub(super) fn answer(
+pub(crate) fn answer(
     status: u16,
     headers: &'static [(&'static str, &'static str)],
     body: &'static str,
@@ -31,17 +31,17 @@ pub(super) fn answer(
     Step::Answer(status, headers, vec![Ok(body)])
 }
 
-pub(super) fn ok() -> Step {
+pub(crate) fn ok() -> Step {
     answer(200, &[], "{}")
 }
 
-pub(super) struct Asked {
-    pub(super) url: String,
-    pub(super) headers: HeaderMap,
+pub(crate) struct Asked {
+    pub(crate) url: String,
+    pub(crate) headers: HeaderMap,
 }
 
-pub(super) struct Registry {
-    pub(super) clock: Arc<ManualClock>,
+pub(crate) struct Registry {
+    pub(crate) clock: Arc<ManualClock>,
     stage: Arc<Stage>,
 }
 
@@ -60,21 +60,21 @@ impl Default for Registry {
 }
 
 impl Registry {
-    pub(super) fn of(steps: impl IntoIterator<Item = Step>) -> Self {
+    pub(crate) fn of(steps: impl IntoIterator<Item = Step>) -> Self {
         let registry = Self::default();
         registry.then(steps);
         registry
     }
 
-    pub(super) fn then(&self, steps: impl IntoIterator<Item = Step>) {
+    pub(crate) fn then(&self, steps: impl IntoIterator<Item = Step>) {
         self.stage.script.lock().unwrap().extend(steps);
     }
 
-    pub(super) fn upstream(&self) -> Arc<Upstream> {
+    pub(crate) fn upstream(&self) -> Arc<Upstream> {
         self.upstream_with(|_| {})
     }
 
-    pub(super) fn upstream_with(&self, adjust: impl Fn(&mut config::Upstream)) -> Arc<Upstream> {
+    pub(crate) fn upstream_with(&self, adjust: impl Fn(&mut config::Upstream)) -> Arc<Upstream> {
         let mut config = config::Upstream::new("public", HOME.parse().unwrap());
         config.archive_hosts = vec!["cdn.example".parse().unwrap()];
         adjust(&mut config);
@@ -82,17 +82,17 @@ impl Registry {
     }
 
     /// The requests since the last call.
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.stage.asked.lock().unwrap())
     }
 
     /// Resource and status of every exchange so far.
-    pub(super) fn told(&self) -> Vec<(&'static str, &'static str)> {
+    pub(crate) fn told(&self) -> Vec<(&'static str, &'static str)> {
         self.stage.told.lock().unwrap().clone()
     }
 
     /// Every change of standing so far.
-    pub(super) fn ups(&self) -> Vec<bool> {
+    pub(crate) fn ups(&self) -> Vec<bool> {
         self.stage.ups.lock().unwrap().clone()
     }
 }

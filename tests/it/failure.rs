@@ -128,12 +128,15 @@ fn staleness_has_an_end() {
 }
 
 #[test]
-fn a_failed_request_is_tried_again_as_often_as_configured() {
-    let upstream = Upstream::start();
-    upstream.otherwise(Reply::failure(500));
-    let proxy = Setup::before(&upstream).set("upstream.retries", 2).start();
-    proxy.client().get("/api/v1/index/volumes/lamp").could_not_ask();
-    assert_eq!(upstream.requests("/api/v1/index/volumes/lamp"), 3);
+fn a_failure_that_may_pass_is_tried_again_as_often_as_configured() {
+    let cut = Reply::json(&json!({ "items": [] })).cut_after(3);
+    for passing in [Reply::failure(502), Reply::failure(503), Reply::failure(504), Reply::raw(b""), cut] {
+        let upstream = Upstream::start();
+        upstream.otherwise(passing);
+        let proxy = Setup::before(&upstream).set("upstream.retries", 2).start();
+        proxy.client().get("/api/v1/index/volumes/lamp").could_not_ask();
+        assert_eq!(upstream.requests("/api/v1/index/volumes/lamp"), 3);
+    }
 }
 
 #[test]

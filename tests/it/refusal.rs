@@ -205,7 +205,7 @@ fn refuses_release(bad: &Release, (status, slug): (u16, &str)) -> Value {
 fn a_manifest_of_another_volume_is_a_conflict() {
     for (name, version) in [("lantern", "1.0.0"), ("@acme/lamp", "1.0.0"), ("lamp", "1.0.1")] {
         let bad = Release::new("lamp", "1.0.0").manifest(&manifest(name, version));
-        let problem = refuses_release(&bad, CONFLICT);
+        let problem = refuses_release(&bad, (409, "identity-mismatch"));
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains(name) && detail.contains(version), "{detail}");
     }
@@ -232,7 +232,7 @@ fn a_component_that_takes_more_than_its_volume_may_is_refused() {
         );
         let problem = refuses_release(
             &Release::new("lamp", "1.0.0").manifest(&escalating),
-            (403, "permission-escalation"),
+            (403, "authorization-failed"),
         );
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains("grasping") && detail.contains(permission), "{detail}");

@@ -8,7 +8,7 @@ use crate::support::{Release, Reply, Setup, Upstream};
 fn every_read_route_is_served() {
     let upstream = Upstream::start();
     let documents = [
-        ("/api/v1/search?q=lamp&limit=5", json!({ "items": [], "total": 0, "limit": 5, "offset": 0 })),
+        ("/api/v1/search", json!({ "items": [], "total": 0, "limit": 5, "offset": 0 })),
         ("/api/v1/advisories", json!({ "items": [] })),
         ("/api/v1/advisories/ACME-2026-0001", json!({ "id": { "local": "ACME-2026-0001" } })),
     ];
@@ -27,12 +27,9 @@ fn scoped_and_unscoped_volumes_are_served() {
     for name in ["lamp", "@acme/lamp"] {
         let release = Release::new(name, "1.0.0-rc.1+build.5");
         upstream.publish(&release);
-        let subject = json!({ "purl": "p", "integrity": release.integrity() });
-        let summary = json!({ "subject": subject, "artifacts": [], "detailAvailable": true, "revision": { "revision": "1" } });
-        let detail = json!({ "subject": subject, "revision": { "revision": "1" }, "attachments": [] });
-        upstream.reply(&format!("{}/trust/summary", release.exact()), Reply::json(&summary));
-        upstream.reply(&format!("{}/trust/detail", release.exact()), Reply::json(&detail));
         let trust = ["summary", "detail"].map(|view| format!("{}/trust/{view}", release.exact()));
+        upstream.reply(&trust[0], Reply::json(&release.trust_summary()));
+        upstream.reply(&trust[1], Reply::json(&release.trust_detail()));
         for target in [release.index(), release.exact(), release.download()].iter().chain(&trust) {
             let plain = proxy.client().get(target).ok();
             let escaped = proxy.client().get(&target.replace('@', "%40")).ok();

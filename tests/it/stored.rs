@@ -99,7 +99,7 @@ fn corrupt_documents_are_fetched_again() {
     let (upstream, release) = (Upstream::start(), Release::new("lamp", "1.0.0"));
     upstream.publish(&release);
     let mut proxy = Setup::before(&upstream).start();
-    let document = proxy.client().get(&release.index()).ok();
+    let document = proxy.client().get_with(&release.index(), "host", "volumes.example").ok();
     proxy.signal("TERM");
     proxy.exit();
     let files = proxy.files_holding(b"items");
@@ -108,7 +108,9 @@ fn corrupt_documents_are_fetched_again() {
         fs::write(file, b"\0garbage").unwrap();
     }
     proxy.revive();
-    assert_eq!(proxy.client().get(&release.index()).ok().body, document.body);
+    let again = proxy.client().get_with(&release.index(), "host", "volumes.example").ok();
+    assert!(!again.is_hit(), "garbage was taken for a document");
+    assert_eq!(again.body, document.body);
 }
 
 #[test]
@@ -164,6 +166,24 @@ fn exact_metadata_of_another_release_is_a_conflict() {
         eventually("the mended release", || {
             (proxy.client().get(&release.exact()).status == 200).then_some(())
         });
+    }
+}
+
+#[test]
+fn trust_in_another_subject_is_a_conflict() {
+    for (member, value) in
+        [("purl", "pkg:volume/lantern@1.0.0".to_owned()), ("integrity", big(2).integrity())]
+    {
+        let (upstream, release) = (Upstream::start(), Release::new("lamp", "1.0.0"));
+        upstream.publish(&release);
+        let proxy = Setup::before(&upstream).start();
+        proxy.client().get(&release.exact()).ok();
+        for (view, mut trust) in [("summary", release.trust_summary()), ("detail", release.trust_detail())] {
+            trust["subject"][member] = value.as_str().into();
+            let target = format!("{}/trust/{view}", release.exact());
+            upstream.reply(&target, Reply::json(&trust));
+            proxy.client().get(&target).problem(409, "inconsistent-registry-state");
+        }
     }
 }
 

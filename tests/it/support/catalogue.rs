@@ -78,10 +78,31 @@ impl Release {
         json!({
             "name": self.name,
             "version": self.version,
-            "purl": format!("pkg:volume/{}@{}", self.name.replace('@', "%40"), self.version),
+            "purl": self.purl(),
             "integrity": self.integrity(),
             "status": self.state,
             "dist": { "source": "cdn", "mediaType": "application/gzip", "url": base.to_owned() + &self.source() },
+        })
+    }
+
+    fn purl(&self) -> String {
+        format!("pkg:volume/{}@{}", self.name.replace('@', "%40"), self.version)
+    }
+
+    pub(crate) fn trust_summary(&self) -> Value {
+        json!({
+            "subject": { "purl": self.purl(), "integrity": self.integrity() },
+            "artifacts": [],
+            "detailAvailable": true,
+            "revision": { "revision": "1" },
+        })
+    }
+
+    pub(crate) fn trust_detail(&self) -> Value {
+        json!({
+            "subject": { "purl": self.purl(), "integrity": self.integrity() },
+            "revision": { "revision": "1" },
+            "attachments": [],
         })
     }
 

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -184,13 +184,13 @@ impl Instance {
     }
 
     fn wait_until_ready(&mut self) -> Result<(), String> {
-        let (public, admin) = (Client(self.public), Client(self.admin));
+        let admin = Client(self.admin);
         eventually("a ready proxy", || {
             if self.child.try_wait().unwrap().is_some() {
                 return Some(Err(self.log.lock().unwrap().clone()));
             }
             let ready = admin.try_send("GET", "/readyz", &[]).is_ok_and(|answer| answer.status == 200);
-            (ready && public.try_send("GET", "/", &[]).is_ok()).then_some(Ok(()))
+            (ready && TcpStream::connect(self.public).is_ok()).then_some(Ok(()))
         })
     }
 }

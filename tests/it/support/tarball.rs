@@ -74,8 +74,9 @@ pub(crate) fn tar(entries: &[Entry]) -> Vec<u8> {
     tar
 }
 
+/// Stored, not deflated, so that content can be found again in the archive and on disk.
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
@@ -87,7 +88,7 @@ pub(crate) fn tar_gz(entries: &[Entry]) -> Vec<u8> {
 /// A small gzip that unpacks to `files` files of `megabytes` of zeros each.
 pub(crate) fn bomb(files: u64, megabytes: u64) -> Vec<u8> {
     let zeros = vec![0; 1 << 20];
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     for file in 0..files {
         let mut header = Entry::file(&format!("data/{file}"), "").unsealed_header();
         header.set_size(megabytes << 20);

@@ -104,9 +104,9 @@ impl Upstream {
         hold
     }
 
-    /// How often a target was asked for.
+    /// How often a target was asked for; one without its query counts every query.
     pub(crate) fn requests(&self, target: &str) -> usize {
-        self.seen().iter().filter(|seen| seen.target == target).count()
+        self.seen().iter().filter(|seen| seen.target == target || path(&seen.target) == target).count()
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
@@ -153,6 +153,10 @@ impl Drop for Upstream {
     }
 }
 
+fn path(target: &str) -> &str {
+    target.split('?').next().unwrap_or_default()
+}
+
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     for stream in listener.incoming().map_while(Result::ok) {
         if !shared.listening.load(Ordering::SeqCst) {
@@ -188,8 +192,7 @@ fn converse(mut stream: TcpStream, shared: &Shared) {
 impl Shared {
     fn scripted(&self, target: &str) -> (Option<Arc<Gate>>, Reply) {
         let script = self.script.lock().unwrap();
-        let path = target.split('?').next().unwrap_or_default();
-        let reply = script.replies.get(target).or_else(|| script.replies.get(path));
+        let reply = script.replies.get(target).or_else(|| script.replies.get(path(target)));
         let reply = reply.or(script.otherwise.as_ref()).cloned();
         (script.gates.get(target).cloned(), reply.unwrap_or_else(Reply::not_found))
     }

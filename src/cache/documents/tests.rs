@@ -1,0 +1,222 @@
+//! Every row of the freshness table, with a clock turned by hand and a registry that follows a script.
+
+use std::time::Duration;
+
+use super::*;
+use crate::store::ObjectStorage;
+use crate::upstream::TransportError;
+use crate::upstream::testing::{Registry, Step, answer, ok};
+
+const CAPABILITIES: &str = r#"{"schemaVersion":"1","apiVersion":"v1","apis":{}}"#;
+const NOT_FOUND: &str = r#"{"type":"https://agentvolumes.org/problems/not-found","status":404,"title":"No"}"#;
+
+struct Desk {
+    registry: Registry,
+    documents: Arc<Documents>,
+    store: Arc<dyn Store>,
+}
+
+impl Desk {
+    fn of(steps: impl IntoIterator<Item = Step>) -> Self {
+        Self::over(Arc::new(ObjectStorage::memory().unwrap()), Registry::of(steps), |_| {})
+    }
+
+    fn over(store: Arc<dyn Store>, registry: Registry, adjust: impl FnOnce(&mut config::Cache)) -> Self {
+        let mut policy = config::Cache::default();
+        adjust(&mut policy);
+        let upstream = registry.upstream_with(|config| config.retries = 0);
+        let upstreams = Upstreams::new(vec![(upstream, Vec::new())]);
+        let live = Live { policy, max_document: 1 << 20, upstreams };
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let documents = Documents::new(Arc::clone(&store), live, registry.clock.clone(), metrics);
+        Self { registry, documents: Arc::new(documents), store }
+    }
+
+    async fn get(&self, key: &DocumentKey) -> Result<Answer, Failure> {
+        self.documents.get(key, "id-1").await
+    }
+
+    async fn outcome(&self) -> String {
+        self.get(&DocumentKey::Capabilities).await.unwrap().outcome.to_string()
+    }
+
+    fn wait(&self, seconds: u64) {
+        self.registry.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// Waits for a background refresh to ask.
+    async fn asked(&self) -> usize {
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        self.registry.asked().len()
+    }
+}
+
+fn capabilities(etag: &'static [(&'static str, &'static str)]) -> Step {
+    answer(200, etag, CAPABILITIES)
+}
+
+#[tokio::test]
+async fn fresh_is_served_without_asking() {
+    let desk = Desk::of([capabilities(&[])]);
+    assert_eq!(desk.outcome().await, "scriptorium; fwd=uri-miss; fwd-status=200; stored");
+    desk.wait(299);
+    assert_eq!(desk.outcome().await, "scriptorium; hit; ttl=1");
+    assert_eq!(desk.asked().await, 1);
+}
+
+#[tokio::test]
+async fn stale_is_served_while_one_refresh_runs() {
+    let desk = Desk::of([capabilities(&[]), capabilities(&[])]);
+    desk.outcome().await;
+    desk.wait(312);
+    for _ in 0..3 {
+        assert_eq!(desk.outcome().await, "scriptorium; hit; ttl=-12; detail=\"stale-while-revalidate\"");
+    }
+    assert_eq!(desk.asked().await, 2);
+    assert_eq!(desk.outcome().await, "scriptorium; hit; ttl=300");
+}
+
+#[tokio::test]
+async fn older_is_confirmed_by_one_conditional_request() {
+    let desk = Desk::of([capabilities(&[("etag", "\"a\"")]), answer(304, &[], "")]);
+    desk.outcome().await;
+    desk.wait(330);
+    assert_eq!(desk.outcome().await, "scriptorium; fwd=stale; fwd-status=304");
+    let asked = desk.registry.asked();
+    assert_eq!(asked[1].headers["if-none-match"], "\"a\"");
+    desk.wait(299);
+    assert_eq!(desk.outcome().await, "scriptorium; hit; ttl=1");
+}
+
+#[tokio::test]
+async fn who_cannot_be_asked_lets_stale_live_for_its_window() {
+    let steps = || [Step::Fail(TransportError::Connect), answer(500, &[], ""), answer(200, &[], "garbage")];
+    let desk = Desk::of([capabilities(&[])]);
+    desk.outcome().await;
+    desk.registry.then(steps());
+    desk.wait(900);
+    for _ in 0..3 {
+        assert_eq!(desk.outcome().await, "scriptorium; hit; ttl=-600; detail=\"stale-if-error\"");
+    }
+    desk.wait(7 * 24 * 3600);
+    desk.registry.then(steps());
+    for _ in 0..3 {
+        let failure = desk.get(&DocumentKey::Capabilities).await.unwrap_err();
+        assert!(failure.lets_stale_live(), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn a_definite_answer_beats_stale_data() {
+    let desk = Desk::of([capabilities(&[]), answer(404, &[], NOT_FOUND), Step::Fail(TransportError::Connect)]);
+    desk.outcome().await;
+    desk.wait(330);
+    assert_eq!(desk.outcome().await, "scriptorium; fwd=stale; fwd-status=404; stored");
+    assert_eq!(desk.outcome().await, "scriptorium; hit; detail=\"negative\"");
+    desk.wait(31);
+    let failure = desk.get(&DocumentKey::Capabilities).await.unwrap_err();
+    assert!(matches!(failure, Failure::CouldNotAsk(_)), "an old absence is no answer: {failure}");
+}
+
+#[tokio::test]
+async fn what_was_stored_is_served_after_a_restart_and_offline() {
+    let desk = Desk::of([capabilities(&[])]);
+    desk.outcome().await;
+    let restarted = Desk::over(desk.store.clone(), Registry::default(), |policy| policy.offline = true);
+    restarted.wait(10_000);
+    assert_eq!(restarted.outcome().await, "scriptorium; hit; ttl=-9700; detail=\"offline\"");
+    let index = DocumentKey::Index("x".parse().unwrap());
+    assert!(matches!(restarted.get(&index).await, Err(Failure::Offline)));
+    assert_eq!(restarted.asked().await, 0);
+}
+
+#[tokio::test]
+async fn a_damaged_stored_document_is_a_miss() {
+    let desk = Desk::of([capabilities(&[])]);
+    desk.outcome().await;
+    let key = place(&DocumentKey::Capabilities);
+    let mut stored = desk.store.read(&key).await.unwrap().unwrap().to_vec();
+    *stored.last_mut().unwrap() ^= 1;
+    desk.store.write(&key, stored.into()).await.unwrap();
+    let restarted = Desk::over(desk.store.clone(), Registry::of([capabilities(&[])]), |_| {});
+    assert_eq!(restarted.outcome().await, "scriptorium; fwd=uri-miss; fwd-status=200; stored");
+}
+
+#[tokio::test]
+async fn many_clients_of_a_cold_document_are_one_request() {
+    let desk = Desk::of([capabilities(&[])]);
+    let all = (0..200).map(|_| desk.get(&DocumentKey::Capabilities));
+    let outcomes = futures_util::future::join_all(all).await;
+    assert!(outcomes.iter().all(Result::is_ok));
+    assert_eq!(desk.asked().await, 1);
+}
+
+#[tokio::test]
+async fn a_failed_fill_is_shared_and_not_kept() {
+    let desk = Desk::of([Step::Fail(TransportError::Connect), capabilities(&[])]);
+    let all = (0..50).map(|_| desk.get(&DocumentKey::Capabilities));
+    let outcomes = futures_util::future::join_all(all).await;
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(Failure::CouldNotAsk(_)))));
+    assert_eq!(desk.asked().await, 1);
+    assert_eq!(desk.outcome().await, "scriptorium; fwd=uri-miss; fwd-status=200; stored");
+}
+
+const AVAILABLE: &str = r#"{"name":"x","version":"1.0.0","purl":"pkg:volume/x@1.0.0",
+    "integrity":"sha256:f7e51421b3759bf543486409eed53c8eb4b3a06b840c21b1a72269c835c7f9d1","status":{"state":"available"},
+    "dist":{"source":"cdn","mediaType":"application/gzip","url":"/x.tar.gz"}}"#;
+const REPLACED: &str = r#"{"name":"x","version":"1.0.0","purl":"pkg:volume/x@1.0.0",
+    "integrity":"sha256:ae0d7f0da8f1ac127af0abd7ff409db01f7eef202c09f7b7d8ce051b81dea55f","status":{"state":"available"},
+    "dist":{"source":"cdn","mediaType":"application/gzip","url":"/x.tar.gz"}}"#;
+const BLOCKED_ROW: &str =
+    r#"{"items":[{"version":"1.0.0","status":{"state":"blocked"},"release":{"url":"/api/v1/volumes/x/1.0.0"}}]}"#;
+
+fn release() -> DocumentKey {
+    DocumentKey::Release("x".parse().unwrap(), "1.0.0".parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_block_seen_in_the_index_reaches_a_release_that_is_fresh() {
+    let desk = Desk::of([answer(200, &[], AVAILABLE)]);
+    desk.get(&release()).await.unwrap();
+    desk.wait(61);
+    desk.registry.then([answer(200, &[], BLOCKED_ROW), answer(403, &[], "")]);
+    assert_eq!(desk.get(&release()).await.unwrap().document.meta.status, 200);
+    assert_eq!(desk.asked().await, 3, "release, index behind it, release again");
+    assert_eq!(desk.get(&release()).await.unwrap().document.meta.status, 403);
+}
+
+#[tokio::test]
+async fn a_release_is_not_served_from_before_its_row_changed() {
+    let desk = Desk::of([answer(200, &[], AVAILABLE)]);
+    desk.get(&release()).await.unwrap();
+    let restarted = Desk::over(
+        desk.store.clone(),
+        Registry::of([answer(200, &[], BLOCKED_ROW), answer(403, &[], "")]),
+        |_| {},
+    );
+    restarted.wait(10);
+    restarted.get(&DocumentKey::Index("x".parse().unwrap())).await.unwrap();
+    assert_eq!(restarted.get(&release()).await.unwrap().document.meta.status, 403);
+}
+
+#[tokio::test]
+async fn the_first_integrity_stays_the_only_one() {
+    let desk = Desk::of([answer(200, &[], AVAILABLE), answer(200, &[], REPLACED)]);
+    desk.get(&release()).await.unwrap();
+    let store = desk.store.clone();
+    desk.wait(331);
+    assert!(matches!(desk.get(&release()).await, Err(Failure::IntegrityChanged { .. })));
+    let restarted = Desk::over(store, Registry::of([answer(200, &[], REPLACED)]), |_| {});
+    restarted.wait(100_000);
+    assert!(matches!(restarted.get(&release()).await, Err(Failure::IntegrityChanged { .. })));
+}
+
+#[tokio::test]
+async fn another_releases_metadata_is_refused_and_not_kept() {
+    let desk = Desk::of([answer(200, &[], AVAILABLE), ok()]);
+    let other = DocumentKey::Release("y".parse().unwrap(), "1.0.0".parse().unwrap());
+    assert!(matches!(desk.get(&other).await, Err(Failure::Inconsistent(_))));
+    assert!(matches!(desk.get(&other).await, Err(Failure::Malformed)), "asked again");
+}
