@@ -25,6 +25,11 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a request's head may measure. More is answered 431.
 const MAX_HEAD: usize = 32 * 1024;
+
+/// What an HTTP/1.1 connection may buffer in each direction, bodies included.
+const MAX_BUFFER: usize = 64 * 1024;
+
+/// Requests of an HTTP/2 connection in flight at once.
 const MAX_STREAMS: u32 = 128;
 
 const PING_INTERVAL: Duration = Duration::from_secs(30);
@@ -41,7 +46,11 @@ pub(super) struct Http<A> {
 impl<A> Http<A> {
     pub(super) fn new(answer: Arc<A>, connections: Connections) -> Self {
         let mut http1 = http1::Builder::new();
-        http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_header_size(MAX_HEAD);
+        http1
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_header_size(MAX_HEAD)
+            .max_buf_size(MAX_BUFFER);
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())
