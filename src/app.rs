@@ -116,7 +116,9 @@ impl App {
                 Ok(live) => {
                     reloaded.documents.reload(live);
                     reloaded.base.reload(config.server.public_url.as_ref().map(url::Url::as_str));
-                    info!("configuration reloaded: upstreams, cache windows, max_document, public_url; the rest needs a restart");
+                    info!(
+                        "configuration reloaded: upstreams, cache windows, max_document, public_url; the rest needs a restart"
+                    );
                 }
                 Err(error) => error!(%error, "reload refused; the running configuration stays"),
             }
@@ -128,9 +130,7 @@ impl App {
 
 fn open_storage(storage: &config::Storage) -> Result<ObjectStorage, AppError> {
     match &storage.url {
-        Location::File(root) => {
-            Ok(ObjectStorage::local(root, storage.durability == Durability::Commit)?)
-        }
+        Location::File(root) => Ok(ObjectStorage::local(root, storage.durability == Durability::Commit)?),
         Location::Memory => Ok(ObjectStorage::memory()?),
         Location::S3 { .. } => Err(AppError::ObjectStorageUnavailable),
     }

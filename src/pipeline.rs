@@ -106,7 +106,13 @@ impl Pipeline {
         }
     }
 
-    async fn archive(&self, name: &VolumeName, version: &Version, asked: Asked<'_>, request_id: &str) -> Response {
+    async fn archive(
+        &self,
+        name: &VolumeName,
+        version: &Version,
+        asked: Asked<'_>,
+        request_id: &str,
+    ) -> Response {
         // A stored archive found corrupt is set aside, so the second try fetches it anew.
         let mut answer = self.open(name, version, asked, request_id).await;
         if matches!(&answer, Err(Failure::Storage(_))) {

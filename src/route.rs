@@ -118,7 +118,8 @@ struct Segments<'a>(Option<&'a str>);
 impl<'a> Segments<'a> {
     fn next(&mut self) -> Option<&'a str> {
         let rest = self.0?;
-        let (segment, left) = rest.split_once('/').map_or((rest, None), |(segment, left)| (segment, Some(left)));
+        let (segment, left) =
+            rest.split_once('/').map_or((rest, None), |(segment, left)| (segment, Some(left)));
         self.0 = left;
         Some(segment)
     }
@@ -144,7 +145,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn get(target: &str) -> Result<Request, RouteError> {
-        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let (path, query) =
+            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         parse(&Method::GET, path, query)
     }
 

@@ -68,9 +68,8 @@ impl Admin {
             Err(error) => error.to_string(),
         };
         let live = self.documents.live();
-        let upstreams = live.upstreams.iter().map(|upstream| {
-            json!({"name": upstream.name(), "up": upstream.is_up()})
-        });
+        let upstreams =
+            live.upstreams.iter().map(|upstream| json!({"name": upstream.name(), "up": upstream.is_up()}));
         json!({
             "status": "ready",
             "version": env!("CARGO_PKG_VERSION"),

@@ -64,7 +64,12 @@ pub struct Archives {
 impl Archives {
     /// Archives kept in `store`, gated by `documents`.
     #[must_use]
-    pub fn new(documents: Arc<Documents>, store: Arc<dyn Store>, bounds: Bounds, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        documents: Arc<Documents>,
+        store: Arc<dyn Store>,
+        bounds: Bounds,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             documents,
             store,
@@ -86,7 +91,8 @@ impl Archives {
         version: &Version,
         request_id: &str,
     ) -> Result<Held, Failure> {
-        let gate = self.documents.get(&DocumentKey::Release(name.clone(), version.clone()), request_id).await?;
+        let gate =
+            self.documents.get(&DocumentKey::Release(name.clone(), version.clone()), request_id).await?;
         let (integrity, url) = open_gate(&gate)?;
         let release = Purl::new(name, version);
         if let Some(seal) = self.sealed(integrity).await? {

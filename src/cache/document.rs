@@ -141,7 +141,10 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> Problem {
     use crate::domain::problem::Kind;
     Problem::parse(status, body).unwrap_or_else(|| match status {
         403 => Problem::new(Kind::AuthorizationFailed, "the upstream registry does not allow this"),
-        409 => Problem::new(Kind::InconsistentRegistryState, "the upstream registry contradicts itself about this"),
+        409 => Problem::new(
+            Kind::InconsistentRegistryState,
+            "the upstream registry contradicts itself about this",
+        ),
         400 | 422 => Problem::new(Kind::ValidationFailed, "the upstream registry refuses this question"),
         _ => Problem::new(Kind::NotFound, "the upstream registry does not have this"),
     })
@@ -163,7 +166,8 @@ mod tests {
             etag: None,
         };
         let body = r#"{"items":[{"version":"1.0.0","status":{"state":"available"},"release":{"url":"x"}}]}"#;
-        Document::new(&DocumentKey::Index("x".parse().unwrap()), Envelope { meta, body: body.into() }).unwrap()
+        Document::new(&DocumentKey::Index("x".parse().unwrap()), Envelope { meta, body: body.into() })
+            .unwrap()
     }
 
     #[test]
@@ -181,7 +185,9 @@ mod tests {
 
     #[test]
     fn a_refusal_without_a_problem_gets_one() {
-        for (status, slug) in [(404, "not-found"), (403, "authorization-failed"), (409, "inconsistent-registry-state")] {
+        for (status, slug) in
+            [(404, "not-found"), (403, "authorization-failed"), (409, "inconsistent-registry-state")]
+        {
             assert_eq!(refusal(status, b"<html>").kind.unwrap().slug(), slug);
         }
     }

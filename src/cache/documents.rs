@@ -169,7 +169,12 @@ impl Documents {
     }
 
     /// Starts a refresh of `key` behind the answer, unless one is under way.
-    pub(super) fn refresh(self: &Arc<Self>, key: &DocumentKey, seen: Option<&Arc<Document>>, request_id: &str) {
+    pub(super) fn refresh(
+        self: &Arc<Self>,
+        key: &DocumentKey,
+        seen: Option<&Arc<Document>>,
+        request_id: &str,
+    ) {
         self.flights.start(key, || self.fill(key, seen, request_id));
     }
 
@@ -266,7 +271,12 @@ impl Documents {
         (newer && fresh).then_some(document)
     }
 
-    async fn renew(&self, key: &DocumentKey, seen: Option<Arc<Document>>, request_id: &str) -> Result<Filled, Failure> {
+    async fn renew(
+        &self,
+        key: &DocumentKey,
+        seen: Option<Arc<Document>>,
+        request_id: &str,
+    ) -> Result<Filled, Failure> {
         let (upstream, max) = {
             let live = self.live();
             (choose(&live.upstreams, key)?, live.max_document)

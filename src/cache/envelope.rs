@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn version_one_is_read_as_it_was_written() {
-        let meta = r#"{"key":"/k","status":404,"fetched_at":5,"upstream":"u","origin":"http://u","later":true}"#;
+        let meta =
+            r#"{"key":"/k","status":404,"fetched_at":5,"upstream":"u","origin":"http://u","later":true}"#;
         let rest = format!("{meta}\nbody");
         let stored = format!("{}{rest}", first_line(rest.as_bytes()));
         let envelope = Envelope::decode(&stored.into()).unwrap();

@@ -62,7 +62,11 @@ pub(super) struct Wanted {
 }
 
 /// Brings `download` in as `wanted`.
-pub(super) async fn ingest(store: &Arc<dyn Store>, download: Download, wanted: &Wanted) -> Result<Seal, IngestError> {
+pub(super) async fn ingest(
+    store: &Arc<dyn Store>,
+    download: Download,
+    wanted: &Wanted,
+) -> Result<Seal, IngestError> {
     let limit = wanted.max_archive;
     if download.length.is_some_and(|length| length > limit) {
         return Err(IngestError::TooLarge { limit });
@@ -99,7 +103,11 @@ async fn deliver(mut download: Download, limit: u64, pieces: mpsc::Sender<Piece>
     Ok(())
 }
 
-fn verify(store: &dyn Store, arriving: mpsc::Receiver<Piece>, wanted: &Wanted) -> Result<(Staged, Seal), IngestError> {
+fn verify(
+    store: &dyn Store,
+    arriving: mpsc::Receiver<Piece>,
+    wanted: &Wanted,
+) -> Result<(Staged, Seal), IngestError> {
     let mut seal = SealWriter::new(store.stage()?);
     let again = seal.get_ref().reopen();
     let Purl { name, version } = &wanted.release;
@@ -131,7 +139,9 @@ impl Read for Arriving<'_> {
                     self.piece = piece;
                 }
                 Some(Piece::End) => self.ended = true,
-                None => return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the download ended early")),
+                None => {
+                    return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the download ended early"));
+                }
             }
         }
         let length = self.piece.len().min(into.len());

@@ -107,7 +107,10 @@ mod tests {
                 Outcome::Hit { ttl: -600, stale: Some(Stale::IfError) },
                 "scriptorium; hit; ttl=-600; detail=\"stale-if-error\"",
             ),
-            (Outcome::Hit { ttl: 5, stale: Some(Stale::Offline) }, "scriptorium; hit; ttl=5; detail=\"offline\""),
+            (
+                Outcome::Hit { ttl: 5, stale: Some(Stale::Offline) },
+                "scriptorium; hit; ttl=5; detail=\"offline\"",
+            ),
             (Outcome::Negative, "scriptorium; hit; detail=\"negative\""),
             (forwarded, "scriptorium; fwd=uri-miss; fwd-status=200; stored"),
             (

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 use crate::app::{App, AppError};
-use crate::config::{Config, LogLevel, Location, Upstream};
+use crate::config::{Config, Location, LogLevel, Upstream};
 use crate::demo::{self, Catalogue, DemoError};
 use crate::telemetry::{self, TelemetryError};
 

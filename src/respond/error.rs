@@ -41,7 +41,9 @@ impl From<&RouteError> for Refusal {
         let detail = error.to_string();
         match error {
             RouteError::NotFound => Problem::new(Kind::NotFound, detail).into(),
-            RouteError::Search(_) | RouteError::Advisories => Problem::new(Kind::ValidationFailed, detail).into(),
+            RouteError::Search(_) | RouteError::Advisories => {
+                Problem::new(Kind::ValidationFailed, detail).into()
+            }
             RouteError::MethodNotAllowed => {
                 Self { allow: Some("GET, HEAD"), ..blank(StatusCode::METHOD_NOT_ALLOWED, detail) }
             }
@@ -69,7 +71,8 @@ impl From<&Failure> for Refusal {
             Failure::Storage(error) => storage(error, detail),
             Failure::Lost => blank(StatusCode::SERVICE_UNAVAILABLE, detail),
         };
-        let asked = !matches!(failure, Failure::NoUpstream(_) | Failure::DeliveredByGit | Failure::Withdrawn(_));
+        let asked =
+            !matches!(failure, Failure::NoUpstream(_) | Failure::DeliveredByGit | Failure::Withdrawn(_));
         Self { outcome: asked.then_some(Outcome::Failed { stale: false }), ..refusal }
     }
 }
@@ -158,3 +161,6 @@ pub fn problem(refusal: &Refusal, asked: Asked<'_>) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+mod tests;

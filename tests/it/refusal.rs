@@ -207,7 +207,8 @@ fn a_manifest_of_another_volume_is_a_conflict() {
         let bad = Release::new("lamp", "1.0.0").manifest(&manifest(name, version));
         let problem = refuses_release(&bad, (409, "identity-mismatch"));
         let detail = problem["detail"].as_str().unwrap();
-        assert!(detail.contains(name) && detail.contains(version), "{detail}");
+        let purl = format!("pkg:volume/{}@{version}", name.replace('@', "%40"));
+        assert!(detail.contains(&purl), "{purl} is not named in: {detail}");
     }
 }
 

@@ -110,7 +110,8 @@ async fn who_cannot_be_asked_lets_stale_live_for_its_window() {
 
 #[tokio::test]
 async fn a_definite_answer_beats_stale_data() {
-    let desk = Desk::of([capabilities(&[]), answer(404, &[], NOT_FOUND), Step::Fail(TransportError::Connect)]);
+    let desk =
+        Desk::of([capabilities(&[]), answer(404, &[], NOT_FOUND), Step::Fail(TransportError::Connect)]);
     desk.outcome().await;
     desk.wait(330);
     assert_eq!(desk.outcome().await, "scriptorium; fwd=stale; fwd-status=404; stored");
@@ -169,8 +170,7 @@ const AVAILABLE: &str = r#"{"name":"x","version":"1.0.0","purl":"pkg:volume/x@1.
 const REPLACED: &str = r#"{"name":"x","version":"1.0.0","purl":"pkg:volume/x@1.0.0",
     "integrity":"sha256:ae0d7f0da8f1ac127af0abd7ff409db01f7eef202c09f7b7d8ce051b81dea55f","status":{"state":"available"},
     "dist":{"source":"cdn","mediaType":"application/gzip","url":"/x.tar.gz"}}"#;
-const BLOCKED_ROW: &str =
-    r#"{"items":[{"version":"1.0.0","status":{"state":"blocked"},"release":{"url":"/api/v1/volumes/x/1.0.0"}}]}"#;
+const BLOCKED_ROW: &str = r#"{"items":[{"version":"1.0.0","status":{"state":"blocked"},"release":{"url":"/api/v1/volumes/x/1.0.0"}}]}"#;
 
 fn release() -> DocumentKey {
     DocumentKey::Release("x".parse().unwrap(), "1.0.0".parse().unwrap())

@@ -1,0 +1,96 @@
+//! Every problem document that this proxy makes, as a client gets it.
+
+use std::fmt::Write;
+use std::io;
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use super::*;
+use crate::archive::{Excess, ManifestError, Violation};
+use crate::domain::lifecycle::Status;
+use crate::domain::{Integrity, Purl, Sha256};
+
+fn page(refusal: &Refusal) -> String {
+    let headers = HeaderMap::new();
+    let asked = Asked { head: false, headers: &headers, base: "http://here", path: "/path" };
+    let response = problem(refusal, asked);
+    let mut page = format!("{}\n", response.status());
+    for (name, value) in response.headers().iter().filter(|(name, _)| *name != CONTENT_LENGTH) {
+        let _ = writeln!(page, "{name}: {}", value.to_str().unwrap());
+    }
+    let Body::Full(body) = response.body() else { panic!("a problem has a body") };
+    page + std::str::from_utf8(body).unwrap() + "\n"
+}
+
+fn withdrawn(state: State) -> Failure {
+    Failure::Withdrawn(Status { state, reason: Some("because".to_owned()) })
+}
+
+fn of_archive(error: ArchiveError) -> Failure {
+    Failure::Archive(Arc::new(error))
+}
+
+fn secret() -> io::Error {
+    io::Error::other("internal text")
+}
+
+#[test]
+fn problem_documents() {
+    let integrity = |of: &str| Integrity::new(Sha256::of(of.as_bytes()));
+    let purl = |text: &str| Box::new(text.parse::<Purl>().unwrap());
+    let wait = Duration::from_millis(2_100);
+    let failures = [
+        Failure::NoUpstream("@acme/x".parse().unwrap()),
+        Failure::Offline,
+        CouldNotAsk::Unreachable.into(),
+        CouldNotAsk::TimedOut.into(),
+        CouldNotAsk::BrokenBody.into(),
+        CouldNotAsk::ServerError(500).into(),
+        CouldNotAsk::Throttled { retry_after: Some(wait) }.into(),
+        CouldNotAsk::Throttled { retry_after: None }.into(),
+        CouldNotAsk::Paused { for_: wait }.into(),
+        CouldNotAsk::Busy.into(),
+        CouldNotAsk::CredentialRefused.into(),
+        CouldNotAsk::BadLocator.into(),
+        CouldNotAsk::TooLarge { limit: 9 }.into(),
+        CouldNotAsk::Unexpected(418).into(),
+        CouldNotAsk::TooManyRedirects.into(),
+        Failure::Malformed,
+        Failure::Inconsistent("name is y, expected x".to_owned()),
+        Failure::IntegrityChanged { pinned: integrity("a"), found: integrity("b") },
+        Failure::Refused(Problem::new(Kind::ValidationFailed, "the registry's words")),
+        withdrawn(State::Blocked),
+        withdrawn(State::Tombstoned),
+        withdrawn(State::Unavailable),
+        Failure::DeliveredByGit,
+        of_archive(ArchiveError::Source(secret())),
+        of_archive(ArchiveError::Gzip(secret())),
+        of_archive(ArchiveError::Scratch(secret())),
+        of_archive(Violation::Truncated.into()),
+        of_archive(Excess::Unpacked { limit: 9 }.into()),
+        of_archive(ManifestError::Missing.into()),
+        of_archive(ArchiveError::Digest { expected: integrity("a"), found: integrity("b") }),
+        of_archive(ArchiveError::Identity {
+            expected: purl("pkg:volume/x@1.0.0"),
+            found: purl("pkg:volume/y@1.0.0"),
+        }),
+        Failure::ArchiveTooLarge { limit: 9 },
+        StoreError::Full.into(),
+        StoreError::Denied.into(),
+        StoreError::Corrupt { what: "internal text".to_owned() }.into(),
+        StoreError::from(secret()).into(),
+        Failure::Lost,
+    ];
+    let routes = [RouteError::NotFound, RouteError::MethodNotAllowed, RouteError::Advisories];
+    let pages: Vec<_> = failures
+        .iter()
+        .map(Refusal::from)
+        .chain(routes.iter().map(Refusal::from))
+        .chain([bad_request("send one Host header")])
+        .map(|refusal| page(&refusal))
+        .collect();
+    let pages = pages.join("\n");
+    assert!(!pages.contains("internal text"));
+    insta::assert_snapshot!(pages);
+}
