@@ -123,6 +123,9 @@ impl App {
                 Err(error) => error!(%error, "reload refused; the running configuration stays"),
             }
         };
+        if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+            warn!(%error, "cannot raise the limit of open files; many connections may be refused");
+        }
         info!(listen = %settings.listen, admin = %settings.admin_listen, "serving");
         listen::run(settings, pipeline, admin, sweep, reload).map_err(AppError::from)
     }

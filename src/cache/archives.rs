@@ -49,13 +49,16 @@ pub struct Bounds {
     pub limits: Limits,
 }
 
+/// What the fetch of an archive comes to.
+type Fill = Result<Arc<Seal>, Failure>;
+
 /// The archives of every upstream.
 #[derive(Debug)]
 pub struct Archives {
     documents: Arc<Documents>,
     store: Arc<dyn Store>,
     seals: moka::sync::Cache<Integrity, Arc<Seal>>,
-    flights: Arc<Flights<(Purl, Integrity), Result<Arc<Seal>, Failure>>>,
+    flights: Arc<Flights<(Purl, Integrity), Fill>>,
     ingests: Semaphore,
     bounds: Bounds,
     metrics: Arc<Metrics>,
@@ -222,7 +225,7 @@ impl Archives {
 fn open_gate(gate: &Answer) -> Result<(Integrity, String), Failure> {
     let release = match &*gate.document.content {
         Content::Refused { problem, .. } => {
-            return Err(Failure::Gated { problem: problem.clone(), gate: Box::new(gate.clone()) });
+            return Err(Failure::Gated { problem: Box::new(problem.clone()), gate: Box::new(gate.clone()) });
         }
         Content::Found(found) => found.release.as_ref().ok_or(Failure::Malformed)?,
     };

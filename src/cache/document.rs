@@ -11,7 +11,7 @@ use http::HeaderValue;
 use super::envelope::{Envelope, Meta};
 use crate::domain::check::{Checked, Violation, check};
 use crate::domain::lifecycle::State;
-use crate::domain::{DocumentKey, Problem, Release, Sha256, Template, Version};
+use crate::domain::{DocumentKey, Integrity, Problem, Release, Sha256, Template, Version};
 
 /// Base URLs for which a rendition is kept; a Host header cannot make a document grow without bound.
 const RENDITIONS: usize = 4;
@@ -86,6 +86,15 @@ impl Document {
     #[must_use]
     pub fn envelope(&self) -> Envelope {
         Envelope { meta: self.meta.clone(), body: self.content.body().clone() }
+    }
+
+    /// The integrity that exact metadata names.
+    #[must_use]
+    pub fn integrity(&self) -> Option<Integrity> {
+        match &*self.content {
+            Content::Found(found) => found.release.as_ref()?.integrity,
+            Content::Refused { .. } => None,
+        }
     }
 
     /// Whether this is a refusal.

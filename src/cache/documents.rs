@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 use tracing::{error, warn};
 
-use super::document::{Content, Document, refusal};
+use super::document::{Document, refusal};
 use super::envelope::{Envelope, Meta};
 use super::failure::Failure;
 use super::flight::Flights;
@@ -315,7 +315,7 @@ impl Documents {
                 Ok(self.keep(key, document, status).await)
             }
             Exchange::Refused { status, problem, .. } => {
-                Err(Failure::Refused(problem.unwrap_or_else(|| refusal(status, &[]))))
+                Err(Failure::Refused(Box::new(problem.unwrap_or_else(|| refusal(status, &[])))))
             }
         }
     }
@@ -327,17 +327,15 @@ impl Documents {
             warn!(key = %key, %violation, "an upstream document is not believed");
             refuse(&violation)
         })?;
-        if let (DocumentKey::Release(name, version), Content::Found(found)) = (key, &*document.content) {
-            if let Some(integrity) = found.release.as_ref().and_then(|release| release.integrity) {
-                match self.pins.admit(&Purl::new(name, version), integrity).await {
-                    Ok(()) => {}
-                    Err(PinError::Changed { pinned, found }) => {
-                        self.metrics.integrity_failure("pin");
-                        error!(key = %key, %pinned, %found, kind = "integrity-changed", "divergence");
-                        return Err(Failure::IntegrityChanged { pinned, found });
-                    }
-                    Err(PinError::Store(error)) => error!(%error, key = %key, "cannot keep a pin"),
+        if let (DocumentKey::Release(name, version), Some(integrity)) = (key, document.integrity()) {
+            match self.pins.admit(&Purl::new(name, version), integrity).await {
+                Ok(()) => {}
+                Err(PinError::Changed { pinned, found }) => {
+                    self.metrics.integrity_failure("pin");
+                    error!(key = %key, %pinned, %found, kind = "integrity-changed", "divergence");
+                    return Err(Failure::IntegrityChanged { pinned, found });
                 }
+                Err(PinError::Store(error)) => error!(%error, key = %key, "cannot keep a pin"),
             }
         }
         Ok(document)

@@ -42,12 +42,12 @@ pub enum Failure {
     },
     /// The registry's own definite answer, of a kind that is not kept.
     #[error("the registry refused")]
-    Refused(Problem),
+    Refused(Box<Problem>),
     /// The registry's own definite answer to the release that gates an archive.
     #[error("the registry refused the release")]
     Gated {
         /// What it said.
-        problem: Problem,
+        problem: Box<Problem>,
         /// The answer that said it, which knows how old it is.
         gate: Box<Answer>,
     },

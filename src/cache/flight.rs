@@ -49,10 +49,9 @@ where
     {
         for _ in 0..ATTEMPTS {
             let (mut landing, collapsed) = self.board(key, &fill);
-            if let Ok(outcome) = landing.wait_for(Option::is_some).await {
-                if let Some(outcome) = outcome.clone() {
-                    return Ok((outcome, collapsed));
-                }
+            let landed = landing.wait_for(Option::is_some).await;
+            if let Some(outcome) = landed.ok().and_then(|outcome| outcome.clone()) {
+                return Ok((outcome, collapsed));
             }
         }
         Err(Lost)

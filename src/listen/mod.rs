@@ -3,10 +3,10 @@
 //! Owns sockets, TLS, HTTP framing, signals and the order of a shutdown. Must not know what a request means. The server
 //! library is named in this room only.
 //!
-//! 1. [`tls`] reads the certificate; [`socket`] binds both ports, or takes them over from the process being replaced.
-//! 2. [`server`] runs a service for each port on threads of its own.
-//! 3. [`connection`] speaks HTTP on each accepted connection.
-//! 4. [`signals`] says when to stop; what is in flight is finished, within the grace period.
+//! 1. `tls` reads the certificate; `socket` binds both ports, or takes them over from the process being replaced.
+//! 2. `server` runs a service for each port on threads of its own.
+//! 3. `connection` speaks HTTP on each accepted connection.
+//! 4. `signals` says when to stop; what is in flight is finished, within the grace period.
 
 mod connection;
 mod error;

@@ -62,7 +62,7 @@ impl From<&Failure> for Refusal {
             Failure::Inconsistent(_) | Failure::IntegrityChanged { .. } | Failure::ArchiveTooLarge { .. } => {
                 Problem::new(Kind::InconsistentRegistryState, detail).into()
             }
-            Failure::Refused(problem) | Failure::Gated { problem, .. } => problem.clone().into(),
+            Failure::Refused(problem) | Failure::Gated { problem, .. } => (**problem).clone().into(),
             Failure::Withdrawn(status) => {
                 let reason = status.reason.as_deref().map(|reason| format!("; the registry says: {reason}"));
                 Problem::new(withdrawn(status.state), detail + &reason.unwrap_or_default()).into()

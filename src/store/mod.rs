@@ -1,7 +1,7 @@
 //! Bytes under keys, kept across restarts.
 //!
 //! Owns what may be asked of a store and how it fails. Must not know what the bytes mean (the one exception,
-//! [`sealed`], adds checksums to any content), when they expire, or HTTP.
+//! `sealed`, adds checksums to any content), when they expire, or HTTP.
 
 use std::fs::File;
 use std::io;

@@ -18,23 +18,20 @@ const ROOMS: &[(&str, &str)] = &[
     ("config", "domain"),
     ("telemetry", "config"),
     ("route", "domain"),
-    ("limit", "domain clock telemetry config"),
+    ("base", ""),
     ("upstream", "domain clock telemetry config"),
     ("archive", "domain clock telemetry"),
     ("store", "domain clock telemetry config"),
     ("consistency", "domain clock telemetry config store"),
     ("cache", "domain clock telemetry config upstream archive store consistency"),
-    ("respond", "domain clock telemetry route limit upstream archive store consistency cache"),
-    (
-        "pipeline",
-        "domain clock telemetry config route limit upstream archive store consistency cache respond",
-    ),
+    ("respond", "domain clock telemetry route base upstream archive store consistency cache"),
+    ("pipeline", "domain clock telemetry config route base upstream archive store consistency cache respond"),
     ("listen", "domain clock telemetry config route respond pipeline"),
-    ("admin", "domain clock telemetry config limit upstream store consistency cache"),
+    ("admin", "domain clock telemetry config route upstream store consistency cache respond"),
     ("demo", "domain archive"),
     (
         "app",
-        "domain clock telemetry config route limit upstream archive store consistency cache respond pipeline \
+        "domain clock telemetry config route base upstream archive store consistency cache respond pipeline \
          listen admin",
     ),
     ("cli", "domain config telemetry demo app"),

@@ -12,8 +12,8 @@ use crate::support::{Answer, Proxy, Release, Reply, Setup, Upstream, eventually,
 fn failures() -> Vec<(&'static str, Reply)> {
     vec![
         ("500", Reply::failure(500)),
-        ("503", Reply::failure(503).with("retry-after", "7")),
-        ("429", Reply::problem(429, "rate-limited", "Rate limited", "Slow down.").with("retry-after", "7")),
+        ("503", Reply::failure(503).with("retry-after", "2")),
+        ("429", Reply::problem(429, "rate-limited", "Rate limited", "Slow down.").with("retry-after", "2")),
         ("cut JSON", Reply::document("{ \"items\": [")),
         ("not JSON", Reply::new(200, "text/html", "<html>maintenance</html>")),
         ("JSON of another shape", Reply::json(&json!({ "rows": 1 }))),
@@ -84,7 +84,7 @@ fn with_nothing_stored_a_failure_is_told_as_such() {
         let problem = answer.could_not_ask();
         assert!(!problem.to_string().contains("<html>"), "{name}: the upstream's page was passed on");
         if name == "429" || name == "503" {
-            assert_eq!(answer.header("retry-after"), Some("7"), "{name}");
+            assert_eq!(answer.header("retry-after"), Some("2"), "{name}");
         }
         upstream.publish(&release);
         eventually("success, since a failure is not cached as an answer", || {

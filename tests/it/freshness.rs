@@ -104,33 +104,6 @@ fn an_older_answer_that_changed_is_replaced() {
 }
 
 #[test]
-fn a_block_upstream_reaches_an_archive_that_is_already_here() {
-    let (upstream, release) = (Upstream::start(), Release::new("lamp", "1.0.0"));
-    upstream.publish(&release);
-    let proxy = Setup::before(&upstream).short_lived().start();
-    proxy.client().get(&release.download()).ok();
-    upstream.reply(
-        &release.exact(),
-        Reply::problem(403, "authorization-failed", "Blocked", "Found to be malicious."),
-    );
-    upstream.list(&release.name, release.clone().state("blocked", "malicious").row(&upstream.url()));
-    let refused = eventually("the block to arrive", || {
-        Some(proxy.client().get(&release.download())).filter(|answer| answer.status != 200)
-    });
-    refused.problem(403, "authorization-failed");
-}
-
-#[test]
-fn a_yanked_release_keeps_its_archive() {
-    let upstream = Upstream::start();
-    let release = Release::new("lamp", "1.0.0").state("yanked", "superseded");
-    upstream.publish(&release);
-    let proxy = Setup::before(&upstream).start();
-    assert_eq!(proxy.client().get(&release.exact()).ok().json()["status"]["state"], "yanked");
-    assert_eq!(proxy.client().get(&release.download()).ok().body, release.archive());
-}
-
-#[test]
 fn an_offline_proxy_answers_from_its_store_alone() {
     let (upstream, release) = (Upstream::start(), Release::new("lamp", "1.0.0"));
     upstream.publish(&release);

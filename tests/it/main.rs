@@ -25,6 +25,7 @@ mod ranges;
 mod refusal;
 mod restart;
 mod routes;
+mod states;
 mod stored;
 mod tls;
 mod tools;

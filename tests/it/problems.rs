@@ -12,10 +12,15 @@ const TELLING: [&str; 6] =
 fn shown(answer: &Answer, replaced: &[(String, &str)]) -> String {
     let mut text = format!("{}\n", answer.status);
     for name in TELLING {
-        text.extend(answer.header(name).map(|value| format!("{name}: {value}\n")));
+        text.extend(answer.header(name).map(|value| format!("{name}: {}\n", ageless(value))));
     }
     text.push_str(&format!("\n{}", serde_json::to_string_pretty(&answer.json()).unwrap()));
     replaced.iter().fold(text, |text, (what, name)| text.replace(what, name))
+}
+
+/// A header's value without the seconds left, which depend on the moment.
+fn ageless(value: &str) -> &str {
+    value.split_once("max-age=").map_or(value, |(before, _)| before.trim_end_matches(", "))
 }
 
 /// Asks for a target that is refused and compares the answer with its snapshot.

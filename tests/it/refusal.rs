@@ -169,11 +169,29 @@ fn transport_damage_is_a_bad_gateway() {
         Reply::archive("<html>not an archive</html>"),
         Reply::archive(""),
         Reply::archive([&good[..], b"trailing garbage"].concat()),
+        Reply::archive(good.clone()).chunked().cut_after(good.len() / 2),
         Reply::failure(500),
     ];
     for reply in damaged {
         refuses(reply, DAMAGE);
     }
+}
+
+#[test]
+fn an_archive_that_stalls_is_given_up_on() {
+    let (reply, _hold) = Reply::archive(lamp().archive()).pausing_after(2048);
+    refuses_under(|setup| setup.set("upstream.read_timeout", "1s"), reply, (504, "about:blank"));
+}
+
+#[test]
+fn an_archive_without_an_announced_length_is_served() {
+    let (upstream, release) = (Upstream::start(), lamp());
+    upstream.publish(&release);
+    upstream.reply(&release.source(), Reply::archive(release.archive()).chunked());
+    let proxy = Setup::before(&upstream).start();
+    let answer = proxy.client().get(&release.download()).ok();
+    assert_eq!(answer.body, release.archive());
+    assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string().as_str()));
 }
 
 #[test]

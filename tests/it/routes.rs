@@ -216,6 +216,25 @@ fn routing_takes_the_first_match_and_never_falls_through() {
 }
 
 #[test]
+fn an_upstream_may_live_below_a_path() {
+    let (upstream, release) = (Upstream::start(), Release::new("@acme/lamp", "1.0.0"));
+    let base = upstream.url() + "/registry";
+    upstream.reply(
+        &format!("/registry{}", release.index()),
+        Reply::json(&json!({ "items": [release.row(&base)] })),
+    );
+    upstream.reply(&format!("/registry{}", release.exact()), Reply::json(&release.metadata(&base)));
+    upstream.reply(&format!("/registry{}", release.source()), Reply::archive(release.archive()));
+    let proxy = Setup::before(&upstream).set("upstream.url", base.as_str()).start();
+    let index = proxy.client().get(&release.index()).ok();
+    assert_eq!(
+        index.json()["items"][0]["release"]["url"],
+        format!("http://{}{}", proxy.authority(), release.exact())
+    );
+    assert_eq!(proxy.client().get(&release.download()).ok().body, release.archive());
+}
+
+#[test]
 fn capabilities_say_what_this_proxy_can_do() {
     let upstream = Upstream::start();
     let claimed = json!({

@@ -59,7 +59,7 @@ fn problem_documents() {
         Failure::Malformed,
         Failure::Inconsistent("name is y, expected x".to_owned()),
         Failure::IntegrityChanged { pinned: integrity("a"), found: integrity("b") },
-        Failure::Refused(Problem::new(Kind::ValidationFailed, "the registry's words")),
+        Failure::Refused(Box::new(Problem::new(Kind::ValidationFailed, "the registry's words"))),
         withdrawn(State::Blocked),
         withdrawn(State::Tombstoned),
         withdrawn(State::Unavailable),

@@ -16,6 +16,7 @@ pub(crate) struct Reply {
     status: u16,
     fields: Vec<(String, String)>,
     body: Arc<[u8]>,
+    chunked: bool,
     fault: Fault,
 }
 
@@ -37,7 +38,7 @@ enum Fault {
 impl Reply {
     pub(crate) fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         let fields = vec![("content-type".to_owned(), content_type.to_owned())];
-        Self { status, fields, body: body.into().into(), fault: Fault::None }
+        Self { status, fields, body: body.into().into(), chunked: false, fault: Fault::None }
     }
 
     /// A document with a strong `ETag`, which is honoured.
@@ -87,6 +88,11 @@ impl Reply {
         self
     }
 
+    /// Sends the body in chunks, without announcing a length.
+    pub(crate) fn chunked(self) -> Self {
+        Self { chunked: true, ..self }
+    }
+
     pub(crate) fn cut_after(self, bytes: usize) -> Self {
         Self { fault: Fault::Cut(bytes), ..self }
     }
@@ -128,7 +134,12 @@ impl Reply {
             Fault::Claims(length) => length,
             _ => self.body.len(),
         };
-        let mut head = format!("HTTP/1.1 {} Scripted\r\ncontent-length: {length}\r\n", self.status);
+        let framing = if self.chunked {
+            "transfer-encoding: chunked".to_owned()
+        } else {
+            format!("content-length: {length}")
+        };
+        let mut head = format!("HTTP/1.1 {} Scripted\r\n{framing}\r\n", self.status);
         for (name, value) in &self.fields {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -141,20 +152,29 @@ impl Reply {
             Fault::Pauses(bytes, gate) => (&self.body[..*bytes], Some((gate, &self.body[*bytes..]))),
             _ => (&self.body[..], None),
         };
-        write_counted(now, to, sent)?;
+        self.write_pieces(now, to, sent)?;
         if let Some((gate, rest)) = later {
             gate.wait();
-            write_counted(rest, to, sent)?;
+            self.write_pieces(rest, to, sent)?;
         }
-        Ok(matches!(self.fault, Fault::None | Fault::Pauses(..)))
+        let ended = matches!(self.fault, Fault::None | Fault::Pauses(..));
+        if self.chunked && ended {
+            to.write_all(b"0\r\n\r\n")?;
+        }
+        Ok(ended)
     }
-}
 
-fn write_counted(bytes: &[u8], to: &mut TcpStream, sent: &AtomicU64) -> io::Result<()> {
-    bytes.chunks(64 << 10).try_for_each(|chunk| {
-        sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-        to.write_all(chunk)
-    })
+    fn write_pieces(&self, bytes: &[u8], to: &mut TcpStream, sent: &AtomicU64) -> io::Result<()> {
+        bytes.chunks(64 << 10).try_for_each(|piece| {
+            sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            if !self.chunked {
+                return to.write_all(piece);
+            }
+            to.write_all(format!("{:x}\r\n", piece.len()).as_bytes())?;
+            to.write_all(piece)?;
+            to.write_all(b"\r\n")
+        })
+    }
 }
 
 /// Keeps answers back until it is released or dropped.
