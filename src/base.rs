@@ -5,10 +5,8 @@
 
 use arc_swap::ArcSwap;
 use http::header::HOST;
-use std::borrow::Cow;
+use http::{HeaderMap, Uri};
 use std::sync::Arc;
-
-use crate::pipeline::Arrival;
 
 /// Why no link can be made for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -33,13 +31,13 @@ impl BaseUrl {
         self.0.store(Arc::new(public_url.map(|url| url.trim_end_matches('/').to_owned())));
     }
 
-    /// The base URL for the client of `arrival`, without a slash at its end.
+    /// The base URL for the client of a request, without a slash at its end.
     ///
     /// # Errors
     /// [`NoHost`] when the request names no usable host.
-    pub fn of<'a>(&self, arrival: &'a Arrival) -> Result<Cow<'a, str>, NoHost> {
-        let mut hosts = arrival.headers.get_all(HOST).iter();
-        let host = match (arrival.uri.authority(), hosts.next(), hosts.next()) {
+    pub fn of(&self, uri: &Uri, headers: &HeaderMap, tls: bool) -> Result<String, NoHost> {
+        let mut hosts = headers.get_all(HOST).iter();
+        let host = match (uri.authority(), hosts.next(), hosts.next()) {
             (_, _, Some(_)) => return Err(NoHost),
             (Some(authority), _, None) => authority.as_str(),
             (None, Some(host), None) => host.to_str().map_err(|_| NoHost)?,
@@ -49,8 +47,8 @@ impl BaseUrl {
             return Err(NoHost);
         }
         Ok(match &**self.0.load() {
-            Some(public) => Cow::Owned(public.clone()),
-            None => Cow::Owned([if arrival.tls { "https://" } else { "http://" }, host].concat()),
+            Some(public) => public.clone(),
+            None => [if tls { "https://" } else { "http://" }, host].concat(),
         })
     }
 }
@@ -75,22 +73,22 @@ fn is_address(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn arrival(hosts: &[&str], tls: bool) -> Arrival {
-        let mut request = http::Request::builder().uri("/x");
-        for host in hosts {
-            request = request.header(HOST, *host);
+    fn of(base: &BaseUrl, hosts: &[&'static str], tls: bool) -> Result<String, NoHost> {
+        let hosts = hosts.iter().map(|host| (HOST, http::HeaderValue::from_static(host)));
+        let mut headers = HeaderMap::new();
+        for (name, host) in hosts {
+            headers.append(name, host);
         }
-        let (parts, ()) = request.body(()).unwrap().into_parts();
-        Arrival { method: parts.method, uri: parts.uri, headers: parts.headers, peer: None, tls }
+        base.of(&Uri::from_static("/x"), &headers, tls)
     }
 
     #[test]
     fn the_configured_base_wins() {
         let base = BaseUrl::new(Some("https://volumes.example/x/"));
-        assert_eq!(base.of(&arrival(&["h"], false)).unwrap(), "https://volumes.example/x");
+        assert_eq!(of(&base, &["h"], false).unwrap(), "https://volumes.example/x");
         base.reload(None);
-        assert_eq!(base.of(&arrival(&["h:81"], false)).unwrap(), "http://h:81");
-        assert_eq!(base.of(&arrival(&["[::1]:81"], true)).unwrap(), "https://[::1]:81");
+        assert_eq!(of(&base, &["h:81"], false).unwrap(), "http://h:81");
+        assert_eq!(of(&base, &["[::1]:81"], true).unwrap(), "https://[::1]:81");
     }
 
     #[test]
@@ -99,7 +97,7 @@ mod tests {
             assert!(!is_address(bad), "{bad}");
         }
         let base = BaseUrl::default();
-        assert_eq!(base.of(&arrival(&[], false)), Err(NoHost));
-        assert_eq!(base.of(&arrival(&["a", "b"], false)), Err(NoHost));
+        assert_eq!(of(&base, &[], false), Err(NoHost));
+        assert_eq!(of(&base, &["a", "b"], false), Err(NoHost));
     }
 }

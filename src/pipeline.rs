@@ -73,7 +73,7 @@ impl Pipeline {
         let path = arrival.uri.path();
         let routed = route::parse(&arrival.method, path, arrival.uri.query());
         let label = routed.as_ref().map_or("none", Request::label);
-        let base = self.base.of(&arrival);
+        let base = self.base.of(&arrival.uri, &arrival.headers, arrival.tls);
         let asked = Asked {
             head: arrival.method == Method::HEAD,
             headers: &arrival.headers,

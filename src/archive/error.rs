@@ -8,7 +8,7 @@ use std::io;
 use super::{Excerpt, ManifestError, Permission, Violation};
 use crate::domain::{Integrity, Purl};
 
-/// Why [`verify`](super::verify) did not accept an archive.
+/// Why [`verify`](super::verify()) did not accept an archive.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// The reader of the arriving bytes failed: a matter of transport, worth another try.

@@ -1,3 +1,5 @@
+//! Every way a tar can be framed, and every way it can be wrong.
+
 use tar::Header;
 
 use super::super::fixture::{Dialect, Tar, gz, header, record};

@@ -1,3 +1,5 @@
+//! What a manifest may say, and what makes it invalid or an escalation.
+
 use super::*;
 
 fn check(manifest: &str) -> Result<(), ArchiveError> {

@@ -1,3 +1,5 @@
+//! The paths and entries that the archive profile refuses.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Every way through the verifier, and that all of them agree.
+
 use std::cell::Cell;
 
 use super::super::Violation;

@@ -1,3 +1,5 @@
+//! How a registry is asked, and what its answers are taken for.
+
 use std::time::Duration;
 
 use futures_util::future::join;

@@ -1,3 +1,5 @@
+//! Where this proxy goes, and where it never does.
+
 use super::*;
 
 fn guard(url: &str, hosts: &[&str]) -> Guard {

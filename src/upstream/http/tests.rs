@@ -1,3 +1,5 @@
+//! The transport over real sockets.
+
 use std::process::Command;
 use std::time::{Duration, Instant};
 
