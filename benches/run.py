@@ -29,6 +29,8 @@ from servers import NginxCache, Origin, Scriptorium, Server
 
 ROOT = Path(__file__).resolve().parent.parent
 MEGABYTE = 1_000_000
+# A load average above it means that the rates show who else was at work.
+BUSY = 0.7
 PLANS = [
     Plan("archive-1m", 1 * MEGABYTE),
     Plan("archive-crowd", 1 * MEGABYTE),
@@ -74,6 +76,7 @@ class Bench:
 
     def __init__(self, arguments: argparse.Namespace, folder: Path) -> None:
         self.arguments, self.folder, self.started = arguments, folder, 0
+        self.load = os.getloadavg()[0]
         self.rounds, self.seconds = (2, 2) if arguments.quick else (5, 6)
         self.archives = make_archives(arguments.data, PLANS)
         self.all_cpus = os.sched_getaffinity(0)
@@ -191,7 +194,7 @@ def crowds(bench: Bench) -> dict:
 
 
 def conditions_of(bench: Bench) -> str:
-    """What a reader must know to judge the figures; work beside the benchmark shows in the load average."""
+    """What a reader must know to judge the figures."""
     cpuinfo = Path("/proc/cpuinfo").read_text()
     model = next(
         (line.partition(": ")[2] for line in cpuinfo.splitlines() if line.startswith("model name")), "?"
@@ -199,7 +202,8 @@ def conditions_of(bench: Bench) -> str:
     threads = bench.arguments.threads
     return (
         f"{len(bench.all_cpus)} cores ({model}), {threads} thread(s) a proxy, {bench.rounds} rounds of "
-        f"{bench.seconds} s, load average before the run {os.getloadavg()[0]:.1f}"
+        f"{bench.seconds} s, load average before the run {bench.load:.1f}"
+        + (": this machine is busy, only the CPU columns hold" if bench.load > BUSY else "")
     )
 
 

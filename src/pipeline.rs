@@ -121,7 +121,7 @@ impl Pipeline {
         match answer {
             Ok((held, part, body)) => {
                 self.metrics.cache_lookup("archive", held.outcome.label());
-                respond::archive(&held, &part, body)
+                respond::archive(&held, &part, body, asked)
             }
             Err(failure) => self.refuse("archive", &failure, asked),
         }

@@ -45,6 +45,8 @@ pub struct Found {
     template: Template,
     /// What exact metadata says; `None` for other documents.
     pub release: Option<Release>,
+    /// The content identity it names.
+    pub integrity: Option<Integrity>,
     /// What an index says of each version, sorted; empty for other documents.
     pub rows: Vec<(Version, State)>,
     renditions: ArcSwap<Vec<Arc<Rendition>>>,
@@ -68,8 +70,8 @@ impl Document {
     pub fn new(key: &DocumentKey, envelope: Envelope) -> Result<Self, Violation> {
         let Envelope { meta, body } = envelope;
         let content = if meta.status == 200 {
-            let Checked { template, release, rows } = check(key, &body, &meta.origin)?;
-            Content::Found(Found { template, release, rows, renditions: ArcSwap::default() })
+            let Checked { template, release, integrity, rows } = check(key, &body, &meta.origin)?;
+            Content::Found(Found { template, release, integrity, rows, renditions: ArcSwap::default() })
         } else {
             Content::Refused { problem: refusal(meta.status, &body), body }
         };
@@ -88,11 +90,11 @@ impl Document {
         Envelope { meta: self.meta.clone(), body: self.content.body().clone() }
     }
 
-    /// The integrity that exact metadata names.
+    /// The integrity that exact metadata or a trust subject names.
     #[must_use]
     pub fn integrity(&self) -> Option<Integrity> {
         match &*self.content {
-            Content::Found(found) => found.release.as_ref()?.integrity,
+            Content::Found(found) => found.integrity,
             Content::Refused { .. } => None,
         }
     }

@@ -19,7 +19,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config;
 use crate::consistency::{PinError, Pins};
 use crate::domain::check::Violation;
-use crate::domain::{DocumentKey, Purl, Sha256};
+use crate::domain::{DocumentKey, Integrity, Purl, Sha256};
 use crate::store::{StorageKey, Store};
 use crate::telemetry::Metrics;
 use crate::upstream::{Exchange, Upstream, Upstreams};
@@ -327,18 +327,36 @@ impl Documents {
             warn!(key = %key, %violation, "an upstream document is not believed");
             refuse(&violation)
         })?;
-        if let (DocumentKey::Release(name, version), Some(integrity)) = (key, document.integrity()) {
-            match self.pins.admit(&Purl::new(name, version), integrity).await {
-                Ok(()) => {}
-                Err(PinError::Changed { pinned, found }) => {
-                    self.metrics.integrity_failure("pin");
-                    error!(key = %key, %pinned, %found, kind = "integrity-changed", "divergence");
-                    return Err(Failure::IntegrityChanged { pinned, found });
-                }
-                Err(PinError::Store(error)) => error!(%error, key = %key, "cannot keep a pin"),
-            }
+        if let Some(integrity) = document.integrity() {
+            self.compare_with_pin(key, integrity).await?;
         }
         Ok(document)
+    }
+
+    /// Exact metadata pins the first integrity seen; a trust subject must name it. A pin that cannot be read
+    /// or written costs that memory, not the answer.
+    async fn compare_with_pin(&self, key: &DocumentKey, integrity: Integrity) -> Result<(), Failure> {
+        let compared = match key {
+            DocumentKey::Release(name, version) => {
+                self.pins.admit(&Purl::new(name, version), integrity).await
+            }
+            DocumentKey::TrustSummary(name, version) | DocumentKey::TrustDetail(name, version) => {
+                self.pins.agree(&Purl::new(name, version), integrity).await.map(drop)
+            }
+            _ => Ok(()),
+        };
+        match compared {
+            Ok(()) => Ok(()),
+            Err(PinError::Changed { pinned, found }) => {
+                self.metrics.integrity_failure("pin");
+                error!(key = %key, %pinned, %found, kind = "integrity-changed", "divergence");
+                Err(Failure::IntegrityChanged { pinned, found })
+            }
+            Err(PinError::Store(error)) => {
+                error!(%error, key = %key, "cannot keep or read a pin");
+                Ok(())
+            }
+        }
     }
 
     /// Remembers and stores an answer. A store that fails costs persistence, not the answer.

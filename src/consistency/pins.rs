@@ -43,24 +43,36 @@ impl Pins {
     /// # Errors
     /// [`PinError::Changed`] when another was first; [`PinError::Store`] when that cannot be known.
     pub async fn admit(&self, release: &Purl, found: Integrity) -> Result<(), PinError> {
-        let purl = release.to_string();
-        let key = StorageKey::Pin(Sha256::of(purl.as_bytes()));
-        let pin = format!("{purl} {found}\n");
-        let stored = match self.store.read(&key).await? {
-            Some(stored) => stored,
-            None if self.store.create(&key, pin.clone().into()).await? => return Ok(()),
-            None => self.store.read(&key).await?.unwrap_or_default(),
-        };
+        if self.agree(release, found).await? {
+            return Ok(());
+        }
+        let pin = format!("{release} {found}\n");
+        if !self.store.create(&place(release), pin.into()).await? {
+            self.agree(release, found).await?;
+        }
+        Ok(())
+    }
+
+    /// Compares `found` with the pin of `release`, and pins nothing. False when there is no pin.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit).
+    pub async fn agree(&self, release: &Purl, found: Integrity) -> Result<bool, PinError> {
+        let Some(stored) = self.store.read(&place(release)).await? else { return Ok(false) };
         let pinned = std::str::from_utf8(&stored).ok().and_then(|line| {
             let (named, integrity) = line.strip_suffix('\n')?.split_once(' ')?;
-            integrity.parse::<Integrity>().ok().filter(|_| named == purl)
+            integrity.parse::<Integrity>().ok().filter(|_| named == release.to_string())
         });
         match pinned {
-            Some(pinned) if pinned == found => Ok(()),
+            Some(pinned) if pinned == found => Ok(true),
             Some(pinned) => Err(PinError::Changed { pinned, found }),
-            None => Err(StoreError::Corrupt { what: format!("pin of {purl}") }.into()),
+            None => Err(StoreError::Corrupt { what: format!("pin of {release}") }.into()),
         }
     }
+}
+
+fn place(release: &Purl) -> StorageKey {
+    StorageKey::Pin(Sha256::of(release.to_string().as_bytes()))
 }
 
 #[cfg(test)]

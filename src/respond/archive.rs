@@ -8,8 +8,9 @@ use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, E
 use http::{HeaderValue, StatusCode};
 
 use super::conditional::{holds_current, range_applies};
+use super::error::unsatisfiable;
 use super::range::{Wanted, wanted};
-use super::{Asked, Body, CACHE_STATUS, Response, freshness, text};
+use super::{Asked, Body, CACHE_STATUS, Response, freshness, problem, text};
 use crate::cache::archives::Held;
 
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
@@ -56,14 +57,19 @@ pub fn plan(held: &Held, asked: Asked<'_>) -> Part {
 
 /// Answers with `part` of an archive; `body` holds just the part's bytes.
 #[must_use]
-pub fn archive(held: &Held, part: &Part, body: Body) -> Response {
-    let mut response = Response::new(body);
+pub fn archive(held: &Held, part: &Part, body: Body, asked: Asked<'_>) -> Response {
     let length = held.seal.length;
+    if *part == Part::Unsatisfiable {
+        let mut response = problem(&unsatisfiable(length), asked);
+        response.headers_mut().insert(CONTENT_RANGE, text(&format!("bytes */{length}")));
+        response.headers_mut().insert(CACHE_STATUS, text(&held.outcome.to_string()));
+        return response;
+    }
+    let mut response = Response::new(body);
     *response.status_mut() = match part {
         Part::NotModified => StatusCode::NOT_MODIFIED,
-        Part::Whole => StatusCode::OK,
         Part::Range(_) => StatusCode::PARTIAL_CONTENT,
-        Part::Unsatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
+        Part::Whole | Part::Unsatisfiable => StatusCode::OK,
     };
     let headers = response.headers_mut();
     headers.insert(ETAG, etag(held));
@@ -76,10 +82,7 @@ pub fn archive(held: &Held, part: &Part, body: Body) -> Response {
             let sent = format!("bytes {}-{}/{length}", range.start, range.end.saturating_sub(1));
             headers.insert(CONTENT_RANGE, text(&sent));
         }
-        Part::Unsatisfiable => {
-            headers.insert(CONTENT_RANGE, text(&format!("bytes */{length}")));
-        }
-        Part::Whole => {}
+        Part::Whole | Part::Unsatisfiable => {}
     }
     let sent = part.bytes(length);
     headers.insert(CONTENT_LENGTH, HeaderValue::from(sent.end - sent.start));

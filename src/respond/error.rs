@@ -137,6 +137,12 @@ pub fn bad_request(detail: &str) -> Refusal {
     blank(StatusCode::BAD_REQUEST, detail.to_owned())
 }
 
+/// A range that begins past the end of an archive of `length` bytes.
+pub(super) fn unsatisfiable(length: u64) -> Refusal {
+    let detail = format!("the archive has {length} bytes; ask for a range that begins before its end");
+    blank(StatusCode::RANGE_NOT_SATISFIABLE, detail)
+}
+
 /// Answers with a problem document.
 #[must_use]
 pub fn problem(refusal: &Refusal, asked: Asked<'_>) -> Response {
