@@ -1,28 +1,27 @@
 //! Documents: from memory, from the store, or from an upstream, in that order.
 //!
-//! Owns the decision what to do with a stored answer and the fill that renews it. The order within a fill:
-//! look again, ask, check the answer on its own, admit it against the pin, remember, store. Must not know
-//! HTTP responses, nor how an upstream is asked.
+//! Owns the decision what to do with a stored answer. Must not know HTTP responses, nor how an answer is
+//! renewed; that is `fill`.
 
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use tracing::{error, warn};
 
-use super::document::{Document, refusal};
-use super::envelope::{Envelope, Meta};
+use super::document::Document;
+use super::envelope::Envelope;
 use super::failure::Failure;
+use super::fill::Filled;
 use super::flight::Flights;
 use super::freshness::{Freshness, Policy, judge, seconds_left};
 use super::outcome::{Outcome, Stale};
 use crate::clock::{Clock, Timestamp};
 use crate::config;
-use crate::consistency::{PinError, Pins};
-use crate::domain::check::Violation;
-use crate::domain::{DocumentKey, Integrity, Purl, Sha256};
+use crate::consistency::Pins;
+use crate::domain::{DocumentKey, Sha256};
 use crate::store::{StorageKey, Store};
 use crate::telemetry::Metrics;
-use crate::upstream::{Exchange, Upstream, Upstreams};
+use crate::upstream::Upstreams;
 
 /// Stored search results share this many places: their number does not grow with the questions asked.
 const SEARCH_SLOTS: u16 = 1024;
@@ -51,23 +50,15 @@ pub struct Answer {
     pub ttl: i64,
 }
 
-/// What a fill brought.
-#[derive(Debug, Clone)]
-struct Filled {
-    document: Arc<Document>,
-    status: u16,
-    stored: bool,
-}
-
 /// The documents of every upstream.
 pub struct Documents {
-    memory: moka::sync::Cache<DocumentKey, Arc<Document>>,
-    store: Arc<dyn Store>,
-    pins: Pins,
+    pub(super) memory: moka::sync::Cache<DocumentKey, Arc<Document>>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) pins: Pins,
     flights: Arc<Flights<DocumentKey, Result<Filled, Failure>>>,
     live: ArcSwap<Live>,
     clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Documents {
@@ -127,12 +118,15 @@ impl Documents {
             return self.ask(key, None, request_id).await;
         };
         let policy = self.policy(key, &document);
-        let freshness = match judge(document.meta.fetched_at, self.now(), &policy) {
-            Freshness::Fresh | Freshness::Revalidate if self.is_overtaken(key, &document) => {
-                Freshness::Ask { may_fall_back: true }
-            }
-            freshness => freshness,
-        };
+        let freshness = judge(document.meta.fetched_at, self.now(), &policy);
+        self.recall_index(key).await;
+        if self.is_overtaken(key, &document) {
+            // Neither of two answers that conflict is served: the release is confirmed, or it is not.
+            return match freshness {
+                Freshness::Offline => Err(Failure::Offline),
+                _ => self.ask(key, Some(&document), request_id).await,
+            };
+        }
         match freshness {
             Freshness::Fresh => {
                 self.watch_index(key, &document, request_id);
@@ -203,7 +197,7 @@ impl Documents {
     }
 
     /// What memory or the store holds. A stored document that cannot be used is a miss.
-    async fn held(&self, key: &DocumentKey) -> Option<Arc<Document>> {
+    pub(super) async fn held(&self, key: &DocumentKey) -> Option<Arc<Document>> {
         if let Some(document) = self.memory.get(key) {
             return Some(document);
         }
@@ -233,140 +227,10 @@ impl Documents {
         }
     }
 
-    fn remember(&self, key: &DocumentKey, document: Document) -> Arc<Document> {
+    pub(super) fn remember(&self, key: &DocumentKey, document: Document) -> Arc<Document> {
         let document = Arc::new(document);
         self.memory.insert(key.clone(), Arc::clone(&document));
         document
-    }
-
-    /// The task that renews `key`. `seen` is what its starter found held.
-    fn fill(
-        self: &Arc<Self>,
-        key: &DocumentKey,
-        seen: Option<&Arc<Document>>,
-        request_id: &str,
-    ) -> impl Future<Output = Result<Filled, Failure>> + Send + 'static {
-        let (documents, key, request_id) = (Arc::clone(self), key.clone(), request_id.to_owned());
-        let seen = seen.cloned();
-        async move {
-            if let Some(document) = documents.filled_meanwhile(&key, seen.as_ref()) {
-                let status = document.meta.status;
-                return Ok(Filled { document, status, stored: true });
-            }
-            let filled = documents.renew(&key, seen, &request_id).await;
-            match &filled {
-                Ok(filled) => documents.tell_releases(&key, &filled.document, &request_id),
-                Err(failure) => warn!(key = %key, request_id, reason = %failure, "no usable answer"),
-            }
-            filled
-        }
-    }
-
-    /// What another fill brought between the starter's look and this fill's turn.
-    fn filled_meanwhile(&self, key: &DocumentKey, seen: Option<&Arc<Document>>) -> Option<Arc<Document>> {
-        let document = self.memory.get(key)?;
-        let newer = seen.is_none_or(|seen| !Arc::ptr_eq(seen, &document));
-        let policy = self.policy(key, &document);
-        let fresh = judge(document.meta.fetched_at, self.now(), &policy) == Freshness::Fresh;
-        (newer && fresh).then_some(document)
-    }
-
-    async fn renew(
-        &self,
-        key: &DocumentKey,
-        seen: Option<Arc<Document>>,
-        request_id: &str,
-    ) -> Result<Filled, Failure> {
-        let (upstream, max) = {
-            let live = self.live();
-            (choose(&live.upstreams, key)?, live.max_document)
-        };
-        let known = seen.as_ref().filter(|seen| seen.meta.upstream == upstream.name() && !seen.is_refusal());
-        let etag = known.and_then(|known| known.meta.etag.as_deref());
-        let path = key.to_string();
-        let exchange = upstream.document(key.resource(), &path, etag, request_id, max).await?;
-        let meta = |status, etag, upstream_age| Meta {
-            key: path.clone(),
-            status,
-            fetched_at: self.now(),
-            upstream_age,
-            upstream: upstream.name().to_owned(),
-            origin: upstream.origin().to_owned(),
-            etag,
-        };
-        match exchange {
-            Exchange::Found { body, etag, age } => {
-                let document = self.admit(key, Envelope { meta: meta(200, etag, age), body }).await?;
-                Ok(self.keep(key, document, 200).await)
-            }
-            Exchange::NotModified => {
-                let known = known.ok_or(Failure::Malformed)?;
-                let document = known.confirmed(meta(200, known.meta.etag.clone(), 0));
-                Ok(Filled { stored: false, ..self.keep(key, document, 304).await })
-            }
-            Exchange::Refused { status: status @ (403 | 404 | 409), body, .. } => {
-                let envelope = Envelope { meta: meta(status, None, 0), body };
-                let document = Document::new(key, envelope).map_err(|violation| refuse(&violation))?;
-                // Absences that replace nothing stay in memory: inventing names must not fill the disk.
-                if status == 404 && seen.is_none() {
-                    let document = self.remember(key, document);
-                    return Ok(Filled { document, status, stored: true });
-                }
-                Ok(self.keep(key, document, status).await)
-            }
-            Exchange::Refused { status, problem, .. } => {
-                Err(Failure::Refused(Box::new(problem.unwrap_or_else(|| refusal(status, &[])))))
-            }
-        }
-    }
-
-    /// Checks a found document on its own and, for exact metadata, against the pin.
-    async fn admit(&self, key: &DocumentKey, envelope: Envelope) -> Result<Document, Failure> {
-        let document = Document::new(key, envelope).map_err(|violation| {
-            self.metrics.integrity_failure("document");
-            warn!(key = %key, %violation, "an upstream document is not believed");
-            refuse(&violation)
-        })?;
-        if let Some(integrity) = document.integrity() {
-            self.compare_with_pin(key, integrity).await?;
-        }
-        Ok(document)
-    }
-
-    /// Exact metadata pins the first integrity seen; a trust subject must name it. A pin that cannot be read
-    /// or written costs that memory, not the answer.
-    async fn compare_with_pin(&self, key: &DocumentKey, integrity: Integrity) -> Result<(), Failure> {
-        let compared = match key {
-            DocumentKey::Release(name, version) => {
-                self.pins.admit(&Purl::new(name, version), integrity).await
-            }
-            DocumentKey::TrustSummary(name, version) | DocumentKey::TrustDetail(name, version) => {
-                self.pins.agree(&Purl::new(name, version), integrity).await.map(drop)
-            }
-            _ => Ok(()),
-        };
-        match compared {
-            Ok(()) => Ok(()),
-            Err(PinError::Changed { pinned, found }) => {
-                self.metrics.integrity_failure("pin");
-                error!(key = %key, %pinned, %found, kind = "integrity-changed", "divergence");
-                Err(Failure::IntegrityChanged { pinned, found })
-            }
-            Err(PinError::Store(error)) => {
-                error!(%error, key = %key, "cannot keep or read a pin");
-                Ok(())
-            }
-        }
-    }
-
-    /// Remembers and stores an answer. A store that fails costs persistence, not the answer.
-    async fn keep(&self, key: &DocumentKey, document: Document, status: u16) -> Filled {
-        let stored = document.envelope().encode();
-        let document = self.remember(key, document);
-        if let Err(error) = self.store.write(&place(key), stored).await {
-            error!(%error, key = %key, "cannot store a document");
-        }
-        Filled { document, status, stored: true }
     }
 }
 
@@ -376,14 +240,7 @@ impl std::fmt::Debug for Documents {
     }
 }
 
-fn choose(upstreams: &Upstreams, key: &DocumentKey) -> Result<Arc<Upstream>, Failure> {
-    match key.volume() {
-        Some(name) => upstreams.for_volume(name).ok_or_else(|| Failure::NoUpstream(name.clone())).cloned(),
-        None => upstreams.general().cloned().ok_or(Failure::Malformed),
-    }
-}
-
-fn place(key: &DocumentKey) -> StorageKey {
+pub(super) fn place(key: &DocumentKey) -> StorageKey {
     let name = Sha256::of(key.to_string().as_bytes());
     match key {
         DocumentKey::Search(_) => {
@@ -395,15 +252,8 @@ fn place(key: &DocumentKey) -> StorageKey {
 }
 
 /// A remembered 404: true when it was said, and no substitute for asking.
-fn is_absence(document: &Document) -> bool {
+pub(super) fn is_absence(document: &Document) -> bool {
     document.meta.status == 404
-}
-
-fn refuse(violation: &Violation) -> Failure {
-    match violation {
-        Violation::Malformed(_) => Failure::Malformed,
-        Violation::OtherIdentity { .. } => Failure::Inconsistent(violation.to_string()),
-    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,13 @@ use crate::domain::lifecycle::State;
 use crate::domain::{DocumentKey, Version};
 
 impl Documents {
+    /// Brings the index of a release's volume to memory, if it is stored.
+    pub(super) async fn recall_index(&self, key: &DocumentKey) {
+        if let DocumentKey::Release(name, _) = key {
+            self.held(&DocumentKey::Index(name.clone())).await;
+        }
+    }
+
     /// Whether the volume's index, fetched later than this release, shows it in another state.
     pub(super) fn is_overtaken(&self, key: &DocumentKey, release: &Document) -> bool {
         let DocumentKey::Release(name, version) = key else { return false };

@@ -8,6 +8,7 @@ pub mod document;
 pub mod documents;
 pub mod envelope;
 pub mod failure;
+mod fill;
 pub mod flight;
 pub mod freshness;
 mod ingest;

@@ -202,6 +202,20 @@ async fn a_release_is_not_served_from_before_its_row_changed() {
 }
 
 #[tokio::test]
+async fn a_row_that_moved_on_is_not_overridden_by_what_cannot_be_confirmed() {
+    let desk = Desk::of([answer(200, &[], AVAILABLE)]);
+    desk.get(&release()).await.unwrap();
+    desk.wait(10);
+    desk.registry.then([answer(200, &[], BLOCKED_ROW), Step::Fail(TransportError::Connect)]);
+    desk.get(&DocumentKey::Index("x".parse().unwrap())).await.unwrap();
+    assert_eq!(desk.asked().await, 3, "release, index, release again");
+    let offline = Desk::over(desk.store.clone(), Registry::default(), |policy| policy.offline = true);
+    assert!(matches!(offline.get(&release()).await, Err(Failure::Offline)));
+    desk.registry.then([Step::Fail(TransportError::Connect)]);
+    assert!(matches!(desk.get(&release()).await, Err(Failure::CouldNotAsk(_))));
+}
+
+#[tokio::test]
 async fn the_first_integrity_stays_the_only_one() {
     let desk = Desk::of([answer(200, &[], AVAILABLE), answer(200, &[], REPLACED)]);
     desk.get(&release()).await.unwrap();

@@ -1,0 +1,172 @@
+//! The one fill of a document: what happens between asking an upstream and having an answer to give.
+//!
+//! In order: look again, ask, check the answer on its own, hold it against the pin, remember, store. Owns
+//! that order. Must not know who waits, nor how old an answer may be.
+
+use std::sync::Arc;
+
+use tracing::{error, warn};
+
+use super::document::{Document, refusal};
+use super::documents::{Documents, place};
+use super::envelope::{Envelope, Meta};
+use super::failure::Failure;
+use super::freshness::{Freshness, judge};
+use crate::consistency::PinError;
+use crate::domain::check::Violation;
+use crate::domain::{DocumentKey, Integrity, Purl};
+use crate::upstream::{Exchange, Upstream, Upstreams};
+
+/// What a fill brought.
+#[derive(Debug, Clone)]
+pub(super) struct Filled {
+    pub(super) document: Arc<Document>,
+    pub(super) status: u16,
+    pub(super) stored: bool,
+}
+
+impl Documents {
+    /// The task that renews `key`. `seen` is what its starter found held.
+    pub(super) fn fill(
+        self: &Arc<Self>,
+        key: &DocumentKey,
+        seen: Option<&Arc<Document>>,
+        request_id: &str,
+    ) -> impl Future<Output = Result<Filled, Failure>> + Send + 'static {
+        let (documents, key, request_id) = (Arc::clone(self), key.clone(), request_id.to_owned());
+        let seen = seen.cloned();
+        async move {
+            if let Some(document) = documents.filled_meanwhile(&key, seen.as_ref()) {
+                let status = document.meta.status;
+                return Ok(Filled { document, status, stored: true });
+            }
+            let filled = documents.renew(&key, seen, &request_id).await;
+            match &filled {
+                Ok(filled) => documents.tell_releases(&key, &filled.document, &request_id),
+                Err(failure) => warn!(key = %key, request_id, reason = %failure, "no usable answer"),
+            }
+            filled
+        }
+    }
+
+    /// What another fill brought between the starter's look and this fill's turn.
+    fn filled_meanwhile(&self, key: &DocumentKey, seen: Option<&Arc<Document>>) -> Option<Arc<Document>> {
+        let document = self.memory.get(key)?;
+        let newer = seen.is_none_or(|seen| !Arc::ptr_eq(seen, &document));
+        let policy = self.policy(key, &document);
+        let fresh = judge(document.meta.fetched_at, self.now(), &policy) == Freshness::Fresh;
+        (newer && fresh).then_some(document)
+    }
+
+    async fn renew(
+        &self,
+        key: &DocumentKey,
+        seen: Option<Arc<Document>>,
+        request_id: &str,
+    ) -> Result<Filled, Failure> {
+        let (upstream, max) = {
+            let live = self.live();
+            (choose(&live.upstreams, key)?, live.max_document)
+        };
+        let known = seen.as_ref().filter(|seen| seen.meta.upstream == upstream.name() && !seen.is_refusal());
+        let etag = known.and_then(|known| known.meta.etag.as_deref());
+        let path = key.to_string();
+        let exchange = upstream.document(key.resource(), &path, etag, request_id, max).await?;
+        let meta = |status, etag, upstream_age| Meta {
+            key: path.clone(),
+            status,
+            fetched_at: self.now(),
+            upstream_age,
+            upstream: upstream.name().to_owned(),
+            origin: upstream.origin().to_owned(),
+            etag,
+        };
+        match exchange {
+            Exchange::Found { body, etag, age } => {
+                let document = self.admit(key, Envelope { meta: meta(200, etag, age), body }).await?;
+                Ok(self.keep(key, document, 200).await)
+            }
+            Exchange::NotModified => {
+                let known = known.ok_or(Failure::Malformed)?;
+                let document = known.confirmed(meta(200, known.meta.etag.clone(), 0));
+                Ok(Filled { stored: false, ..self.keep(key, document, 304).await })
+            }
+            Exchange::Refused { status: status @ (403 | 404 | 409), body, .. } => {
+                let envelope = Envelope { meta: meta(status, None, 0), body };
+                let document = Document::new(key, envelope).map_err(|violation| refuse(&violation))?;
+                // Absences that replace nothing stay in memory: inventing names must not fill the disk.
+                if status == 404 && seen.is_none() {
+                    let document = self.remember(key, document);
+                    return Ok(Filled { document, status, stored: true });
+                }
+                Ok(self.keep(key, document, status).await)
+            }
+            Exchange::Refused { status, problem, .. } => {
+                Err(Failure::Refused(Box::new(problem.unwrap_or_else(|| refusal(status, &[])))))
+            }
+        }
+    }
+
+    /// Checks a found document on its own and, for exact metadata, against the pin.
+    async fn admit(&self, key: &DocumentKey, envelope: Envelope) -> Result<Document, Failure> {
+        let document = Document::new(key, envelope).map_err(|violation| {
+            self.metrics.integrity_failure("document");
+            warn!(key = %key, %violation, "an upstream document is not believed");
+            refuse(&violation)
+        })?;
+        if let Some(integrity) = document.integrity() {
+            self.compare_with_pin(key, integrity).await?;
+        }
+        Ok(document)
+    }
+
+    /// Exact metadata pins the first integrity seen; a trust subject must name it. A pin that cannot be read
+    /// or written costs that memory, not the answer.
+    async fn compare_with_pin(&self, key: &DocumentKey, integrity: Integrity) -> Result<(), Failure> {
+        let compared = match key {
+            DocumentKey::Release(name, version) => {
+                self.pins.admit(&Purl::new(name, version), integrity).await
+            }
+            DocumentKey::TrustSummary(name, version) | DocumentKey::TrustDetail(name, version) => {
+                self.pins.agree(&Purl::new(name, version), integrity).await.map(drop)
+            }
+            _ => Ok(()),
+        };
+        match compared {
+            Ok(()) => Ok(()),
+            Err(PinError::Changed { pinned, found }) => {
+                self.metrics.integrity_failure("pin");
+                error!(key = %key, %pinned, %found, kind = "integrity-changed", "divergence");
+                Err(Failure::IntegrityChanged { pinned, found })
+            }
+            Err(PinError::Store(error)) => {
+                error!(%error, key = %key, "cannot keep or read a pin");
+                Ok(())
+            }
+        }
+    }
+
+    /// Remembers and stores an answer. A store that fails costs persistence, not the answer.
+    async fn keep(&self, key: &DocumentKey, document: Document, status: u16) -> Filled {
+        let stored = document.envelope().encode();
+        let document = self.remember(key, document);
+        if let Err(error) = self.store.write(&place(key), stored).await {
+            error!(%error, key = %key, "cannot store a document");
+        }
+        Filled { document, status, stored: true }
+    }
+}
+
+fn choose(upstreams: &Upstreams, key: &DocumentKey) -> Result<Arc<Upstream>, Failure> {
+    match key.volume() {
+        Some(name) => upstreams.for_volume(name).ok_or_else(|| Failure::NoUpstream(name.clone())).cloned(),
+        None => upstreams.general().cloned().ok_or(Failure::Malformed),
+    }
+}
+
+fn refuse(violation: &Violation) -> Failure {
+    match violation {
+        Violation::Malformed(_) => Failure::Malformed,
+        Violation::OtherIdentity { .. } => Failure::Inconsistent(violation.to_string()),
+    }
+}
