@@ -32,6 +32,11 @@ use crate::telemetry::Metrics;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// What is said of a read that neither the cache nor an upstream was asked for.
+const NOT_ASKED: HeaderValue = HeaderValue::from_static("scriptorium; detail=\"not-asked\"");
+
 /// Archive pieces read ahead of the client.
 const READ_AHEAD: usize = 2;
 
@@ -88,6 +93,7 @@ impl Pipeline {
             (Ok(Request::Archive(name, version)), Ok(_)) => self.archive(&name, &version, asked, id).await,
         };
         response.headers_mut().insert(REQUEST_ID, request_id);
+        response.headers_mut().entry(CACHE_STATUS).or_insert(NOT_ASKED);
         self.account(&arrival, label, &response, self.clock.monotonic().saturating_sub(started));
         response
     }

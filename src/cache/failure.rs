@@ -24,10 +24,12 @@ pub enum Failure {
     #[error(transparent)]
     CouldNotAsk(#[from] CouldNotAsk),
     /// An answer that is not what the specification describes.
-    #[error("the upstream registry answered with something that is not the document asked for")]
+    #[error(
+        "the upstream registry answered with something that is not the document asked for; report it to its operator"
+    )]
     Malformed,
     /// An answer that contradicts the question, or something known.
-    #[error("{0}")]
+    #[error("{0}; report it to the registry's operator")]
     Inconsistent(String),
     /// A release whose content identity is not the one first seen.
     #[error(
@@ -58,7 +60,7 @@ pub enum Failure {
     #[error("this release is delivered by Git; fetch the repository and ref that its exact metadata names")]
     DeliveredByGit,
     /// The archive was fetched and did not pass.
-    #[error("{0}")]
+    #[error("{0}; nothing of it was kept; if that lasts, report it to the registry's operator")]
     Archive(Arc<ArchiveError>),
     /// The archive is over the limit before it was read.
     #[error("the archive is larger than this proxy accepts ({limit} bytes)")]

@@ -61,7 +61,7 @@ pub enum CouldNotAsk {
         limit: u64,
     },
     /// A status that has no meaning here.
-    #[error("the registry answered with the unexpected status {0}")]
+    #[error("the registry answered with the unexpected status {0}; if that lasts, report it to its operator")]
     Unexpected(u16),
     /// Redirected once too often.
     #[error("the registry redirects too often; expected at most 5 redirects")]
