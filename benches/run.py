@@ -89,7 +89,8 @@ class Bench:
         return origin
 
     def nginx(self, origin: Origin, cpus: set[int]) -> NginxCache:
-        return NginxCache(self._folder("nginx"), origin, self.arguments.threads, cpus)
+        arguments = self.arguments
+        return NginxCache(self._folder("nginx"), origin, arguments.threads, cpus, arguments.tuned)
 
     def scriptorium(self, origin: Origin, cpus: set[int]) -> Scriptorium:
         arguments = self.arguments
@@ -201,7 +202,8 @@ def conditions_of(bench: Bench) -> str:
     )
     threads = bench.arguments.threads
     return (
-        f"{len(bench.all_cpus)} cores ({model}), {threads} thread(s) a proxy, {bench.rounds} rounds of "
+        f"{len(bench.all_cpus)} cores ({model}), {threads} thread(s) a proxy, "
+        f"nginx {'tuned' if bench.arguments.tuned else 'as it comes'}, {bench.rounds} rounds of "
         f"{bench.seconds} s, load average before the run {bench.load:.1f}"
         + (": this machine is busy, only the CPU columns hold" if bench.load > BUSY else "")
     )
@@ -250,6 +252,7 @@ def arguments() -> argparse.Namespace:
         "--only", action="append", choices=names, metavar="NAME", help=f"one of {', '.join(names)}"
     )
     parser.add_argument("--threads", type=int, default=1, help="worker threads of either proxy (default 1)")
+    parser.add_argument("--tuned", action="store_true", help="nginx with a buffered log and open_file_cache")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every round there")
     parser.add_argument("--binary", type=Path, default=ROOT / "target/release/scriptorium")
     parser.add_argument(

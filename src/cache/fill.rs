@@ -5,16 +5,17 @@
 
 use std::sync::Arc;
 
-use tracing::{error, warn};
+use tracing::error;
 
 use super::document::{Document, refusal};
-use super::documents::{Documents, place};
+use super::documents::{Documents, is_absence, place};
 use super::envelope::{Envelope, Meta};
 use super::failure::Failure;
 use super::freshness::{Freshness, judge};
 use crate::consistency::PinError;
 use crate::domain::check::Violation;
 use crate::domain::{DocumentKey, Integrity, Purl};
+use crate::store::StoreError;
 use crate::upstream::{Exchange, Upstream, Upstreams};
 
 /// What a fill brought.
@@ -40,12 +41,9 @@ impl Documents {
                 let status = document.meta.status;
                 return Ok(Filled { document, status, stored: true });
             }
-            let filled = documents.renew(&key, seen, &request_id).await;
-            match &filled {
-                Ok(filled) => documents.tell_releases(&key, &filled.document, &request_id),
-                Err(failure) => warn!(key = %key, request_id, reason = %failure, "no usable answer"),
-            }
-            filled
+            let filled = documents.renew(&key, seen, &request_id).await?;
+            documents.tell_releases(&key, &filled.document, &request_id);
+            Ok(filled)
         }
     }
 
@@ -83,7 +81,8 @@ impl Documents {
         };
         match exchange {
             Exchange::Found { body, etag, age } => {
-                let document = self.admit(key, Envelope { meta: meta(200, etag, age), body }).await?;
+                let document =
+                    self.admit(key, Envelope { meta: meta(200, etag, age), body }, request_id).await?;
                 Ok(self.keep(key, document, 200).await)
             }
             Exchange::NotModified => {
@@ -95,7 +94,7 @@ impl Documents {
                 let envelope = Envelope { meta: meta(status, None, 0), body };
                 let document = Document::new(key, envelope).map_err(|violation| refuse(&violation))?;
                 // Absences that replace nothing stay in memory: inventing names must not fill the disk.
-                if status == 404 && seen.is_none() {
+                if status == 404 && seen.is_none_or(|seen| is_absence(&seen)) {
                     let document = self.remember(key, document);
                     return Ok(Filled { document, status, stored: true });
                 }
@@ -107,22 +106,35 @@ impl Documents {
         }
     }
 
-    /// Checks a found document on its own and, for exact metadata, against the pin.
-    async fn admit(&self, key: &DocumentKey, envelope: Envelope) -> Result<Document, Failure> {
-        let document = Document::new(key, envelope).map_err(|violation| {
-            self.metrics.integrity_failure("document");
-            warn!(key = %key, %violation, "an upstream document is not believed");
-            refuse(&violation)
-        })?;
-        if let Some(integrity) = document.integrity() {
-            self.compare_with_pin(key, integrity).await?;
-        }
-        Ok(document)
+    /// Checks a found document on its own and against the pin. One that is not believed is logged once, here.
+    async fn admit(
+        &self,
+        key: &DocumentKey,
+        envelope: Envelope,
+        request_id: &str,
+    ) -> Result<Document, Failure> {
+        let upstream = envelope.meta.upstream.clone();
+        let checked = Document::new(key, envelope)
+            .map_err(|violation| ("document", violation.to_string(), refuse(&violation)));
+        let admitted = match checked {
+            Ok(document) => match self.compare_with_pin(key, document.integrity()).await {
+                Ok(()) => Ok(document),
+                Err(failure) => Err(("pin", failure.to_string(), failure)),
+            },
+            Err(refused) => Err(refused),
+        };
+        admitted.map_err(|(stage, reason, failure)| {
+            self.metrics.integrity_failure(stage);
+            let resource = key.resource().as_str();
+            error!(upstream, resource, key = %key, request_id, stage, reason, "an upstream document is not believed");
+            failure
+        })
     }
 
-    /// Exact metadata pins the first integrity seen; a trust subject must name it. A pin that cannot be read
-    /// or written costs that memory, not the answer.
-    async fn compare_with_pin(&self, key: &DocumentKey, integrity: Integrity) -> Result<(), Failure> {
+    /// Exact metadata pins the first integrity seen; a trust subject must name it. A store that fails costs
+    /// the pin, not the answer; a pin that is damaged is no licence to believe anything.
+    async fn compare_with_pin(&self, key: &DocumentKey, integrity: Option<Integrity>) -> Result<(), Failure> {
+        let Some(integrity) = integrity else { return Ok(()) };
         let compared = match key {
             DocumentKey::Release(name, version) => {
                 self.pins.admit(&Purl::new(name, version), integrity).await
@@ -134,11 +146,8 @@ impl Documents {
         };
         match compared {
             Ok(()) => Ok(()),
-            Err(PinError::Changed { pinned, found }) => {
-                self.metrics.integrity_failure("pin");
-                error!(key = %key, %pinned, %found, kind = "integrity-changed", "divergence");
-                Err(Failure::IntegrityChanged { pinned, found })
-            }
+            Err(PinError::Changed { pinned, found }) => Err(Failure::IntegrityChanged { pinned, found }),
+            Err(PinError::Store(error @ StoreError::Corrupt { .. })) => Err(error.into()),
             Err(PinError::Store(error)) => {
                 error!(%error, key = %key, "cannot keep or read a pin");
                 Ok(())
