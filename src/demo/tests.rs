@@ -217,7 +217,7 @@ async fn search_filters_pages_and_validates() {
     for (query, names) in [
         ("q=REVIEW", &["@acme/review-agent"][..]),
         ("type=skill", &["prompt-library", "@acme/incident-commander"]),
-        ("runtime=codex&keyword=git", &["@acme/review-agent", "git-tools"]),
+        ("runtime=lattice-runtime&keyword=git", &["@acme/review-agent", "git-tools"]),
         ("provider=mistral", &["prompt-library"]),
         ("publisher=lattice-tools", &["@lattice/rust-lsp", "@lattice/starter"]),
         ("limit=2&offset=1", &["git-tools", "prompt-library"]),

@@ -7,8 +7,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::text::text_form;
 use data_encoding::{BASE64, HEXLOWER};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Why a text is no digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -99,12 +99,6 @@ impl Integrity {
     }
 }
 
-impl fmt::Debug for Integrity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
 impl fmt::Display for Integrity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
@@ -119,18 +113,7 @@ impl FromStr for Integrity {
     }
 }
 
-impl Serialize for Integrity {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Integrity {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+text_form!(Integrity);
 
 #[cfg(test)]
 mod tests {

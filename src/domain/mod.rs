@@ -14,6 +14,7 @@ pub mod percent;
 pub mod problem;
 pub mod purl;
 pub mod search;
+mod text;
 pub mod version;
 
 pub use check::{Dist, Release};

@@ -5,8 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::text::text_form;
 use compact_str::CompactString;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Longest `name` part, in characters.
 pub const MAX_NAME: usize = 128;
@@ -76,24 +76,7 @@ impl fmt::Display for VolumeName {
     }
 }
 
-impl fmt::Debug for VolumeName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Serialize for VolumeName {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for VolumeName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+text_form!(VolumeName);
 
 #[cfg(test)]
 mod tests {

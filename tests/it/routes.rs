@@ -182,7 +182,7 @@ fn good_search_parameters_reach_the_upstream() {
     upstream
         .reply("/api/v1/search", Reply::json(&json!({ "items": [], "total": 0, "limit": 20, "offset": 0 })));
     let proxy = Setup::before(&upstream).start();
-    let query = "q=warm%20light&type=mcp-server&runtime=claude&provider=x&keyword=k&publisher=acme&limit=100&offset=40";
+    let query = "q=warm%20light&type=mcp-server&runtime=lantern&provider=x&keyword=k&publisher=acme&limit=100&offset=40";
     proxy.client().get(&format!("/api/v1/search?{query}")).ok();
     let seen = upstream.seen()[0].target.clone();
     for parameter in query.split('&') {
