@@ -4,6 +4,7 @@
 //! renewed; that is `fill`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use tracing::{error, warn};
@@ -25,6 +26,10 @@ use crate::upstream::Upstreams;
 
 /// Stored search results share this many places: their number does not grow with the questions asked.
 const SEARCH_SLOTS: u16 = 1024;
+
+/// How long a client waits for an upstream when something stale could be served instead. The fill goes on
+/// behind the answer, so a slow registry still renews what is held.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a reload replaces.
 #[derive(Debug)]
@@ -58,6 +63,7 @@ pub struct Documents {
     flights: Arc<Flights<DocumentKey, Result<Filled, Failure>>>,
     live: ArcSwap<Live>,
     clock: Arc<dyn Clock>,
+    patience: Duration,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -76,6 +82,7 @@ impl Documents {
             flights: Arc::default(),
             live: ArcSwap::from_pointee(live),
             clock,
+            patience: PATIENCE,
             metrics,
         }
     }
@@ -138,13 +145,17 @@ impl Documents {
             }
             Freshness::Offline if is_absence(&document) => Err(Failure::Offline),
             Freshness::Offline => Ok(self.hit(document, &policy, Some(Stale::Offline))),
-            Freshness::Ask { may_fall_back } => match self.ask(key, Some(&document), request_id).await {
-                // An old "not found" is never passed off as what the registry would say now.
-                Err(failure) if failure.lets_stale_live() && may_fall_back && !is_absence(&document) => {
-                    Ok(self.hit(document, &policy, Some(Stale::IfError)))
+            // An old "not found" is never passed off as what the registry would say now.
+            Freshness::Ask { may_fall_back } if may_fall_back && !is_absence(&document) => {
+                let asked = self.ask(key, Some(&document), request_id);
+                match tokio::time::timeout(self.patience, asked).await {
+                    Ok(Err(failure)) if failure.lets_stale_live() => {}
+                    Ok(answer) => return answer,
+                    Err(_) => {}
                 }
-                answer => answer,
-            },
+                Ok(self.hit(document, &policy, Some(Stale::IfError)))
+            }
+            Freshness::Ask { .. } => self.ask(key, Some(&document), request_id).await,
         }
     }
 

@@ -1,7 +1,5 @@
 //! Every row of the freshness table, with a clock turned by hand and a registry that follows a script.
 
-use std::time::Duration;
-
 use super::*;
 use crate::store::ObjectStorage;
 use crate::upstream::TransportError;
@@ -28,7 +26,8 @@ impl Desk {
         let upstreams = Upstreams::new(vec![(upstream, Vec::new())]);
         let live = Live { policy, max_document: 1 << 20, upstreams };
         let metrics = Arc::new(Metrics::new().unwrap());
-        let documents = Documents::new(Arc::clone(&store), live, registry.clock.clone(), metrics);
+        let mut documents = Documents::new(Arc::clone(&store), live, registry.clock.clone(), metrics);
+        documents.patience = Duration::from_millis(20);
         Self { registry, documents: Arc::new(documents), store }
     }
 
@@ -106,6 +105,17 @@ async fn who_cannot_be_asked_lets_stale_live_for_its_window() {
         let failure = desk.get(&DocumentKey::Capabilities).await.unwrap_err();
         assert!(failure.lets_stale_live(), "{failure}");
     }
+}
+
+#[tokio::test]
+async fn a_registry_that_hangs_is_waited_for_only_where_nothing_is_held() {
+    let desk = Desk::of([capabilities(&[])]);
+    desk.outcome().await;
+    desk.wait(330);
+    desk.registry.then([Step::Hang]);
+    assert_eq!(desk.outcome().await, "scriptorium; hit; ttl=-30; detail=\"stale-if-error\"");
+    assert_eq!(desk.outcome().await, "scriptorium; hit; ttl=-30; detail=\"stale-if-error\"");
+    assert_eq!(desk.asked().await, 2, "the second client joined the first one's fetch");
 }
 
 #[tokio::test]
