@@ -31,6 +31,9 @@ const SEARCH_SLOTS: u16 = 1024;
 /// behind the answer, so a slow registry still renews what is held.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long one fill may take in all: a registry that trickles bytes must not hold its waiters for ever.
+const DEADLINE: Duration = Duration::from_secs(120);
+
 /// What a reload replaces.
 #[derive(Debug)]
 pub struct Live {
@@ -64,6 +67,7 @@ pub struct Documents {
     live: ArcSwap<Live>,
     clock: Arc<dyn Clock>,
     patience: Duration,
+    pub(super) deadline: Duration,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -83,6 +87,7 @@ impl Documents {
             live: ArcSwap::from_pointee(live),
             clock,
             patience: PATIENCE,
+            deadline: DEADLINE,
             metrics,
         }
     }

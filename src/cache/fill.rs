@@ -16,7 +16,7 @@ use crate::consistency::PinError;
 use crate::domain::check::Violation;
 use crate::domain::{DocumentKey, Integrity, Purl};
 use crate::store::StoreError;
-use crate::upstream::{Exchange, Upstream, Upstreams};
+use crate::upstream::{CouldNotAsk, Exchange, Upstream, Upstreams};
 
 /// What a fill brought.
 #[derive(Debug, Clone)]
@@ -69,7 +69,9 @@ impl Documents {
         let known = seen.as_ref().filter(|seen| seen.meta.upstream == upstream.name() && !seen.is_refusal());
         let etag = known.and_then(|known| known.meta.etag.as_deref());
         let path = key.to_string();
-        let exchange = upstream.document(key.resource(), &path, etag, request_id, max).await?;
+        let asked = upstream.document(key.resource(), &path, etag, request_id, max);
+        let asked = tokio::time::timeout(self.deadline, asked).await;
+        let exchange = asked.map_err(|_| CouldNotAsk::TimedOut)??;
         let meta = |status, etag, upstream_age| Meta {
             key: path.clone(),
             status,

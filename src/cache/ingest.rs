@@ -8,10 +8,12 @@
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::archive::{self, ArchiveError, Expected, Limits};
 use crate::domain::{Integrity, Purl};
@@ -21,6 +23,11 @@ use crate::upstream::{CouldNotAsk, Download};
 
 /// Pieces between the network and the verifier.
 const QUEUE: usize = 16;
+
+/// Slowest average at which a download goes on, in bytes a second, once it had time to get going. A registry
+/// that trickles bytes must not keep others' archives waiting for a turn.
+const SLOWEST: u64 = 4 * 1024;
+const GETTING_GOING: Duration = Duration::from_secs(60);
 
 /// Why an archive did not come in.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +55,11 @@ pub(super) enum IngestError {
 impl IngestError {
     /// Whether another try may go better: the transport, not the archive, was at fault.
     pub(super) fn is_transport(&self) -> bool {
-        matches!(self, Self::Download(_) | Self::Archive(ArchiveError::Gzip(_) | ArchiveError::Source(_)))
+        match self {
+            Self::Download(reason) => !reason.is_timeout(),
+            Self::Archive(error) => matches!(error, ArchiveError::Gzip(_) | ArchiveError::Source(_)),
+            Self::TooLarge { .. } | Self::Store(_) | Self::Lost => false,
+        }
     }
 }
 
@@ -87,12 +98,15 @@ pub(super) async fn ingest(
 
 /// Passes the body on piece by piece. Ends early, without an error of its own, when the verifier has given up.
 async fn deliver(mut download: Download, limit: u64, pieces: mpsc::Sender<Piece>) -> Result<(), IngestError> {
-    let mut received = 0;
+    let (mut received, started) = (0, Instant::now());
     while let Some(piece) = download.body.next().await {
         let piece = piece?;
         received += piece.len() as u64;
         if received > limit {
             return Err(IngestError::TooLarge { limit });
+        }
+        if trickles(received, started.elapsed()) {
+            return Err(CouldNotAsk::TimedOut.into());
         }
         if pieces.send(Piece::Bytes(piece)).await.is_err() {
             return Ok(());
@@ -101,6 +115,11 @@ async fn deliver(mut download: Download, limit: u64, pieces: mpsc::Sender<Piece>
     // The verifier may have given up just now; its verdict says why.
     let _ = pieces.send(Piece::End).await;
     Ok(())
+}
+
+/// Whether a download is too slow to go on.
+fn trickles(received: u64, elapsed: Duration) -> bool {
+    elapsed > GETTING_GOING && received / SLOWEST < elapsed.as_secs()
 }
 
 fn verify(
@@ -112,8 +131,19 @@ fn verify(
     let again = seal.get_ref().reopen();
     let Purl { name, version } = &wanted.release;
     let expected = Expected { name, version, integrity: &wanted.integrity };
-    let arriving = Arriving { pieces: arriving, piece: Bytes::new(), ended: false, seal: &mut seal };
-    let verified = archive::verify(arriving, || again, || store.scratch(), &expected, &wanted.limits)?;
+    let mut unstaged = None;
+    let arriving = Arriving {
+        pieces: arriving,
+        piece: Bytes::new(),
+        ended: false,
+        seal: &mut seal,
+        unstaged: &mut unstaged,
+    };
+    let verified = archive::verify(arriving, || again, || store.scratch(), &expected, &wanted.limits);
+    if let Some(error) = unstaged {
+        return Err(StoreError::from(error).into());
+    }
+    let verified = verified?;
     Ok(seal.finish(verified.integrity, &wanted.release.to_string()).map_err(StoreError::from)?)
 }
 
@@ -128,6 +158,8 @@ struct Arriving<'a> {
     piece: Bytes,
     ended: bool,
     seal: &'a mut SealWriter<Staged>,
+    /// Why a piece could not be staged: the verifier only learns that no more bytes come.
+    unstaged: &'a mut Option<io::Error>,
 }
 
 impl Read for Arriving<'_> {
@@ -135,17 +167,41 @@ impl Read for Arriving<'_> {
         while self.piece.is_empty() && !self.ended {
             match self.pieces.blocking_recv() {
                 Some(Piece::Bytes(piece)) => {
-                    self.seal.write_all(&piece)?;
+                    if let Err(error) = self.seal.write_all(&piece) {
+                        *self.unstaged = Some(error);
+                        return Err(ended_early());
+                    }
                     self.piece = piece;
                 }
                 Some(Piece::End) => self.ended = true,
-                None => {
-                    return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the download ended early"));
-                }
+                None => return Err(ended_early()),
             }
         }
         let length = self.piece.len().min(into.len());
         self.piece.copy_to_slice(&mut into[..length]);
         Ok(length)
+    }
+}
+
+fn ended_early() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the download ended early")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trickle_is_cut_off_and_a_slow_start_is_not() {
+        let seconds = Duration::from_secs;
+        for (received, elapsed, cut) in [
+            (0, seconds(60), false),
+            (0, seconds(61), true),
+            (100 * SLOWEST - 1, seconds(100), true),
+            (100 * SLOWEST, seconds(100), false),
+            (u64::MAX, seconds(1 << 40), false),
+        ] {
+            assert_eq!(trickles(received, elapsed), cut, "{received} bytes in {elapsed:?}");
+        }
     }
 }

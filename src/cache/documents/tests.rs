@@ -119,6 +119,14 @@ async fn a_registry_that_hangs_is_waited_for_only_where_nothing_is_held() {
 }
 
 #[tokio::test]
+async fn a_fill_ends_at_its_deadline() {
+    let mut desk = Desk::of([Step::Hang]);
+    Arc::get_mut(&mut desk.documents).unwrap().deadline = Duration::from_millis(20);
+    let failure = desk.get(&DocumentKey::Capabilities).await.unwrap_err();
+    assert!(matches!(failure, Failure::CouldNotAsk(reason) if reason.is_timeout()));
+}
+
+#[tokio::test]
 async fn a_definite_answer_beats_stale_data() {
     let desk =
         Desk::of([capabilities(&[]), answer(404, &[], NOT_FOUND), Step::Fail(TransportError::Connect)]);
