@@ -30,13 +30,13 @@ use crate::upstream::{HttpTransport, NoTransport, Observer, Upstream, Upstreams}
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// The store cannot be opened.
-    #[error("storage.url: {0}")]
+    #[error("storage.url cannot be used")]
     Store(#[from] StoreError),
     /// A kind of store this version does not have.
     #[error("storage.url: s3:// is not yet in force; use file:///… or memory:///")]
     ObjectStorageUnavailable,
     /// A client for upstreams cannot be made.
-    #[error("upstreams: {0}")]
+    #[error("no client for upstreams can be made")]
     Transport(#[from] NoTransport),
     /// Metrics cannot be registered.
     #[error(transparent)]
