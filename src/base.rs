@@ -74,10 +74,9 @@ mod tests {
     use super::*;
 
     fn of(base: &BaseUrl, hosts: &[&'static str], tls: bool) -> Result<String, NoHost> {
-        let hosts = hosts.iter().map(|host| (HOST, http::HeaderValue::from_static(host)));
         let mut headers = HeaderMap::new();
-        for (name, host) in hosts {
-            headers.append(name, host);
+        for host in hosts {
+            headers.append(HOST, http::HeaderValue::from_static(host));
         }
         base.of(&Uri::from_static("/x"), &headers, tls)
     }

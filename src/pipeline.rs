@@ -99,11 +99,7 @@ impl Pipeline {
     }
 
     async fn document(&self, key: &DocumentKey, asked: Asked<'_>, request_id: &str) -> Response {
-        let answer = match self.documents.fresh(key, request_id) {
-            Some(answer) => Ok(answer),
-            None => self.documents.get(key, request_id).await,
-        };
-        match answer {
+        match self.documents.get(key, request_id).await {
             Ok(answer) => {
                 self.metrics.cache_lookup(key.resource().as_str(), answer.outcome.label());
                 respond::document(&answer, asked)

@@ -45,8 +45,7 @@ pub struct Found {
     template: Template,
     /// What exact metadata says; `None` for other documents.
     pub release: Option<Release>,
-    /// The content identity it names.
-    pub integrity: Option<Integrity>,
+    subject: Option<Integrity>,
     /// What an index says of each version, sorted; empty for other documents.
     pub rows: Vec<(Version, State)>,
     renditions: ArcSwap<Vec<Arc<Rendition>>>,
@@ -70,8 +69,8 @@ impl Document {
     pub fn new(key: &DocumentKey, envelope: Envelope) -> Result<Self, Violation> {
         let Envelope { meta, body } = envelope;
         let content = if meta.status == 200 {
-            let Checked { template, release, integrity, rows } = check(key, &body, &meta.origin)?;
-            Content::Found(Found { template, release, integrity, rows, renditions: ArcSwap::default() })
+            let Checked { template, release, subject, rows } = check(key, &body, &meta.origin)?;
+            Content::Found(Found { template, release, subject, rows, renditions: ArcSwap::default() })
         } else {
             Content::Refused { problem: refusal(meta.status, &body), body }
         };
@@ -94,7 +93,9 @@ impl Document {
     #[must_use]
     pub fn integrity(&self) -> Option<Integrity> {
         match &*self.content {
-            Content::Found(found) => found.integrity,
+            Content::Found(found) => {
+                found.release.as_ref().map_or(found.subject, |release| release.integrity)
+            }
             Content::Refused { .. } => None,
         }
     }

@@ -105,15 +105,13 @@ impl Documents {
 
     /// A fresh answer from memory, if there is one: the whole of the hit path.
     #[must_use]
-    pub fn fresh(self: &Arc<Self>, key: &DocumentKey, request_id: &str) -> Option<Answer> {
+    fn fresh(self: &Arc<Self>, key: &DocumentKey, request_id: &str) -> Option<Answer> {
         let document = self.memory.get(key)?;
-        let policy = self.policy(key, &document);
-        if judge(document.meta.fetched_at, self.now(), &policy) != Freshness::Fresh
-            || self.is_overtaken(key, &document)
-        {
+        if self.freshness(key, &document) != Freshness::Fresh || self.is_overtaken(key, &document) {
             return None;
         }
         self.watch_index(key, &document, request_id);
+        let policy = self.policy(key, &document);
         Some(self.hit(document, &policy, None))
     }
 
@@ -122,15 +120,17 @@ impl Documents {
     /// # Errors
     /// [`Failure`] when there is no answer that may be given.
     pub async fn get(self: &Arc<Self>, key: &DocumentKey, request_id: &str) -> Result<Answer, Failure> {
-        let stored = self.held(key).await;
-        let Some(document) = stored else {
+        if let Some(answer) = self.fresh(key, request_id) {
+            return Ok(answer);
+        }
+        let Some(document) = self.held(key).await else {
             if self.live().policy.offline {
                 return Err(Failure::Offline);
             }
             return self.ask(key, None, request_id).await;
         };
         let policy = self.policy(key, &document);
-        let freshness = judge(document.meta.fetched_at, self.now(), &policy);
+        let freshness = self.freshness(key, &document);
         self.recall_index(key).await;
         if self.is_overtaken(key, &document) {
             // Neither of two answers that conflict is served: the release is confirmed, or it is not.
@@ -208,7 +208,12 @@ impl Documents {
         Answer { document, outcome, age, ttl }
     }
 
-    pub(super) fn policy(&self, key: &DocumentKey, document: &Document) -> Policy {
+    /// How old the answer to `key` may be held to be, now.
+    pub(super) fn freshness(&self, key: &DocumentKey, document: &Document) -> Freshness {
+        judge(document.meta.fetched_at, self.now(), &self.policy(key, document))
+    }
+
+    fn policy(&self, key: &DocumentKey, document: &Document) -> Policy {
         Policy::of(&self.live().policy, key.resource(), document.is_refusal())
     }
 

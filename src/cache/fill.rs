@@ -11,7 +11,7 @@ use super::document::{Document, refusal};
 use super::documents::{Documents, is_absence, place};
 use super::envelope::{Envelope, Meta};
 use super::failure::Failure;
-use super::freshness::{Freshness, judge};
+use super::freshness::Freshness;
 use crate::consistency::PinError;
 use crate::domain::check::Violation;
 use crate::domain::{DocumentKey, Integrity, Purl};
@@ -51,9 +51,7 @@ impl Documents {
     fn filled_meanwhile(&self, key: &DocumentKey, seen: Option<&Arc<Document>>) -> Option<Arc<Document>> {
         let document = self.memory.get(key)?;
         let newer = seen.is_none_or(|seen| !Arc::ptr_eq(seen, &document));
-        let policy = self.policy(key, &document);
-        let fresh = judge(document.meta.fetched_at, self.now(), &policy) == Freshness::Fresh;
-        (newer && fresh).then_some(document)
+        (newer && self.freshness(key, &document) == Freshness::Fresh).then_some(document)
     }
 
     async fn renew(
@@ -116,21 +114,17 @@ impl Documents {
         request_id: &str,
     ) -> Result<Document, Failure> {
         let upstream = envelope.meta.upstream.clone();
-        let checked = Document::new(key, envelope)
-            .map_err(|violation| ("document", violation.to_string(), refuse(&violation)));
-        let admitted = match checked {
-            Ok(document) => match self.compare_with_pin(key, document.integrity()).await {
-                Ok(()) => Ok(document),
-                Err(failure) => Err(("pin", failure.to_string(), failure)),
-            },
-            Err(refused) => Err(refused),
-        };
-        admitted.map_err(|(stage, reason, failure)| {
+        let disbelieve = |stage, reason: String, failure| {
             self.metrics.integrity_failure(stage);
             let resource = key.resource().as_str();
             error!(upstream, resource, key = %key, request_id, stage, reason, "an upstream document is not believed");
             failure
-        })
+        };
+        let document = Document::new(key, envelope)
+            .map_err(|violation| disbelieve("document", violation.to_string(), refuse(&violation)))?;
+        let compared = self.compare_with_pin(key, document.integrity()).await;
+        compared.map_err(|failure| disbelieve("pin", failure.to_string(), failure))?;
+        Ok(document)
     }
 
     /// Exact metadata pins the first integrity seen; a trust subject must name it. A store that fails costs

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::document::{Content, Document};
 use super::documents::Documents;
-use super::freshness::{Freshness, judge};
+use super::freshness::Freshness;
 use crate::domain::lifecycle::State;
 use crate::domain::{DocumentKey, Version};
 
@@ -34,10 +34,7 @@ impl Documents {
     /// Refreshes the index behind a release that has not been confirmed for as long as an index is fresh.
     pub(super) fn watch_index(self: &Arc<Self>, key: &DocumentKey, release: &Document, request_id: &str) {
         let DocumentKey::Release(name, _) = key else { return };
-        let is_fresh = |key: &DocumentKey, document: &Document| {
-            let policy = self.policy(key, document);
-            judge(document.meta.fetched_at, self.now(), &policy) == Freshness::Fresh
-        };
+        let is_fresh = |key, document: &Document| self.freshness(key, document) == Freshness::Fresh;
         let index = DocumentKey::Index(name.clone());
         if is_fresh(&index, release) {
             return;

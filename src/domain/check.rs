@@ -36,8 +36,8 @@ pub struct Checked {
     pub template: Template,
     /// What exact metadata says, for the resource that gates archives.
     pub release: Option<Release>,
-    /// The content identity that exact metadata or a trust subject names.
-    pub integrity: Option<Integrity>,
+    /// The content identity that a trust subject names.
+    pub subject: Option<Integrity>,
     /// An index's versions and their states, sorted.
     pub rows: Vec<(Version, State)>,
 }
@@ -71,7 +71,7 @@ pub enum Dist {
 /// [`Violation`] when the document must not be believed.
 pub fn check(key: &DocumentKey, body: &Bytes, origin: &str) -> Result<Checked, Violation> {
     let text = std::str::from_utf8(body).map_err(|_| Violation::Malformed("not UTF-8".to_owned()))?;
-    let (mut release, mut integrity, mut rows) = (None, None, Vec::new());
+    let (mut release, mut subject, mut rows) = (None, None, Vec::new());
     let links = match key {
         DocumentKey::Index(name) => {
             let (states, links) = index(name, text)?;
@@ -80,14 +80,13 @@ pub fn check(key: &DocumentKey, body: &Bytes, origin: &str) -> Result<Checked, V
         }
         DocumentKey::Release(name, version) => {
             let (facts, links) = exact(name, version, text)?;
-            integrity = facts.integrity;
             release = Some(facts);
             links
         }
         DocumentKey::TrustSummary(name, version) | DocumentKey::TrustDetail(name, version) => {
             let trust: Trust = parse(text)?;
             same_purl("subject.purl", &trust.subject.purl, name, version)?;
-            integrity = Some(trust.subject.integrity);
+            subject = Some(trust.subject.integrity);
             Vec::new()
         }
         DocumentKey::Search(_) => search(text, origin)?,
@@ -95,7 +94,7 @@ pub fn check(key: &DocumentKey, body: &Bytes, origin: &str) -> Result<Checked, V
         DocumentKey::Advisory(_) => parse::<Advisory<'_>>(text).map(|_| Vec::new())?,
         DocumentKey::Capabilities => capabilities(text)?,
     };
-    Ok(Checked { template: Template::new(body.clone(), links), release, integrity, rows })
+    Ok(Checked { template: Template::new(body.clone(), links), release, subject, rows })
 }
 
 type Links<'a> = Vec<(&'a RawValue, Replacement)>;

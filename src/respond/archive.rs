@@ -59,35 +59,38 @@ pub fn plan(held: &Held, asked: Asked<'_>) -> Part {
 #[must_use]
 pub fn archive(held: &Held, part: &Part, body: Body, asked: Asked<'_>) -> Response {
     let length = held.seal.length;
-    if *part == Part::Unsatisfiable {
-        let mut response = problem(&unsatisfiable(length), asked);
-        response.headers_mut().insert(CONTENT_RANGE, text(&format!("bytes */{length}")));
-        response.headers_mut().insert(CACHE_STATUS, text(&held.outcome.to_string()));
-        return response;
-    }
-    let mut response = Response::new(body);
-    *response.status_mut() = match part {
+    let status = match part {
         Part::NotModified => StatusCode::NOT_MODIFIED,
+        Part::Whole => StatusCode::OK,
         Part::Range(_) => StatusCode::PARTIAL_CONTENT,
-        Part::Whole | Part::Unsatisfiable => StatusCode::OK,
+        Part::Unsatisfiable => return unsatisfied(held, asked),
     };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(ETAG, etag(held));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(CACHE_STATUS, text(&held.outcome.to_string()));
     freshness(headers, &held.gate);
-    match part {
-        Part::NotModified => return response,
-        Part::Range(range) => {
-            let sent = format!("bytes {}-{}/{length}", range.start, range.end.saturating_sub(1));
-            headers.insert(CONTENT_RANGE, text(&sent));
-        }
-        Part::Whole | Part::Unsatisfiable => {}
+    if *part == Part::NotModified {
+        return response;
+    }
+    if let Part::Range(range) = part {
+        let sent = format!("bytes {}-{}/{length}", range.start, range.end.saturating_sub(1));
+        headers.insert(CONTENT_RANGE, text(&sent));
     }
     let sent = part.bytes(length);
     headers.insert(CONTENT_LENGTH, HeaderValue::from(sent.end - sent.start));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/gzip"));
     headers.insert(REPR_DIGEST, text(&format!("sha-256=:{}:", held.seal.raw.base64())));
+    response
+}
+
+fn unsatisfied(held: &Held, asked: Asked<'_>) -> Response {
+    let length = held.seal.length;
+    let mut response = problem(&unsatisfiable(length), asked);
+    response.headers_mut().insert(CONTENT_RANGE, text(&format!("bytes */{length}")));
+    response.headers_mut().insert(CACHE_STATUS, text(&held.outcome.to_string()));
     response
 }
 
