@@ -227,7 +227,7 @@ fn open_gate(gate: &Answer) -> Result<(Integrity, String), Failure> {
         Content::Refused { problem, .. } => {
             return Err(Failure::Gated { problem: Box::new(problem.clone()), gate: Box::new(gate.clone()) });
         }
-        Content::Found(found) => found.release.as_ref().ok_or(Failure::Malformed)?,
+        content @ Content::Found(_) => content.release().ok_or(Failure::Malformed)?,
     };
     if !release.serves_bytes() {
         return Err(Failure::Withdrawn(release.status.clone()));

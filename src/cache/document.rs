@@ -9,9 +9,8 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::envelope::{Envelope, Meta};
-use crate::domain::check::{Checked, Violation, check};
-use crate::domain::lifecycle::State;
-use crate::domain::{DocumentKey, Integrity, Problem, Release, Sha256, Template, Version};
+use crate::domain::check::{Checked, Malformed, check};
+use crate::domain::{DocumentKey, Facts, Integrity, Problem, Release, Rows, Sha256, Template};
 
 /// Base URLs for which a rendition is kept; a Host header cannot make a document grow without bound.
 const RENDITIONS: usize = 4;
@@ -43,11 +42,8 @@ pub enum Content {
 #[derive(Debug)]
 pub struct Found {
     template: Template,
-    /// What exact metadata says; `None` for other documents.
-    pub release: Option<Release>,
-    subject: Option<Integrity>,
-    /// What an index says of each version, sorted; empty for other documents.
-    pub rows: Vec<(Version, State)>,
+    /// What it says that other documents are held against.
+    pub facts: Facts,
     renditions: ArcSwap<Vec<Arc<Rendition>>>,
 }
 
@@ -65,12 +61,12 @@ impl Document {
     /// Takes a registry's answer for what it says.
     ///
     /// # Errors
-    /// [`Violation`] when a found document must not be believed.
-    pub fn new(key: &DocumentKey, envelope: Envelope) -> Result<Self, Violation> {
+    /// [`Malformed`] when a found document is no answer.
+    pub fn new(key: &DocumentKey, envelope: Envelope) -> Result<Self, Malformed> {
         let Envelope { meta, body } = envelope;
         let content = if meta.status == 200 {
-            let Checked { template, release, subject, rows } = check(key, &body, &meta.origin)?;
-            Content::Found(Found { template, release, subject, rows, renditions: ArcSwap::default() })
+            let Checked { template, facts } = check(key, &body, &meta.origin)?;
+            Content::Found(Found { template, facts, renditions: ArcSwap::default() })
         } else {
             Content::Refused { problem: refusal(meta.status, &body), body }
         };
@@ -93,10 +89,9 @@ impl Document {
     #[must_use]
     pub fn integrity(&self) -> Option<Integrity> {
         match &*self.content {
-            Content::Found(found) => {
-                found.release.as_ref().map_or(found.subject, |release| release.integrity)
-            }
-            Content::Refused { .. } => None,
+            Content::Found(Found { facts: Facts::Release(release), .. }) => release.integrity,
+            Content::Found(Found { facts: Facts::Trust(trust), .. }) => Some(trust.integrity),
+            Content::Found(_) | Content::Refused { .. } => None,
         }
     }
 
@@ -114,6 +109,24 @@ impl Document {
 }
 
 impl Content {
+    /// What exact metadata says.
+    #[must_use]
+    pub fn release(&self) -> Option<&Release> {
+        match self {
+            Self::Found(Found { facts: Facts::Release(release), .. }) => Some(release),
+            Self::Found(_) | Self::Refused { .. } => None,
+        }
+    }
+
+    /// What an index says.
+    #[must_use]
+    pub fn rows(&self) -> Option<&Rows> {
+        match self {
+            Self::Found(Found { facts: Facts::Index(rows), .. }) => Some(rows),
+            Self::Found(_) | Self::Refused { .. } => None,
+        }
+    }
+
     fn body(&self) -> &Bytes {
         match self {
             Self::Found(found) => found.template.original(),

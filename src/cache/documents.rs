@@ -26,6 +26,8 @@ use crate::upstream::Upstreams;
 
 /// Stored search results share this many places: their number does not grow with the questions asked.
 const SEARCH_SLOTS: u16 = 1024;
+/// So do advisories: a registry may answer "none" for any volume that a client invents.
+const ADVISORY_SLOTS: u16 = 16 * 1024;
 
 /// How long a client waits for an upstream when something stale could be served instead. The fill goes on
 /// behind the answer, so a slow registry still renews what is held.
@@ -232,7 +234,7 @@ impl Documents {
         };
         let document = match Envelope::decode(&stored) {
             Ok(envelope) if envelope.meta.key != key.to_string() => return None,
-            Ok(envelope) => Document::new(key, envelope).map_err(|violation| violation.to_string()),
+            Ok(envelope) => Document::new(key, envelope).map_err(|malformed| malformed.to_string()),
             Err(error) => Err(error.to_string()),
         };
         match document {
@@ -261,14 +263,23 @@ impl std::fmt::Debug for Documents {
     }
 }
 
+/// Where the answer to `key` is stored: what belongs to a release beside its volume's other releases, what
+/// clients can invent in one of a bounded number of places.
 pub(super) fn place(key: &DocumentKey) -> StorageKey {
-    let name = Sha256::of(key.to_string().as_bytes());
+    let (resource, name) = (key.resource(), Sha256::of(key.to_string().as_bytes()));
+    let slot = |slots| {
+        let [high, low, ..] = *name.as_bytes();
+        StorageKey::Slot { resource, slot: u16::from_be_bytes([high, low]) % slots }
+    };
     match key {
-        DocumentKey::Search(_) => {
-            let [high, low, ..] = *name.as_bytes();
-            StorageKey::SearchSlot(u16::from_be_bytes([high, low]) % SEARCH_SLOTS)
+        DocumentKey::Search(_) => slot(SEARCH_SLOTS),
+        DocumentKey::Advisories(_) | DocumentKey::Advisory(_) => slot(ADVISORY_SLOTS),
+        DocumentKey::Release(volume, _)
+        | DocumentKey::TrustSummary(volume, _)
+        | DocumentKey::TrustDetail(volume, _) => {
+            StorageKey::OfRelease { resource, volume: Sha256::of(volume.as_str().as_bytes()), name }
         }
-        _ => StorageKey::Document { resource: key.resource(), name },
+        DocumentKey::Index(_) | DocumentKey::Capabilities => StorageKey::Document { resource, name },
     }
 }
 

@@ -7,14 +7,13 @@ use std::sync::Arc;
 
 use tracing::error;
 
-use super::document::{Document, refusal};
+use super::document::{Content, Document, refusal};
 use super::documents::{Documents, is_absence, place};
 use super::envelope::{Envelope, Meta};
 use super::failure::Failure;
 use super::freshness::Freshness;
-use crate::consistency::PinError;
-use crate::domain::check::Violation;
-use crate::domain::{DocumentKey, Integrity, Purl};
+use crate::consistency::Pin;
+use crate::domain::{DocumentKey, Facts, Purl};
 use crate::store::StoreError;
 use crate::upstream::{CouldNotAsk, Exchange, Upstream, Upstreams};
 
@@ -92,7 +91,7 @@ impl Documents {
             }
             Exchange::Refused { status: status @ (403 | 404 | 409), body, .. } => {
                 let envelope = Envelope { meta: meta(status, None, 0), body };
-                let document = Document::new(key, envelope).map_err(|violation| refuse(&violation))?;
+                let document = Document::new(key, envelope).map_err(|_| Failure::Malformed)?;
                 // Absences that replace nothing stay in memory: inventing names must not fill the disk.
                 if status == 404 && seen.is_none_or(|seen| is_absence(&seen)) {
                     let document = self.remember(key, document);
@@ -121,30 +120,43 @@ impl Documents {
             failure
         };
         let document = Document::new(key, envelope)
-            .map_err(|violation| disbelieve("document", violation.to_string(), refuse(&violation)))?;
-        let compared = self.compare_with_pin(key, document.integrity()).await;
+            .map_err(|malformed| disbelieve("document", malformed.to_string(), Failure::Malformed))?;
+        if let Some(mismatch) = mismatch(&document) {
+            let reason = format!("the document is about another release: {mismatch}");
+            return Err(disbelieve("document", reason.clone(), Failure::Inconsistent(reason)));
+        }
+        let compared = self.compare_with_pin(key, &document).await;
         compared.map_err(|failure| disbelieve("pin", failure.to_string(), failure))?;
         Ok(document)
     }
 
     /// Exact metadata pins the first integrity seen; a trust subject must name it. A store that fails costs
     /// the pin, not the answer; a pin that is damaged is no licence to believe anything.
-    async fn compare_with_pin(&self, key: &DocumentKey, integrity: Option<Integrity>) -> Result<(), Failure> {
-        let Some(integrity) = integrity else { return Ok(()) };
+    async fn compare_with_pin(&self, key: &DocumentKey, document: &Document) -> Result<(), Failure> {
+        let Some(integrity) = document.integrity() else { return Ok(()) };
         let compared = match key {
             DocumentKey::Release(name, version) => {
-                self.pins.admit(&Purl::new(name, version), integrity).await
+                let pin = Pin {
+                    volume: name.clone(),
+                    version: version.clone(),
+                    integrity,
+                    since: self.now(),
+                    upstream: document.meta.upstream.clone(),
+                };
+                self.pins.admit(pin).await.map(Some)
             }
             DocumentKey::TrustSummary(name, version) | DocumentKey::TrustDetail(name, version) => {
-                self.pins.agree(&Purl::new(name, version), integrity).await.map(drop)
+                self.pins.of(&Purl::new(name, version)).await
             }
-            _ => Ok(()),
+            _ => Ok(None),
         };
         match compared {
-            Ok(()) => Ok(()),
-            Err(PinError::Changed { pinned, found }) => Err(Failure::IntegrityChanged { pinned, found }),
-            Err(PinError::Store(error @ StoreError::Corrupt { .. })) => Err(error.into()),
-            Err(PinError::Store(error)) => {
+            Ok(Some(Pin { integrity: pinned, .. })) if pinned != integrity => {
+                Err(Failure::IntegrityChanged { pinned, found: integrity })
+            }
+            Ok(_) => Ok(()),
+            Err(error @ StoreError::Corrupt { .. }) => Err(error.into()),
+            Err(error) => {
                 error!(%error, key = %key, "cannot keep or read a pin");
                 Ok(())
             }
@@ -169,9 +181,12 @@ fn choose(upstreams: &Upstreams, key: &DocumentKey) -> Result<Arc<Upstream>, Fai
     }
 }
 
-fn refuse(violation: &Violation) -> Failure {
-    match violation {
-        Violation::Malformed(_) => Failure::Malformed,
-        Violation::OtherIdentity { .. } => Failure::Inconsistent(violation.to_string()),
+fn mismatch(document: &Document) -> Option<String> {
+    let Content::Found(found) = &*document.content else { return None };
+    match &found.facts {
+        Facts::Release(release) => release.mismatch.as_ref(),
+        Facts::Trust(trust) => trust.mismatch.as_ref(),
+        Facts::Index(_) | Facts::None => None,
     }
+    .map(ToString::to_string)
 }

@@ -47,10 +47,13 @@ impl Documents {
 
     /// Asks again for the remembered releases whose rows in a new index differ.
     pub(super) fn tell_releases(self: &Arc<Self>, key: &DocumentKey, index: &Document, request_id: &str) {
-        let (DocumentKey::Index(name), Content::Found(found)) = (key, &*index.content) else { return };
-        for (version, state) in &found.rows {
+        let (DocumentKey::Index(name), Some(rows)) = (key, index.content.rows()) else { return };
+        for (version, rows) in rows.by_version() {
             let release = DocumentKey::Release(name.clone(), version.clone());
-            if let Some(held) = self.remembered(&release).filter(|held| differs(Some(*state), held)) {
+            if let Some(held) = self
+                .remembered(&release)
+                .filter(|held| differs(rows.first().map(|row| row.status.state), held))
+            {
                 self.refresh(&release, Some(&held), request_id);
             }
         }
@@ -58,16 +61,14 @@ impl Documents {
 }
 
 fn row(index: &Document, version: &Version) -> Option<State> {
-    let Content::Found(found) = &*index.content else { return None };
-    let at = found.rows.binary_search_by(|(row, _)| row.cmp(version)).ok()?;
-    Some(found.rows[at].1)
+    Some(index.content.rows()?.of(version).first()?.status.state)
 }
 
 /// A refusal differs from a row that may be served, and from no other: several states answer alike.
 fn differs(row: Option<State>, release: &Document) -> bool {
     let Some(row) = row else { return false };
     match &*release.content {
-        Content::Found(found) => found.release.as_ref().is_some_and(|release| release.state() != row),
+        content @ Content::Found(_) => content.release().is_some_and(|release| release.state() != row),
         Content::Refused { .. } => row.serves_bytes(),
     }
 }

@@ -5,4 +5,4 @@
 
 pub mod pins;
 
-pub use pins::{PinError, Pins};
+pub use pins::{Pin, Pins};

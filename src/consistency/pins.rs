@@ -1,4 +1,4 @@
-//! The first integrity seen of each release, kept for ever.
+//! The first integrity believed of each release, kept for ever.
 //!
 //! A pin is written before the release is first served and survives the archive's eviction, so a registry
 //! that quietly replaces a version is caught however late. Two first sights at once are settled by the
@@ -6,27 +6,40 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Integrity, Purl, Sha256};
-use crate::store::{StorageKey, Store, StoreError};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
 
-/// Why a release is not admitted.
-#[derive(Debug, thiserror::Error)]
-pub enum PinError {
-    /// The integrity is not the one first seen.
-    #[error("integrity {found} is not {pinned}, the one first seen")]
-    Changed {
-        /// The first seen.
-        pinned: Integrity,
-        /// What is said now.
-        found: Integrity,
-    },
-    /// The pin could not be read or written.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+use crate::clock::Timestamp;
+use crate::domain::{Integrity, Purl, Sha256, Version, VolumeName};
+use crate::store::{Shelf, StorageKey, Store, StoreError};
+
+/// What is pinned of one release. As JSON on one line it is also the form of an export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pin {
+    /// The volume.
+    pub volume: VolumeName,
+    /// The release of it.
+    pub version: Version,
+    /// Its content identity, for ever.
+    pub integrity: Integrity,
+    /// When that was first believed.
+    pub since: Timestamp,
+    /// The upstream that said it, by its name in the configuration.
+    pub upstream: String,
+}
+
+impl Pin {
+    /// The release that is pinned.
+    #[must_use]
+    pub fn release(&self) -> Purl {
+        Purl::new(&self.volume, &self.version)
+    }
 }
 
 /// The pins of one store.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Pins {
     store: Arc<dyn Store>,
 }
@@ -38,73 +51,115 @@ impl Pins {
         Self { store }
     }
 
-    /// Admits `found` as the integrity of `release`: pins it when it is the first, compares it otherwise.
+    /// The pin of `release`.
     ///
     /// # Errors
-    /// [`PinError::Changed`] when another was first; [`PinError::Store`] when that cannot be known.
-    pub async fn admit(&self, release: &Purl, found: Integrity) -> Result<(), PinError> {
-        if self.agree(release, found).await? {
-            return Ok(());
-        }
-        let pin = format!("{release} {found}\n");
-        if !self.store.create(&place(release), pin.into()).await? {
-            self.agree(release, found).await?;
-        }
-        Ok(())
+    /// [`StoreError::Corrupt`] when the pin is damaged, which is no licence to believe anything; another when
+    /// it cannot be read.
+    pub async fn of(&self, release: &Purl) -> Result<Option<Pin>, StoreError> {
+        let place = place(release);
+        let Some(stored) = self.store.read(&place).await? else { return Ok(None) };
+        let pin = serde_json::from_slice::<Pin>(&stored).ok().filter(|pin| pin.release() == *release);
+        pin.map(Some).ok_or_else(|| damaged(&place))
     }
 
-    /// Compares `found` with the pin of `release`, and pins nothing. False when there is no pin.
+    /// Pins what `pin` says, unless something was pinned before. Answers with the pin in force.
     ///
     /// # Errors
-    /// As [`admit`](Self::admit).
-    pub async fn agree(&self, release: &Purl, found: Integrity) -> Result<bool, PinError> {
-        let Some(stored) = self.store.read(&place(release)).await? else { return Ok(false) };
-        let pinned = std::str::from_utf8(&stored).ok().and_then(|line| {
-            let (named, integrity) = line.strip_suffix('\n')?.split_once(' ')?;
-            integrity.parse::<Integrity>().ok().filter(|_| named == release.to_string())
-        });
-        match pinned {
-            Some(pinned) if pinned == found => Ok(true),
-            Some(pinned) => Err(PinError::Changed { pinned, found }),
-            None => Err(StoreError::Corrupt { what: format!("pin of {release}") }.into()),
+    /// As [`of`](Self::of), or when it cannot be written.
+    pub async fn admit(&self, pin: Pin) -> Result<Pin, StoreError> {
+        let release = pin.release();
+        if let Some(first) = self.of(&release).await? {
+            return Ok(first);
         }
+        let mut line = serde_json::to_vec(&pin).unwrap_or_default();
+        line.push(b'\n');
+        if self.store.create(&place(&release), line.into()).await? {
+            return Ok(pin);
+        }
+        self.of(&release).await?.ok_or_else(|| damaged(&place(&release)))
+    }
+
+    /// Every pin, in no particular order.
+    pub fn all(&self) -> BoxStream<'_, Result<Pin, StoreError>> {
+        let listed = self.store.list(Shelf::Pins);
+        listed
+            .filter_map(async |listed| match listed {
+                Ok((key, _)) => self.read(&key).await.transpose(),
+                Err(error) => Some(Err(error)),
+            })
+            .boxed()
+    }
+
+    async fn read(&self, key: &StorageKey) -> Result<Option<Pin>, StoreError> {
+        let Some(stored) = self.store.read(key).await? else { return Ok(None) };
+        let pin = serde_json::from_slice::<Pin>(&stored).ok().filter(|pin| place(&pin.release()) == *key);
+        pin.map(Some).ok_or_else(|| damaged(key))
     }
 }
 
 fn place(release: &Purl) -> StorageKey {
-    StorageKey::Pin(Sha256::of(release.to_string().as_bytes()))
+    let volume = Sha256::of(release.name.as_str().as_bytes());
+    StorageKey::Pin { volume, release: Sha256::of(release.to_string().as_bytes()) }
+}
+
+fn damaged(place: &StorageKey) -> StoreError {
+    let text = "expected a pin as it was written; remove the file to pin the release anew";
+    StoreError::Corrupt { what: format!("{}: {text}", place.path()) }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::TryStreamExt;
+
     use super::*;
     use crate::store::ObjectStorage;
 
-    fn integrity(of: &str) -> Integrity {
-        Integrity::new(Sha256::of(of.as_bytes()))
+    fn pin(version: &str, content: &str) -> Pin {
+        Pin {
+            volume: "@acme/x".parse().unwrap(),
+            version: version.parse().unwrap(),
+            integrity: Integrity::new(Sha256::of(content.as_bytes())),
+            since: Timestamp(7),
+            upstream: "public".into(),
+        }
     }
 
     #[tokio::test]
     async fn the_first_integrity_stays() {
         let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
-        let release: Purl = "pkg:volume/%40acme/x@1.0.0".parse().unwrap();
         let pins = Pins::new(store.clone());
-        pins.admit(&release, integrity("a")).await.unwrap();
-        pins.admit(&release, integrity("a")).await.unwrap();
+        let first = pin("1.0.0", "a");
+        assert_eq!(pins.of(&first.release()).await.unwrap(), None);
+        assert_eq!(pins.admit(first.clone()).await.unwrap(), first);
         let pins = Pins::new(store);
-        let changed = pins.admit(&release, integrity("b")).await.unwrap_err();
-        assert!(matches!(changed, PinError::Changed { pinned, .. } if pinned == integrity("a")));
-        let other: Purl = "pkg:volume/%40acme/x@1.0.1".parse().unwrap();
-        pins.admit(&other, integrity("b")).await.unwrap();
+        assert_eq!(pins.admit(pin("1.0.0", "b")).await.unwrap(), first);
+        assert_eq!(pins.of(&first.release()).await.unwrap(), Some(first.clone()));
+        assert_eq!(pins.admit(pin("1.0.1", "b")).await.unwrap(), pin("1.0.1", "b"));
+        let mut all: Vec<_> = pins.all().try_collect().await.unwrap();
+        all.sort_by(|one, other| one.version.cmp(&other.version));
+        assert_eq!(all, [first, pin("1.0.1", "b")]);
+    }
+
+    #[tokio::test]
+    async fn two_first_sights_at_once_agree_on_one() {
+        let pins = Pins::new(Arc::new(ObjectStorage::memory().unwrap()));
+        let contents = ["a", "b", "c", "d"];
+        let admitted = contents.map(|content| pins.admit(pin("1.0.0", content)));
+        let admitted = futures_util::future::try_join_all(admitted).await.unwrap();
+        assert!(admitted.iter().all(|pin| *pin == admitted[0]));
     }
 
     #[tokio::test]
     async fn a_damaged_pin_admits_nothing() {
         let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
-        let release: Purl = "pkg:volume/x@1.0.0".parse().unwrap();
-        let key = StorageKey::Pin(Sha256::of(release.to_string().as_bytes()));
-        store.write(&key, "garbage".into()).await.unwrap();
-        let refused = Pins::new(store).admit(&release, integrity("a")).await;
-        assert!(matches!(refused, Err(PinError::Store(StoreError::Corrupt { .. }))));
+        let pins = Pins::new(store.clone());
+        let other = serde_json::to_vec(&pin("2.0.0", "a")).unwrap();
+        for damage in [b"garbage".to_vec(), b"{}".to_vec(), other] {
+            store.write(&place(&pin("1.0.0", "a").release()), damage.into()).await.unwrap();
+            let refused = pins.admit(pin("1.0.0", "a")).await;
+            assert!(matches!(refused, Err(StoreError::Corrupt { .. })));
+            assert!(pins.all().try_collect::<Vec<_>>().await.is_err());
+        }
     }
 }

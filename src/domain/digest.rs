@@ -61,12 +61,6 @@ impl Sha256 {
     }
 }
 
-impl fmt::Debug for Sha256 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 impl fmt::Display for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sha256:{}", self.hex())
@@ -80,6 +74,8 @@ impl FromStr for Sha256 {
         Self::from_hex(text.strip_prefix("sha256:").ok_or(InvalidDigest)?)
     }
 }
+
+text_form!(Sha256);
 
 /// A release's immutable content identity: the SHA-256 of its normalized file tree.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

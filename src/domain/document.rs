@@ -28,6 +28,16 @@ pub enum Resource {
 }
 
 impl Resource {
+    /// Every kind.
+    pub const ALL: [Self; 6] =
+        [Self::Index, Self::Release, Self::Trust, Self::Search, Self::Advisories, Self::Capabilities];
+
+    /// The kind that [`as_str`](Self::as_str) calls `name`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// The name used in metrics and logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {

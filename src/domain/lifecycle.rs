@@ -4,10 +4,10 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Where a release stands. States change; the release's bytes and integrity never do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Resolvable and installable.
@@ -23,6 +23,10 @@ pub enum State {
 }
 
 impl State {
+    /// Every state, in the specification's order.
+    pub const ALL: [Self; 5] =
+        [Self::Available, Self::Yanked, Self::Tombstoned, Self::Blocked, Self::Unavailable];
+
     /// Whether an exact fetch of the archive is allowed.
     #[must_use]
     pub fn serves_bytes(self) -> bool {
@@ -43,11 +47,11 @@ impl fmt::Display for State {
 }
 
 /// A state with the registry's reason for it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// The state.
     pub state: State,
     /// Why, in the registry's words.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

@@ -4,12 +4,13 @@
 //! unknown fields, their order and the spelling of numbers survive. Must not know where the values stand;
 //! `domain::check` finds them.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::{Version, VolumeName};
+use super::{Sha256, Version, VolumeName};
 
 /// What a value is replaced with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub enum Replacement {
     /// The JSON string of this proxy's base URL and a path.
     Link(String),
     /// This JSON text.
-    Literal(&'static str),
+    Literal(Cow<'static, str>),
 }
 
 /// One replaced value.
@@ -56,6 +57,15 @@ impl Template {
         Self { body, edits }
     }
 
+    /// The same document with further values replaced: the bytes at each span by a JSON text.
+    #[must_use]
+    pub fn replacing(&self, values: impl Iterator<Item = (Range<usize>, String)>) -> Self {
+        let mut edits = self.edits.clone();
+        edits.extend(values.map(|(span, text)| Edit { span, with: Replacement::Literal(text.into()) }));
+        edits.sort_by_key(|edit| edit.span.start);
+        Self { body: self.body.clone(), edits }
+    }
+
     /// The registry's own bytes.
     #[must_use]
     pub fn original(&self) -> &Bytes {
@@ -88,10 +98,22 @@ impl Template {
     }
 }
 
-/// Where this proxy serves a release's exact metadata.
+/// Where a bibliotheca serves a volume's version index.
+#[must_use]
+pub fn index_path(name: &VolumeName) -> String {
+    format!("/api/v1/index/volumes/{name}")
+}
+
+/// Where a bibliotheca serves a release's exact metadata.
 #[must_use]
 pub fn release_path(name: &VolumeName, version: &Version) -> String {
     format!("/api/v1/volumes/{name}/{version}")
+}
+
+/// Where this proxy serves the trust artifact of a release whose bytes hash to `digest`.
+#[must_use]
+pub fn trust_artifact_path(name: &VolumeName, version: &Version, digest: &Sha256) -> String {
+    format!("/trust-artifacts/{name}/{version}/{}", digest.hex())
 }
 
 /// Where this proxy serves a release's archive.
@@ -118,7 +140,10 @@ mod tests {
         let parts: Parts<'_> = serde_json::from_str(text).unwrap();
         let template = Template::new(
             body.clone(),
-            vec![(parts.flag, Replacement::Literal("false")), (parts.url, Replacement::Link("/p".into()))],
+            vec![
+                (parts.flag, Replacement::Literal("false".into())),
+                (parts.url, Replacement::Link("/p".into())),
+            ],
         );
         assert_eq!(
             template.render("https://here"),

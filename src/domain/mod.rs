@@ -17,7 +17,7 @@ pub mod search;
 mod text;
 pub mod version;
 
-pub use check::{Dist, Release};
+pub use check::{Dist, Facts, Release, Row, Rows, Trust};
 pub use digest::{Integrity, Sha256};
 pub use document::{AdvisoryId, DocumentKey, Resource};
 pub use link::Template;

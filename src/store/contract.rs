@@ -6,20 +6,27 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use tempfile::TempDir;
 
-use super::{ObjectStorage, StorageKey, Store, StoreError};
+use super::{ObjectStorage, Shelf, StorageKey, Store, StoreError};
 use crate::domain::{Integrity, Resource, Sha256};
 
 fn document(name: &str) -> StorageKey {
     StorageKey::Document { resource: Resource::Index, name: Sha256::of(name.as_bytes()) }
 }
 
+fn pin(release: &[u8]) -> StorageKey {
+    StorageKey::Pin { volume: Sha256::of(b"volume"), release: Sha256::of(release) }
+}
+
 /// One of every kind, each at a place of its own.
-fn keys() -> [StorageKey; 4] {
+fn keys() -> [StorageKey; 5] {
     let digest = Sha256::of(b"x");
     let archive = StorageKey::Archive(Integrity::new(digest));
-    [document("x"), StorageKey::SearchSlot(7), StorageKey::Pin(digest), archive]
+    let pin = StorageKey::Pin { volume: digest, release: digest };
+    let slot = StorageKey::Slot { resource: Resource::Search, slot: 7 };
+    [document("x"), slot, pin, StorageKey::TrustArtifact(digest), archive]
 }
 
 /// Runs `test` against every kind of store.
@@ -83,12 +90,12 @@ async fn writes_replace_and_keys_do_not_meet() {
 #[tokio::test]
 async fn only_the_first_creation_wins() {
     each(async |store| {
-        let key = StorageKey::Pin(Sha256::of(b"release"));
+        let key = pin(b"release");
         assert!(store.create(&key, Bytes::from("first")).await.unwrap());
         assert!(!store.create(&key, Bytes::from("second")).await.unwrap());
         assert_eq!(store.read(&key).await.unwrap().unwrap(), "first");
 
-        let key = StorageKey::Pin(Sha256::of(b"raced for"));
+        let key = pin(b"raced for");
         let attempts = (0..16).map(|at| store.create(&key, Bytes::from(vec![at])));
         let won = futures_util::future::join_all(attempts).await;
         let winners: Vec<_> = (0..16).filter(|at| *won[usize::from(*at)].as_ref().unwrap()).collect();
@@ -137,6 +144,27 @@ async fn a_commit_replaces_and_can_be_read_at_once() {
 }
 
 #[tokio::test]
+async fn a_shelf_lists_its_own_values_and_their_sizes() {
+    each(async |store| {
+        let listed = async |shelf| store.list(shelf).try_collect::<Vec<_>>().await.unwrap();
+        assert_eq!(listed(Shelf::Pins).await, [], "a shelf nobody used is empty");
+        for key in keys() {
+            store.write(&key, Bytes::from("12345")).await.unwrap();
+        }
+        store.set_aside(&document("x"), "damaged").await.unwrap();
+        store.write(&pin(b"another"), Bytes::from("1")).await.unwrap();
+        let [_, slot, first, artifact, archive] = keys();
+        assert_eq!(listed(Shelf::Documents).await, [(slot, 5)]);
+        assert_eq!(listed(Shelf::Archives).await, [(archive, 5)]);
+        assert_eq!(listed(Shelf::TrustArtifacts).await, [(artifact, 5)]);
+        assert_eq!(listed(Shelf::Pins).await.len(), 2);
+        assert_eq!(listed(Shelf::PinsOf(Sha256::of(b"x"))).await, [(first, 5)]);
+        assert_eq!(listed(Shelf::PinsOf(Sha256::of(b"volume"))).await, [(pin(b"another"), 1)]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_is_set_aside_is_gone_and_may_come_again() {
     each(async |store| {
         let key = document("damaged");
@@ -174,7 +202,7 @@ async fn values_outlive_the_process_that_wrote_them() {
     local(async |root, store| {
         let mut staged = store.stage().unwrap();
         staged.write_all(b"content").unwrap();
-        let [written, _, _, committed] = keys();
+        let [written, .., committed] = keys();
         store.write(&written, Bytes::from("document")).await.unwrap();
         store.commit(&committed, staged).await.unwrap();
         drop(store);

@@ -1,6 +1,7 @@
 //! What is kept, and where.
 //!
-//! Owns every path inside the storage: no other file spells one out. Must not know what lies there.
+//! Owns every path inside the storage, and what a path is the place of: no other file spells one out. Must not
+//! know what lies there.
 
 use crate::domain::{Integrity, Resource, Sha256};
 
@@ -14,12 +15,79 @@ pub enum StorageKey {
         /// The digest of everything that tells it from others of its kind.
         name: Sha256,
     },
-    /// One of a fixed number of places that search results compete for, so that they cannot grow.
-    SearchSlot(u16),
-    /// The first integrity seen for a release, by the digest of the release's identity.
-    Pin(Sha256),
+    /// A document about one release, beside those of the volume's other releases.
+    OfRelease {
+        /// Its kind, which is a directory of its own.
+        resource: Resource,
+        /// The digest of the volume's name.
+        volume: Sha256,
+        /// The digest of everything that tells it from others of its kind.
+        name: Sha256,
+    },
+    /// One of a fixed number of places that documents clients can invent compete for, so that they cannot grow.
+    Slot {
+        /// Their kind, which is a directory of its own.
+        resource: Resource,
+        /// The place.
+        slot: u16,
+    },
+    /// The first integrity seen for a release.
+    Pin {
+        /// The digest of the volume's name.
+        volume: Sha256,
+        /// The digest of the release's identity.
+        release: Sha256,
+    },
+    /// The trust attachments ever seen of a release, by the digest of the release's identity.
+    History(Sha256),
+    /// An open divergence, by the digest of what it is about.
+    Divergence(Sha256),
+    /// What an operator declared out of date.
+    Invalidations,
     /// A sealed archive.
     Archive(Integrity),
+    /// A sealed trust artifact, by the digest of its bytes.
+    TrustArtifact(Sha256),
+}
+
+/// Values of one kind, to be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shelf {
+    /// All documents.
+    Documents,
+    /// The documents of one kind about the releases of a volume, by the digest of its name.
+    OfReleases(Resource, Sha256),
+    /// All pins.
+    Pins,
+    /// The pins of a volume, by the digest of its name.
+    PinsOf(Sha256),
+    /// All histories of trust attachments.
+    Histories,
+    /// All open divergences.
+    Divergences,
+    /// All archives.
+    Archives,
+    /// All trust artifacts.
+    TrustArtifacts,
+}
+
+impl Shelf {
+    /// The directory inside the storage.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self {
+            Self::Documents => "documents".to_owned(),
+            Self::OfReleases(resource, volume) => {
+                format!("documents/{}/{}", resource.as_str(), sharded(volume))
+            }
+            Self::Pins => "pins".to_owned(),
+            Self::PinsOf(volume) => format!("pins/{}", sharded(volume)),
+            Self::Histories => "histories".to_owned(),
+            Self::Divergences => "divergences".to_owned(),
+            Self::Archives => "archives".to_owned(),
+            Self::TrustArtifacts => "trust-artifacts".to_owned(),
+        }
+    }
 }
 
 impl StorageKey {
@@ -30,10 +98,47 @@ impl StorageKey {
             Self::Document { resource, name } => {
                 format!("documents/{}/{}.doc", resource.as_str(), sharded(name))
             }
-            Self::SearchSlot(slot) => format!("documents/search/{slot:04x}.doc"),
-            Self::Pin(release) => format!("pins/{}", sharded(release)),
+            Self::OfRelease { resource, volume, name } => {
+                format!("{}/{}.doc", Shelf::OfReleases(*resource, *volume).path(), name.hex())
+            }
+            Self::Slot { resource, slot } => format!("documents/{}/{slot:04x}.doc", resource.as_str()),
+            Self::Pin { volume, release } => format!("{}/{}", Shelf::PinsOf(*volume).path(), release.hex()),
+            Self::History(release) => format!("histories/{}", sharded(release)),
+            Self::Divergence(subject) => format!("divergences/{}", subject.hex()),
+            Self::Invalidations => "invalidations.json".to_owned(),
             Self::Archive(integrity) => format!("archives/{}", sharded(integrity.digest())),
+            Self::TrustArtifact(digest) => format!("trust-artifacts/{}", sharded(digest)),
         }
+    }
+
+    /// What lies at `path`; `None` for a path that is the place of nothing.
+    #[must_use]
+    pub fn at(path: &str) -> Option<Self> {
+        let segments: Vec<&str> = path.split('/').collect();
+        let digest = |hex: &str| Sha256::from_hex(hex).ok();
+        let document = |file: &str| digest(file.strip_suffix(".doc")?);
+        let key = match *segments {
+            ["documents", resource, file] => {
+                let slot = u16::from_str_radix(file.strip_suffix(".doc")?, 16).ok()?;
+                Self::Slot { resource: Resource::named(resource)?, slot }
+            }
+            ["documents", resource, _, file] => {
+                Self::Document { resource: Resource::named(resource)?, name: document(file)? }
+            }
+            ["documents", resource, _, volume, file] => Self::OfRelease {
+                resource: Resource::named(resource)?,
+                volume: digest(volume)?,
+                name: document(file)?,
+            },
+            ["pins", _, volume, release] => Self::Pin { volume: digest(volume)?, release: digest(release)? },
+            ["histories", _, release] => Self::History(digest(release)?),
+            ["divergences", subject] => Self::Divergence(digest(subject)?),
+            ["invalidations.json"] => Self::Invalidations,
+            ["archives", _, tree] => Self::Archive(Integrity::new(digest(tree)?)),
+            ["trust-artifacts", _, bytes] => Self::TrustArtifact(digest(bytes)?),
+            _ => return None,
+        };
+        (key.path() == path).then_some(key)
     }
 }
 
@@ -47,19 +152,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_fixed() {
+    fn paths_are_fixed_and_lead_back() {
         let hex = "ab".to_owned() + &"0123456789".repeat(6) + "cd";
         let name = Sha256::from_hex(&hex).unwrap();
+        let (release, search) = (Resource::Release, Resource::Search);
         for (key, path) in [
             (
                 StorageKey::Document { resource: Resource::Index, name },
                 format!("documents/index/ab/{hex}.doc"),
             ),
-            (StorageKey::SearchSlot(0x12f), "documents/search/012f.doc".to_owned()),
-            (StorageKey::Pin(name), format!("pins/ab/{hex}")),
+            (
+                StorageKey::OfRelease { resource: release, volume: name, name },
+                format!("documents/release/ab/{hex}/{hex}.doc"),
+            ),
+            (StorageKey::Slot { resource: search, slot: 0x12f }, "documents/search/012f.doc".to_owned()),
+            (StorageKey::Pin { volume: name, release: name }, format!("pins/ab/{hex}/{hex}")),
+            (StorageKey::History(name), format!("histories/ab/{hex}")),
+            (StorageKey::Divergence(name), format!("divergences/{hex}")),
+            (StorageKey::Invalidations, "invalidations.json".to_owned()),
             (StorageKey::Archive(Integrity::new(name)), format!("archives/ab/{hex}")),
+            (StorageKey::TrustArtifact(name), format!("trust-artifacts/ab/{hex}")),
         ] {
             assert_eq!(key.path(), path);
+            assert_eq!(StorageKey::at(&path), Some(key));
+        }
+    }
+
+    #[test]
+    fn what_is_no_place_holds_nothing() {
+        let hex = "ab".to_owned() + &"0".repeat(62);
+        for path in [
+            "",
+            "archives",
+            "archives/ab",
+            "staging/probe",
+            &format!("archives/ff/{hex}"),
+            &format!("archives/ab/{hex}.doc"),
+            &format!("documents/recipes/ab/{hex}.doc"),
+            &format!("quarantine/archives/ab/{hex}"),
+        ] {
+            assert_eq!(StorageKey::at(path), None, "{path}");
         }
     }
 }

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 
 mod key;
 mod object;
@@ -18,9 +19,12 @@ mod staged;
 #[cfg(test)]
 mod contract;
 
-pub use key::StorageKey;
+pub use key::{Shelf, StorageKey};
 pub use object::ObjectStorage;
 pub use staged::Staged;
+
+/// A stored value that was listed, with its size in bytes.
+pub type Listed = Result<(StorageKey, u64), StoreError>;
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +93,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Reads the last `bytes` bytes, or all of a shorter value, and says how long the value is.
     async fn read_tail(&self, key: &StorageKey, bytes: u64) -> Result<Option<(Bytes, u64)>, StoreError>;
+
+    /// Every value on `shelf`, in no particular order; values written meanwhile may be missed.
+    fn list(&self, shelf: Shelf) -> BoxStream<'static, Listed>;
 
     /// Opens a staged file. Blocks: for threads that may.
     fn stage(&self) -> Result<Staged, StoreError>;

@@ -15,14 +15,16 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path as ObjectPath;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
 use tempfile::TempDir;
 use tracing::warn;
 
-use super::{Staged, StorageKey, Store, StoreError};
+use super::{Listed, Shelf, Staged, StorageKey, Store, StoreError};
 use crate::clock::{Clock, SystemClock, Timestamp};
 
 const STAGING: &str = "staging";
@@ -173,6 +175,16 @@ impl Store for ObjectStorage {
         let Some(object) = found(self.objects.get_opts(&place(key), options).await)? else { return Ok(None) };
         let size = object.meta.size;
         object.bytes().await.map(|tail| Some((tail, size))).map_err(failure)
+    }
+
+    fn list(&self, shelf: Shelf) -> BoxStream<'static, Listed> {
+        let listed = self.objects.list(Some(&ObjectPath::from(shelf.path())));
+        let known = |object: object_store::Result<ObjectMeta>| match object {
+            Ok(object) => StorageKey::at(object.location.as_ref()).map(|key| Ok((key, object.size))),
+            Err(object_store::Error::NotFound { .. }) => None,
+            Err(error) => Some(Err(failure(error))),
+        };
+        listed.filter_map(move |object| std::future::ready(known(object))).boxed()
     }
 
     fn stage(&self) -> Result<Staged, StoreError> {

@@ -23,7 +23,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("upstream", "domain clock config"),
     ("archive", "domain"),
     ("store", "domain clock"),
-    ("consistency", "domain store"),
+    ("consistency", "domain clock store"),
     ("cache", "domain clock telemetry config upstream archive store consistency"),
     ("respond", "domain route upstream archive store cache"),
     ("pipeline", "domain clock telemetry route base store cache respond"),

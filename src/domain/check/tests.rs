@@ -1,6 +1,7 @@
 //! What is believed of a document, and what is not.
 
 use super::*;
+use crate::domain::lifecycle::State;
 
 const DIGEST: &str = "sha256:f7e51421b3759bf543486409eed53c8eb4b3a06b840c21b1a72269c835c7f9d1";
 
@@ -25,18 +26,38 @@ fn an_exact_release_links_to_this_proxy() {
     let rendered = String::from_utf8(checked.template.render("http://me").to_vec()).unwrap();
     assert!(rendered.contains(r#""url":"http://me/archives/@acme/x/1.2.3.tar.gz""#), "{rendered}");
     assert!(rendered.contains(r#""later":{"b":1,"a":2}"#), "{rendered}");
-    let release = checked.release.unwrap();
+    let release = release(&checked);
+    assert_eq!(release.mismatch, None);
     assert_eq!(release.dist, Some(Dist::Cdn { url: "https://cdn/x".into() }));
     assert_eq!(release.integrity.unwrap().to_string(), DIGEST);
 }
 
+fn release(checked: &Checked) -> &Release {
+    match &checked.facts {
+        Facts::Release(release) => release,
+        facts => panic!("expected a release, got {facts:?}"),
+    }
+}
+
+fn trust(key: &DocumentKey, body: &Bytes) -> Trust {
+    match check(key, body, "").unwrap().facts {
+        Facts::Trust(trust) => trust,
+        facts => panic!("expected trust, got {facts:?}"),
+    }
+}
+
 #[test]
-fn another_identity_is_never_believed() {
-    for (field, value) in [("name", "@acme/y"), ("version", "1.2.4"), ("purl", "pkg:volume/%40acme/x@1.2.4")]
-    {
-        let violation =
-            check(&key(), &exact_with(|document| document[field] = value.into()), "").unwrap_err();
-        assert!(matches!(violation, Violation::OtherIdentity { field: found, .. } if found == field));
+fn another_identity_is_noticed() {
+    for (field, value) in [
+        ("name", "@acme/y"),
+        ("name", "No Name"),
+        ("version", "1.2.4"),
+        ("version", "x"),
+        ("purl", "pkg:volume/%40acme/x@1.2.4"),
+    ] {
+        let checked = check(&key(), &exact_with(|document| document[field] = value.into()), "").unwrap();
+        let mismatch = release(&checked).mismatch.clone().unwrap();
+        assert_eq!((mismatch.field, &*mismatch.found), (field, value));
     }
 }
 
@@ -51,11 +72,10 @@ fn malformed_documents_are_no_answer() {
         |document| document["dist"]["mediaType"] = "application/zip".into(),
     ];
     for change in changes {
-        let violation = check(&key(), &exact_with(change), "").unwrap_err();
-        assert!(matches!(violation, Violation::Malformed(_)), "{violation}");
+        assert!(check(&key(), &exact_with(change), "").is_err());
     }
     for body in ["", "[]", "null", "{}", "<html>", "{\"name\":\"@acme/x\",\"name\":\"@acme/x\"}"] {
-        assert!(matches!(check(&key(), &Bytes::from(body), ""), Err(Violation::Malformed(_))), "{body}");
+        assert!(check(&key(), &Bytes::from(body), "").is_err(), "{body}");
     }
     assert!(check(&key(), &Bytes::from_static(b"\xff"), "").is_err());
 }
@@ -74,7 +94,8 @@ fn a_withdrawn_release_needs_no_dist() {
         document["status"] = serde_json::json!({"state": "blocked", "reason": "malware"});
         document.as_object_mut().unwrap().remove("dist");
     });
-    let release = check(&key(), &body, "").unwrap().release.unwrap();
+    let checked = check(&key(), &body, "").unwrap();
+    let release = release(&checked);
     assert_eq!(release.state(), State::Blocked);
     assert!(!release.serves_bytes());
 }
@@ -91,6 +112,13 @@ fn every_row_of_an_index_is_linked() {
         rendered.contains(r#""release":{"url":"http://me/api/v1/volumes/x/1.0.0","more":1},"new":[1.10]"#)
     );
     assert!(rendered.contains(r#""url":"http://me/api/v1/volumes/x/2.0.0-rc.1""#));
+    let Facts::Index(rows) = checked.facts else { panic!("expected rows") };
+    let version = "2.0.0-rc.1".parse().unwrap();
+    let [row] = rows.of(&version) else { panic!("expected one row") };
+    assert_eq!((row.status.state, row.elsewhere.as_deref()), (State::Yanked, Some("https://up/y")));
+    assert_eq!(&body[row.status_at()], br#"{"state":"yanked","reason":"bad"}"#);
+    assert!(rows.of(&"3.0.0".parse().unwrap()).is_empty());
+    assert_eq!(rows.by_version().count(), 2);
 }
 
 #[test]
@@ -108,12 +136,63 @@ fn uploads_are_not_advertised() {
 }
 
 #[test]
-fn a_trust_subject_of_another_release_is_refused() {
+fn a_trust_subject_of_another_release_is_noticed() {
     let key = DocumentKey::TrustSummary("x".parse().unwrap(), "1.0.0".parse().unwrap());
     let body =
         |purl: &str| Bytes::from(format!(r#"{{"subject":{{"purl":"{purl}","integrity":"{DIGEST}"}}}}"#));
-    assert!(check(&key, &body("pkg:volume/x@1.0.0"), "").is_ok());
-    assert!(matches!(check(&key, &body("pkg:volume/y@1.0.0"), ""), Err(Violation::OtherIdentity { .. })));
+    assert_eq!(trust(&key, &body("pkg:volume/x@1.0.0")).mismatch, None);
+    let mismatch = trust(&key, &body("pkg:volume/y@1.0.0")).mismatch.unwrap();
+    assert_eq!((mismatch.field, &*mismatch.found), ("subject.purl", "pkg:volume/y@1.0.0"));
+}
+
+fn detail(attachments: &serde_json::Value) -> (DocumentKey, Bytes) {
+    let key = DocumentKey::TrustDetail("x".parse().unwrap(), "1.0.0".parse().unwrap());
+    let body = serde_json::json!({
+        "subject": {"purl": "pkg:volume/x@1.0.0", "integrity": DIGEST}, "attachments": attachments,
+    });
+    (key, body.to_string().into())
+}
+
+fn attachment(id: &str, locator: &serde_json::Value) -> serde_json::Value {
+    serde_json::json!({
+        "id": id, "category": "bom", "format": {"family": "f", "mediaType": "a/b"}, "artifactDigest": DIGEST,
+        "locator": locator, "status": {"state": "active"},
+    })
+}
+
+#[test]
+fn trust_artifacts_at_urls_are_linked_here_and_embedded_ones_stay() {
+    let (key, body) = detail(&serde_json::json!([
+        attachment("a", &serde_json::json!({"url": "https://up/artifact"})),
+        attachment("b", &serde_json::json!({"embedded": "text"})),
+    ]));
+    let said = trust(&key, &body);
+    let locators: Vec<_> = said.attachments.iter().map(|attachment| &attachment.locator).collect();
+    assert_eq!(locators, [&Locator::Url("https://up/artifact".into()), &Locator::Embedded]);
+    let rendered = check(&key, &body, "").unwrap().template.render("http://me");
+    let rendered: serde_json::Value = serde_json::from_slice(&rendered).unwrap();
+    let hex = DIGEST.strip_prefix("sha256:").unwrap();
+    assert_eq!(
+        rendered["attachments"][0]["locator"]["url"],
+        format!("http://me/trust-artifacts/x/1.0.0/{hex}")
+    );
+    assert_eq!(rendered["attachments"][1]["locator"]["embedded"], "text");
+}
+
+#[test]
+fn a_detail_that_cannot_be_told_apart_is_no_answer() {
+    let url = serde_json::json!({"url": "https://up/artifact"});
+    for attachments in [
+        serde_json::json!([attachment("a", &url), attachment("a", &url)]),
+        serde_json::json!([attachment("a", &serde_json::json!({}))]),
+        serde_json::json!([attachment("a", &serde_json::json!({"url": "x", "embedded": "y"}))]),
+        serde_json::json!([attachment("a", &serde_json::json!({"url": 7}))]),
+        serde_json::json!([{"id": "a"}]),
+        serde_json::json!({}),
+    ] {
+        let (key, body) = detail(&attachments);
+        assert!(check(&key, &body, "").is_err(), "{attachments}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::store::ObjectStorage;
 
-const KEY: StorageKey = StorageKey::SearchSlot(0);
+const KEY: StorageKey = StorageKey::Invalidations;
 const IDENTITY: &str = "pkg:volume/acme/x@1.2.3";
 
 fn run<T>(future: impl Future<Output = T>) -> T {
