@@ -182,6 +182,7 @@ impl Registries {
         });
         Ok(Live {
             policy: config.cache.clone(),
+            on_divergence: config.consistency.on_divergence,
             max_document: config.limits.max_document,
             upstreams: Upstreams::new(routes.collect::<Result<_, NoTransport>>()?),
         })

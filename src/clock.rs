@@ -3,9 +3,12 @@
 //! Owns both kinds of time: wall-clock instants, which are stored and survive a restart, and monotonic
 //! time, which measures waiting. Must not decide anything.
 
+use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+
+pub mod rfc3339;
 
 /// A wall-clock instant in milliseconds since 1970, as it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -16,6 +19,19 @@ impl Timestamp {
     #[must_use]
     pub fn since(self, earlier: Self) -> Option<Duration> {
         self.0.checked_sub(earlier.0).map(Duration::from_millis)
+    }
+
+    /// The nearest instant that RFC 3339 has a text for: its years have four digits.
+    fn expressible(self) -> SystemTime {
+        const LAST: u64 = 253_402_300_799_999;
+        UNIX_EPOCH + Duration::from_millis(self.0.min(LAST))
+    }
+}
+
+/// As a person reads it: RFC 3339, in whole seconds.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_rfc3339_seconds(self.expressible()).fmt(f)
     }
 }
 

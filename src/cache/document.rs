@@ -1,7 +1,9 @@
 //! A document as it is held in memory: parsed once, rendered once for each base URL.
 //!
-//! Owns the prepared renditions and their number. Must not know how old it may be served.
+//! Owns the prepared renditions, their number, and what is shown of rows in quarantine. Must not know how old
+//! it may be served, nor what makes a row divergent.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -10,18 +12,28 @@ use http::HeaderValue;
 
 use super::envelope::{Envelope, Meta};
 use crate::domain::check::{Checked, Malformed, check};
-use crate::domain::{DocumentKey, Facts, Integrity, Problem, Release, Rows, Sha256, Template};
+use crate::domain::{DocumentKey, Facts, Problem, Release, Rows, Sha256, Template, Trust};
 
 /// Base URLs for which a rendition is kept; a Host header cannot make a document grow without bound.
 const RENDITIONS: usize = 4;
 
 /// An answer, definite either way, with what is known about it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Document {
     /// When and where it came from.
     pub meta: Meta,
     /// What it says; shared with its successor when upstream confirms it.
     pub content: Arc<Content>,
+    /// Whether it was held against what else is known, and nothing speaks against it.
+    pub(super) settled: bool,
+    /// Whether an operator declared it out of date.
+    pub(super) outdated: bool,
+    /// When it was asked for, in the order of this process's questions; 0 when an earlier process asked.
+    pub(super) asked: u64,
+    /// How often something new spoke against it: a settlement that began before does not count.
+    pub(super) doubts: u32,
+    /// What an index said when it was last settled: rows that did not change since need not be compared again.
+    pub(super) before: Option<Arc<Content>>,
 }
 
 /// What an answer says.
@@ -42,6 +54,8 @@ pub enum Content {
 #[derive(Debug)]
 pub struct Found {
     template: Template,
+    /// The template with rows in quarantine, if there are any.
+    shown: Option<Template>,
     /// What it says that other documents are held against.
     pub facts: Facts,
     renditions: ArcSwap<Vec<Arc<Rendition>>>,
@@ -66,17 +80,19 @@ impl Document {
         let Envelope { meta, body } = envelope;
         let content = if meta.status == 200 {
             let Checked { template, facts } = check(key, &body, &meta.origin)?;
-            Content::Found(Found { template, facts, renditions: ArcSwap::default() })
+            Content::Found(Found { template, shown: None, facts, renditions: ArcSwap::default() })
         } else {
             Content::Refused { problem: refusal(meta.status, &body), body }
         };
-        Ok(Self { meta, content: Arc::new(content) })
+        let settled = !content.is_compared(key);
+        let content = Arc::new(content);
+        Ok(Self { meta, content, settled, outdated: false, asked: 0, doubts: 0, before: None })
     }
 
     /// The same answer, confirmed by upstream later.
     #[must_use]
-    pub fn confirmed(&self, meta: Meta) -> Self {
-        Self { meta, content: Arc::clone(&self.content) }
+    pub(super) fn confirmed(&self, meta: Meta) -> Self {
+        Self { meta, outdated: false, ..self.clone() }
     }
 
     /// The form in which it is stored.
@@ -85,20 +101,15 @@ impl Document {
         Envelope { meta: self.meta.clone(), body: self.content.body().clone() }
     }
 
-    /// The integrity that exact metadata or a trust subject names.
-    #[must_use]
-    pub fn integrity(&self) -> Option<Integrity> {
-        match &*self.content {
-            Content::Found(Found { facts: Facts::Release(release), .. }) => release.integrity,
-            Content::Found(Found { facts: Facts::Trust(trust), .. }) => Some(trust.integrity),
-            Content::Found(_) | Content::Refused { .. } => None,
-        }
-    }
-
     /// Whether this is a refusal.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         matches!(*self.content, Content::Refused { .. })
+    }
+
+    /// A remembered 404: true when it was said, and no substitute for asking.
+    pub(super) fn is_absence(&self) -> bool {
+        self.meta.status == 404
     }
 
     /// About how many bytes of memory it holds.
@@ -127,11 +138,40 @@ impl Content {
         }
     }
 
-    fn body(&self) -> &Bytes {
+    /// What a trust view says.
+    #[must_use]
+    pub fn trust(&self) -> Option<&Trust> {
+        match self {
+            Self::Found(Found { facts: Facts::Trust(trust), .. }) => Some(trust),
+            Self::Found(_) | Self::Refused { .. } => None,
+        }
+    }
+
+    /// The body as it came.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
         match self {
             Self::Found(found) => found.template.original(),
             Self::Refused { body, .. } => body,
         }
+    }
+
+    /// Whether it says something that other documents are held against; a release's absence is, too.
+    fn is_compared(&self, key: &DocumentKey) -> bool {
+        match self {
+            Self::Found(found) => found.facts != Facts::None,
+            Self::Refused { .. } => matches!(key, DocumentKey::Release(..)),
+        }
+    }
+
+    /// The same index with the statuses at `rows` replaced; `None` when it shows just that already.
+    pub(super) fn quarantining(&self, rows: &[(Range<usize>, String)]) -> Option<Self> {
+        let Self::Found(found) = self else { return None };
+        let shown = (!rows.is_empty()).then(|| found.template.replacing(rows.iter().cloned()));
+        (shown != found.shown).then(|| {
+            let (template, facts) = (found.template.clone(), found.facts.clone());
+            Self::Found(Found { template, shown, facts, renditions: ArcSwap::default() })
+        })
     }
 }
 
@@ -143,7 +183,7 @@ impl Found {
         if let Some(rendition) = kept.iter().find(|rendition| &*rendition.base == base) {
             return Arc::clone(rendition);
         }
-        let rendition = Arc::new(Rendition::new(&self.template, base));
+        let rendition = Arc::new(Rendition::new(self.shown.as_ref().unwrap_or(&self.template), base));
         self.renditions.rcu(|kept| {
             let newest = std::iter::once(Arc::clone(&rendition));
             newest.chain(kept.iter().take(RENDITIONS - 1).cloned()).collect::<Vec<_>>()
@@ -206,6 +246,27 @@ mod tests {
             let _ = found.rendition(&format!("http://{host}"));
         }
         assert_eq!(found.renditions.load().len(), RENDITIONS);
+    }
+
+    #[test]
+    fn quarantine_changes_what_is_shown_and_nothing_else() {
+        let document = index();
+        let version = "1.0.0".parse().unwrap();
+        let at = document.content.rows().unwrap().of(&version)[0].status_at();
+        let shown = |content: &Content| match content {
+            Content::Found(found) => found.rendition("http://a").body.clone(),
+            Content::Refused { .. } => panic!("found"),
+        };
+        let rows = [(at, r#"{"state":"unavailable"}"#.to_owned())];
+        let quarantined = document.content.quarantining(&rows).unwrap();
+        assert!(quarantined.quarantining(&rows).is_none(), "nothing new");
+        let text = String::from_utf8(shown(&quarantined).to_vec()).unwrap();
+        assert_eq!(
+            text,
+            r#"{"items":[{"version":"1.0.0","status":{"state":"unavailable"},"release":{"url":"http://a/api/v1/volumes/x/1.0.0"}}]}"#
+        );
+        assert_eq!(quarantined.body(), document.content.body(), "what is stored stays the registry's");
+        assert_eq!(shown(&quarantined.quarantining(&[]).unwrap()), shown(&document.content));
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Documents: from memory, from the store, or from an upstream, in that order.
 //!
-//! Owns the decision what to do with a stored answer. Must not know HTTP responses, nor how an answer is
-//! renewed; that is `fill`.
+//! Owns the decision what to do with a stored answer, and that no answer is given before it was settled: held
+//! against what else is known of its release. Must not know HTTP responses, how an answer is renewed (`fill`),
+//! nor how one is settled (`settle`).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
+use moka::ops::compute::Op;
 use tracing::{error, warn};
 
 use super::document::Document;
@@ -15,10 +18,12 @@ use super::failure::Failure;
 use super::fill::Filled;
 use super::flight::Flights;
 use super::freshness::{Freshness, Policy, judge, seconds_left};
+use super::invalidation::Invalidations;
 use super::outcome::{Outcome, Stale};
+use super::settle::Settled;
 use crate::clock::{Clock, Timestamp};
-use crate::config;
-use crate::consistency::Pins;
+use crate::config::{self, OnDivergence};
+use crate::consistency::{Divergence, Divergences, History, Pins};
 use crate::domain::{DocumentKey, Sha256};
 use crate::store::{StorageKey, Store};
 use crate::telemetry::Metrics;
@@ -41,6 +46,8 @@ const DEADLINE: Duration = Duration::from_secs(120);
 pub struct Live {
     /// TTLs and windows.
     pub policy: config::Cache,
+    /// What an index shows of a release that diverges.
+    pub on_divergence: OnDivergence,
     /// Largest document accepted, in bytes.
     pub max_document: u64,
     /// Whom to ask.
@@ -65,10 +72,15 @@ pub struct Documents {
     pub(super) memory: moka::sync::Cache<DocumentKey, Arc<Document>>,
     pub(super) store: Arc<dyn Store>,
     pub(super) pins: Pins,
-    flights: Arc<Flights<DocumentKey, Result<Filled, Failure>>>,
+    pub(super) history: History,
+    pub(super) divergences: Divergences,
+    pub(super) invalidations: Invalidations,
+    pub(super) fetches: Arc<Flights<DocumentKey, Result<Filled, Failure>>>,
+    pub(super) settlements: Arc<Flights<DocumentKey, Result<Settled, Failure>>>,
     live: ArcSwap<Live>,
     clock: Arc<dyn Clock>,
-    patience: Duration,
+    questions: AtomicU64,
+    pub(super) patience: Duration,
     pub(super) deadline: Duration,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -84,10 +96,15 @@ impl Documents {
         Self {
             memory,
             pins: Pins::new(Arc::clone(&store)),
+            history: History::new(Arc::clone(&store)),
+            divergences: Divergences::new(Arc::clone(&store)),
+            invalidations: Invalidations::new(Arc::clone(&store)),
             store,
-            flights: Arc::default(),
+            fetches: Arc::default(),
+            settlements: Arc::default(),
             live: ArcSwap::from_pointee(live),
             clock,
+            questions: AtomicU64::new(0),
             patience: PATIENCE,
             deadline: DEADLINE,
             metrics,
@@ -103,13 +120,24 @@ impl Documents {
     /// Replaces the policy and upstreams; what is cached stays.
     pub fn reload(&self, live: Live) {
         self.live.store(Arc::new(live));
+        self.show_all();
+    }
+
+    /// Reads what an earlier process left to be known before anything stored is believed, once. Without it
+    /// stored answers are compared anew and lose only how long they have been in doubt.
+    pub async fn recall(&self) {
+        let recalled = async { self.invalidations.load(self.now()).await.and(self.divergences.load().await) };
+        match recalled.await {
+            Ok(()) => self.metrics.divergences_open(self.divergences.count()),
+            Err(error) => error!(%error, "cannot read what an earlier run left open"),
+        }
     }
 
     /// A fresh answer from memory, if there is one: the whole of the hit path.
     #[must_use]
     fn fresh(self: &Arc<Self>, key: &DocumentKey, request_id: &str) -> Option<Answer> {
         let document = self.memory.get(key)?;
-        if self.freshness(key, &document) != Freshness::Fresh || self.is_overtaken(key, &document) {
+        if !document.settled || self.freshness(key, &document) != Freshness::Fresh {
             return None;
         }
         self.watch_index(key, &document, request_id);
@@ -117,7 +145,7 @@ impl Documents {
         Some(self.hit(document, &policy, None))
     }
 
-    /// The answer to `key`, asking an upstream where the freshness rules say so.
+    /// The answer to `key`, asking an upstream where the freshness rules say so, and settled.
     ///
     /// # Errors
     /// [`Failure`] when there is no answer that may be given.
@@ -125,6 +153,29 @@ impl Documents {
         if let Some(answer) = self.fresh(key, request_id) {
             return Ok(answer);
         }
+        self.recall().await;
+        let open = self.contested(key);
+        if let Some(open) = open.as_ref().filter(|open| !self.is_due(open)) {
+            return Err(Failure::Divergent(Arc::clone(open)));
+        }
+        let settled = async {
+            let answer = self.current(key, request_id).await?;
+            if answer.document.settled {
+                return Ok(answer);
+            }
+            self.settle_answer(key, answer, request_id).await
+        };
+        let Some(open) = open else { return settled.await };
+        // What was known last still counts while nothing better can be learnt.
+        match tokio::time::timeout(self.patience, settled).await {
+            Ok(Err(failure)) if failure.lets_stale_live() => Err(Failure::Divergent(open)),
+            Ok(settled) => settled,
+            Err(_) => Err(Failure::Divergent(open)),
+        }
+    }
+
+    /// The answer to `key` by the freshness rules alone.
+    async fn current(self: &Arc<Self>, key: &DocumentKey, request_id: &str) -> Result<Answer, Failure> {
         let Some(document) = self.held(key).await else {
             if self.live().policy.offline {
                 return Err(Failure::Offline);
@@ -132,28 +183,16 @@ impl Documents {
             return self.ask(key, None, request_id).await;
         };
         let policy = self.policy(key, &document);
-        let freshness = self.freshness(key, &document);
-        self.recall_index(key).await;
-        if self.is_overtaken(key, &document) {
-            // Neither of two answers that conflict is served: the release is confirmed, or it is not.
-            return match freshness {
-                Freshness::Offline => Err(Failure::Offline),
-                _ => self.ask(key, Some(&document), request_id).await,
-            };
-        }
-        match freshness {
-            Freshness::Fresh => {
-                self.watch_index(key, &document, request_id);
-                Ok(self.hit(document, &policy, None))
-            }
+        match self.freshness(key, &document) {
+            Freshness::Fresh => Ok(self.hit(document, &policy, None)),
             Freshness::Revalidate => {
                 self.refresh(key, Some(&document), request_id);
                 Ok(self.hit(document, &policy, Some(Stale::WhileRevalidate)))
             }
-            Freshness::Offline if is_absence(&document) => Err(Failure::Offline),
+            Freshness::Offline if document.is_absence() => Err(Failure::Offline),
             Freshness::Offline => Ok(self.hit(document, &policy, Some(Stale::Offline))),
             // An old "not found" is never passed off as what the registry would say now.
-            Freshness::Ask { may_fall_back } if may_fall_back && !is_absence(&document) => {
+            Freshness::Ask { may_fall_back } if may_fall_back && !document.is_absence() => {
                 let asked = self.ask(key, Some(&document), request_id);
                 match tokio::time::timeout(self.patience, asked).await {
                     Ok(Err(failure)) if failure.lets_stale_live() => {}
@@ -169,25 +208,65 @@ impl Documents {
     async fn ask(
         self: &Arc<Self>,
         key: &DocumentKey,
-        stored: Option<&Arc<Document>>,
+        held: Option<&Arc<Document>>,
         request_id: &str,
     ) -> Result<Answer, Failure> {
-        let joined = self.flights.join(key, || self.fill(key, stored, request_id)).await;
-        let (filled, collapsed) = joined.map_err(|_| Failure::Lost)?;
-        let Filled { document, status, stored: kept } = filled?;
+        let (filled, collapsed) = self.fetch(key, held.map_or(0, |held| held.asked), request_id).await?;
+        let Filled { document, status, stored } = filled;
         let policy = self.policy(key, &document);
-        let outcome = Outcome::Forwarded { stale: stored.is_some(), status, stored: kept, collapsed };
+        let outcome = Outcome::Forwarded { stale: held.is_some(), status, stored, collapsed };
         Ok(Answer { outcome, ..self.hit(document, &policy, None) })
     }
 
-    /// Starts a refresh of `key` behind the answer, unless one is under way.
-    pub(super) fn refresh(
+    /// Settles an answer that was not; what was learnt on the way replaces it.
+    async fn settle_answer(
         self: &Arc<Self>,
         key: &DocumentKey,
-        seen: Option<&Arc<Document>>,
+        answer: Answer,
         request_id: &str,
-    ) {
-        self.flights.start(key, || self.fill(key, seen, request_id));
+    ) -> Result<Answer, Failure> {
+        let settled = self.settle(key, &answer.document, request_id).await?;
+        let (document, outcome) = match settled {
+            Settled::Agreed(document) if document.asked == answer.document.asked => {
+                (document, answer.outcome)
+            }
+            Settled::Agreed(document) => {
+                let stale = !matches!(answer.outcome, Outcome::Forwarded { stale: false, .. });
+                let status = document.meta.status;
+                (document, Outcome::Forwarded { stale, status, stored: true, collapsed: false })
+            }
+            Settled::Unconfirmed(document) => (document, self.unconfirmed(answer.outcome)),
+        };
+        let policy = self.policy(key, &document);
+        Ok(Answer { outcome, ..self.hit(document, &policy, None) })
+    }
+
+    /// A stored answer that could not be confirmed says so, even within its TTL.
+    fn unconfirmed(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Hit { ttl, stale: None | Some(Stale::WhileRevalidate) } => {
+                let stale = if self.live().policy.offline { Stale::Offline } else { Stale::IfError };
+                Outcome::Hit { ttl, stale: Some(stale) }
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The divergence that keeps `key` from being answered.
+    pub(super) fn contested(&self, key: &DocumentKey) -> Option<Arc<Divergence>> {
+        match key {
+            DocumentKey::Index(name) if self.live().on_divergence == OnDivergence::Fail => {
+                self.divergences.of_volume(name).into_iter().next()
+            }
+            key => self.divergences.of(key),
+        }
+    }
+
+    /// Whether a divergence is to be looked at again: like a refusal, it is believed for `negative_ttl`.
+    pub(super) fn is_due(&self, open: &Divergence) -> bool {
+        let policy = &self.live().policy;
+        let age = self.now().since(open.checked_at);
+        !policy.offline && age.is_none_or(|age| age >= policy.negative_ttl)
     }
 
     /// What memory holds, however old.
@@ -197,6 +276,11 @@ impl Documents {
 
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// A place in the order of this process's questions, after all that were put so far.
+    pub(super) fn question(&self) -> u64 {
+        self.questions.fetch_add(1, Ordering::SeqCst) + 1
     }
 
     fn hit(&self, document: Arc<Document>, policy: &Policy, stale: Option<Stale>) -> Answer {
@@ -212,10 +296,10 @@ impl Documents {
 
     /// How old the answer to `key` may be held to be, now.
     pub(super) fn freshness(&self, key: &DocumentKey, document: &Document) -> Freshness {
-        judge(document.meta.fetched_at, self.now(), &self.policy(key, document))
+        judge(document.meta.fetched_at, self.now(), &self.policy(key, document), document.outdated)
     }
 
-    fn policy(&self, key: &DocumentKey, document: &Document) -> Policy {
+    pub(super) fn policy(&self, key: &DocumentKey, document: &Document) -> Policy {
         Policy::of(&self.live().policy, key.resource(), document.is_refusal())
     }
 
@@ -250,10 +334,28 @@ impl Documents {
         }
     }
 
-    pub(super) fn remember(&self, key: &DocumentKey, document: Document) -> Arc<Document> {
+    /// Puts `document` into memory, unless what memory holds was asked for later. Answers with what it holds.
+    pub(super) fn remember(&self, key: &DocumentKey, mut document: Document) -> Arc<Document> {
+        document.outdated = self.invalidations.covers(key, document.asked, document.meta.fetched_at);
         let document = Arc::new(document);
-        self.memory.insert(key.clone(), Arc::clone(&document));
-        document
+        self.replace(key, |held| {
+            let newer = held.is_some_and(|held| held.asked > document.asked);
+            (!newer).then(|| Arc::clone(&document))
+        })
+        .unwrap_or(document)
+    }
+
+    /// Replaces what memory holds of `key` with what `change` makes of it; nothing else changes it meanwhile.
+    pub(super) fn replace(
+        &self,
+        key: &DocumentKey,
+        change: impl FnOnce(Option<&Arc<Document>>) -> Option<Arc<Document>>,
+    ) -> Option<Arc<Document>> {
+        let changed = self
+            .memory
+            .entry_by_ref(key)
+            .and_compute_with(|held| change(held.as_ref().map(moka::Entry::value)).map_or(Op::Nop, Op::Put));
+        changed.into_entry().map(moka::Entry::into_value)
     }
 }
 
@@ -265,7 +367,8 @@ impl std::fmt::Debug for Documents {
 
 /// Where the answer to `key` is stored: what belongs to a release beside its volume's other releases, what
 /// clients can invent in one of a bounded number of places.
-pub(super) fn place(key: &DocumentKey) -> StorageKey {
+#[must_use]
+pub fn place(key: &DocumentKey) -> StorageKey {
     let (resource, name) = (key.resource(), Sha256::of(key.to_string().as_bytes()));
     let slot = |slots| {
         let [high, low, ..] = *name.as_bytes();
@@ -281,11 +384,6 @@ pub(super) fn place(key: &DocumentKey) -> StorageKey {
         }
         DocumentKey::Index(_) | DocumentKey::Capabilities => StorageKey::Document { resource, name },
     }
-}
-
-/// A remembered 404: true when it was said, and no substitute for asking.
-pub(super) fn is_absence(document: &Document) -> bool {
-    document.meta.status == 404
 }
 
 #[cfg(test)]

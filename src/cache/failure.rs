@@ -5,8 +5,9 @@
 
 use super::documents::Answer;
 use crate::archive::ArchiveError;
+use crate::consistency::Divergence;
 use crate::domain::lifecycle::Status;
-use crate::domain::{Integrity, Problem, VolumeName};
+use crate::domain::{Problem, VolumeName};
 use crate::store::StoreError;
 use crate::upstream::CouldNotAsk;
 use std::sync::Arc;
@@ -31,17 +32,11 @@ pub enum Failure {
     /// An answer that contradicts the question, or something known.
     #[error("{0}; report it to the registry's operator")]
     Inconsistent(String),
-    /// A release whose content identity is not the one first seen.
+    /// Two answers that cannot both be true, also after both were asked for again.
     #[error(
-        "the registry now says integrity {found} for a release that was first seen with {pinned}; \
-         versions are immutable, so neither is served"
+        "{0}; neither is preferred: tell the registry's operator; this clears by itself when both agree again"
     )]
-    IntegrityChanged {
-        /// The first seen.
-        pinned: Integrity,
-        /// What is said now.
-        found: Integrity,
-    },
+    Divergent(Arc<Divergence>),
     /// The registry's own definite answer, of a kind that is not kept.
     #[error("the registry refused")]
     Refused(Box<Problem>),
@@ -54,7 +49,7 @@ pub enum Failure {
         gate: Box<Answer>,
     },
     /// The release's lifecycle state forbids sending its bytes.
-    #[error("this release is {}; its archive is not served", .0.state)]
+    #[error("this release is {}; it is not served", .0.state)]
     Withdrawn(Status),
     /// The release is delivered by Git, not as an archive.
     #[error("this release is delivered by Git; fetch the repository and ref that its exact metadata names")]

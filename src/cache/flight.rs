@@ -57,12 +57,9 @@ where
         Err(Lost)
     }
 
-    /// Starts the fill of `key` and waits for nothing; does nothing when one is under way.
-    pub fn start<F>(self: &Arc<Self>, key: &K, fill: impl Fn() -> F)
-    where
-        F: Future<Output = T> + Send + 'static,
-    {
-        self.board(key, &fill);
+    /// Whether a fill of `key` is under way.
+    pub fn is_open(&self, key: &K) -> bool {
+        self.open().contains_key(key)
     }
 
     fn board<F>(self: &Arc<Self>, key: &K, fill: &impl Fn() -> F) -> (Landing<T>, bool)

@@ -69,9 +69,10 @@ pub enum Freshness {
 }
 
 /// Judges an answer fetched at `fetched`. One that claims to come from the future is not fresh: the clock
-/// was turned back, and how old it is cannot be known.
+/// was turned back, and how old it is cannot be known. One that was declared `outdated` is asked for first,
+/// however young.
 #[must_use]
-pub fn judge(fetched: Timestamp, now: Timestamp, policy: &Policy) -> Freshness {
+pub fn judge(fetched: Timestamp, now: Timestamp, policy: &Policy, outdated: bool) -> Freshness {
     if policy.offline {
         return Freshness::Offline;
     }
@@ -79,8 +80,9 @@ pub fn judge(fetched: Timestamp, now: Timestamp, policy: &Policy) -> Freshness {
         return Freshness::Ask { may_fall_back: true };
     };
     match age.checked_sub(policy.ttl) {
+        None if outdated => Freshness::Ask { may_fall_back: true },
         None => Freshness::Fresh,
-        Some(past) if past < policy.stale_while_revalidate => Freshness::Revalidate,
+        Some(past) if !outdated && past < policy.stale_while_revalidate => Freshness::Revalidate,
         Some(past) => Freshness::Ask { may_fall_back: past < policy.stale_if_error },
     }
 }
@@ -122,7 +124,15 @@ mod tests {
             (660_000, ask(false)),
             (u64::MAX / 2, ask(false)),
         ] {
-            assert_eq!(judge(FETCHED, after(millis), &POLICY), expected, "{millis} ms");
+            assert_eq!(judge(FETCHED, after(millis), &POLICY, false), expected, "{millis} ms");
+        }
+    }
+
+    #[test]
+    fn what_was_declared_out_of_date_is_asked_for_first() {
+        let ask = |may_fall_back| Freshness::Ask { may_fall_back };
+        for (millis, expected) in [(0, ask(true)), (60_000, ask(true)), (660_000, ask(false))] {
+            assert_eq!(judge(FETCHED, after(millis), &POLICY, true), expected, "{millis} ms");
         }
     }
 
@@ -134,19 +144,22 @@ mod tests {
             stale_if_error: Duration::ZERO,
             offline: false,
         };
-        assert_eq!(judge(FETCHED, FETCHED, &none), Freshness::Ask { may_fall_back: false });
+        assert_eq!(judge(FETCHED, FETCHED, &none, false), Freshness::Ask { may_fall_back: false });
     }
 
     #[test]
     fn a_clock_turned_back_makes_nothing_fresh() {
-        assert_eq!(judge(FETCHED, Timestamp(FETCHED.0 - 1), &POLICY), Freshness::Ask { may_fall_back: true });
+        assert_eq!(
+            judge(FETCHED, Timestamp(FETCHED.0 - 1), &POLICY, false),
+            Freshness::Ask { may_fall_back: true }
+        );
     }
 
     #[test]
     fn offline_never_asks() {
         let offline = Policy { offline: true, ..POLICY };
         for millis in [0, 60_000, 90_000, 10_000_000] {
-            assert_eq!(judge(FETCHED, after(millis), &offline), Freshness::Offline);
+            assert_eq!(judge(FETCHED, after(millis), &offline, true), Freshness::Offline);
         }
     }
 

@@ -12,8 +12,9 @@ mod fill;
 pub mod flight;
 pub mod freshness;
 mod ingest;
-mod lifecycle;
+mod invalidation;
 pub mod outcome;
+mod settle;
 
 pub use archives::Archives;
 pub use document::Document;

@@ -27,6 +27,8 @@ pub enum Outcome {
         /// Whether this request joined another's fetch.
         collapsed: bool,
     },
+    /// Two answers contradict each other, so neither is served.
+    Divergent,
     /// Nobody could be asked and nothing may be served.
     Failed {
         /// Whether something stale was held.
@@ -63,6 +65,7 @@ impl Outcome {
             Self::Hit { stale: None, .. } => "hit",
             Self::Hit { stale: Some(stale), .. } => stale.as_str(),
             Self::Negative => "negative",
+            Self::Divergent => "divergent",
             Self::Forwarded { collapsed: true, .. } => "collapsed",
             Self::Forwarded { status: 304, .. } => "revalidated",
             Self::Forwarded { .. } => "miss",
@@ -80,6 +83,7 @@ impl fmt::Display for Outcome {
                 write!(f, "scriptorium; hit; ttl={ttl}; detail=\"{}\"", stale.as_str())
             }
             Self::Negative => write!(f, "scriptorium; hit; detail=\"negative\""),
+            Self::Divergent => write!(f, "scriptorium; detail=\"divergent\""),
             Self::Forwarded { stale, status, stored, collapsed } => {
                 write!(f, "scriptorium; fwd={}; fwd-status={status}", forward(stale))?;
                 f.write_str(if stored { "; stored" } else { "" })?;
@@ -111,6 +115,7 @@ mod tests {
                 Outcome::Hit { ttl: 5, stale: Some(Stale::Offline) },
                 "scriptorium; hit; ttl=5; detail=\"offline\"",
             ),
+            (Outcome::Divergent, "scriptorium; detail=\"divergent\""),
             (Outcome::Negative, "scriptorium; hit; detail=\"negative\""),
             (forwarded, "scriptorium; fwd=uri-miss; fwd-status=200; stored"),
             (

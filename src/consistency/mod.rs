@@ -1,8 +1,14 @@
-//! One truth out of several answers over time.
+//! One truth out of several answers: of two sides that speak at once, and of one side over time.
 //!
-//! Owns the pins: what was first seen of a release and may never change. Must not know HTTP, nor how answers
-//! are fetched or cached.
+//! Owns the comparison of what is said (`reconcile`), what may never change (`pins`, `history`) and what is
+//! contradictory now (`divergences`). Must not know HTTP, nor how answers are fetched or cached.
 
+pub mod divergences;
+pub mod history;
 pub mod pins;
+pub mod reconcile;
 
+pub use divergences::{About, Divergence, Divergences, Testimony};
+pub use history::History;
 pub use pins::{Pin, Pins};
+pub use reconcile::{Difference, Exact, Kind, Source, reconcile, reconcile_trust};

@@ -101,6 +101,23 @@ impl DocumentKey {
     }
 }
 
+impl DocumentKey {
+    /// The version of the volume this is about.
+    #[must_use]
+    pub fn version(&self) -> Option<&Version> {
+        match self {
+            Self::Release(_, version) | Self::TrustSummary(_, version) | Self::TrustDetail(_, version) => {
+                Some(version)
+            }
+            Self::Index(_)
+            | Self::Search(_)
+            | Self::Advisories(_)
+            | Self::Advisory(_)
+            | Self::Capabilities => None,
+        }
+    }
+}
+
 /// Path and query below a bibliotheca's base URL, in one canonical spelling.
 impl fmt::Display for DocumentKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -29,7 +29,7 @@ pub struct Edit {
 }
 
 /// A document with the places of its links: rendered once for each base URL it is asked under.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     body: Bytes,
     edits: Vec<Edit>,

@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::VolumeName;
+use super::text::text_form;
 
 /// Why a text is no pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +16,7 @@ use super::VolumeName;
 pub struct InvalidPattern;
 
 /// A set of volume names: all of them, one, or those that start alike.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum VolumePattern {
     /// `*`
     All,
@@ -62,6 +63,8 @@ impl fmt::Display for VolumePattern {
         }
     }
 }
+
+text_form!(VolumePattern);
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,7 @@ use super::{Asked, Body, CACHE_STATUS, Response, text};
 use crate::archive::ArchiveError;
 use crate::cache::Failure;
 use crate::cache::Outcome;
+use crate::consistency::Divergence;
 use crate::domain::lifecycle::State;
 use crate::domain::problem::{Kind, Problem};
 use crate::route::RouteError;
@@ -59,9 +60,10 @@ impl From<&Failure> for Refusal {
             Failure::Offline => blank(StatusCode::GATEWAY_TIMEOUT, detail),
             Failure::CouldNotAsk(reason) => could_not_ask(reason, detail),
             Failure::Malformed => blank(StatusCode::BAD_GATEWAY, detail),
-            Failure::Inconsistent(_) | Failure::IntegrityChanged { .. } | Failure::ArchiveTooLarge { .. } => {
+            Failure::Inconsistent(_) | Failure::ArchiveTooLarge { .. } => {
                 Problem::new(Kind::InconsistentRegistryState, detail).into()
             }
+            Failure::Divergent(divergence) => divergent(divergence, detail).into(),
             Failure::Refused(problem) | Failure::Gated { problem, .. } => (**problem).clone().into(),
             Failure::Withdrawn(status) => {
                 let reason = status.reason.as_deref().map(|reason| format!("; the registry says: {reason}"));
@@ -71,9 +73,12 @@ impl From<&Failure> for Refusal {
             Failure::Storage(error) => storage(error, detail),
             Failure::Lost => blank(StatusCode::SERVICE_UNAVAILABLE, detail),
         };
-        let asked =
-            !matches!(failure, Failure::NoUpstream(_) | Failure::DeliveredByGit | Failure::Withdrawn(_));
-        Self { outcome: asked.then_some(Outcome::Failed { stale: false }), ..refusal }
+        let outcome = match failure {
+            Failure::NoUpstream(_) | Failure::DeliveredByGit | Failure::Withdrawn(_) => None,
+            Failure::Divergent(_) => Some(Outcome::Divergent),
+            _ => Some(Outcome::Failed { stale: false }),
+        };
+        Self { outcome, ..refusal }
     }
 }
 
@@ -107,6 +112,13 @@ fn archive(error: &ArchiveError, detail: String) -> Refusal {
         | ArchiveError::Digest { .. }
         | ArchiveError::Manifest(_) => Problem::new(Kind::InconsistentRegistryState, detail).into(),
     }
+}
+
+/// Both values, when each was fetched and from which upstream, for people and for programs.
+fn divergent(divergence: &Divergence, detail: String) -> Problem {
+    let mut problem = Problem::new(Kind::InconsistentRegistryState, detail);
+    problem.extra.insert("divergence".to_owned(), serde_json::json!(divergence));
+    problem
 }
 
 fn storage(error: &StoreError, detail: String) -> Refusal {

@@ -25,7 +25,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("store", "domain clock"),
     ("consistency", "domain clock store"),
     ("cache", "domain clock telemetry config upstream archive store consistency"),
-    ("respond", "domain route upstream archive store cache"),
+    ("respond", "domain route upstream archive store consistency cache"),
     ("pipeline", "domain clock telemetry route base store cache respond"),
     ("listen", ""),
     ("admin", "domain telemetry route store cache respond"),

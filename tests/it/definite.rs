@@ -3,6 +3,9 @@
 
 use crate::support::{Release, Reply, Setup, Upstream, eventually};
 
+/// Each refusal, and the state that an index shows of what is refused so.
+const WITHHELD: [&str; 3] = ["tombstoned", "blocked", "unavailable"];
+
 fn refusals() -> [(u16, &'static str); 3] {
     [(404, "not-found"), (403, "authorization-failed"), (409, "inconsistent-registry-state")]
 }
@@ -48,12 +51,13 @@ fn a_refusal_is_forgotten_after_its_ttl() {
 
 #[test]
 fn a_refusal_beats_what_was_stored() {
-    for (status, slug) in refusals() {
+    for ((status, slug), state) in refusals().into_iter().zip(WITHHELD) {
         let (upstream, release) = (Upstream::start(), Release::new("lamp", "1.0.0"));
         upstream.publish(&release);
         let proxy = Setup::before(&upstream).short_lived().start();
         proxy.client().get(&release.exact()).ok();
         upstream.reply(&release.exact(), Reply::problem(status, slug, "No more", "It was withdrawn."));
+        upstream.list(&release.name, release.clone().state(state, "withdrawn").row(&upstream.url()));
         let refused = eventually("the refusal", || {
             Some(proxy.client().get(&release.exact())).filter(|answer| answer.status != 200)
         });

@@ -15,7 +15,21 @@ fn shown(answer: &Answer, replaced: &[(String, &str)]) -> String {
         text.extend(answer.header(name).map(|value| format!("{name}: {}\n", ageless(value))));
     }
     text.push_str(&format!("\n{}", serde_json::to_string_pretty(&answer.json()).unwrap()));
-    replaced.iter().fold(text, |text, (what, name)| text.replace(what, name))
+    replaced.iter().fold(timeless(&text), |text, (what, name)| text.replace(what, name))
+}
+
+/// A text with a word in place of every RFC 3339 instant.
+fn timeless(text: &str) -> String {
+    let is_instant = |at: usize| {
+        let form = text.as_bytes()[at..].iter().take(11).map(|byte| match byte {
+            b'0'..=b'9' => b'0',
+            byte => *byte,
+        });
+        form.eq(*b"0000-00-00T")
+    };
+    let Some(at) = (0..text.len()).find(|at| is_instant(*at)) else { return text.to_owned() };
+    let rest = text[at..].split_once('Z').map_or("", |(_, rest)| rest);
+    [&text[..at], "TIME", &timeless(rest)].concat()
 }
 
 /// A header's value without the seconds left, which depend on the moment.

@@ -1,9 +1,12 @@
 //! Every row of the freshness table, with a clock turned by hand and a registry that follows a script.
 
 use super::*;
+use crate::consistency::Kind;
+use crate::domain::VolumePattern;
+use crate::domain::lifecycle::State;
 use crate::store::ObjectStorage;
 use crate::upstream::TransportError;
-use crate::upstream::testing::{Registry, Step, answer, ok};
+use crate::upstream::testing::{Registry, Step, answer};
 
 const CAPABILITIES: &str = r#"{"schemaVersion":"1","apiVersion":"v1","apis":{}}"#;
 const NOT_FOUND: &str = r#"{"type":"https://agentvolumes.org/problems/not-found","status":404,"title":"No"}"#;
@@ -24,7 +27,7 @@ impl Desk {
         adjust(&mut policy);
         let upstream = registry.upstream_with(|config| config.retries = 0);
         let upstreams = Upstreams::new(vec![(upstream, Vec::new())]);
-        let live = Live { policy, max_document: 1 << 20, upstreams };
+        let live = Live { policy, on_divergence: OnDivergence::Quarantine, max_document: 1 << 20, upstreams };
         let metrics = Arc::new(Metrics::new().unwrap());
         let mut documents = Documents::new(Arc::clone(&store), live, registry.clock.clone(), metrics);
         documents.patience = Duration::from_millis(20);
@@ -188,67 +191,103 @@ const AVAILABLE: &str = r#"{"name":"x","version":"1.0.0","purl":"pkg:volume/x@1.
 const REPLACED: &str = r#"{"name":"x","version":"1.0.0","purl":"pkg:volume/x@1.0.0",
     "integrity":"sha256:ae0d7f0da8f1ac127af0abd7ff409db01f7eef202c09f7b7d8ce051b81dea55f","status":{"state":"available"},
     "dist":{"source":"cdn","mediaType":"application/gzip","url":"/x.tar.gz"}}"#;
+const ROW: &str = r#"{"items":[{"version":"1.0.0","status":{"state":"available"},"release":{"url":"/api/v1/volumes/x/1.0.0"}}]}"#;
 const BLOCKED_ROW: &str = r#"{"items":[{"version":"1.0.0","status":{"state":"blocked"},"release":{"url":"/api/v1/volumes/x/1.0.0"}}]}"#;
 
 fn release() -> DocumentKey {
     DocumentKey::Release("x".parse().unwrap(), "1.0.0".parse().unwrap())
 }
 
+fn index() -> DocumentKey {
+    DocumentKey::Index("x".parse().unwrap())
+}
+
+fn found(body: &'static str) -> Step {
+    answer(200, &[], body)
+}
+
+fn gone() -> Step {
+    Step::Fail(TransportError::Connect)
+}
+
+fn is_blocked(failure: &Failure) -> bool {
+    matches!(failure, Failure::Withdrawn(status) if status.state == State::Blocked)
+}
+
 #[tokio::test]
 async fn a_block_seen_in_the_index_reaches_a_release_that_is_fresh() {
-    let desk = Desk::of([answer(200, &[], AVAILABLE)]);
+    let desk = Desk::of([found(AVAILABLE), found(ROW)]);
     desk.get(&release()).await.unwrap();
     desk.wait(61);
-    desk.registry.then([answer(200, &[], BLOCKED_ROW), answer(403, &[], "")]);
+    desk.registry.then([found(BLOCKED_ROW), found(BLOCKED_ROW), answer(403, &[], "")]);
     assert_eq!(desk.get(&release()).await.unwrap().document.meta.status, 200);
-    assert_eq!(desk.asked().await, 3, "release, index behind it, release again");
+    assert_eq!(desk.asked().await, 5, "release and index, index behind it, both again");
     assert_eq!(desk.get(&release()).await.unwrap().document.meta.status, 403);
+    assert_eq!(desk.documents.divergences.count(), 0, "a change is no divergence");
 }
 
 #[tokio::test]
 async fn a_release_is_not_served_from_before_its_row_changed() {
-    let desk = Desk::of([answer(200, &[], AVAILABLE)]);
+    let desk = Desk::of([found(AVAILABLE), found(ROW)]);
     desk.get(&release()).await.unwrap();
-    let restarted = Desk::over(
-        desk.store.clone(),
-        Registry::of([answer(200, &[], BLOCKED_ROW), answer(403, &[], "")]),
-        |_| {},
-    );
-    restarted.wait(10);
-    restarted.get(&DocumentKey::Index("x".parse().unwrap())).await.unwrap();
+    let steps = [found(BLOCKED_ROW), found(BLOCKED_ROW), answer(403, &[], "")];
+    let restarted = Desk::over(desk.store.clone(), Registry::of(steps), |_| {});
+    restarted.wait(100);
+    restarted.get(&index()).await.unwrap();
     assert_eq!(restarted.get(&release()).await.unwrap().document.meta.status, 403);
 }
 
 #[tokio::test]
-async fn a_row_that_moved_on_is_not_overridden_by_what_cannot_be_confirmed() {
-    let desk = Desk::of([answer(200, &[], AVAILABLE)]);
+async fn a_block_that_cannot_be_confirmed_stands() {
+    let desk = Desk::of([found(AVAILABLE), found(ROW)]);
     desk.get(&release()).await.unwrap();
-    desk.wait(10);
-    desk.registry.then([answer(200, &[], BLOCKED_ROW), Step::Fail(TransportError::Connect)]);
-    desk.get(&DocumentKey::Index("x".parse().unwrap())).await.unwrap();
-    assert_eq!(desk.asked().await, 3, "release, index, release again");
+    desk.wait(100);
+    desk.registry.then([found(BLOCKED_ROW), found(BLOCKED_ROW), gone()]);
+    desk.get(&index()).await.unwrap();
+    assert_eq!(desk.asked().await, 5, "release and index, index, both again");
     let offline = Desk::over(desk.store.clone(), Registry::default(), |policy| policy.offline = true);
-    assert!(matches!(offline.get(&release()).await, Err(Failure::Offline)));
-    desk.registry.then([Step::Fail(TransportError::Connect)]);
-    assert!(matches!(desk.get(&release()).await, Err(Failure::CouldNotAsk(_))));
+    assert!(is_blocked(&offline.get(&release()).await.unwrap_err()));
+    desk.registry.then([found(BLOCKED_ROW), gone()]);
+    assert!(is_blocked(&desk.get(&release()).await.unwrap_err()));
 }
 
 #[tokio::test]
 async fn the_first_integrity_stays_the_only_one() {
-    let desk = Desk::of([answer(200, &[], AVAILABLE), answer(200, &[], REPLACED)]);
+    let desk = Desk::of([found(AVAILABLE), found(ROW), found(REPLACED), found(ROW), found(REPLACED)]);
     desk.get(&release()).await.unwrap();
-    let store = desk.store.clone();
     desk.wait(331);
-    assert!(matches!(desk.get(&release()).await, Err(Failure::IntegrityChanged { .. })));
-    let restarted = Desk::over(store, Registry::of([answer(200, &[], REPLACED)]), |_| {});
+    assert!(matches!(desk.get(&release()).await, Err(Failure::Divergent(_))));
+    assert!(matches!(desk.get(&release()).await, Err(Failure::Divergent(_))), "and nobody is asked");
+    let steps = [found(REPLACED), found(ROW), found(REPLACED)];
+    let restarted = Desk::over(desk.store.clone(), Registry::of(steps), |_| {});
     restarted.wait(100_000);
-    assert!(matches!(restarted.get(&release()).await, Err(Failure::IntegrityChanged { .. })));
+    assert!(matches!(restarted.get(&release()).await, Err(Failure::Divergent(_))));
 }
 
 #[tokio::test]
-async fn another_releases_metadata_is_refused_and_not_kept() {
-    let desk = Desk::of([answer(200, &[], AVAILABLE), ok()]);
+async fn another_releases_metadata_is_refused_until_it_is_right() {
     let other = DocumentKey::Release("y".parse().unwrap(), "1.0.0".parse().unwrap());
-    assert!(matches!(desk.get(&other).await, Err(Failure::Inconsistent(_))));
-    assert!(matches!(desk.get(&other).await, Err(Failure::Malformed)), "asked again");
+    let none = || answer(404, &[], NOT_FOUND);
+    let desk = Desk::of([found(AVAILABLE), none(), none(), found(AVAILABLE)]);
+    let Err(Failure::Divergent(divergence)) = desk.get(&other).await else { panic!("believed") };
+    assert_eq!(divergence.kind, Kind::Identity);
+    assert!(matches!(desk.get(&other).await, Err(Failure::Divergent(_))), "and nobody is asked");
+    desk.wait(31);
+    desk.registry.then([none(), none()]);
+    assert_eq!(desk.get(&other).await.unwrap().document.meta.status, 404);
+    assert_eq!(desk.documents.divergences.count(), 0);
+}
+
+#[tokio::test]
+async fn what_was_declared_out_of_date_is_asked_for_again_and_lives_through_an_outage() {
+    let desk = Desk::of([capabilities(&[])]);
+    desk.outcome().await;
+    desk.documents.invalidate(&VolumePattern::All, None).await.unwrap();
+    let restarted = Desk::over(desk.store.clone(), Registry::of([gone()]), |_| {});
+    let stale = "scriptorium; hit; ttl=300; detail=\"stale-if-error\"";
+    assert_eq!(restarted.outcome().await, stale);
+    desk.registry.then([gone(), capabilities(&[])]);
+    assert_eq!(desk.outcome().await, stale);
+    assert_eq!(desk.outcome().await, "scriptorium; fwd=stale; fwd-status=200; stored");
+    assert_eq!(desk.outcome().await, "scriptorium; hit; ttl=300");
 }

@@ -8,6 +8,8 @@ use http::HeaderMap;
 
 use super::*;
 use crate::archive::{Excess, ManifestError, Violation};
+use crate::clock::Timestamp;
+use crate::consistency::{self, About, Source, Testimony};
 use crate::domain::lifecycle::Status;
 use crate::domain::{Integrity, Purl, Sha256};
 
@@ -29,6 +31,24 @@ fn withdrawn(state: State) -> Failure {
 
 fn of_archive(error: ArchiveError) -> Failure {
     Failure::Archive(Arc::new(error))
+}
+
+fn diverging(pinned: &Integrity, found: &Integrity) -> Divergence {
+    let testimony = |source, says: &Integrity| Testimony {
+        source,
+        says: says.to_string(),
+        fetched_at: Some(Timestamp(1_700_000_000_000)),
+        upstream: Some("public".to_owned()),
+    };
+    Divergence {
+        volume: "@acme/x".parse().unwrap(),
+        version: "1.0.0".parse().unwrap(),
+        about: About::Release,
+        kind: consistency::Kind::IntegrityChanged,
+        claims: [testimony(Source::Exact, found), testimony(Source::Pin, pinned)],
+        since: Timestamp(1_700_000_000_000),
+        checked_at: Timestamp(1_700_000_000_123),
+    }
 }
 
 fn secret() -> io::Error {
@@ -58,7 +78,7 @@ fn problem_documents() {
         CouldNotAsk::TooManyRedirects.into(),
         Failure::Malformed,
         Failure::Inconsistent("name is y, expected x".to_owned()),
-        Failure::IntegrityChanged { pinned: integrity("a"), found: integrity("b") },
+        Failure::Divergent(Arc::new(diverging(&integrity("a"), &integrity("b")))),
         Failure::Refused(Box::new(Problem::new(Kind::ValidationFailed, "the registry's words"))),
         withdrawn(State::Blocked),
         withdrawn(State::Tombstoned),

@@ -1,0 +1,196 @@
+//! What was declared out of date: by an operator, or by a write that passed through.
+//!
+//! An answer that was asked for before its invalidation is asked for again before it is served; it stays, for
+//! the case that nobody can be asked. Kept in the store, so that a restart does not undo it. Owns the list, its
+//! bound and what it covers. Must not know how an answer is renewed.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, OnceCell};
+
+use super::documents::Documents;
+use crate::clock::Timestamp;
+use crate::domain::{DocumentKey, Version, VolumePattern};
+use crate::store::{StorageKey, Store, StoreError};
+
+/// Most invalidations that are told apart; one more and everything before it is out of date.
+const MOST: usize = 256;
+
+/// One declaration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Invalidation {
+    volumes: VolumePattern,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<Version>,
+    at: Timestamp,
+    /// Its place in the order of this process's questions; 0 when an earlier process was told.
+    #[serde(skip)]
+    question: u64,
+}
+
+impl Invalidation {
+    /// Whether an answer to `key` comes from before: by the order of questions within one process, by the clock
+    /// otherwise.
+    fn covers(&self, key: &DocumentKey, asked: u64, fetched_at: Timestamp) -> bool {
+        let before = if asked == 0 { fetched_at <= self.at } else { asked < self.question };
+        before && concerns(&self.volumes, self.version.as_ref(), key)
+    }
+}
+
+/// Whether `key` is about a volume of `volumes` and, where one is named, its `version`. The index lists every
+/// version.
+fn concerns(volumes: &VolumePattern, version: Option<&Version>, key: &DocumentKey) -> bool {
+    let versions = version.is_none_or(|version| key.version().is_none_or(|of| of == version));
+    key.volume().map_or(*volumes == VolumePattern::All, |name| volumes.matches(name)) && versions
+}
+
+/// The declarations of one store.
+#[derive(Debug)]
+pub(super) struct Invalidations {
+    store: Arc<dyn Store>,
+    loaded: OnceCell<()>,
+    list: RwLock<Vec<Invalidation>>,
+    writing: Mutex<()>,
+}
+
+impl Invalidations {
+    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, loaded: OnceCell::new(), list: RwLock::default(), writing: Mutex::default() }
+    }
+
+    /// Reads what an earlier process was told, once. A list that cannot be read makes everything out of date.
+    pub(super) async fn load(&self, now: Timestamp) -> Result<(), StoreError> {
+        let load = async || {
+            let Some(stored) = self.store.read(&StorageKey::Invalidations).await? else { return Ok(()) };
+            let unknown = || vec![everything(now, 0)];
+            let mut list: Vec<Invalidation> = serde_json::from_slice(&stored).unwrap_or_else(|_| unknown());
+            let mut held = self.list.write().unwrap_or_else(PoisonError::into_inner);
+            list.append(&mut held);
+            *held = list;
+            Ok(())
+        };
+        self.loaded.get_or_try_init(load).await.copied()
+    }
+
+    pub(super) fn covers(&self, key: &DocumentKey, asked: u64, fetched_at: Timestamp) -> bool {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        list.iter().any(|invalidation| invalidation.covers(key, asked, fetched_at))
+    }
+
+    /// Adds a declaration and forgets those before `horizon`, which nothing fresh is older than.
+    async fn add(&self, invalidation: Invalidation, horizon: Timestamp) -> Result<(), StoreError> {
+        let _turn = self.writing.lock().await;
+        let stored = {
+            let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+            let same = |held: &Invalidation| {
+                held.volumes == invalidation.volumes && held.version == invalidation.version
+            };
+            list.retain(|held| held.at >= horizon && !same(held));
+            if list.len() >= MOST {
+                *list = vec![everything(invalidation.at, invalidation.question)];
+            }
+            list.push(invalidation);
+            serde_json::to_vec(&*list).unwrap_or_default()
+        };
+        self.store.write(&StorageKey::Invalidations, stored.into()).await
+    }
+}
+
+fn everything(at: Timestamp, question: u64) -> Invalidation {
+    Invalidation { volumes: VolumePattern::All, version: None, at, question }
+}
+
+impl Documents {
+    /// Has the documents about `volumes`, or about one `version` of them, asked for again before they are next
+    /// served, and their divergences looked at again. Answers with how many were in memory.
+    ///
+    /// # Errors
+    /// When that cannot be made to survive a restart; it is in force all the same.
+    pub async fn invalidate(
+        &self,
+        volumes: &VolumePattern,
+        version: Option<&Version>,
+    ) -> Result<usize, StoreError> {
+        self.invalidations.load(self.now()).await?;
+        let policy = self.live().policy.clone();
+        let longest = [policy.index_ttl, policy.release_ttl, policy.trust_ttl, policy.advisories_ttl];
+        let longest = longest.into_iter().max().unwrap_or_default() + policy.stale_while_revalidate;
+        let horizon = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+        let (at, question) = (self.now(), self.question());
+        let invalidation = Invalidation { volumes: volumes.clone(), version: version.cloned(), at, question };
+        let added = self.invalidations.add(invalidation, Timestamp(at.0.saturating_sub(horizon))).await;
+        let concerned = |key: &DocumentKey| concerns(volumes, version, key);
+        self.divergences.doubt(|open| concerned(&open.key()));
+        let held: Vec<_> = self.memory.iter().map(|(key, _)| key).filter(|key| concerned(key)).collect();
+        for key in &held {
+            self.replace(key, |held| {
+                let outdated = super::Document { outdated: true, ..super::Document::clone(held?) };
+                Some(Arc::new(outdated))
+            });
+        }
+        added.map(|()| held.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::ObjectStorage;
+
+    fn invalidation(volumes: &str, version: Option<&str>, at: u64) -> Invalidation {
+        let version = version.map(|version| version.parse().unwrap());
+        Invalidation { volumes: volumes.parse().unwrap(), version, at: Timestamp(at), question: at }
+    }
+
+    #[test]
+    fn what_a_declaration_covers() {
+        let (name, version) = ("@acme/x".parse().unwrap(), "1.0.0".parse().unwrap());
+        let index = DocumentKey::Index(name);
+        let release = DocumentKey::Release("@acme/x".parse().unwrap(), version);
+        for (volumes, version, of_index, of_release, of_capabilities) in [
+            ("@acme/x", None, true, true, false),
+            ("@acme/*", None, true, true, false),
+            ("@acme/y", None, false, false, false),
+            ("@acme/x", Some("1.0.0"), true, true, false),
+            ("@acme/x", Some("1.0.1"), true, false, false),
+            ("*", None, true, true, true),
+        ] {
+            let declared = invalidation(volumes, version, 10);
+            for (key, covered) in
+                [(&index, of_index), (&release, of_release), (&DocumentKey::Capabilities, of_capabilities)]
+            {
+                assert_eq!(declared.covers(key, 0, Timestamp(10)), covered, "{volumes} {version:?} {key}");
+                assert_eq!(declared.covers(key, 9, Timestamp(99)), covered, "{volumes} {version:?} {key}");
+                assert!(!declared.covers(key, 0, Timestamp(11)), "fetched later");
+                assert!(!declared.covers(key, 11, Timestamp(9)), "asked for later");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn declarations_survive_a_restart_and_are_bounded() {
+        let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
+        let invalidations = Invalidations::new(store.clone());
+        for at in 0..2 * MOST as u64 {
+            let volumes = format!("v{at}");
+            invalidations.add(invalidation(&volumes, None, at), Timestamp(0)).await.unwrap();
+        }
+        assert!(invalidations.list.read().unwrap().len() <= MOST + 1);
+        let restarted = Invalidations::new(store.clone());
+        restarted.load(Timestamp(0)).await.unwrap();
+        let first = DocumentKey::Index("v0".parse().unwrap());
+        assert!(restarted.covers(&first, 0, Timestamp(0)), "what was merged still covers");
+        restarted.add(invalidation("x", None, 10_000), Timestamp(9_000)).await.unwrap();
+        assert_eq!(restarted.list.read().unwrap().len(), 1, "what nothing fresh is older than is forgotten");
+    }
+
+    #[tokio::test]
+    async fn a_list_that_cannot_be_read_trusts_nothing() {
+        let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
+        store.write(&StorageKey::Invalidations, "garbage".into()).await.unwrap();
+        let invalidations = Invalidations::new(store);
+        invalidations.load(Timestamp(7)).await.unwrap();
+        assert!(invalidations.covers(&DocumentKey::Capabilities, 0, Timestamp(7)));
+    }
+}

@@ -1,0 +1,232 @@
+//! Settling: no answer is given before it was held against what else is known of its release.
+//!
+//! ```text
+//!  compare ─ nothing differs ──────────────────────────────────────────> agreed: pin, close, serve
+//!     │ differs
+//!  ask both sides again, one question for all who wait ─ cannot ask ───> unconfirmed: what is safe to say
+//!     │ asked
+//!  compare ─ nothing differs: it was a change ─────────────────────────> agreed
+//!     │ the same difference                       │ another: still moving, ask again
+//!     └─> divergent: record, quarantine, refuse   └─> (a bounded number of rounds)
+//! ```
+//! A difference that two readings of both sides agree on existed at one moment: each side said the same before
+//! and after the other was read. Owns this order, for a release (`release`), an index (`index`) and trust views
+//! (`trust`). Must not know what counts as a difference (`consistency::reconcile`).
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tracing::{error, info};
+
+use super::document::{Content, Document};
+use super::documents::Documents;
+use super::failure::Failure;
+use super::freshness::Freshness;
+use crate::consistency::{About, Difference, Divergence, Exact, Kind, Pin, Source, Testimony};
+use crate::domain::{DocumentKey, Purl, Version, VolumeName};
+use crate::store::StoreError;
+
+mod index;
+mod release;
+mod trust;
+
+/// Readings of both sides before a difference that keeps changing is believed as it stands.
+const ROUNDS: u32 = 4;
+
+/// An answer that may be given.
+#[derive(Debug, Clone)]
+pub(super) enum Settled {
+    /// Nothing speaks against it.
+    Agreed(Arc<Document>),
+    /// Something does, nobody could be asked which is right, and either way it is safe to give.
+    Unconfirmed(Arc<Document>),
+}
+
+/// What the sides of a comparison are: who said what was compared, and when.
+#[derive(Default, Clone, Copy)]
+struct Sides<'a> {
+    index: Option<&'a Document>,
+    exact: Option<&'a Document>,
+    trust: Option<&'a Document>,
+    pin: Option<&'a Pin>,
+}
+
+impl Sides<'_> {
+    fn testimony(&self, source: Source, says: String) -> Testimony {
+        let document = match source {
+            Source::Index => self.index,
+            Source::Exact => self.exact,
+            Source::Trust => self.trust,
+            Source::Pin | Source::Route | Source::History => None,
+        };
+        let said = document.map(|document| (document.meta.fetched_at, document.meta.upstream.clone()));
+        let pinned = || self.pin.map(|pin| (pin.since, pin.upstream.clone()));
+        let said = if source == Source::Pin { pinned() } else { said };
+        let (fetched_at, upstream) = said.unzip();
+        Testimony { source, says, fetched_at, upstream }
+    }
+}
+
+impl Documents {
+    /// Settles `document`, the answer to `key`, once for all who ask.
+    pub(super) fn settle<'a>(
+        self: &'a Arc<Self>,
+        key: &'a DocumentKey,
+        document: &'a Arc<Document>,
+        request_id: &'a str,
+    ) -> BoxFuture<'a, Result<Settled, Failure>> {
+        Box::pin(async move {
+            for _ in 0..ROUNDS {
+                let settling = || self.settling(key, document, request_id);
+                let (settled, _) = self.settlements.join(key, settling).await.map_err(|_| Failure::Lost)?;
+                let settled = settled?;
+                let (Settled::Agreed(about) | Settled::Unconfirmed(about)) = &settled;
+                // One that began before this answer came was about an older one.
+                if about.asked >= document.asked {
+                    return Ok(settled);
+                }
+            }
+            Err(Failure::Lost)
+        })
+    }
+
+    fn settling(
+        self: &Arc<Self>,
+        key: &DocumentKey,
+        document: &Arc<Document>,
+        request_id: &str,
+    ) -> BoxFuture<'static, Result<Settled, Failure>> {
+        let (documents, key, document, request_id) =
+            (Arc::clone(self), key.clone(), Arc::clone(document), request_id.to_owned());
+        Box::pin(async move {
+            match &key {
+                DocumentKey::Index(name) => documents.settle_index(name, document, &request_id).await,
+                DocumentKey::Release(name, version) => {
+                    documents.settle_release(name, version, document, &request_id).await
+                }
+                DocumentKey::TrustSummary(name, version) | DocumentKey::TrustDetail(name, version) => {
+                    documents.settle_trust(&key, name, version, document, &request_id).await
+                }
+                DocumentKey::Search(_)
+                | DocumentKey::Advisories(_)
+                | DocumentKey::Advisory(_)
+                | DocumentKey::Capabilities => Ok(Settled::Agreed(document)),
+            }
+        })
+    }
+
+    /// Asks for `key` again, after the question `since`.
+    async fn again(
+        self: &Arc<Self>,
+        key: &DocumentKey,
+        since: u64,
+        request_id: &str,
+    ) -> Result<Arc<Document>, Failure> {
+        if self.live().policy.offline {
+            return Err(Failure::Offline);
+        }
+        self.fetch(key, since, request_id).await.map(|(filled, _)| filled.document)
+    }
+
+    /// Nothing speaks against `document`: it may be served until it is stale. `None` when something new came
+    /// up since it had so many `doubts`.
+    async fn agree(&self, key: &DocumentKey, document: &Document, doubts: u32) -> Option<Settled> {
+        self.close(key).await;
+        let doubted = self.remembered(key).is_some_and(|held| held.doubts != doubts);
+        let settled = Document { settled: !doubted, before: None, ..document.clone() };
+        (!doubted).then(|| Settled::Agreed(self.remember(key, settled)))
+    }
+
+    /// Both sides agree.
+    async fn close(&self, key: &DocumentKey) {
+        match self.divergences.close(key).await {
+            Ok(false) => return,
+            Ok(true) => info!(key = %key, "a divergence is over: both sides agree again"),
+            Err(error) => error!(%error, key = %key, "cannot forget a divergence that is over"),
+        }
+        self.metrics.divergences_open(self.divergences.count());
+        if let DocumentKey::Release(name, _) = key {
+            self.show(name);
+        }
+    }
+
+    /// The difference outlived a refresh of both sides: it is recorded, and neither side is served.
+    async fn diverge(
+        &self,
+        key: &DocumentKey,
+        (name, version): (&VolumeName, &Version),
+        difference: Difference,
+        sides: Sides<'_>,
+    ) -> Failure {
+        let about = match key {
+            DocumentKey::TrustSummary(..) => About::TrustSummary,
+            DocumentKey::TrustDetail(..) => About::TrustDetail,
+            _ => About::Release,
+        };
+        let Difference { kind, claims } = difference;
+        let now = self.now();
+        let found = Divergence {
+            volume: name.clone(),
+            version: version.clone(),
+            about,
+            kind,
+            claims: claims.map(|claim| sides.testimony(claim.source, claim.says)),
+            since: now,
+            checked_at: now,
+        };
+        let (divergence, news) = self.divergences.open(found).await;
+        self.unsettle(key);
+        match news {
+            Ok(false) => {}
+            Ok(true) => {
+                self.metrics.integrity_failure(match kind {
+                    Kind::IntegrityChanged => "pin",
+                    _ => "divergence",
+                });
+                error!(key = %key, kind = kind.as_str(), %divergence, "a registry contradicts itself");
+            }
+            Err(error) => error!(%error, key = %key, "cannot keep a divergence; a restart forgets it"),
+        }
+        self.metrics.divergences_open(self.divergences.count());
+        if about == About::Release {
+            self.show(name);
+        }
+        Failure::Divergent(divergence)
+    }
+
+    /// The pin of a release. A store that fails costs the pin, not the answer; a pin that is damaged is no
+    /// licence to believe anything.
+    async fn pinned(&self, release: &Purl) -> Result<Option<Pin>, Failure> {
+        match self.pins.of(release).await {
+            Ok(pin) => Ok(pin),
+            Err(error @ StoreError::Corrupt { .. }) => Err(error.into()),
+            Err(error) => {
+                error!(%error, %release, "cannot read a pin");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Refreshes the index behind a release that has not been confirmed for as long as an index is fresh, so
+    /// that a change of its row is seen within that time. One index request serves all releases of a volume.
+    pub(super) fn watch_index(self: &Arc<Self>, key: &DocumentKey, release: &Document, request_id: &str) {
+        let DocumentKey::Release(name, _) = key else { return };
+        let is_fresh = |key, document: &Document| self.freshness(key, document) == Freshness::Fresh;
+        let index = DocumentKey::Index(name.clone());
+        if is_fresh(&index, release) {
+            return;
+        }
+        let held = self.remembered(&index);
+        if !held.as_ref().is_some_and(|held| is_fresh(&index, held)) {
+            self.refresh(&index, held.as_deref(), request_id);
+        }
+    }
+}
+
+/// What a document of a release answers, as a side of the comparison.
+fn exact(content: &Content) -> Option<Exact<'_>> {
+    match content {
+        Content::Found(_) => content.release().map(Exact::Found),
+        Content::Refused { problem, .. } => Some(Exact::Refused(problem.status)),
+    }
+}

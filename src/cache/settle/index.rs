@@ -1,0 +1,255 @@
+//! Settling a version index: every row that changed, with what is held of its release.
+//!
+//! An index was settled before it was served, so only rows that changed since can differ from anything, and
+//! those whose divergence is due to be looked at again. Rows in quarantine are shown as unavailable; all other
+//! bytes stay the registry's. Owns which releases are looked at and what is shown of them. Must not know what
+//! counts as a difference.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tracing::error;
+
+use super::release::compare;
+use super::{ROUNDS, Settled, Sides};
+use crate::cache::document::{Content, Document};
+use crate::cache::documents::{Documents, place};
+use crate::cache::envelope::Envelope;
+use crate::cache::failure::Failure;
+use crate::config::OnDivergence;
+use crate::consistency::{Difference, Pin, Source};
+use crate::domain::link::release_path;
+use crate::domain::{DocumentKey, Purl, Resource, Sha256, Version, VolumeName};
+use crate::store::{Shelf, StorageKey};
+
+/// Releases that one index sends back to the registry. More are asked for when somebody asks for them.
+const MOST: usize = 64;
+/// At once.
+const ABREAST: usize = 8;
+
+/// A release whose row differs from what is held of it.
+struct Suspect {
+    version: Version,
+    release: Option<Arc<Document>>,
+    pin: Option<Pin>,
+    /// `None` where an open divergence may be over.
+    difference: Option<Difference>,
+}
+
+impl Suspect {
+    /// Whether the index differs from itself or its own routes, so that asking for the release cannot help.
+    fn is_of_index_alone(&self) -> bool {
+        let alone = |source| matches!(source, Source::Index | Source::Route);
+        let mut claims = self.difference.iter().flat_map(|difference| &difference.claims);
+        self.release.is_none() && claims.all(|claim| alone(claim.source))
+    }
+}
+
+impl Documents {
+    pub(super) async fn settle_index(
+        self: &Arc<Self>,
+        name: &VolumeName,
+        document: Arc<Document>,
+        request_id: &str,
+    ) -> Result<Settled, Failure> {
+        let key = DocumentKey::Index(name.clone());
+        let mut index = document;
+        let mut looked_at = HashSet::new();
+        let mut before = HashMap::new();
+        for round in 1..=ROUNDS {
+            let mut suspects = self.suspects(name, &index, &looked_at).await;
+            for suspect in &suspects {
+                self.unsettle(&DocumentKey::Release(name.clone(), suspect.version.clone()));
+            }
+            let alone: Vec<_> = suspects.extract_if(.., |suspect| suspect.is_of_index_alone()).collect();
+            looked_at.extend(suspects.iter().map(|suspect| suspect.version.clone()));
+            stream::iter(suspects.into_iter().take(MOST))
+                .for_each_concurrent(ABREAST, |suspect| self.question_release(name, suspect, request_id))
+                .await;
+            let mut unsure = HashMap::new();
+            for Suspect { version, pin, difference, .. } in alone {
+                let Some(difference) = difference else {
+                    self.close(&DocumentKey::Release(name.clone(), version)).await;
+                    continue;
+                };
+                if round == ROUNDS || before.get(&version) == Some(&difference) {
+                    let release = DocumentKey::Release(name.clone(), version.clone());
+                    let sides = Sides { index: Some(&index), pin: pin.as_ref(), ..Sides::default() };
+                    self.diverge(&release, (name, &version), difference, sides).await;
+                    looked_at.insert(version);
+                } else {
+                    unsure.insert(version, difference);
+                }
+            }
+            let is_sure = unsure.is_empty();
+            if !is_sure {
+                let since = self.question();
+                index = self.again(&key, since, request_id).await?;
+            }
+            before = unsure;
+            let latest = self.remembered(&key).filter(|latest| latest.asked > index.asked);
+            let latest = latest.unwrap_or_else(|| Arc::clone(&index));
+            let same = latest.content.body() == index.content.body();
+            index = latest;
+            if is_sure && same {
+                break;
+            }
+        }
+        let settled =
+            self.remember(&key, Document { settled: true, before: None, ..Document::clone(&index) });
+        let settled = self.show(name).unwrap_or(settled);
+        self.contested(&key).map_or(Ok(Settled::Agreed(settled)), |open| Err(Failure::Divergent(open)))
+    }
+
+    /// The changed rows, and those with an open divergence that is due, which differ from what is held.
+    async fn suspects(
+        &self,
+        name: &VolumeName,
+        index: &Document,
+        looked_at: &HashSet<Version>,
+    ) -> Vec<Suspect> {
+        let held = self.held_of(name).await;
+        let mut suspects = Vec::new();
+        for version in self.changed(name, index, &held).await {
+            let key = DocumentKey::Release(name.clone(), version.clone());
+            let open = self.divergences.of(&key);
+            if looked_at.contains(&version) || open.as_ref().is_some_and(|open| !self.is_due(open)) {
+                continue;
+            }
+            let release = match self.remembered(&key) {
+                Some(release) => Some(release),
+                None if held.releases.contains(&place(&key)) => self.held(&key).await,
+                None => None,
+            };
+            let pin = match held.pins {
+                true => self.pinned(&Purl::new(name, &version)).await.ok().flatten(),
+                false => None,
+            };
+            let difference = compare((name, &version), Some(index), release.as_ref(), pin.as_ref());
+            if open.is_some() || difference.is_some() {
+                suspects.push(Suspect { version, release, pin, difference });
+            }
+        }
+        suspects
+    }
+
+    /// The versions whose rows are not those of the index that was settled last.
+    async fn changed(&self, name: &VolumeName, index: &Document, held: &Held) -> Vec<Version> {
+        let (Some(rows), open) = (index.content.rows(), self.divergences.of_volume(name)) else {
+            return Vec::new();
+        };
+        let mut changed: HashSet<Version> = open.iter().map(|open| open.version.clone()).collect();
+        match index.before.as_ref().and_then(|before| before.rows()) {
+            Some(before) => {
+                for (version, rows) in rows.by_version() {
+                    let before = before.of(version);
+                    let same = rows.len() == before.len()
+                        && rows.iter().zip(before).all(|(row, before)| row.agrees_with(before));
+                    if !same {
+                        changed.insert(version.clone());
+                    }
+                }
+                let gone = before.by_version().filter(|(version, _)| rows.of(version).is_empty());
+                changed.extend(gone.map(|(version, _)| version.clone()));
+            }
+            None => {
+                changed.extend(rows.by_version().map(|(version, _)| version.clone()));
+                let listed: HashSet<_> = changed
+                    .iter()
+                    .map(|version| place(&DocumentKey::Release(name.clone(), version.clone())))
+                    .collect();
+                for release in held.releases.difference(&listed) {
+                    changed.extend(self.version_at(name, release).await);
+                }
+            }
+        }
+        changed.into_iter().collect()
+    }
+
+    /// Asks both sides about one suspect; the verdict is recorded on the way, and its failure is that of
+    /// whoever asks for the release next.
+    async fn question_release(self: &Arc<Self>, name: &VolumeName, suspect: Suspect, request_id: &str) {
+        let key = DocumentKey::Release(name.clone(), suspect.version);
+        let release = match suspect.release {
+            Some(release) => Ok(release),
+            None => self.again(&key, 0, request_id).await,
+        };
+        if let Ok(release) = release {
+            let _ = self.settle(&key, &release, request_id).await;
+        }
+    }
+
+    /// What the store holds of a volume's releases. A store that cannot be listed holds nothing to compare; a
+    /// release is compared again when it is asked for.
+    async fn held_of(&self, name: &VolumeName) -> Held {
+        let volume = Sha256::of(name.as_str().as_bytes());
+        let releases = self.store.list(Shelf::OfReleases(Resource::Release, volume));
+        let releases = releases.map_ok(|(key, _)| key).try_collect().await;
+        let pins = self.store.list(Shelf::PinsOf(volume)).next().await;
+        if let (Err(error), _) | (_, Some(Err(error))) = (&releases, &pins) {
+            error!(%error, volume = %name, "cannot list what is held of a volume");
+        }
+        Held { releases: releases.unwrap_or_default(), pins: pins.is_some() }
+    }
+
+    /// The version of a stored release that no row names.
+    async fn version_at(&self, name: &VolumeName, release: &StorageKey) -> Option<Version> {
+        let stored = self.store.read(release).await.ok()??;
+        let key = Envelope::decode(&stored).ok()?.meta.key;
+        let version = key.rsplit('/').next()?.parse().ok()?;
+        (key == release_path(name, &version)).then_some(version)
+    }
+
+    /// Takes an answer out of the hit path until it was compared again.
+    pub(super) fn unsettle(&self, key: &DocumentKey) {
+        self.replace(key, |held| {
+            let held = held?;
+            let doubts = held.doubts + 1;
+            Some(Arc::new(Document { settled: false, doubts, ..Document::clone(held) }))
+        });
+    }
+
+    /// Shows the rows of a volume's open divergences as unavailable, and no others. Where an index fails for
+    /// them, it leaves the hit path.
+    pub(super) fn show(&self, name: &VolumeName) -> Option<Arc<Document>> {
+        let fails = self.live().on_divergence == OnDivergence::Fail;
+        self.replace(&DocumentKey::Index(name.clone()), |held| {
+            let held = held?;
+            let rows = self.quarantined(name, &held.content);
+            let content = held.content.quarantining(&rows).map(Arc::new);
+            let settled = held.settled && (!fails || rows.is_empty());
+            if content.is_none() && settled == held.settled {
+                return None;
+            }
+            let content = content.unwrap_or_else(|| Arc::clone(&held.content));
+            Some(Arc::new(Document { content, settled, ..Document::clone(held) }))
+        })
+    }
+
+    /// Shows every index in memory anew, after a change of what an index shows of a divergence.
+    pub(in crate::cache) fn show_all(&self) {
+        for open in self.divergences.all() {
+            self.unsettle(&DocumentKey::Index(open.volume.clone()));
+        }
+    }
+
+    fn quarantined(&self, name: &VolumeName, index: &Content) -> Vec<(Range<usize>, String)> {
+        let Some(rows) = index.rows() else { return Vec::new() };
+        let mut quarantined = Vec::new();
+        for open in self.divergences.of_volume(name) {
+            let reason = format!("inconsistent-registry-state: {open}");
+            let status = serde_json::json!({"state": "unavailable", "reason": reason}).to_string();
+            quarantined.extend(rows.of(&open.version).iter().map(|row| (row.status_at(), status.clone())));
+        }
+        quarantined.sort_by_key(|(at, _)| at.start);
+        quarantined
+    }
+}
+
+/// What the store holds of a volume.
+struct Held {
+    releases: HashSet<StorageKey>,
+    pins: bool,
+}

@@ -1,0 +1,149 @@
+//! Settling exact metadata: with the index's row, and with the pin.
+//!
+//! Owns which sides are looked at, when a release is pinned, and what may be said while nobody can be asked.
+//! Must not know how a difference is shown.
+
+use std::sync::Arc;
+
+use tracing::error;
+
+use super::{ROUNDS, Settled, Sides, exact};
+use crate::cache::document::{Content, Document};
+use crate::cache::documents::Documents;
+use crate::cache::failure::Failure;
+use crate::consistency::{Difference, Kind, Pin, reconcile};
+use crate::domain::{DocumentKey, Purl, Version, VolumeName};
+use crate::store::StoreError;
+
+impl Documents {
+    pub(super) async fn settle_release(
+        self: &Arc<Self>,
+        name: &VolumeName,
+        version: &Version,
+        document: Arc<Document>,
+        request_id: &str,
+    ) -> Result<Settled, Failure> {
+        let (key, index_key) =
+            (DocumentKey::Release(name.clone(), version.clone()), DocumentKey::Index(name.clone()));
+        let mut release = document;
+        let mut index = self.index_beside(&index_key, &release, request_id).await;
+        let mut pin = self.pinned(&Purl::new(name, version)).await?;
+        let mut before: Option<Difference> = None;
+        for round in 1.. {
+            let doubts = self.remembered(&key).map_or(0, |held| held.doubts);
+            index = self.remembered(&index_key).or(index);
+            let Some(difference) = compare((name, version), index.as_deref(), Some(&release), pin.as_ref())
+            else {
+                let Some(first) = self.pin(name, version, &release, pin.as_ref()).await? else {
+                    match self.agree(&key, &release, doubts).await {
+                        Some(settled) => return Ok(settled),
+                        None => continue,
+                    }
+                };
+                pin = Some(first);
+                continue;
+            };
+            if before.as_ref() == Some(&difference) || round == ROUNDS {
+                let (index, exact) = (index.as_deref(), Some(&*release));
+                let sides = Sides { index, exact, pin: pin.as_ref(), trust: None };
+                return Err(self.diverge(&key, (name, version), difference, sides).await);
+            }
+            let since = self.question();
+            let both =
+                tokio::join!(self.again(&index_key, since, request_id), self.again(&key, since, request_id));
+            (index, release) = match both {
+                (Ok(index), Ok(release)) => (Some(index), release),
+                (Err(failure), _) | (_, Err(failure)) => {
+                    return self.without_asking(&difference, index.as_deref(), version, &release, failure);
+                }
+            };
+            before = Some(difference);
+        }
+        Err(Failure::Lost)
+    }
+
+    /// The index to hold a release against. Where none is held, a release that was found is worth one question;
+    /// an index that does not come soon is not waited for.
+    async fn index_beside(
+        self: &Arc<Self>,
+        index: &DocumentKey,
+        release: &Document,
+        request_id: &str,
+    ) -> Option<Arc<Document>> {
+        if let Some(held) = self.held(index).await {
+            return Some(held);
+        }
+        if release.is_refusal() {
+            return None;
+        }
+        let asked = tokio::time::timeout(self.patience, self.again(index, 0, request_id)).await;
+        asked.ok()?.ok()
+    }
+
+    /// Pins what a release that agrees with its index says. Answers with a pin that is in force and was not
+    /// known.
+    async fn pin(
+        &self,
+        name: &VolumeName,
+        version: &Version,
+        release: &Document,
+        known: Option<&Pin>,
+    ) -> Result<Option<Pin>, Failure> {
+        let Some(integrity) = release.content.release().and_then(|release| release.integrity) else {
+            return Ok(None);
+        };
+        if known.is_some() {
+            return Ok(None);
+        }
+        let (since, upstream) = (release.meta.fetched_at, release.meta.upstream.clone());
+        let pin = Pin { volume: name.clone(), version: version.clone(), integrity, since, upstream };
+        match self.pins.admit(pin).await {
+            Ok(first) => Ok((first.integrity != integrity).then_some(first)),
+            Err(error @ StoreError::Corrupt { .. }) => Err(error.into()),
+            Err(error) => {
+                error!(%error, volume = %name, %version, "cannot pin a release");
+                Ok(None)
+            }
+        }
+    }
+
+    /// What may be said of a release while its sides differ and cannot be asked again. What gives no bytes may
+    /// always be said; a block that is the last thing known stands; a yank is no reason to stop a build.
+    fn without_asking(
+        &self,
+        difference: &Difference,
+        index: Option<&Document>,
+        version: &Version,
+        release: &Arc<Document>,
+        failure: Failure,
+    ) -> Result<Settled, Failure> {
+        let row = index.and_then(|index| Some((index, index.content.rows()?.of(version).first()?)));
+        let exact = match &*release.content {
+            Content::Refused { .. } if release.is_absence() => return Err(failure),
+            Content::Refused { .. } => return Ok(Settled::Unconfirmed(Arc::clone(release))),
+            content @ Content::Found(_) => content.release().ok_or(Failure::Malformed)?,
+        };
+        match (difference.kind, row) {
+            (Kind::State, _) if !exact.serves_bytes() => Ok(Settled::Unconfirmed(Arc::clone(release))),
+            (Kind::State, Some((_, row))) if row.status.state.serves_bytes() => {
+                Ok(Settled::Unconfirmed(Arc::clone(release)))
+            }
+            (Kind::State, Some((index, row))) if index.meta.fetched_at >= release.meta.fetched_at => {
+                Err(Failure::Withdrawn(row.status.clone()))
+            }
+            _ => Err(failure),
+        }
+    }
+}
+
+/// Holds a release's sides against each other.
+pub(super) fn compare(
+    (name, version): (&VolumeName, &Version),
+    index: Option<&Document>,
+    release: Option<&Arc<Document>>,
+    pin: Option<&Pin>,
+) -> Option<Difference> {
+    let rows = index.and_then(|index| index.content.rows()).map(|rows| rows.of(version));
+    let exact = release.and_then(|release| exact(&release.content));
+    reconcile((name, version), rows, exact, pin.map(|pin| pin.integrity))
+}

@@ -1,0 +1,99 @@
+//! Settling trust views: with the release they are about, and with the attachments seen before.
+//!
+//! Owns which identity a subject is held against. Must not know the release's lifecycle: what is said about a
+//! release stays true when it is withdrawn.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::{ROUNDS, Settled, Sides};
+use crate::cache::document::Document;
+use crate::cache::documents::Documents;
+use crate::cache::failure::Failure;
+use crate::consistency::history::Seen;
+use crate::consistency::{Difference, Pin, Source, reconcile_trust};
+use crate::domain::{DocumentKey, Integrity, Purl, Trust, Version, VolumeName};
+
+/// What is known of the release that a trust view is about.
+struct Subject {
+    exact: Option<Arc<Document>>,
+    pin: Option<Pin>,
+}
+
+impl Subject {
+    fn integrity(&self) -> Option<(Source, Integrity)> {
+        let exact = self.exact.as_ref().and_then(|exact| exact.content.release()?.integrity);
+        let exact = exact.map(|integrity| (Source::Exact, integrity));
+        exact.or(self.pin.as_ref().map(|pin| (Source::Pin, pin.integrity)))
+    }
+}
+
+impl Documents {
+    pub(super) async fn settle_trust(
+        self: &Arc<Self>,
+        key: &DocumentKey,
+        name: &VolumeName,
+        version: &Version,
+        document: Arc<Document>,
+        request_id: &str,
+    ) -> Result<Settled, Failure> {
+        let release = Purl::new(name, version);
+        let mut view = document;
+        let mut before: Option<Difference> = None;
+        for round in 1.. {
+            let Some(trust) = view.content.trust() else { return Ok(self.trust(key, &view).await) };
+            let subject = self.subject(name, version, request_id).await?;
+            let seen = match key {
+                DocumentKey::TrustDetail(..) => self.history.of(&release).await?,
+                _ => Seen::default(),
+            };
+            let Some(difference) = differs(trust, &subject, &seen) else {
+                self.history.extend(&release, seen, &trust.attachments).await?;
+                return Ok(self.trust(key, &view).await);
+            };
+            if before.as_ref() == Some(&difference) || round == ROUNDS {
+                let exact = subject.exact.as_deref();
+                let sides = Sides { exact, trust: Some(&view), pin: subject.pin.as_ref(), index: None };
+                return Err(self.diverge(key, (name, version), difference, sides).await);
+            }
+            let since = self.question();
+            let exact = DocumentKey::Release(name.clone(), version.clone());
+            let both =
+                tokio::join!(self.again(key, since, request_id), self.again(&exact, since, request_id));
+            view = both.0?;
+            before = Some(difference);
+        }
+        Err(Failure::Lost)
+    }
+
+    async fn trust(&self, key: &DocumentKey, view: &Arc<Document>) -> Settled {
+        let doubts = view.doubts;
+        self.agree(key, view, doubts).await.unwrap_or_else(|| Settled::Unconfirmed(Arc::clone(view)))
+    }
+
+    /// The release's identity: as its exact metadata says once settled, or as it was pinned where the metadata
+    /// says nothing or cannot be had.
+    fn subject<'a>(
+        self: &'a Arc<Self>,
+        name: &'a VolumeName,
+        version: &'a Version,
+        request_id: &'a str,
+    ) -> BoxFuture<'a, Result<Subject, Failure>> {
+        Box::pin(async move {
+            let pin = self.pinned(&Purl::new(name, version)).await?;
+            let key = DocumentKey::Release(name.clone(), version.clone());
+            match self.get(&key, request_id).await {
+                Ok(answer) => Ok(Subject { exact: Some(answer.document), pin }),
+                Err(failure @ Failure::Divergent(_)) => Err(failure),
+                Err(_) if pin.is_some() => Ok(Subject { exact: None, pin }),
+                Err(failure) => Err(failure),
+            }
+        })
+    }
+}
+
+fn differs(trust: &Trust, subject: &Subject, seen: &Seen) -> Option<Difference> {
+    // A summary lists no attachments and has seen none, so only its subject can differ.
+    reconcile_trust(trust, subject.integrity()).or_else(|| seen.difference(&trust.attachments))
+}

@@ -1,0 +1,298 @@
+//! The divergences that are open: what the registry contradicts itself about, with both values.
+//!
+//! Kept in the store as well, so that the last thing known of a release still counts after a restart, offline
+//! too. Owns this list, its bound and the form in which a divergence is shown. Must not know how one is found
+//! or what it keeps from being served.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
+
+use super::reconcile::{Kind, Source};
+use crate::clock::{Timestamp, rfc3339};
+use crate::domain::{DocumentKey, Sha256, Version, VolumeName};
+use crate::store::{Shelf, StorageKey, Store, StoreError};
+
+/// Most divergences that are remembered. Beyond it a release is still refused, each time it is looked at.
+const MOST: usize = 10_000;
+
+/// Which answer cannot be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum About {
+    /// Exact metadata and the archive.
+    Release,
+    /// The trust summary.
+    TrustSummary,
+    /// The trust detail and its artifacts.
+    TrustDetail,
+}
+
+/// What one side said, when, and to which upstream it was put.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Testimony {
+    /// Who says it.
+    pub source: Source,
+    /// What.
+    pub says: String,
+    /// When it was fetched or last confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339::option")]
+    pub fetched_at: Option<Timestamp>,
+    /// The upstream, by its name in the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+}
+
+impl fmt::Display for Testimony {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.source.as_str())?;
+        if let Some(upstream) = &self.upstream {
+            write!(f, " of {upstream}")?;
+        }
+        if let Some(at) = self.fetched_at {
+            let verb = if self.source == Source::Pin { "pinned" } else { "fetched" };
+            write!(f, ", {verb} {at},")?;
+        }
+        write!(f, " says {}", self.says)
+    }
+}
+
+/// A contradiction that outlived a refresh of both sides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Divergence {
+    /// The volume.
+    pub volume: VolumeName,
+    /// The release of it.
+    pub version: Version,
+    /// Which answer cannot be given.
+    pub about: About,
+    /// What the two sides differ in.
+    pub kind: Kind,
+    /// Both sides.
+    pub claims: [Testimony; 2],
+    /// When it was first believed.
+    #[serde(with = "rfc3339")]
+    pub since: Timestamp,
+    /// When it was last found to be still there.
+    #[serde(with = "rfc3339")]
+    pub checked_at: Timestamp,
+}
+
+impl Divergence {
+    /// The document that cannot be given.
+    #[must_use]
+    pub fn key(&self) -> DocumentKey {
+        let (name, version) = (self.volume.clone(), self.version.clone());
+        match self.about {
+            About::Release => DocumentKey::Release(name, version),
+            About::TrustSummary => DocumentKey::TrustSummary(name, version),
+            About::TrustDetail => DocumentKey::TrustDetail(name, version),
+        }
+    }
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [one, other] = &self.claims;
+        write!(f, "{one}, but {other}")
+    }
+}
+
+/// The open divergences of one store.
+#[derive(Debug)]
+pub struct Divergences {
+    store: Arc<dyn Store>,
+    loaded: OnceCell<()>,
+    open: RwLock<HashMap<DocumentKey, Arc<Divergence>>>,
+}
+
+impl Divergences {
+    /// Divergences kept in `store`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, loaded: OnceCell::new(), open: RwLock::default() }
+    }
+
+    /// Reads what an earlier process left open, once. A record that cannot be read is forgotten: what it was
+    /// about is found again when it is looked at.
+    ///
+    /// # Errors
+    /// When the store cannot be listed; the next call tries again.
+    pub async fn load(&self) -> Result<(), StoreError> {
+        let load = async || {
+            let mut listed = self.store.list(Shelf::Divergences);
+            while let Some(listed) = listed.next().await {
+                let (key, _) = listed?;
+                let Some(stored) = self.store.read(&key).await? else { continue };
+                match serde_json::from_slice::<Divergence>(&stored) {
+                    Ok(divergence) if place(&divergence.key()) == key => {
+                        self.write().entry(divergence.key()).or_insert(Arc::new(divergence));
+                    }
+                    Ok(_) | Err(_) => self.store.remove(&key).await?,
+                }
+            }
+            Ok(())
+        };
+        self.loaded.get_or_try_init(load).await.copied()
+    }
+
+    /// The divergence that keeps `key` from being answered.
+    #[must_use]
+    pub fn of(&self, key: &DocumentKey) -> Option<Arc<Divergence>> {
+        self.read().get(key).cloned()
+    }
+
+    /// The releases of `volume` that diverge.
+    #[must_use]
+    pub fn of_volume(&self, volume: &VolumeName) -> Vec<Arc<Divergence>> {
+        let open = self.read();
+        let of_volume =
+            open.values().filter(|open| open.about == About::Release && open.volume == *volume).cloned();
+        of_volume.collect()
+    }
+
+    /// Every open divergence, by volume and version.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Divergence>> {
+        let mut all: Vec<_> = self.read().values().cloned().collect();
+        all.sort_by(|one, other| (&one.volume, &one.version).cmp(&(&other.volume, &other.version)));
+        all
+    }
+
+    /// How many are open.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.read().len()
+    }
+
+    /// Records `found`, whose `since` is kept from an earlier record of the same kind. Answers with the record
+    /// and whether it says anything new.
+    ///
+    /// # Errors
+    /// When it cannot be written; it is remembered all the same.
+    pub async fn open(&self, mut found: Divergence) -> (Arc<Divergence>, Result<bool, StoreError>) {
+        let key = found.key();
+        let before = self.of(&key).filter(|before| before.kind == found.kind);
+        if let Some(before) = &before {
+            found.since = before.since;
+        }
+        let found = Arc::new(found);
+        {
+            let mut open = self.write();
+            if open.len() >= MOST && !open.contains_key(&key) {
+                return (found, Ok(true));
+            }
+            open.insert(key.clone(), Arc::clone(&found));
+        }
+        let says = |divergence: &Divergence| divergence.claims.clone().map(|claim| claim.says);
+        if before.is_some_and(|before| says(&before) == says(&found)) {
+            return (found, Ok(false));
+        }
+        let stored = serde_json::to_vec(&*found).unwrap_or_default();
+        let written = self.store.write(&place(&key), stored.into()).await;
+        (found, written.map(|()| true))
+    }
+
+    /// Forgets the divergence of `key`: both sides agree again. False when there was none.
+    ///
+    /// # Errors
+    /// When its record cannot be removed; it is forgotten all the same.
+    pub async fn close(&self, key: &DocumentKey) -> Result<bool, StoreError> {
+        if self.write().remove(key).is_none() {
+            return Ok(false);
+        }
+        self.store.remove(&place(key)).await.map(|()| true)
+    }
+
+    /// Has every divergence that `concerned` picks looked at again when it is next met.
+    pub fn doubt(&self, concerned: impl Fn(&Divergence) -> bool) {
+        for open in self.write().values_mut().filter(|open| concerned(open)) {
+            *open = Arc::new(Divergence { checked_at: Timestamp(0), ..Divergence::clone(open) });
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<DocumentKey, Arc<Divergence>>> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<DocumentKey, Arc<Divergence>>> {
+        self.open.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn place(key: &DocumentKey) -> StorageKey {
+    StorageKey::Divergence(Sha256::of(key.to_string().as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::ObjectStorage;
+
+    fn divergence(version: &str, says: &str, at: u64) -> Divergence {
+        let testimony = |source, says: &str| Testimony {
+            source,
+            says: says.to_owned(),
+            fetched_at: Some(Timestamp(at)),
+            upstream: Some("public".to_owned()),
+        };
+        Divergence {
+            volume: "@acme/x".parse().unwrap(),
+            version: version.parse().unwrap(),
+            about: About::Release,
+            kind: Kind::State,
+            claims: [testimony(Source::Index, says), testimony(Source::Exact, "available")],
+            since: Timestamp(at),
+            checked_at: Timestamp(at),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_open_survives_a_restart_and_keeps_its_first_day() {
+        let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
+        let divergences = Divergences::new(store.clone());
+        let key = divergence("1.0.0", "yanked", 1_000).key();
+        assert!(divergences.open(divergence("1.0.0", "yanked", 1_000)).await.1.unwrap(), "news");
+        assert!(!divergences.open(divergence("1.0.0", "yanked", 2_000)).await.1.unwrap(), "no news");
+        assert!(divergences.open(divergence("1.0.0", "blocked", 3_000)).await.1.unwrap(), "news again");
+        assert!(divergences.open(divergence("2.0.0", "yanked", 1_000)).await.1.unwrap());
+
+        let restarted = Divergences::new(store.clone());
+        restarted.load().await.unwrap();
+        assert_eq!(restarted.all().len(), 2);
+        let open = restarted.of(&key).unwrap();
+        assert_eq!((open.since, open.checked_at), (Timestamp(1_000), Timestamp(3_000)));
+        assert_eq!(restarted.of_volume(&"@acme/x".parse().unwrap()).len(), 2);
+        assert!(restarted.of_volume(&"x".parse().unwrap()).is_empty());
+        assert!(restarted.close(&key).await.unwrap());
+        assert!(!restarted.close(&key).await.unwrap());
+
+        let again = Divergences::new(store);
+        again.load().await.unwrap();
+        assert_eq!((again.count(), again.of(&key)), (1, None));
+    }
+
+    #[tokio::test]
+    async fn a_record_that_cannot_be_read_is_forgotten() {
+        let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
+        let place = StorageKey::Divergence(Sha256::of(b"x"));
+        store.write(&place, "garbage".into()).await.unwrap();
+        let divergences = Divergences::new(store.clone());
+        divergences.load().await.unwrap();
+        assert_eq!((divergences.count(), store.read(&place).await.unwrap()), (0, None));
+    }
+
+    #[test]
+    fn both_sides_are_told_with_time_and_upstream() {
+        let told = divergence("1.0.0", "yanked", 1_700_000_000_000).to_string();
+        assert_eq!(
+            told,
+            "the index of public, fetched 2023-11-14T22:13:20Z, says yanked, \
+             but exact metadata of public, fetched 2023-11-14T22:13:20Z, says available"
+        );
+    }
+}

@@ -1,0 +1,231 @@
+//! One truth out of several answers: an index row, exact metadata and the pin, held against each other.
+//!
+//! What follows from each pair of states. Down: the row. Across: exact metadata, by its state or by the status
+//! of the registry's refusal. `agree`: both may be true at once. `state` and `presence` are the kinds of
+//! difference; a difference is a divergence only when it outlives a refresh of both sides.
+//!
+//! | row         | available | yanked   | tombstoned | blocked | unavailable | 403   | 404      | 409   |
+//! |-------------|-----------|----------|------------|---------|-------------|-------|----------|-------|
+//! | available   | agree     | state    | state      | state   | state       | state | presence | state |
+//! | yanked      | state     | agree    | state      | state   | state       | state | presence | state |
+//! | tombstoned  | state     | state    | agree      | state   | state       | state | agree    | state |
+//! | blocked     | state     | state    | state      | agree   | state       | agree | agree    | state |
+//! | unavailable | state     | state    | state      | state   | agree       | state | agree    | agree |
+//! | none        | presence  | presence | agree      | agree   | agree       | agree | agree    | agree |
+//!
+//! An index that was refused as a whole says nothing of single releases: a registry need not have one. Looked
+//! at in this order, the first difference counts: whom the metadata is about, rows that repeat a version, the
+//! pin, the table, the integrities, the row's link. Owns this comparison, a pure function of what was said.
+//! Must not know when anything was said, nor what follows from a difference.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::lifecycle::State;
+use crate::domain::link::release_path;
+use crate::domain::{Integrity, Release, Row, Trust, Version, VolumeName};
+
+/// What exact metadata answered.
+#[derive(Debug, Clone, Copy)]
+pub enum Exact<'a> {
+    /// The release.
+    Found(&'a Release),
+    /// The status of a refusal: 403, 404 or 409.
+    Refused(u16),
+}
+
+/// What two answers differ in; a closed set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The content identity of row and exact metadata.
+    Integrity,
+    /// The lifecycle state.
+    State,
+    /// Whom exact metadata is about.
+    Identity,
+    /// Where the row's link leads.
+    Route,
+    /// A row without a release, a release without a row, or two rows of one version.
+    Presence,
+    /// The content identity, which is not the one that was first believed.
+    IntegrityChanged,
+    /// Whom trust metadata is about.
+    TrustSubject,
+    /// A trust attachment that vanished or became another.
+    TrustHistory,
+}
+
+impl Kind {
+    /// The name used in problems, logs and the admin API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Integrity => "integrity",
+            Self::State => "state",
+            Self::Identity => "identity",
+            Self::Route => "route",
+            Self::Presence => "presence",
+            Self::IntegrityChanged => "integrity-changed",
+            Self::TrustSubject => "trust-subject",
+            Self::TrustHistory => "trust-history",
+        }
+    }
+}
+
+/// Who says something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// The version index.
+    Index,
+    /// Exact metadata.
+    Exact,
+    /// What was first believed of the release.
+    Pin,
+    /// The question itself.
+    Route,
+    /// Trust metadata.
+    Trust,
+    /// The trust attachments seen before.
+    History,
+}
+
+impl Source {
+    /// How a sentence names it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Index => "the index",
+            Self::Exact => "exact metadata",
+            Self::Pin => "the pin of the first integrity seen",
+            Self::Route => "the route",
+            Self::Trust => "trust metadata",
+            Self::History => "what was seen before",
+        }
+    }
+}
+
+/// What one side says, fit for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Who says it.
+    pub source: Source,
+    /// What.
+    pub says: String,
+}
+
+/// Two claims that cannot both be true.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// What they differ in.
+    pub kind: Kind,
+    /// Both of them.
+    pub claims: [Claim; 2],
+}
+
+impl Difference {
+    fn of(kind: Kind, one: (Source, impl ToString), other: (Source, impl ToString)) -> Self {
+        let claim = |source, says: String| Claim { source, says };
+        Self { kind, claims: [claim(one.0, one.1.to_string()), claim(other.0, other.1.to_string())] }
+    }
+}
+
+/// Holds what is known of a release against itself. `rows` are the rows of its version in the index, `None`
+/// where no index speaks; `exact` is `None` where exact metadata is not held.
+#[must_use]
+pub fn reconcile(
+    (name, version): (&VolumeName, &Version),
+    rows: Option<&[Row]>,
+    exact: Option<Exact<'_>>,
+    pin: Option<Integrity>,
+) -> Option<Difference> {
+    let release = match exact {
+        Some(Exact::Found(release)) => Some(release),
+        Some(Exact::Refused(_)) | None => None,
+    };
+    if let Some(mismatch) = release.and_then(|release| release.mismatch.as_ref()) {
+        let expected = format!("{} {}", mismatch.field, mismatch.expected);
+        return Some(Difference::of(Kind::Identity, (Source::Exact, mismatch), (Source::Route, expected)));
+    }
+    let row = match rows {
+        Some([one, other, ..]) => return Some(repeated(one, other)),
+        Some([row]) => Some(row),
+        Some([]) | None => None,
+    };
+    let exact_integrity = release.and_then(|release| release.integrity);
+    let row_integrity = row.and_then(|row| row.integrity);
+    let said = exact_integrity.map(|said| (Source::Exact, said));
+    let said = said.or(row_integrity.map(|said| (Source::Index, said)));
+    if let (Some(pinned), Some((source, found))) = (pin, said)
+        && pinned != found
+    {
+        return Some(Difference::of(Kind::IntegrityChanged, (source, found), (Source::Pin, pinned)));
+    }
+    if let (Some(_), Some(exact)) = (rows, exact)
+        && let Some(kind) = pair(row.map(|row| row.status.state), exact)
+    {
+        let row = row.map_or("no such version".to_owned(), |row| row.status.state.to_string());
+        return Some(Difference::of(kind, (Source::Index, row), (Source::Exact, answer(exact))));
+    }
+    if let (Some(row), Some(exact)) = (row_integrity, exact_integrity)
+        && row != exact
+    {
+        return Some(Difference::of(Kind::Integrity, (Source::Index, row), (Source::Exact, exact)));
+    }
+    let link = row?.elsewhere.as_ref()?;
+    let route = format!("a link to {}", release_path(name, version));
+    Some(Difference::of(Kind::Route, (Source::Index, format!("a link to {link}")), (Source::Route, route)))
+}
+
+/// The table: what a row and exact metadata that are both held differ in.
+fn pair(row: Option<State>, exact: Exact<'_>) -> Option<Kind> {
+    use State::{Available, Blocked, Tombstoned, Unavailable, Yanked};
+    match (row, exact) {
+        (None, Exact::Found(release)) => release.serves_bytes().then_some(Kind::Presence),
+        (None, Exact::Refused(_)) => None,
+        (Some(row), Exact::Found(release)) => (row != release.state()).then_some(Kind::State),
+        (Some(Available | Yanked), Exact::Refused(404)) => Some(Kind::Presence),
+        (Some(Tombstoned | Blocked | Unavailable), Exact::Refused(404))
+        | (Some(Blocked), Exact::Refused(403))
+        | (Some(Unavailable), Exact::Refused(409)) => None,
+        (Some(_), Exact::Refused(_)) => Some(Kind::State),
+    }
+}
+
+/// Holds trust metadata against the content identity of its release, where that is known.
+#[must_use]
+pub fn reconcile_trust(trust: &Trust, release: Option<(Source, Integrity)>) -> Option<Difference> {
+    if let Some(mismatch) = &trust.mismatch {
+        let expected = format!("{} {}", mismatch.field, mismatch.expected);
+        return Some(Difference::of(
+            Kind::TrustSubject,
+            (Source::Trust, mismatch),
+            (Source::Route, expected),
+        ));
+    }
+    let release = release.filter(|(_, integrity)| *integrity != trust.integrity)?;
+    Some(Difference::of(Kind::TrustSubject, (Source::Trust, trust.integrity), release))
+}
+
+fn repeated(one: &Row, other: &Row) -> Difference {
+    let says = |place: &str, row: &Row| {
+        let integrity = row.integrity.map_or(String::new(), |integrity| format!(" with {integrity}"));
+        format!("in its {place} row of this version: {}{integrity}", row.status.state)
+    };
+    let claims = [("first", one), ("second", other)].map(|(place, row)| (Source::Index, says(place, row)));
+    let [one, other] = claims;
+    Difference::of(Kind::Presence, one, other)
+}
+
+fn answer(exact: Exact<'_>) -> String {
+    match exact {
+        Exact::Found(release) => release.state().to_string(),
+        Exact::Refused(403) => "403 authorization-failed".to_owned(),
+        Exact::Refused(404) => "404 not-found".to_owned(),
+        Exact::Refused(409) => "409 inconsistent-registry-state".to_owned(),
+        Exact::Refused(status) => status.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
