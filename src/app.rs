@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use tracing::{error, info, warn};
 
-use crate::admin::Admin;
+use crate::admin::{self, Admin};
 use crate::archive::Limits;
 use crate::base::BaseUrl;
 use crate::cache::archives::Bounds;
@@ -240,6 +241,10 @@ impl Answer for Admin {
     type Body = Body;
 
     async fn answer(self: &Arc<Self>, request: Request<Incoming>, _peer: Peer) -> Response {
-        Self::answer(self, request.method(), request.uri().path(), request.headers()).await
+        let (parts, body) = request.into_parts();
+        let body = Limited::new(body, admin::MAX_BODY).collect().await;
+        let body = body.ok().map(|body| body.to_bytes());
+        let (path, query) = (parts.uri.path(), parts.uri.query());
+        Self::answer(self, &parts.method, path, query, &parts.headers, body).await
     }
 }

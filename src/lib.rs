@@ -15,6 +15,7 @@ pub mod config;
 pub mod consistency;
 pub mod demo;
 pub mod domain;
+pub mod explain;
 pub mod listen;
 pub mod pipeline;
 pub mod respond;

@@ -1,22 +1,34 @@
-//! The admin port: is the process up, can it serve, what does it count.
+//! The admin port: is the process up, can it serve, what does it count, what does it know and why.
 //!
 //! Owns the admin routes and who may see them. Never reachable on the public port. Must not change how
-//! requests are answered.
+//! requests are answered, except through an invalidation.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
+use serde::Serialize;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
 use crate::cache::Documents;
 use crate::domain::Sha256;
 use crate::domain::problem::{Kind, Problem};
-use crate::respond::{Asked, Body, Refusal, Response, problem};
+use crate::explain::explain;
+use crate::respond::{Asked, Body, Refusal, Response, problem, storage_failed};
 use crate::route::RouteError;
 use crate::store::Store;
 use crate::telemetry::Metrics;
+
+mod request;
+
+use request::{Invalidate, Question};
+
+/// Longest body that an admin request may have, in bytes.
+pub const MAX_BODY: usize = 16 * 1024;
+
+const JSON: &str = "application/json";
 
 /// What answers on the admin port.
 #[derive(Debug)]
@@ -39,10 +51,18 @@ impl Admin {
         Self { documents, store, metrics, token }
     }
 
-    /// Answers one request of the admin port.
-    pub async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response {
+    /// Answers one request of the admin port. `body` is `None` when it is longer than [`MAX_BODY`].
+    pub async fn answer(
+        &self,
+        method: &Method,
+        path: &str,
+        query: Option<&str>,
+        headers: &HeaderMap,
+        body: Option<Bytes>,
+    ) -> Response {
         let asked = Asked { head: method == Method::HEAD, headers, base: "", path };
-        if method != Method::GET && method != Method::HEAD {
+        let reads = !matches!(path, "/admin/v1/invalidate");
+        if reads && method != Method::GET && method != Method::HEAD {
             return problem(&Refusal::from(&RouteError::MethodNotAllowed), asked);
         }
         let probe = matches!(path, "/livez" | "/readyz");
@@ -52,11 +72,43 @@ impl Admin {
         }
         match path {
             "/livez" => reply("text/plain; charset=utf-8", "ok\n".to_owned(), asked),
-            "/readyz" | "/admin/v1/status" => {
-                reply("application/json", format!("{}\n", self.status().await), asked)
-            }
+            "/readyz" | "/admin/v1/status" => document(&self.status().await, asked),
             "/metrics" => reply("text/plain; version=0.0.4; charset=utf-8", self.metrics.render(), asked),
+            "/admin/v1/divergences" => self.divergences(asked).await,
+            "/admin/v1/explain" => self.explain(query.unwrap_or_default(), asked).await,
+            "/admin/v1/invalidate" if method == Method::POST => self.invalidate(body, asked).await,
+            "/admin/v1/invalidate" => problem(&Refusal::post_only(), asked),
             _ => problem(&Refusal::from(&RouteError::NotFound), asked),
+        }
+    }
+
+    async fn divergences(&self, asked: Asked<'_>) -> Response {
+        let open = self.documents.divergences().await;
+        document(&json!({"items": open.iter().map(|open| &**open).collect::<Vec<_>>()}), asked)
+    }
+
+    async fn explain(&self, query: &str, asked: Asked<'_>) -> Response {
+        let Question { volume, version } = match Question::parse(query) {
+            Ok(question) => question,
+            Err(error) => return invalid(&error, asked),
+        };
+        match explain(&self.documents, &self.store, &volume, &version).await {
+            Ok(explanation) => document(&explanation, asked),
+            Err(error) => problem(&storage_failed(&error), asked),
+        }
+    }
+
+    async fn invalidate(&self, body: Option<Bytes>, asked: Asked<'_>) -> Response {
+        let Invalidate { volumes, version } = match Invalidate::parse(body.as_deref()) {
+            Ok(invalidate) => invalidate,
+            Err(error) => return invalid(&error, asked),
+        };
+        match self.documents.invalidate(&volumes, version.as_ref()).await {
+            Ok(in_memory) => {
+                let version = version.as_ref();
+                document(&json!({"volumes": volumes, "version": version, "in_memory": in_memory}), asked)
+            }
+            Err(error) => problem(&storage_failed(&error), asked),
         }
     }
 
@@ -84,6 +136,15 @@ impl Admin {
         let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
         given.is_some_and(|token| Sha256::of(token).as_bytes().ct_eq(expected.as_bytes()).into())
     }
+}
+
+fn invalid(error: &request::Invalid, asked: Asked<'_>) -> Response {
+    problem(&Problem::new(Kind::ValidationFailed, error.to_string()).into(), asked)
+}
+
+fn document(value: &impl Serialize, asked: Asked<'_>) -> Response {
+    let text = serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned());
+    reply(JSON, text + "\n", asked)
 }
 
 fn reply(content_type: &'static str, text: String, asked: Asked<'_>) -> Response {

@@ -12,6 +12,7 @@ mod fill;
 pub mod flight;
 pub mod freshness;
 mod ingest;
+pub mod inspect;
 mod invalidation;
 pub mod outcome;
 mod settle;

@@ -37,6 +37,15 @@ impl From<Problem> for Refusal {
     }
 }
 
+impl Refusal {
+    /// A route that takes POST and nothing else.
+    #[must_use]
+    pub fn post_only() -> Self {
+        let detail = "this route takes POST".to_owned();
+        Self { allow: Some("POST"), ..blank(StatusCode::METHOD_NOT_ALLOWED, detail) }
+    }
+}
+
 impl From<&RouteError> for Refusal {
     fn from(error: &RouteError) -> Self {
         let detail = error.to_string();
@@ -147,6 +156,12 @@ fn blank(status: StatusCode, detail: String) -> Refusal {
 #[must_use]
 pub fn bad_request(detail: &str) -> Refusal {
     blank(StatusCode::BAD_REQUEST, detail.to_owned())
+}
+
+/// What the storage failed at, for an operator.
+#[must_use]
+pub fn storage_failed(error: &StoreError) -> Refusal {
+    storage(error, error.to_string())
 }
 
 /// A range that begins past the end of an archive of `length` bytes.

@@ -13,7 +13,7 @@ mod range;
 pub use archive::{Part, archive, plan};
 pub use body::Body;
 pub use document::document;
-pub use error::{Refusal, bad_request, problem};
+pub use error::{Refusal, bad_request, problem, storage_failed};
 
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, HeaderName};

@@ -34,7 +34,7 @@ impl Documents {
             index = self.remembered(&index_key).or(index);
             let Some(difference) = compare((name, version), index.as_deref(), Some(&release), pin.as_ref())
             else {
-                let Some(first) = self.pin(name, version, &release, pin.as_ref()).await? else {
+                let Some(first) = self.admit(name, version, &release, pin.as_ref()).await? else {
                     match self.agree(&key, &release, doubts).await {
                         Some(settled) => return Ok(settled),
                         None => continue,
@@ -82,7 +82,7 @@ impl Documents {
 
     /// Pins what a release that agrees with its index says. Answers with a pin that is in force and was not
     /// known.
-    async fn pin(
+    async fn admit(
         &self,
         name: &VolumeName,
         version: &Version,

@@ -1,0 +1,92 @@
+//! The form for people: the verdict first, then the facts, one a line, aligned.
+//!
+//! Owns that form. Must not know anything that the explanation does not hold.
+
+use std::fmt::{self, Display};
+use std::time::Duration;
+
+use super::verdict::seconds;
+use super::{Archive, Delivery, Explanation, Held, Rule};
+
+/// Columns that labels take.
+const LABEL: usize = 14;
+
+impl Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}@{}", self.volume, self.version)?;
+        line(f, "exact", verdict(&self.verdict.exact))?;
+        line(f, "archive", verdict(&self.verdict.archive))?;
+        writeln!(f)?;
+        if let Some(open) = &self.divergence {
+            line(f, "divergence", format!("{} since {}", open.kind.as_str(), open.since))?;
+            for claim in &open.claims {
+                line(f, "", claim)?;
+            }
+        }
+        line(f, "index row", held(self.index.as_ref()))?;
+        line(f, "metadata", held(self.exact.as_ref()))?;
+        line(f, "trust summary", held(self.trust_summary.as_ref()))?;
+        line(f, "trust detail", held(self.trust_detail.as_ref()))?;
+        line(
+            f,
+            "pin",
+            self.pin.as_ref().map_or("none".to_owned(), |pin| {
+                format!("{}, since {} from {}", pin.integrity, pin.since, pin.upstream)
+            }),
+        )?;
+        line(f, "archive", archive(self.archive.as_ref()))?;
+        line(
+            f,
+            "upstream",
+            self.upstream.as_ref().map_or("none".to_owned(), |upstream| {
+                format!("{}, {}", upstream.name, if upstream.up { "up" } else { "not answering" })
+            }),
+        )
+    }
+}
+
+fn line(f: &mut fmt::Formatter<'_>, label: &str, what: impl Display) -> fmt::Result {
+    writeln!(f, "  {label:LABEL$}  {what}")
+}
+
+fn verdict(rule: &Rule) -> String {
+    let status = rule.status.map_or("?".to_owned(), |status| status.to_string());
+    format!("{status}  {}: {}", rule.rule, rule.why)
+}
+
+fn held(held: Option<&Held>) -> String {
+    let Some(held) = held else { return "not held".to_owned() };
+    let mut says = match (&held.says.status, held.says.rows) {
+        (_, Some(0)) => "no such version".to_owned(),
+        (Some(status), rows) => {
+            let reason = status.reason.as_ref().map(|reason| format!(" ({})", shown(reason)));
+            let rows = rows.filter(|rows| *rows > 1).map(|rows| format!(", in {rows} rows"));
+            format!("{}{}{}", status.state, reason.unwrap_or_default(), rows.unwrap_or_default())
+        }
+        (None, _) => held.status.to_string(),
+    };
+    says += match held.says.delivery {
+        Some(Delivery::Git) => ", by Git",
+        Some(Delivery::Cdn) | None => "",
+    };
+    says += &held.says.integrity.map(|integrity| format!(", {integrity}")).unwrap_or_default();
+    let fresh = match held.ttl_seconds {
+        left @ 0.. => format!("fresh for {}", span(left)),
+        past => format!("stale for {}", span(past)),
+    };
+    let outdated = if held.outdated { ", declared out of date" } else { "" };
+    format!("{says}; {} old, {fresh}, from {}{outdated}", span(held.age_seconds as i64), held.upstream)
+}
+
+/// A registry's words on one line of a terminal.
+fn shown(text: &str) -> String {
+    text.escape_debug().take(200).collect()
+}
+
+fn span(length: i64) -> String {
+    seconds(Duration::from_secs(length.unsigned_abs()))
+}
+
+fn archive(archive: Option<&Archive>) -> String {
+    archive.map_or("not held".to_owned(), |archive| format!("{} bytes, {}", archive.length, archive.sha256))
+}
