@@ -23,7 +23,7 @@ use crate::config::{self, Config, Durability, Location};
 use crate::listen::{self, Answer, ListenError, Peer, Settings};
 use crate::pipeline::{Arrival, Pipeline};
 use crate::respond::{Body, Response};
-use crate::store::{ObjectStorage, StoreError};
+use crate::store::{ObjectStorage, Store, StoreError};
 use crate::telemetry::{Metrics, TelemetryError};
 use crate::upstream::{HttpTransport, NoTransport, Observer, Upstream, Upstreams};
 
@@ -36,6 +36,9 @@ pub enum AppError {
     /// A kind of store this version does not have.
     #[error("storage.url: s3:// is not yet in force; use file:///… or memory:///")]
     ObjectStorageUnavailable,
+    /// A command beside the proxy cannot see into another process's memory.
+    #[error("storage.url: memory:/// keeps nothing that this command could see; name the proxy's file:///…")]
+    NothingKept,
     /// A client for upstreams cannot be made.
     #[error("no client for upstreams can be made")]
     Transport(#[from] NoTransport),
@@ -138,6 +141,27 @@ fn open_storage(storage: &config::Storage) -> Result<ObjectStorage, AppError> {
         Location::Memory => Ok(ObjectStorage::memory()?),
         Location::S3 { .. } => Err(AppError::ObjectStorageUnavailable),
     }
+}
+
+/// The store of a proxy that may be running, for a command beside it.
+///
+/// # Errors
+/// [`AppError`] when there is none, or none that outlives a process.
+pub fn kept_store(storage: &config::Storage) -> Result<Arc<dyn Store>, AppError> {
+    match &storage.url {
+        Location::Memory => Err(AppError::NothingKept),
+        Location::File(_) | Location::S3 { .. } => Ok(Arc::new(open_storage(storage)?)),
+    }
+}
+
+/// The registries of `config`, for a command beside the proxy.
+///
+/// # Errors
+/// [`AppError`] when no client can be made.
+pub fn upstreams(config: &Config) -> Result<Upstreams, AppError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let registries = Registries { clock, metrics: Arc::new(Metrics::new()?) };
+    Ok(registries.live(config, None)?.upstreams)
 }
 
 fn settings(config: &Config, upgrade: bool) -> Settings {

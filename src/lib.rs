@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod app;
 pub mod archive;
+pub mod audit;
 pub mod base;
 pub mod cache;
 pub mod cli;

@@ -5,14 +5,19 @@
 
 mod config_check;
 mod demo;
+mod pins;
 mod serve;
+mod storage;
 mod token_hash;
 
-use std::io::{self, Write};
+use std::error::Error;
+use std::io::{self, BufWriter, Write};
+use std::iter::successors;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use tokio::runtime;
 
 use crate::config::{Config, ConfigErrors, Loaded, Overrides};
 
@@ -22,6 +27,7 @@ Examples:
   scriptorium serve --upstream https://registry.example.com --data ./cache
   scriptorium serve --config /etc/scriptorium.toml
   scriptorium config check --config /etc/scriptorium.toml
+  scriptorium pins export --config /etc/scriptorium.toml > pins.jsonl
   printf %s \"$TOKEN\" | scriptorium token hash
 
 Exit codes: 0 done, 1 failed at run time, 2 bad usage or configuration.";
@@ -59,6 +65,33 @@ Examples:
 
 Only the digest goes into the configuration, so that reading it reveals no token.";
 
+const EXPORT_EXAMPLES: &str = "\
+Examples:
+  scriptorium pins export --config /etc/scriptorium.toml > pins.jsonl
+  scriptorium pins export --data ./cache | grep '\"@acme/'
+
+One pin a line, by volume and version: what this proxy first saw of each release. Safe beside
+a running proxy. A damaged pin is told on standard error and left out; exit code 1.";
+
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  scriptorium pins import --config /etc/scriptorium.toml pins.jsonl
+  scriptorium pins export --data ./staging | scriptorium pins import --data ./cache
+
+A line may be written by hand, as
+  {\"volume\":\"@acme/x\",\"version\":\"1.0.0\",\"integrity\":\"sha256:<64 hex digits>\"}
+Lines that are no pins are all told and nothing is written; exit code 2. A line that contradicts
+a pin in force, or another line, is told and not imported, the others are; exit code 1.";
+
+const PINS_CHECK_EXAMPLES: &str = "\
+Examples:
+  scriptorium pins check --config /etc/scriptorium.toml
+  scriptorium pins check --config /etc/scriptorium.toml --upstream public --json
+
+Asks the registries for every pinned release and shows those that are not the same. A release
+that is withheld (blocked, tombstoned, gone) is no difference. Exit code 1 when any release
+differs, or could not be asked about.";
+
 /// A caching, verifying pull-through proxy for Agent Volumes registries.
 ///
 /// Stands in front of one or more bibliothecas, answers from its cache, and lets no byte of an archive out before
@@ -81,6 +114,9 @@ enum Command {
     /// Work with a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Work with pins: the integrity first seen of each release
+    #[command(subcommand)]
+    Pins(PinsCommand),
     /// Work with clients' tokens
     #[command(subcommand)]
     Token(TokenCommand),
@@ -95,6 +131,52 @@ enum ConfigCommand {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum PinsCommand {
+    /// Write every pin to standard output, one JSON object a line
+    #[command(after_help = EXPORT_EXAMPLES)]
+    Export(StorageArgs),
+    /// Bring pins into force that were exported elsewhere or written by hand
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import {
+        #[command(flatten)]
+        storage: StorageArgs,
+        /// The lines; standard input where it is missing or `-`
+        file: Option<PathBuf>,
+    },
+    /// Hold every pin against what its registry says now
+    #[command(after_help = PINS_CHECK_EXAMPLES)]
+    Check(PinsCheckArgs),
+}
+
+/// Where a proxy keeps what it stores.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StorageArgs {
+    /// The proxy's configuration file; without it and --data, the environment and the defaults
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The folder that the proxy keeps documents and archives in, instead of a configuration
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// What `pins check` is told.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PinsCheckArgs {
+    /// The proxy's configuration file; without it, the environment and the defaults
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Only pins of volumes that are routed to this upstream
+    #[arg(long, value_name = "NAME")]
+    pub(crate) upstream: Option<String>,
+    /// One JSON object a line, every pin included and a summary last
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Also show what is the same
+    #[arg(long)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -154,6 +236,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Demo => demo::run(),
         Command::Serve(args) => serve::run(&args),
         Command::Config(ConfigCommand::Check { config }) => config_check::run(config.as_deref()),
+        Command::Pins(command) => pins::run(command),
         Command::Token(TokenCommand::Hash) => token_hash::run(),
     }
 }
@@ -176,10 +259,33 @@ pub(crate) fn complain(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
+/// Tells why a command failed, causes included: its reader is the operator.
+pub(crate) fn fail(failure: &(dyn Error + 'static)) -> ExitCode {
+    complain(&with_causes(failure));
+    ExitCode::FAILURE
+}
+
+/// A failure and what it came from.
+pub(crate) fn with_causes(failure: &(dyn Error + 'static)) -> String {
+    let causes = successors(Some(failure), |&cause| cause.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Runs a command's work to its end.
+pub(crate) fn wait<T>(work: impl Future<Output = T>) -> Result<T, ExitCode> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map(|runtime| runtime.block_on(work)).map_err(|error| fail(&error))
+}
+
 /// Writes a command's answer to standard output. A reader that has seen enough and left is no failure.
 pub(crate) fn answer(text: &str) -> ExitCode {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    answer_with(|out| out.write_all(text.as_bytes()))
+}
+
+/// [`answer`] for what is too long to be put together first.
+pub(crate) fn answer_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> ExitCode {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             complain(&format!("standard output: {error}"));
             ExitCode::FAILURE
@@ -207,6 +313,12 @@ mod tests {
         assert!(
             matches!(check, Command::Config(ConfigCommand::Check { config: Some(file) }) if file == Path::new("a.toml"))
         );
+        let export = parse("scriptorium pins export --data d").unwrap();
+        assert!(matches!(export, Command::Pins(PinsCommand::Export(StorageArgs { data: Some(_), .. }))));
+        let import = parse("scriptorium pins import --config a.toml -").unwrap();
+        assert!(matches!(import, Command::Pins(PinsCommand::Import { file: Some(_), .. })));
+        let check = parse("scriptorium pins check --config a.toml --upstream u --json").unwrap();
+        assert!(matches!(check, Command::Pins(PinsCommand::Check(PinsCheckArgs { json: true, .. }))));
         let Ok(Command::Serve(args)) =
             parse("scriptorium serve --upstream http://u --listen [::1]:1 --data d --upgrade")
         else {
@@ -222,6 +334,7 @@ mod tests {
             ("scriptorium", 2),
             ("scriptorium what", 2),
             ("scriptorium serve --nope", 2),
+            ("scriptorium pins export --config a.toml --data d", 2),
             ("scriptorium --help", 0),
             ("scriptorium --version", 0),
         ] {
@@ -231,7 +344,16 @@ mod tests {
 
     #[test]
     fn every_command_that_does_something_shows_examples() {
-        for path in [vec![], vec!["demo"], vec!["serve"], vec!["config", "check"], vec!["token", "hash"]] {
+        for path in [
+            vec![],
+            vec!["demo"],
+            vec!["serve"],
+            vec!["config", "check"],
+            vec!["pins", "export"],
+            vec!["pins", "import"],
+            vec!["pins", "check"],
+            vec!["token", "hash"],
+        ] {
             let mut command = Cli::command();
             let help = path.iter().fold(&mut command, |at, name| at.find_subcommand_mut(name).unwrap());
             assert!(help.render_long_help().to_string().contains("Examples:"), "{path:?}");

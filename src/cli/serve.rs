@@ -2,8 +2,6 @@
 //!
 //! Owns the order of a start: configuration, logs, parts, ports. Must not know what the parts do.
 
-use std::error::Error;
-use std::iter::successors;
 use std::process::ExitCode;
 
 use tracing::{error, info, warn};
@@ -39,16 +37,10 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(failure) => {
-            error!("{}", with_causes(&failure));
+            error!("{}", super::with_causes(&failure));
             ExitCode::FAILURE
         }
     }
-}
-
-/// A failure and what it came from: the operator who starts the proxy may read both.
-fn with_causes(failure: &(dyn Error + 'static)) -> String {
-    let causes = successors(Some(failure), |&cause| cause.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn reread(args: &ServeArgs) -> Option<Config> {

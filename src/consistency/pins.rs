@@ -14,6 +14,8 @@ use crate::clock::Timestamp;
 use crate::domain::{Integrity, Purl, Sha256, Version, VolumeName};
 use crate::store::{Shelf, StorageKey, Store, StoreError};
 
+pub mod import;
+
 /// What is pinned of one release. As JSON on one line it is also the form of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +37,14 @@ impl Pin {
     #[must_use]
     pub fn release(&self) -> Purl {
         Purl::new(&self.volume, &self.version)
+    }
+
+    /// One line of JSON, its end included.
+    #[must_use]
+    pub fn line(&self) -> Vec<u8> {
+        let mut line = serde_json::to_vec(self).unwrap_or_default();
+        line.push(b'\n');
+        line
     }
 }
 
@@ -72,12 +82,23 @@ impl Pins {
         if let Some(first) = self.of(&release).await? {
             return Ok(first);
         }
-        let mut line = serde_json::to_vec(&pin).unwrap_or_default();
-        line.push(b'\n');
-        if self.store.create(&place(&release), line.into()).await? {
+        if self.store.create(&place(&release), pin.line().into()).await? {
             return Ok(pin);
         }
         self.of(&release).await?.ok_or_else(|| damaged(&place(&release)))
+    }
+
+    /// Every pin, by volume and then by version as SemVer orders them. What cannot be read is told and left out.
+    pub async fn sorted(&self, mut unreadable: impl FnMut(StoreError)) -> Vec<Pin> {
+        let (mut pins, mut all) = (Vec::new(), self.all());
+        while let Some(pin) = all.next().await {
+            match pin {
+                Ok(pin) => pins.push(pin),
+                Err(error) => unreadable(error),
+            }
+        }
+        pins.sort_unstable_by(|one, other| (&one.volume, &one.version).cmp(&(&other.volume, &other.version)));
+        pins
     }
 
     /// Every pin, in no particular order.
@@ -139,6 +160,23 @@ mod tests {
         let mut all: Vec<_> = pins.all().try_collect().await.unwrap();
         all.sort_by(|one, other| one.version.cmp(&other.version));
         assert_eq!(all, [first, pin("1.0.1", "b")]);
+    }
+
+    #[tokio::test]
+    async fn an_export_is_sorted_and_tells_what_it_leaves_out() {
+        let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
+        let pins = Pins::new(store.clone());
+        for version in ["10.0.0", "9.0.0", "9.0.0-rc.1", "1.0.0"] {
+            pins.admit(pin(version, "a")).await.unwrap();
+        }
+        let other = Pin { volume: "@aaa/x".parse().unwrap(), ..pin("99.0.0", "a") };
+        pins.admit(other.clone()).await.unwrap();
+        let damaged = place(&pin("1.0.0", "a").release());
+        store.write(&damaged, "garbage".into()).await.unwrap();
+        let mut told = Vec::new();
+        let sorted = pins.sorted(|error| told.push(error.to_string())).await;
+        assert_eq!(sorted, [other, pin("9.0.0-rc.1", "a"), pin("9.0.0", "a"), pin("10.0.0", "a")]);
+        assert!(told.len() == 1 && told[0].contains(&damaged.path()), "{told:?}");
     }
 
     #[tokio::test]

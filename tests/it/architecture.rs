@@ -25,6 +25,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("store", "domain clock"),
     ("consistency", "domain clock store"),
     ("cache", "domain clock telemetry config upstream archive store consistency"),
+    ("audit", "domain clock telemetry config upstream archive store consistency cache"),
     ("respond", "domain route upstream archive store consistency cache"),
     ("pipeline", "domain clock telemetry route base store cache respond"),
     ("listen", ""),
@@ -32,7 +33,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("admin", "domain telemetry route store cache respond explain"),
     ("app", "clock telemetry config base upstream archive store cache respond pipeline listen admin"),
     ("demo", "domain archive"),
-    ("cli", "domain telemetry config app demo"),
+    ("cli", "domain clock telemetry config store consistency audit explain app demo"),
     ("main", "cli"),
     ("lib", ""),
 ];

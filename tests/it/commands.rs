@@ -38,12 +38,15 @@ fn version_and_help_are_told() {
         String::from_utf8(version.stdout).unwrap().trim(),
         format!("scriptorium {}", env!("CARGO_PKG_VERSION"))
     );
-    let commands: [&[&str]; 6] = [
+    let commands: [&[&str]; 9] = [
         &["--help"],
         &["serve", "--help"],
         &["demo", "--help"],
         &["config", "--help"],
         &["config", "check", "--help"],
+        &["pins", "export", "--help"],
+        &["pins", "import", "--help"],
+        &["pins", "check", "--help"],
         &["token", "hash", "--help"],
     ];
     for command in commands {
@@ -54,11 +57,13 @@ fn version_and_help_are_told() {
 
 #[test]
 fn bad_usage_exits_with_2() {
-    let commands: [&[&str]; 4] = [
+    let commands: [&[&str]; 6] = [
         &["no-such-command"],
         &["serve", "--no-such-flag"],
         &["config", "check"],
         &["serve", "--listen", "nowhere"],
+        &["pins", "export", "--data", "/no/such/folder"],
+        &["pins", "import", "--data", "unused", "/no/such/file"],
     ];
     for command in commands {
         let output = run(command);

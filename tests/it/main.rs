@@ -19,6 +19,7 @@ mod headers;
 mod hostile_client;
 mod lifecycle;
 mod memory;
+mod pins;
 mod privacy;
 mod problems;
 mod ranges;

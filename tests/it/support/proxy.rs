@@ -98,6 +98,16 @@ impl Proxy {
         self.instance = Instance::start(&self.setup, self.directory.path());
     }
 
+    /// The folder it keeps things in.
+    pub(crate) fn data(&self) -> PathBuf {
+        data(self.directory.path())
+    }
+
+    /// Its configuration file.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.directory.path().join("scriptorium.toml")
+    }
+
     /// Files of the data directory that contain `needle`.
     pub(crate) fn files_holding(&self, needle: &[u8]) -> Vec<PathBuf> {
         let mut found = Vec::new();

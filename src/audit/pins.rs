@@ -1,0 +1,181 @@
+//! Every pin held against what its registry says now.
+//!
+//! Owns what counts as a difference. A registry that withholds a release (blocked, tombstoned, gone) says nothing
+//! of its content; one that could not be asked says nothing at all. Must not change a pin.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use serde::Serialize;
+
+use crate::consistency::{Pin, Pins};
+use crate::domain::check::check;
+use crate::domain::{DocumentKey, Facts, Integrity};
+use crate::store::StoreError;
+use crate::upstream::{CouldNotAsk, Exchange, Upstream, Upstreams};
+
+/// Questions under way at once.
+const AT_ONCE: usize = 8;
+
+/// How this proxy's log and the registry's call these questions.
+const REQUEST_ID: &str = "pins-check";
+
+/// How long one pin waits in all for a registry that asks for time.
+const PATIENCE: Duration = Duration::from_secs(300);
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+
+/// What a registry says of a pinned release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The pinned integrity.
+    Same,
+    /// Another integrity: the release was replaced.
+    Different {
+        /// What it says now.
+        found: Integrity,
+    },
+    /// Nothing about the content.
+    Withheld {
+        /// What it says instead.
+        why: String,
+    },
+    /// No definite answer.
+    CouldNotAsk {
+        /// Why there is none.
+        why: String,
+    },
+}
+
+/// A pin and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compared {
+    /// What is pinned.
+    pub pin: Pin,
+    /// The upstream that serves the volume now, if one does.
+    pub upstream: Option<String>,
+    /// What it says.
+    pub verdict: Verdict,
+}
+
+/// Whom to ask, and how much of an answer to take.
+#[derive(Debug)]
+pub struct Registries<'a> {
+    /// Every registry with its routes.
+    pub upstreams: &'a Upstreams,
+    /// Only pins routed to the registry of this name.
+    pub only: Option<&'a str>,
+    /// Longest metadata, in bytes.
+    pub max_document: u64,
+}
+
+impl Registries<'_> {
+    /// Asks about every pin, in no particular order; a pin that cannot be read is an error among the others.
+    pub fn compare<'a>(&'a self, pins: &'a Pins) -> impl Stream<Item = Result<Compared, StoreError>> + 'a {
+        let wanted = pins.all().filter(|pin| std::future::ready(self.concerns(pin.as_ref().ok())));
+        let compared = wanted.map(async |pin| match pin {
+            Ok(pin) => Ok(self.ask(pin).await),
+            Err(error) => Err(error),
+        });
+        compared.buffer_unordered(AT_ONCE)
+    }
+
+    /// A pin that cannot be read concerns everybody: whose it was is not known.
+    fn concerns(&self, pin: Option<&Pin>) -> bool {
+        let (Some(only), Some(pin)) = (self.only, pin) else { return true };
+        self.upstreams.for_volume(&pin.volume).is_some_and(|upstream| upstream.name() == only)
+    }
+
+    async fn ask(&self, pin: Pin) -> Compared {
+        let Some(upstream) = self.upstreams.for_volume(&pin.volume) else {
+            let why = "no upstream of the configuration serves this volume".to_owned();
+            return Compared { pin, upstream: None, verdict: Verdict::CouldNotAsk { why } };
+        };
+        let key = DocumentKey::Release(pin.volume.clone(), pin.version.clone());
+        let verdict = match self.exchange(upstream, &key).await {
+            Ok(Exchange::Found { body, .. }) => judge(&key, &body, upstream.origin(), pin.integrity),
+            Ok(Exchange::Refused { status: status @ (403 | 404 | 409 | 410), problem, .. }) => {
+                let title =
+                    problem.map_or_else(String::new, |problem| format!(": {}", shortened(&problem.title)));
+                Verdict::Withheld { why: format!("the registry answers {status}{title}") }
+            }
+            Ok(Exchange::Refused { status, .. }) => Verdict::CouldNotAsk {
+                why: format!("the registry refuses the question with status {status}"),
+            },
+            Ok(Exchange::NotModified) => {
+                Verdict::CouldNotAsk { why: CouldNotAsk::Unexpected(304).to_string() }
+            }
+            Err(why) => Verdict::CouldNotAsk { why: why.to_string() },
+        };
+        Compared { pin, upstream: Some(upstream.name().to_owned()), verdict }
+    }
+
+    /// Waits out a registry's own wish to be left alone, so that a budget of requests is no failure.
+    async fn exchange(&self, upstream: &Upstream, key: &DocumentKey) -> Result<Exchange, CouldNotAsk> {
+        let (path, mut waited) = (key.to_string(), Duration::ZERO);
+        loop {
+            let asked = upstream.document(key.resource(), &path, None, REQUEST_ID, self.max_document).await;
+            let Err(why) = &asked else { return asked };
+            let wait = why.retry_after().map(|wait| wait.max(SHORTEST_WAIT));
+            let Some(wait) = wait.filter(|wait| upstream.is_up() && waited + *wait <= PATIENCE) else {
+                return asked;
+            };
+            waited += wait;
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+fn judge(key: &DocumentKey, body: &Bytes, origin: &str, pinned: Integrity) -> Verdict {
+    let facts = match check(key, body, origin) {
+        Ok(checked) => checked.facts,
+        Err(malformed) => return Verdict::CouldNotAsk { why: malformed.to_string() },
+    };
+    let Facts::Release(release) = facts else {
+        return Verdict::CouldNotAsk { why: "the answer is not exact metadata".to_owned() };
+    };
+    if let Some(mismatch) = release.mismatch {
+        return Verdict::CouldNotAsk { why: format!("the answer is about another release: {mismatch}") };
+    }
+    match release.integrity {
+        Some(found) if found == pinned => Verdict::Same,
+        Some(found) => Verdict::Different { found },
+        None => Verdict::Withheld { why: format!("the release is {}", release.status.state) },
+    }
+}
+
+/// A registry's own words, fit for a terminal.
+fn shortened(text: &str) -> String {
+    text.escape_debug().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Sha256;
+
+    #[test]
+    fn only_another_integrity_is_a_difference() {
+        let integrity = |text: &str| Integrity::new(Sha256::of(text.as_bytes()));
+        let key = DocumentKey::Release("x".parse().unwrap(), "1.0.0".parse().unwrap());
+        let verdict = |says: &str, state: &str, version: &str| {
+            let body = format!(
+                r#"{{"name":"x","version":"{version}","purl":"pkg:volume/x@{version}",{says}"status":{{"state":"{state}"}}{}}}"#,
+                if state == "available" { r#","dist":{"source":"git"}"# } else { "" },
+            );
+            judge(&key, &body.into(), "https://up", integrity("a"))
+        };
+        let says = |text: &str| format!("\"integrity\":\"{}\",", integrity(text));
+        assert_eq!(verdict(&says("a"), "available", "1.0.0"), Verdict::Same);
+        assert_eq!(verdict(&says("a"), "blocked", "1.0.0"), Verdict::Same);
+        let different = Verdict::Different { found: integrity("b") };
+        assert_eq!(verdict(&says("b"), "available", "1.0.0"), different);
+        assert_eq!(verdict(&says("b"), "tombstoned", "1.0.0"), different);
+        assert!(
+            matches!(verdict("", "blocked", "1.0.0"), Verdict::Withheld { why } if why.contains("blocked"))
+        );
+        assert!(matches!(verdict("", "available", "1.0.0"), Verdict::CouldNotAsk { .. }), "malformed");
+        assert!(matches!(verdict(&says("a"), "available", "1.0.1"), Verdict::CouldNotAsk { .. }), "another");
+    }
+}

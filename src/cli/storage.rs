@@ -1,0 +1,55 @@
+//! The store of a proxy, for the commands that work beside it.
+//!
+//! Owns how `--config` or `--data` leads to it, and the refusal of a place that cannot be meant. Must not know what
+//! lies there.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use super::StorageArgs;
+use crate::app::{self, AppError};
+use crate::config::{Location, Overrides, Storage};
+use crate::store::Store;
+
+impl StorageArgs {
+    /// The settings of the store.
+    pub(super) fn load(&self) -> Result<Storage, ExitCode> {
+        let Some(data) = &self.data else {
+            let loaded = super::load(self.config.as_deref(), Overrides::default());
+            return loaded.map(|loaded| loaded.config.storage).map_err(|errors| super::refuse(&errors));
+        };
+        match std::path::absolute(data) {
+            Ok(folder) => Ok(Storage { url: Location::File(folder), ..Storage::default() }),
+            Err(error) => Err(usage(&format!("--data {}: {error}", data.display()))),
+        }
+    }
+
+    /// A store that is there.
+    pub(super) fn open(&self) -> Result<Arc<dyn Store>, ExitCode> {
+        open_existing(&self.load()?)
+    }
+}
+
+/// The store that `storage` names, made where it is not there yet.
+pub(super) fn open(storage: &Storage) -> Result<Arc<dyn Store>, ExitCode> {
+    app::kept_store(storage).map_err(|error| match error {
+        AppError::NothingKept => usage(&error.to_string()),
+        error => super::fail(&error),
+    })
+}
+
+/// The store that `storage` names. One that is not there is a slip of the pen, not an empty store.
+pub(super) fn open_existing(storage: &Storage) -> Result<Arc<dyn Store>, ExitCode> {
+    match &storage.url {
+        Location::File(folder) if !folder.is_dir() => {
+            let text = "storage.url: expected the folder that a proxy keeps things in, found none at";
+            Err(usage(&format!("{text} {}", folder.display())))
+        }
+        Location::File(_) | Location::Memory | Location::S3 { .. } => open(storage),
+    }
+}
+
+fn usage(line: &str) -> ExitCode {
+    super::complain(line);
+    ExitCode::from(2)
+}
