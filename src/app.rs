@@ -154,6 +154,17 @@ pub fn kept_store(storage: &config::Storage) -> Result<Arc<dyn Store>, AppError>
     }
 }
 
+/// What a proxy of `config` holds in `store`, for a command beside it.
+///
+/// # Errors
+/// [`AppError`] when a part cannot be made.
+pub fn documents(config: &Config, store: Arc<dyn Store>) -> Result<Documents, AppError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let metrics = Arc::new(Metrics::new()?);
+    let live = Registries { clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) }.live(config, None)?;
+    Ok(Documents::new(store, live, clock, metrics))
+}
+
 /// The registries of `config`, for a command beside the proxy.
 ///
 /// # Errors

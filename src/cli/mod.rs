@@ -5,6 +5,7 @@
 
 mod config_check;
 mod demo;
+mod explain;
 mod pins;
 mod serve;
 mod storage;
@@ -65,6 +66,15 @@ Examples:
 
 Only the digest goes into the configuration, so that reading it reveals no token.";
 
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  scriptorium explain @acme/x@1.2.3 --config /etc/scriptorium.toml
+  scriptorium explain @acme/x@1.2.3 --data ./cache --json
+
+Says what a request would be answered with now and why, then what is cached and how old, what each
+side said, the pin, the divergence and the archive. Asks the running proxy on its admin port (with
+SCRIPTORIUM_ADMIN_TOKEN where it needs a token), or reads the store. Never contacts an upstream.";
+
 const EXPORT_EXAMPLES: &str = "\
 Examples:
   scriptorium pins export --config /etc/scriptorium.toml > pins.jsonl
@@ -114,6 +124,9 @@ enum Command {
     /// Work with a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Say everything known about one release, and what a request for it would get
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
     /// Work with pins: the integrity first seen of each release
     #[command(subcommand)]
     Pins(PinsCommand),
@@ -160,6 +173,23 @@ pub(crate) struct StorageArgs {
     /// The folder that the proxy keeps documents and archives in, instead of a configuration
     #[arg(long, value_name = "DIR", conflicts_with = "config")]
     pub(crate) data: Option<PathBuf>,
+}
+
+/// What `explain` is told.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ExplainArgs {
+    /// The release, as `@acme/x@1.2.3`
+    #[arg(value_name = "VOLUME@VERSION")]
+    pub(crate) release: String,
+    /// The proxy's configuration file; without it, the environment and the defaults
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The folder that the proxy keeps documents and archives in
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// One JSON document, as the admin port gives it
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What `pins check` is told.
@@ -236,6 +266,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Demo => demo::run(),
         Command::Serve(args) => serve::run(&args),
         Command::Config(ConfigCommand::Check { config }) => config_check::run(config.as_deref()),
+        Command::Explain(args) => explain::run(&args),
         Command::Pins(command) => pins::run(command),
         Command::Token(TokenCommand::Hash) => token_hash::run(),
     }
@@ -349,6 +380,7 @@ mod tests {
             vec!["demo"],
             vec!["serve"],
             vec!["config", "check"],
+            vec!["explain"],
             vec!["pins", "export"],
             vec!["pins", "import"],
             vec!["pins", "check"],
