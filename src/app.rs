@@ -15,9 +15,8 @@ use tracing::{error, info, warn};
 use crate::admin::{self, Admin};
 use crate::archive::Limits;
 use crate::base::BaseUrl;
-use crate::cache::archives::Bounds;
 use crate::cache::documents::Live;
-use crate::cache::{Archives, Documents};
+use crate::cache::{Bounds, Documents, SealedFiles};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Durability, Location};
 use crate::listen::{self, Answer, ListenError, Peer, Settings};
@@ -83,8 +82,8 @@ impl App {
                 max_entries: config.limits.max_entries,
             },
         };
-        let archives =
-            Arc::new(Archives::new(Arc::clone(&documents), storage.clone(), bounds, Arc::clone(&metrics)));
+        let files =
+            Arc::new(SealedFiles::new(Arc::clone(&documents), storage.clone(), bounds, Arc::clone(&metrics)));
         let admin = Admin::new(
             Arc::clone(&documents),
             storage.clone(),
@@ -92,7 +91,7 @@ impl App {
             config.server.admin_token_sha256,
         );
         let base = BaseUrl::new(config.server.public_url.as_ref().map(url::Url::as_str));
-        let pipeline = Pipeline { documents, archives, base, clock, metrics };
+        let pipeline = Pipeline { documents, files, base, clock, metrics };
         Ok(Self {
             pipeline: Arc::new(pipeline),
             admin: Arc::new(admin),

@@ -5,7 +5,8 @@
 //!  2. route      method and path become a question that cannot be malformed         (route)
 //!  3. base       where the client reaches this proxy, for links                     (base)
 //!  4. answer     a document: memory, store or upstream, by the freshness rules      (cache::documents)
-//!                an archive: the release's record first, then the sealed file       (cache::archives)
+//!                an archive: the release's record, then the sealed file             (cache::archives)
+//!                an artifact: the trust detail, then the sealed file                (cache::trust_artifacts)
 //!  5. respond    status, headers, body; every failure through one table             (respond)
 //!  6. account    one metric and one log record                                      (here)
 //! ```
@@ -21,10 +22,10 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 use tracing::info;
 
 use crate::base::BaseUrl;
-use crate::cache::archives::Held;
-use crate::cache::{Archives, Documents, Failure};
+use crate::cache::sealed_files::Held;
+use crate::cache::{Documents, Failure, SealedFiles};
 use crate::clock::Clock;
-use crate::domain::{DocumentKey, Version, VolumeName};
+use crate::domain::DocumentKey;
 use crate::respond::{self, Asked, Body, Part, Refusal, Response};
 use crate::route::{self, Request};
 use crate::store::sealed;
@@ -37,7 +38,7 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// What is said of a read that neither the cache nor an upstream was asked for.
 const NOT_ASKED: HeaderValue = HeaderValue::from_static("scriptorium; detail=\"not-asked\"");
 
-/// Archive pieces read ahead of the client.
+/// Pieces of a file read ahead of the client.
 const READ_AHEAD: usize = 2;
 
 /// What a request is, before anything has looked at it.
@@ -60,8 +61,8 @@ pub struct Arrival {
 pub struct Pipeline {
     /// Documents of every upstream.
     pub documents: Arc<Documents>,
-    /// Archives of every upstream.
-    pub archives: Arc<Archives>,
+    /// Archives and trust artifacts of every upstream.
+    pub files: Arc<SealedFiles>,
     /// Where clients reach this proxy.
     pub base: BaseUrl,
     /// Time, for durations.
@@ -90,7 +91,12 @@ impl Pipeline {
             (Err(error), _) => respond::problem(&Refusal::from(&error), asked),
             (Ok(_), Err(error)) => respond::problem(&respond::bad_request(&error.to_string()), asked),
             (Ok(Request::Document(key)), Ok(_)) => self.document(&key, asked, id).await,
-            (Ok(Request::Archive(name, version)), Ok(_)) => self.archive(&name, &version, asked, id).await,
+            (Ok(Request::Archive(name, version)), Ok(_)) => {
+                self.file(label, || self.files.archive(&name, &version, id), asked).await
+            }
+            (Ok(Request::TrustArtifact(name, version, digest)), Ok(_)) => {
+                self.file(label, || self.files.trust_artifact(&name, &version, &digest, id), asked).await
+            }
         };
         response.headers_mut().insert(REQUEST_ID, request_id);
         response.headers_mut().entry(CACHE_STATUS).or_insert(NOT_ASKED);
@@ -108,49 +114,45 @@ impl Pipeline {
         }
     }
 
-    async fn archive(
-        &self,
-        name: &VolumeName,
-        version: &Version,
-        asked: Asked<'_>,
-        request_id: &str,
-    ) -> Response {
-        // A stored archive found corrupt is set aside, so the second try fetches it anew.
-        let mut answer = self.open(name, version, asked, request_id).await;
+    /// Answers with the file that `hold` finds.
+    async fn file<F>(&self, resource: &'static str, hold: impl Fn() -> F, asked: Asked<'_>) -> Response
+    where
+        F: Future<Output = Result<Held, Failure>>,
+    {
+        // A stored file found corrupt is set aside, so the second try fetches it anew.
+        let mut answer = self.open(hold(), asked).await;
         if matches!(&answer, Err(Failure::Storage(_))) {
-            answer = self.open(name, version, asked, request_id).await;
+            answer = self.open(hold(), asked).await;
         }
         match answer {
             Ok((held, part, body)) => {
-                self.metrics.cache_lookup("archive", held.outcome.label());
-                respond::archive(&held, &part, body, asked)
+                self.metrics.cache_lookup(resource, held.outcome.label());
+                respond::file(&held, &part, body, asked)
             }
-            Err(failure) => self.refuse("archive", &failure, asked),
+            Err(failure) => self.refuse(resource, &failure, asked),
         }
     }
 
-    /// Finds the archive and reads the first piece of what is asked, before any header is sent.
+    /// Reads the first piece of what is asked of a file, before any header is sent.
     async fn open(
         &self,
-        name: &VolumeName,
-        version: &Version,
+        held: impl Future<Output = Result<Held, Failure>>,
         asked: Asked<'_>,
-        request_id: &str,
     ) -> Result<(Held, Part, Body), Failure> {
-        let held = self.archives.get(name, version, request_id).await?;
+        let held = held.await?;
         let part = respond::plan(&held, asked);
-        let bytes = part.bytes(held.seal.length);
+        let bytes = part.bytes(held.file.seal.length);
         let left = bytes.end - bytes.start;
         let mut steps = sealed::steps(bytes).peekable();
         let Some(first) = steps.next_if(|_| !asked.head) else { return Ok((held, part, Body::Empty)) };
-        let first = self.archives.read(&held.seal, first).await?;
+        let first = self.files.read(&held.file, first).await?;
         if steps.peek().is_none() {
             return Ok((held, part, Body::Full(first)));
         }
-        let (archives, seal) = (Arc::clone(&self.archives), Arc::clone(&held.seal));
+        let (files, file) = (Arc::clone(&self.files), held.file.clone());
         let rest = stream::iter(steps).map(move |step| {
-            let (archives, seal) = (Arc::clone(&archives), Arc::clone(&seal));
-            async move { archives.read(&seal, step).await.map_err(std::io::Error::other) }
+            let (files, file) = (Arc::clone(&files), file.clone());
+            async move { files.read(&file, step).await.map_err(std::io::Error::other) }
         });
         let pieces = stream::iter([Ok(first)]).chain(rest.buffered(READ_AHEAD)).boxed();
         Ok((held, part, Body::Stream { left, pieces }))

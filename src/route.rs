@@ -7,7 +7,7 @@ use http::Method;
 use url::form_urlencoded;
 
 use crate::domain::search::InvalidSearch;
-use crate::domain::{DocumentKey, SearchQuery, Version, VolumeName, percent};
+use crate::domain::{DocumentKey, SearchQuery, Sha256, Version, VolumeName, percent};
 
 /// Everything a client can ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub enum Request {
     Document(DocumentKey),
     /// A release's archive.
     Archive(VolumeName, Version),
+    /// The bytes of a trust attachment of a release, by their digest.
+    TrustArtifact(VolumeName, Version, Sha256),
 }
 
 impl Request {
@@ -25,6 +27,7 @@ impl Request {
         match self {
             Self::Document(key) => key.resource().as_str(),
             Self::Archive(..) => "archive",
+            Self::TrustArtifact(..) => "trust-artifact",
         }
     }
 }
@@ -54,7 +57,10 @@ pub fn parse(method: &Method, path: &str, query: Option<&str>) -> Result<Request
     let query = query.unwrap_or_default();
     let request = match path.strip_prefix("/api/v1/") {
         Some(rest) => document(rest, query)?.map(Request::Document),
-        None => path.strip_prefix("/archives/").and_then(archive),
+        None => match path.strip_prefix("/archives/") {
+            Some(rest) => archive(rest),
+            None => path.strip_prefix("/trust-artifacts/").and_then(trust_artifact),
+        },
     };
     let request = request.ok_or(RouteError::NotFound)?;
     if method != Method::GET && method != Method::HEAD {
@@ -95,6 +101,14 @@ fn archive(rest: &str) -> Option<Request> {
     let name = segments.volume()?;
     let version = version(segments.next()?.strip_suffix(".tar.gz")?)?;
     segments.is_empty().then_some(Request::Archive(name, version))
+}
+
+fn trust_artifact(rest: &str) -> Option<Request> {
+    let mut segments = Segments(Some(rest));
+    let name = segments.volume()?;
+    let version = version(segments.next()?)?;
+    let digest = Sha256::from_hex(segments.next()?).ok()?;
+    segments.is_empty().then_some(Request::TrustArtifact(name, version, digest))
 }
 
 fn version(segment: &str) -> Option<Version> {
@@ -152,6 +166,7 @@ mod tests {
 
     #[test]
     fn every_route_scoped_and_unscoped() {
+        let digest = Sha256::of(b"x");
         for volume in ["x", "@acme/x", "%40acme/x"] {
             let name: VolumeName = volume.replace("%40", "@").parse().unwrap();
             let version: Version = "1.2.3-rc.1+b".parse().unwrap();
@@ -167,6 +182,11 @@ mod tests {
                 assert_eq!(get(&format!("{base}/trust/detail")), document(DocumentKey::TrustDetail(n, v)));
                 let (n, v) = both();
                 assert_eq!(get(&format!("/archives/{volume}/{encoded}.tar.gz")), Ok(Request::Archive(n, v)));
+                let (n, v) = both();
+                assert_eq!(
+                    get(&format!("/trust-artifacts/{volume}/{encoded}/{}", digest.hex())),
+                    Ok(Request::TrustArtifact(n, v, digest))
+                );
             }
             assert_eq!(
                 get(&format!("/api/v1/index/volumes/{volume}")),
@@ -184,6 +204,7 @@ mod tests {
 
     #[test]
     fn nothing_else_is_a_route() {
+        let hex = Sha256::of(b"x").hex();
         for target in [
             "/",
             "",
@@ -208,6 +229,16 @@ mod tests {
             "/archives/x/1.0.0",
             "/archives/x/1.0.0.zip",
             "/archives/x/..%2f1.0.0.tar.gz",
+            "/trust-artifacts/x/1.0.0",
+            "/trust-artifacts/x/1.0.0/",
+            "/trust-artifacts/x/1.0.0/abc",
+            &format!("/trust-artifacts/x/1.0.0/{}", &hex[1..]),
+            &format!("/trust-artifacts/x/1.0.0/{}", hex.to_uppercase()),
+            &format!("/trust-artifacts/x/1.0.0/sha256:{hex}"),
+            &format!("/trust-artifacts/x/1.0.0/{hex}/"),
+            &format!("/trust-artifacts/x/1.0/{hex}"),
+            &format!("/trust-artifacts/X/1.0.0/{hex}"),
+            &format!("/trust-artifacts/@acme/1.0.0/{hex}"),
             "/api/v1/advisories/..",
             "/metrics",
         ] {
@@ -227,7 +258,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics(path in "(/?(api|v1|index|volumes|archives|@|%40|%|\\.\\.|x|1\\.0\\.0|\\PC|/)){0,12}", query in "\\PC*") {
+        fn never_panics(path in "(/?(api|v1|index|volumes|archives|trust-artifacts|@|%40|%|\\.\\.|x|1\\.0\\.0|\\PC|/)){0,12}", query in "\\PC*") {
             let _ = parse(&Method::GET, &path, Some(&query));
         }
     }

@@ -7,7 +7,7 @@ use super::documents::Answer;
 use crate::archive::ArchiveError;
 use crate::consistency::Divergence;
 use crate::domain::lifecycle::Status;
-use crate::domain::{Problem, VolumeName};
+use crate::domain::{Problem, Sha256, VolumeName};
 use crate::store::StoreError;
 use crate::upstream::CouldNotAsk;
 use std::sync::Arc;
@@ -40,8 +40,8 @@ pub enum Failure {
     /// The registry's own definite answer, of a kind that is not kept.
     #[error("the registry refused")]
     Refused(Box<Problem>),
-    /// The registry's own definite answer to the release that gates an archive.
-    #[error("the registry refused the release")]
+    /// The registry's own definite answer to the document that gates an archive or a trust artifact.
+    #[error("the registry refused the document that gates this")]
     Gated {
         /// What it said.
         problem: Box<Problem>,
@@ -54,12 +54,18 @@ pub enum Failure {
     /// The release is delivered by Git, not as an archive.
     #[error("this release is delivered by Git; fetch the repository and ref that its exact metadata names")]
     DeliveredByGit,
+    /// The trust detail lists no attachment with these bytes at a URL.
+    #[error(
+        "the trust detail of this release lists no attachment at a URL with the digest {0}; \
+         follow the locators that it lists now"
+    )]
+    NotAttached(Sha256),
     /// The archive was fetched and did not pass.
     #[error("{0}; nothing of it was kept; if that lasts, report it to the registry's operator")]
     Archive(Arc<ArchiveError>),
-    /// The archive is over the limit before it was read.
-    #[error("the archive is larger than this proxy accepts ({limit} bytes)")]
-    ArchiveTooLarge {
+    /// The file is over the limit before it was read.
+    #[error("the file is larger than this proxy accepts ({limit} bytes)")]
+    TooLarge {
         /// `limits.max_archive`, in bytes.
         limit: u64,
     },

@@ -1,10 +1,11 @@
-//! Bringing an archive in: download, stage, verify and seal in one pass, then commit.
+//! Bringing a file in: download, stage, verify and seal in one pass, then commit.
 //!
 //! The bytes run from the network through a short queue to one blocking thread, which stages and hashes
-//! each piece and inflates it for verification; memory is the queue's whatever the archive's size. Nothing
+//! each piece and, of an archive, inflates it for verification; memory is the queue's whatever the file's size. Nothing
 //! is visible to readers before the commit, and whatever ends early leaves nothing behind.
 //!
-//! Owns that flow. Must not know what makes an archive good (`archive`) or how bytes are kept (`store`).
+//! Owns that flow. Must not know what makes an archive good (`archive`), what a trust artifact
+//! must be (`wanted`) or how bytes are kept (`store`).
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -15,21 +16,22 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::wanted::{Mismatch, Wanted};
 use crate::archive::{self, ArchiveError, Expected, Limits};
-use crate::domain::{Integrity, Purl};
+use crate::domain::Purl;
 use crate::store::sealed::{Seal, SealWriter};
-use crate::store::{Staged, StorageKey, Store, StoreError};
+use crate::store::{Staged, Store, StoreError};
 use crate::upstream::{CouldNotAsk, Download};
 
 /// Pieces between the network and the verifier.
 const QUEUE: usize = 16;
 
 /// Slowest average at which a download goes on, in bytes a second, once it had time to get going. A registry
-/// that trickles bytes must not keep others' archives waiting for a turn.
+/// that trickles bytes must not keep others' files waiting for a turn.
 const SLOWEST: u64 = 4 * 1024;
 const GETTING_GOING: Duration = Duration::from_secs(60);
 
-/// Why an archive did not come in.
+/// Why a file did not come in.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum IngestError {
     /// The bytes did not arrive whole.
@@ -41,7 +43,10 @@ pub(super) enum IngestError {
         /// The limit.
         limit: u64,
     },
-    /// They arrived and did not pass.
+    /// They arrived and are others than was said.
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+    /// They arrived and are no archive that may be served.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// They passed and could not be kept.
@@ -53,23 +58,23 @@ pub(super) enum IngestError {
 }
 
 impl IngestError {
-    /// Whether another try may go better: the transport, not the archive, was at fault.
+    /// Whether another try may go better: the transport, not the file, was at fault.
     pub(super) fn is_transport(&self) -> bool {
         match self {
             Self::Download(reason) => !reason.is_timeout(),
             Self::Archive(error) => matches!(error, ArchiveError::Gzip(_) | ArchiveError::Source(_)),
-            Self::TooLarge { .. } | Self::Store(_) | Self::Lost => false,
+            Self::TooLarge { .. } | Self::Mismatch(_) | Self::Store(_) | Self::Lost => false,
         }
     }
 }
 
-/// What the archive must be.
-#[derive(Debug, Clone)]
-pub(super) struct Wanted {
-    pub(super) release: Purl,
-    pub(super) integrity: Integrity,
-    pub(super) max_archive: u64,
-    pub(super) limits: Limits,
+/// Sizes that bound what is brought in.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Bytes that are downloaded, of an archive or a trust artifact.
+    pub max_archive: u64,
+    /// What the verifier of archives bounds.
+    pub limits: Limits,
 }
 
 /// Brings `download` in as `wanted`.
@@ -77,22 +82,23 @@ pub(super) async fn ingest(
     store: &Arc<dyn Store>,
     download: Download,
     wanted: &Wanted,
+    bounds: &Bounds,
 ) -> Result<Seal, IngestError> {
-    let limit = wanted.max_archive;
+    let limit = bounds.max_archive;
     if download.length.is_some_and(|length| length > limit) {
         return Err(IngestError::TooLarge { limit });
     }
     let (pieces, arriving) = mpsc::channel(QUEUE);
     let verification = tokio::task::spawn_blocking({
-        let (store, wanted) = (Arc::clone(store), wanted.clone());
-        move || verify(&*store, arriving, &wanted)
+        let (store, wanted, bounds) = (Arc::clone(store), wanted.clone(), *bounds);
+        move || verify(&*store, arriving, &wanted, &bounds.limits)
     });
     let delivered = deliver(download, limit, pieces).await;
     let verdict = verification.await.map_err(|_| IngestError::Lost)?;
     // A download that failed starves the verifier, so its reason is the one that counts.
     delivered?;
     let (staged, seal) = verdict?;
-    store.commit(&StorageKey::Archive(wanted.integrity), staged).await?;
+    store.commit(&wanted.place(), staged).await?;
     Ok(seal)
 }
 
@@ -126,11 +132,10 @@ fn verify(
     store: &dyn Store,
     arriving: mpsc::Receiver<Piece>,
     wanted: &Wanted,
+    limits: &Limits,
 ) -> Result<(Staged, Seal), IngestError> {
     let mut seal = SealWriter::new(store.stage()?);
     let again = seal.get_ref().reopen();
-    let Purl { name, version } = &wanted.release;
-    let expected = Expected { name, version, integrity: &wanted.integrity };
     let mut unstaged = None;
     let arriving = Arriving {
         pieces: arriving,
@@ -139,12 +144,21 @@ fn verify(
         seal: &mut seal,
         unstaged: &mut unstaged,
     };
-    let verified = archive::verify(arriving, || again, || store.scratch(), &expected, &wanted.limits);
+    let known_by = match wanted {
+        Wanted::Archive { release: Purl { name, version }, integrity } => {
+            let expected = Expected { name, version, integrity };
+            archive::verify(arriving, || again, || store.scratch(), &expected, limits)
+                .map(|verified| *verified.integrity.digest())
+                .map_err(IngestError::from)
+        }
+        Wanted::TrustArtifact { digest, size } => arriving.drain(*size).map(|()| *digest),
+    };
     if let Some(error) = unstaged {
         return Err(StoreError::from(error).into());
     }
-    let verified = verified?;
-    Ok(seal.finish(verified.integrity, &wanted.release.to_string()).map_err(StoreError::from)?)
+    let (staged, seal) = seal.finish(known_by?, &wanted.identity()).map_err(StoreError::from)?;
+    wanted.compare(&seal)?;
+    Ok((staged, seal))
 }
 
 enum Piece {
@@ -152,7 +166,7 @@ enum Piece {
     End,
 }
 
-/// The compressed bytes as the verifier reads them; each is staged and sealed before it is inflated.
+/// The bytes as the verifier reads them; each is staged and sealed before it is looked at.
 struct Arriving<'a> {
     pieces: mpsc::Receiver<Piece>,
     piece: Bytes,
@@ -160,6 +174,15 @@ struct Arriving<'a> {
     seal: &'a mut SealWriter<Staged>,
     /// Why a piece could not be staged: the verifier only learns that no more bytes come.
     unstaged: &'a mut Option<io::Error>,
+}
+
+impl Arriving<'_> {
+    /// Reads to the end, or as far as to know that there are more than `size` bytes.
+    fn drain(self, size: Option<u64>) -> Result<(), IngestError> {
+        let enough = size.map_or(u64::MAX, |size| size.saturating_add(1));
+        io::copy(&mut self.take(enough), &mut io::sink()).map_err(|_| CouldNotAsk::BrokenBody)?;
+        Ok(())
+    }
 }
 
 impl Read for Arriving<'_> {

@@ -1,9 +1,9 @@
-//! What is held here and whether it may still be served: documents, archives, and the one fetch for each.
+//! What is held here and whether it may still be served: documents, sealed files, and the one fetch for each.
 //!
 //! Owns freshness, single-flight, the stored form of documents and the filling of both. Must not know HTTP
 //! framing on either side, nor where bytes are kept.
 
-pub mod archives;
+mod archives;
 pub mod document;
 pub mod documents;
 pub mod envelope;
@@ -15,10 +15,14 @@ mod ingest;
 pub mod inspect;
 mod invalidation;
 pub mod outcome;
+pub mod sealed_files;
 mod settle;
+mod trust_artifacts;
+mod wanted;
 
-pub use archives::Archives;
 pub use document::Document;
 pub use documents::{Answer, Documents};
 pub use failure::Failure;
+pub use ingest::Bounds;
 pub use outcome::Outcome;
+pub use sealed_files::SealedFiles;

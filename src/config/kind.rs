@@ -166,7 +166,7 @@ pub(super) const NAME: Kind<String> = Kind {
 };
 
 pub(super) const MOUNT: Kind<String> = Kind {
-    expected: "a path such as \"/nullspace\" that does not start with /api or /archives and ends without a slash",
+    expected: "a path such as \"/nullspace\" that does not start with /api, /archives or /trust-artifacts and ends without a slash",
     read: |scalar, _| text(scalar).filter(|path| is_mount(path)).map(str::to_owned),
     print: |path| Value::String(path.clone()),
 };
@@ -293,5 +293,5 @@ fn is_mount(path: &str) -> bool {
     let Some(segments) = path.strip_prefix('/') else { return false };
     let whole =
         segments.split('/').all(|part| !matches!(part, "" | "." | "..") && part.bytes().all(is_plain));
-    whole && !matches!(segments.split('/').next(), Some("api" | "archives"))
+    whole && !matches!(segments.split('/').next(), Some("api" | "archives" | "trust-artifacts"))
 }

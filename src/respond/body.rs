@@ -1,4 +1,4 @@
-//! The bodies this proxy sends: nothing, a few bytes held in memory, or an archive as it is read.
+//! The bodies this proxy sends: nothing, a few bytes held in memory, or a file as it is read.
 //!
 //! Owns their framing towards the server. Must not know where the bytes come from.
 

@@ -65,11 +65,13 @@ impl From<&Failure> for Refusal {
     fn from(failure: &Failure) -> Self {
         let detail = failure.to_string();
         let refusal = match failure {
-            Failure::NoUpstream(_) | Failure::DeliveredByGit => Problem::new(Kind::NotFound, detail).into(),
+            Failure::NoUpstream(_) | Failure::DeliveredByGit | Failure::NotAttached(_) => {
+                Problem::new(Kind::NotFound, detail).into()
+            }
             Failure::Offline => blank(StatusCode::GATEWAY_TIMEOUT, detail),
             Failure::CouldNotAsk(reason) => could_not_ask(reason, detail),
             Failure::Malformed => blank(StatusCode::BAD_GATEWAY, detail),
-            Failure::Inconsistent(_) | Failure::ArchiveTooLarge { .. } => {
+            Failure::Inconsistent(_) | Failure::TooLarge { .. } => {
                 Problem::new(Kind::InconsistentRegistryState, detail).into()
             }
             Failure::Divergent(divergence) => divergent(divergence, detail).into(),
@@ -83,7 +85,10 @@ impl From<&Failure> for Refusal {
             Failure::Lost => blank(StatusCode::SERVICE_UNAVAILABLE, detail),
         };
         let outcome = match failure {
-            Failure::NoUpstream(_) | Failure::DeliveredByGit | Failure::Withdrawn(_) => None,
+            Failure::NoUpstream(_)
+            | Failure::DeliveredByGit
+            | Failure::NotAttached(_)
+            | Failure::Withdrawn(_) => None,
             Failure::Divergent(_) => Some(Outcome::Divergent),
             _ => Some(Outcome::Failed { stale: false }),
         };
@@ -164,9 +169,9 @@ pub fn storage_failed(error: &StoreError) -> Refusal {
     storage(error, error.to_string())
 }
 
-/// A range that begins past the end of an archive of `length` bytes.
+/// A range that begins past the end of a file of `length` bytes.
 pub(super) fn unsatisfiable(length: u64) -> Refusal {
-    let detail = format!("the archive has {length} bytes; ask for a range that begins before its end");
+    let detail = format!("the file has {length} bytes; ask for a range that begins before its end");
     blank(StatusCode::RANGE_NOT_SATISFIABLE, detail)
 }
 

@@ -3,17 +3,17 @@
 //! Owns every header this proxy sends and the table from failures to problem documents. Must not decide what
 //! is answered, nor know how a connection is served.
 
-mod archive;
 mod body;
 mod conditional;
 mod document;
 mod error;
+mod file;
 mod range;
 
-pub use archive::{Part, archive, plan};
 pub use body::Body;
 pub use document::document;
 pub use error::{Refusal, bad_request, problem, storage_failed};
+pub use file::{Part, file, plan};
 
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, HeaderName};

@@ -2,7 +2,8 @@
 //!
 //! A sealed value is the content and then a trailer: a checksum for every block, what the content is, and a
 //! checksum of the trailer itself. One value, so that one commit makes both visible. Owns which bytes may be
-//! believed; a byte leaves only in a block whose checksum held. Must not know archives.
+//! believed; a byte leaves only in a block whose checksum held. Must not know archives
+//! or trust artifacts.
 
 use std::io::{self, Write};
 use std::ops::Range;
@@ -12,7 +13,7 @@ use crc_fast::{CrcAlgorithm, crc32_iscsi};
 use sha2::Digest;
 
 use super::{StorageKey, Store, StoreError};
-use crate::domain::{Integrity, Sha256};
+use crate::domain::Sha256;
 
 mod trailer;
 
@@ -33,9 +34,9 @@ pub struct Seal {
     pub length: u64,
     /// The digest of the content.
     pub raw: Sha256,
-    /// The digest of the file tree that the content unpacks to.
-    pub tree: Integrity,
-    /// What the content says it is.
+    /// The digest by which the content is known to those who ask for it, which need not be `raw`.
+    pub known_by: Sha256,
+    /// What the content says it is; empty when it says nothing.
     pub identity: String,
     blocks: Vec<u32>,
 }
@@ -65,14 +66,14 @@ impl<W: Write> SealWriter<W> {
     ///
     /// # Errors
     /// When `inner` fails, or `identity` is longer than a seal holds.
-    pub fn finish(mut self, tree: Integrity, identity: &str) -> io::Result<(W, Seal)> {
+    pub fn finish(mut self, known_by: Sha256, identity: &str) -> io::Result<(W, Seal)> {
         if !self.length.is_multiple_of(BLOCK) {
             self.close_block();
         }
         let seal = Seal {
             length: self.length,
             raw: Sha256::new(self.raw.finalize().into()),
-            tree,
+            known_by,
             identity: identity.to_owned(),
             blocks: self.blocks,
         };

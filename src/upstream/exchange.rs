@@ -16,7 +16,7 @@ use super::answer::{self, Answer, status_label};
 use super::gate::Health;
 use super::guard::{self, Rule};
 use super::observer::Record;
-use super::{CouldNotAsk, Download, Exchange, Get, Response, TransportError, Upstream};
+use super::{CouldNotAsk, Download, Exchange, Get, Payload, Response, TransportError, Upstream};
 use crate::domain::Problem;
 
 const MAX_REDIRECTS: usize = 5;
@@ -43,7 +43,7 @@ struct Reply {
     at_home: bool,
 }
 
-/// An archive's body and all that lasts as long as it.
+/// A payload's body and all that lasts as long as it.
 struct Open {
     body: BoxStream<'static, Result<Bytes, TransportError>>,
     url: Url,
@@ -57,8 +57,12 @@ impl<'a> Question<'a> {
         Self { accept: "application/json", etag, request_id }
     }
 
-    pub(super) fn archive(request_id: &'a str) -> Self {
-        Self { accept: "application/gzip", etag: None, request_id }
+    pub(super) fn download(payload: Payload, request_id: &'a str) -> Self {
+        let accept = match payload {
+            Payload::Archive => "application/gzip",
+            Payload::TrustArtifact => "*/*",
+        };
+        Self { accept, etag: None, request_id }
     }
 
     fn headers(&self) -> HeaderMap {
@@ -93,13 +97,14 @@ impl Upstream {
         Ok(exchange)
     }
 
-    pub(super) async fn exchange_archive(
+    pub(super) async fn exchange_download(
         &self,
+        payload: Payload,
         url: &Url,
         question: &Question<'_>,
     ) -> Result<Download, CouldNotAsk> {
-        let attempt = || self.try_archive(url, question);
-        let (response, record, slot) = self.exchange("archive", url, question, attempt).await?;
+        let attempt = || self.try_download(url, question);
+        let (response, record, slot) = self.exchange(payload.as_str(), url, question, attempt).await?;
         let length = answer::number(&response.headers, &CONTENT_LENGTH);
         let open = Open { body: response.body, url: url.clone(), record, _slot: slot };
         Ok(Download { length, body: stream::unfold(Some(open), next_chunk).boxed() })
@@ -195,7 +200,7 @@ impl Upstream {
         exchange.map_err(|why| Failure { why, at_home })
     }
 
-    async fn try_archive(&self, url: &Url, question: &Question<'_>) -> Result<Response, Failure> {
+    async fn try_download(&self, url: &Url, question: &Question<'_>) -> Result<Response, Failure> {
         let Reply { answer, response, at_home } = self.follow(url, question).await?;
         match answer {
             Answer::Found => Ok(response),
@@ -280,7 +285,7 @@ async fn read_whole(
     Ok(whole.freeze())
 }
 
-/// The next bytes of an archive. Its exchange is over, and its slot free, with the last of them.
+/// The next bytes of a payload. Its exchange is over, and its slot free, with the last of them.
 async fn next_chunk(open: Option<Open>) -> Option<(Result<Bytes, CouldNotAsk>, Option<Open>)> {
     let mut open = open?;
     match open.body.next().await {

@@ -83,7 +83,27 @@ pub enum Exchange {
     },
 }
 
-/// An archive on its way. Dropping it gives the connection back.
+/// What is downloaded rather than read as a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Payload {
+    /// A release's archive.
+    Archive,
+    /// The bytes of a trust attachment.
+    TrustArtifact,
+}
+
+impl Payload {
+    /// The name used in metrics and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Archive => "archive",
+            Self::TrustArtifact => "trust-artifact",
+        }
+    }
+}
+
+/// A payload on its way. Dropping it gives the connection back.
 pub struct Download {
     /// The announced length of `body`.
     pub length: Option<u64>,
@@ -153,19 +173,20 @@ impl Upstream {
         self.exchange_document(resource.as_str(), &url, &question, max).await
     }
 
-    /// Opens the archive at `locator`, absolute or relative to the document at the path `from`. A body that
+    /// Opens the payload at `locator`, absolute or relative to the document at the path `from`. A body that
     /// breaks is the caller's to ask for again, [`retries`](Self::retries) times.
     ///
     /// # Errors
     /// Why there are no bytes.
-    pub async fn archive(
+    pub async fn download(
         &self,
+        payload: Payload,
         locator: &str,
         from: &str,
         request_id: &str,
     ) -> Result<Download, CouldNotAsk> {
         let url = self.at(from)?.join(locator).map_err(|_| CouldNotAsk::BadLocator)?;
-        self.exchange_archive(&url, &Question::archive(request_id)).await
+        self.exchange_download(payload, &url, &Question::download(payload, request_id)).await
     }
 
     /// How often a failed read may be tried again.

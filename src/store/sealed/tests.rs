@@ -20,15 +20,15 @@ fn content(length: usize) -> Vec<u8> {
     words.take(length).collect()
 }
 
-fn tree() -> Integrity {
-    Integrity::new(Sha256::of(b"tree"))
+fn known_by() -> Sha256 {
+    Sha256::of(b"tree")
 }
 
 /// The sealed value, written in pieces of `piece` bytes.
 fn sealed(content: &[u8], piece: usize) -> (Vec<u8>, Seal) {
     let mut writer = SealWriter::new(Vec::new());
     content.chunks(piece).for_each(|piece| writer.write_all(piece).unwrap());
-    writer.finish(tree(), IDENTITY).unwrap()
+    writer.finish(known_by(), IDENTITY).unwrap()
 }
 
 async fn storing(value: Vec<u8>) -> ObjectStorage {
@@ -64,7 +64,7 @@ fn the_seal_says_what_was_written() {
         let (value, seal) = sealed(&content, 65_536);
         assert_eq!(seal.length, 700_000);
         assert_eq!(seal.raw, Sha256::of(&content));
-        assert_eq!((seal.tree, seal.identity.as_str()), (tree(), IDENTITY));
+        assert_eq!((seal.known_by, seal.identity.as_str()), (known_by(), IDENTITY));
         assert!(value.starts_with(&content));
         assert_eq!(open(&storing(value).await, &KEY).await.unwrap(), Some(seal));
         assert_eq!(open(&ObjectStorage::memory().unwrap(), &KEY).await.unwrap(), None);
@@ -74,7 +74,7 @@ fn the_seal_says_what_was_written() {
 #[test]
 fn the_layout_is_fixed() {
     let (value, _) = sealed(b"hello", 5);
-    let (raw, tree) = (Sha256::of(b"hello"), tree());
+    let (raw, known_by) = (Sha256::of(b"hello"), known_by());
     let expected: [&[u8]; 10] = [
         b"hello",
         &0x9a71_bb4c_u32.to_le_bytes(),
@@ -83,7 +83,7 @@ fn the_layout_is_fixed() {
         &262_144u32.to_le_bytes(),
         &23u32.to_le_bytes(),
         raw.as_bytes(),
-        tree.digest().as_bytes(),
+        known_by.as_bytes(),
         b"SCRPSEAL",
         &1u32.to_le_bytes(),
     ];
@@ -105,7 +105,7 @@ fn a_long_trailer_takes_a_second_read() {
 
 #[test]
 fn an_identity_has_a_bound() {
-    let finish = |length| SealWriter::new(Vec::new()).finish(tree(), &"x".repeat(length));
+    let finish = |length| SealWriter::new(Vec::new()).finish(known_by(), &"x".repeat(length));
     assert!(finish(4096).is_ok());
     assert_eq!(finish(4097).unwrap_err().kind(), io::ErrorKind::InvalidInput);
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! content ‖ checksum of every block: u32 … ‖ identity ‖ footer
 //! footer = content length: u64 ‖ block size: u32 ‖ identity length: u32 ‖ raw digest: 32 bytes
-//!        ‖ tree digest: 32 bytes ‖ magic: 8 bytes ‖ version: u32 ‖ checksum of the trailer so far: u32
+//!        ‖ digest it is known by: 32 bytes ‖ magic: 8 bytes ‖ version: u32 ‖ checksum of the trailer so far: u32
 //! ```
 //! Numbers are little-endian, checksums CRC32C. Owns this layout and nothing else: reading from a store and
 //! checking content are its parent's.
@@ -14,7 +14,7 @@ use bytes::{Buf, BufMut};
 use crc_fast::crc32_iscsi;
 
 use super::{BLOCK, Seal};
-use crate::domain::{Integrity, Sha256};
+use crate::domain::Sha256;
 
 const MAGIC: [u8; 8] = *b"SCRPSEAL";
 const VERSION: u32 = 1;
@@ -40,7 +40,7 @@ pub(super) fn encode(seal: &Seal) -> io::Result<Vec<u8>> {
     out.put_u32_le(BLOCK as u32);
     out.put_u32_le(identity);
     out.put_slice(seal.raw.as_bytes());
-    out.put_slice(seal.tree.digest().as_bytes());
+    out.put_slice(seal.known_by.as_bytes());
     out.put_slice(&MAGIC);
     out.put_u32_le(VERSION);
     out.put_u32_le(crc32_iscsi(&out));
@@ -67,7 +67,7 @@ pub(super) fn decode(tail: &[u8], size: u64) -> Result<Seal, &'static str> {
     Ok(Seal {
         length: footer.length,
         raw: footer.raw,
-        tree: footer.tree,
+        known_by: footer.known_by,
         identity: String::from_utf8(identity.to_vec()).map_err(|_| "expected an identity in UTF-8")?,
         blocks: blocks
             .as_chunks::<CHECKSUM>()
@@ -83,7 +83,7 @@ struct Footer {
     length: u64,
     identity: u32,
     raw: Sha256,
-    tree: Integrity,
+    known_by: Sha256,
 }
 
 impl Footer {
@@ -95,7 +95,7 @@ impl Footer {
         let block = rest.get_u32_le();
         let identity = rest.get_u32_le();
         let raw = digest(&mut rest);
-        let tree = Integrity::new(digest(&mut rest));
+        let known_by = digest(&mut rest);
         if !rest.starts_with(&MAGIC) {
             return Err("expected a seal at the end, found something else");
         }
@@ -103,7 +103,7 @@ impl Footer {
         if rest.get_u32_le() != VERSION || u64::from(block) != BLOCK || identity > MAX_IDENTITY {
             return Err("expected a seal of version 1, found one of another version");
         }
-        Ok(Self { length, identity, raw, tree })
+        Ok(Self { length, identity, raw, known_by })
     }
 
     /// The length of the whole trailer; a value of another size was cut or grew.

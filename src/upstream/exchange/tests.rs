@@ -6,7 +6,7 @@ use futures_util::future::join;
 use futures_util::{FutureExt, StreamExt};
 
 use super::super::testing::{HOME, Registry, Step, answer, ok};
-use super::super::{Exchange, TransportError, Upstream};
+use super::super::{Exchange, Payload, TransportError, Upstream};
 use super::*;
 use crate::config::Credential;
 use crate::domain::{Resource, problem::Kind};
@@ -19,7 +19,7 @@ async fn ask(upstream: &Upstream) -> Result<Exchange, CouldNotAsk> {
 }
 
 async fn open(upstream: &Upstream, locator: &str) -> Result<Download, CouldNotAsk> {
-    upstream.archive(locator, METADATA, "id-1").await
+    upstream.download(Payload::Archive, locator, METADATA, "id-1").await
 }
 
 fn found(body: &'static str) -> Result<Exchange, CouldNotAsk> {
