@@ -30,3 +30,4 @@ mod states;
 mod stored;
 mod tls;
 mod tools;
+mod trust_artifacts;

@@ -2,7 +2,9 @@
 //! computed here. Which routes carry them is the upstream's affair.
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
+use super::Reply;
 use super::tarball::{Entry, tar_gz, tree_digest};
 
 pub(crate) fn index_path(name: &str) -> String {
@@ -98,11 +100,20 @@ impl Release {
         })
     }
 
+    /// The route of the trust detail, here and upstream.
+    pub(crate) fn trust(&self) -> String {
+        self.exact() + "/trust/detail"
+    }
+
     pub(crate) fn trust_detail(&self) -> Value {
+        self.trust_detail_with(Vec::new())
+    }
+
+    pub(crate) fn trust_detail_with(&self, attachments: Vec<Value>) -> Value {
         json!({
             "subject": { "purl": self.purl(), "integrity": self.integrity() },
             "revision": { "revision": "1" },
-            "attachments": [],
+            "attachments": attachments,
         })
     }
 
@@ -113,6 +124,50 @@ impl Release {
             "status": self.state,
             "release": { "url": base.to_owned() + &self.exact() },
             "integrity": self.integrity(),
+        })
+    }
+}
+
+/// The bytes of a trust attachment.
+pub(crate) struct Artifact {
+    pub(crate) bytes: Vec<u8>,
+    id: String,
+    media_type: String,
+}
+
+impl Artifact {
+    pub(crate) fn new(id: &str, media_type: &str, bytes: impl Into<Vec<u8>>) -> Self {
+        Self { bytes: bytes.into(), id: id.to_owned(), media_type: media_type.to_owned() }
+    }
+
+    pub(crate) fn hex(&self) -> String {
+        data_encoding::HEXLOWER.encode(&Sha256::digest(&self.bytes))
+    }
+
+    /// Where the proxy serves it as an artifact of `release`.
+    pub(crate) fn download(&self, release: &Release) -> String {
+        format!("/trust-artifacts/{}/{}/{}", release.name, release.version, self.hex())
+    }
+
+    /// Where the upstream keeps it.
+    pub(crate) fn source(&self) -> String {
+        format!("/cdn/trust/{}", self.id)
+    }
+
+    pub(crate) fn reply(&self) -> Reply {
+        Reply::new(200, &self.media_type, self.bytes.clone())
+    }
+
+    /// Its entry in a trust detail of a registry that lives at `base`.
+    pub(crate) fn attachment(&self, base: &str) -> Value {
+        json!({
+            "id": self.id,
+            "category": "sbom",
+            "format": { "family": "cyclonedx", "mediaType": self.media_type },
+            "artifactDigest": format!("sha256:{}", self.hex()),
+            "artifactSize": self.bytes.len(),
+            "locator": { "url": base.to_owned() + &self.source() },
+            "status": { "state": "active" },
         })
     }
 }
