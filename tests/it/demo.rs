@@ -3,7 +3,9 @@
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
-use crate::support::eventually;
+use sha2::{Digest, Sha256};
+
+use crate::support::{Client, eventually};
 use crate::support::proxy::{capture, scriptorium, signal};
 
 #[test]
@@ -30,8 +32,23 @@ fn the_printed_curl_lines_work() {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{line}\n{errors}\n{}", logged.lock().unwrap());
     }
+    artifacts_equal_their_digests(Client("127.0.0.1:8080".parse().unwrap()));
     signal(demo.id(), "INT");
     let status = eventually("the demo's end", || demo.try_wait().unwrap());
     assert_eq!(status.code(), Some(0));
     assert!(TcpListener::bind("127.0.0.1:8080").is_ok(), "something was left behind");
+}
+
+/// Follows every locator of a sample release's trust detail.
+fn artifacts_equal_their_digests(client: Client) {
+    let detail = client.get("/api/v1/volumes/@acme/review-agent/2.0.0/trust/detail").ok().json();
+    let mut followed = 0;
+    for attachment in detail["attachments"].as_array().unwrap() {
+        let Some(url) = attachment["locator"]["url"].as_str() else { continue };
+        let bytes = client.get(url.strip_prefix("http://127.0.0.1:8080").unwrap()).ok().body;
+        let digest = format!("sha256:{}", data_encoding::HEXLOWER.encode(&Sha256::digest(bytes)));
+        assert_eq!(attachment["artifactDigest"], digest);
+        followed += 1;
+    }
+    assert!(followed > 0, "the sample has artifacts: {detail}");
 }

@@ -243,6 +243,25 @@ fn of_attachments_with_one_digest_the_one_at_a_url_will_do() {
 }
 
 #[test]
+fn one_artifact_of_two_releases_is_held_once_and_each_detail_is_held_to_its_word() {
+    let upstream = Upstream::start();
+    let (proxy, target) = offered(&upstream);
+    proxy.client().get(&target).ok();
+    let next = Release::new("@acme/lamp", "1.1.0");
+    let mut attachment = artifact().attachment(&upstream.url());
+    upstream.reply(&next.trust(), Reply::json(&next.trust_detail_with(vec![attachment.clone()])));
+    let answer = proxy.client().get(&artifact().download(&next)).ok();
+    assert!(answer.is_hit() && answer.body == artifact().bytes);
+
+    let liar = Release::new("@acme/lamp", "1.2.0");
+    attachment["artifactSize"] = (SIZE - 1).into();
+    upstream.reply(&liar.trust(), Reply::json(&liar.trust_detail_with(vec![attachment])));
+    proxy.client().get(&artifact().download(&liar)).problem(409, "inconsistent-registry-state");
+    assert!(proxy.client().get(&target).ok().is_hit(), "a lie about it cost the artifact");
+    assert_eq!(upstream.requests(&artifact().source()), 1);
+}
+
+#[test]
 fn a_type_that_is_none_becomes_bytes_and_none_is_run() {
     for (declared, sent) in [
         ("text/html", "text/html"),
