@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 
 use sha2::{Digest, Sha256};
 
-use crate::support::{Client, eventually};
 use crate::support::proxy::{capture, scriptorium, signal};
+use crate::support::{Client, eventually};
 
 #[test]
 fn the_printed_curl_lines_work() {
