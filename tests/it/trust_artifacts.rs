@@ -128,10 +128,12 @@ fn other_bytes_or_another_size_are_refused_and_not_kept() {
         let metrics = proxy.admin().get("/metrics").text();
         let count = "scriptorium_integrity_failures_total{stage=\"trust-artifact\"} 1";
         assert!(metrics.contains(count), "{what}: {metrics}");
-        assert_eq!(proxy.log().matches("\"stage\":\"trust-artifact\"").count(), 1, "{what}: {}", proxy.log());
+        let told = || proxy.log().matches("\"stage\":\"trust-artifact\"").count();
+        eventually("the one log line", || (told() > 0).then_some(()));
 
         upstream.reply(&artifact().source(), artifact().reply());
         assert!(proxy.client().get(&target).ok().body == artifact().bytes, "{what}: not mended");
+        assert_eq!(told(), 1, "{what}: {}", proxy.log());
     }
 }
 
