@@ -27,7 +27,7 @@ fn offer(upstream: &Upstream, change: impl FnOnce(&mut serde_json::Value)) {
     upstream.publish(&release);
     let mut attachment = artifact.attachment(&upstream.url());
     change(&mut attachment);
-    upstream.reply(&release.trust(), Reply::json(&release.trust_detail_with(vec![attachment])));
+    upstream.reply(&release.trust("detail"), Reply::json(&release.trust_detail_with(vec![attachment])));
     upstream.reply(&artifact.source(), artifact.reply());
 }
 
@@ -42,11 +42,11 @@ fn a_rewritten_locator_leads_to_the_bytes() {
     for name in ["lamp", "@acme/lamp"] {
         let (upstream, release, artifact) = (Upstream::start(), Release::new(name, "1.0.0"), artifact());
         let attachments = vec![artifact.attachment(&upstream.url())];
-        upstream.reply(&release.trust(), Reply::json(&release.trust_detail_with(attachments)));
+        upstream.reply(&release.trust("detail"), Reply::json(&release.attested(&attachments)));
         upstream.reply(&artifact.source(), artifact.reply());
         let proxy = Setup::before(&upstream).start();
 
-        let detail = proxy.client().get(&release.trust()).ok().json();
+        let detail = proxy.client().get(&release.trust("detail")).ok().json();
         let link = detail["attachments"][0]["locator"]["url"].as_str().unwrap();
         let path = link.strip_prefix(&format!("http://{}", proxy.authority())).unwrap();
         assert_eq!(path, artifact.download(&release));
@@ -90,7 +90,7 @@ fn head_ranges_and_conditions_are_those_of_archives() {
 fn a_cold_artifact_is_fetched_once_for_everybody() {
     let upstream = Upstream::start();
     let (proxy, target) = offered(&upstream);
-    proxy.client().get(&lamp().trust()).ok();
+    proxy.client().get(&lamp().trust("detail")).ok();
     let hold = upstream.hold(&artifact().source());
     let mut crowd: Vec<_> = (0..30).map(|_| Conversation::open(proxy.client().0).unwrap()).collect();
     for client in &mut crowd {
@@ -102,7 +102,7 @@ fn a_cold_artifact_is_fetched_once_for_everybody() {
         assert!(client.answer().unwrap().ok().body == artifact().bytes, "other bytes");
     }
     assert_eq!(upstream.requests(&artifact().source()), 1);
-    assert_eq!(upstream.requests(&lamp().trust()), 1);
+    assert_eq!(upstream.requests(&lamp().trust("detail")), 1);
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn of_attachments_with_one_digest_the_one_at_a_url_will_do() {
     let mut embedded = listed.clone();
     embedded["id"] = "first".into();
     embedded["locator"] = json!({ "embedded": "e30=" });
-    upstream.reply(&release.trust(), Reply::json(&release.trust_detail_with(vec![embedded, listed])));
+    upstream.reply(&release.trust("detail"), Reply::json(&release.trust_detail_with(vec![embedded, listed])));
     upstream.reply(&artifact.source(), artifact.reply());
     let proxy = Setup::before(&upstream).start();
     assert!(proxy.client().get(&artifact.download(&release)).ok().body == artifact.bytes);
@@ -251,13 +251,13 @@ fn one_artifact_of_two_releases_is_held_once_and_each_detail_is_held_to_its_word
     proxy.client().get(&target).ok();
     let next = Release::new("@acme/lamp", "1.1.0");
     let mut attachment = artifact().attachment(&upstream.url());
-    upstream.reply(&next.trust(), Reply::json(&next.trust_detail_with(vec![attachment.clone()])));
+    upstream.reply(&next.trust("detail"), Reply::json(&next.trust_detail_with(vec![attachment.clone()])));
     let answer = proxy.client().get(&artifact().download(&next)).ok();
     assert!(answer.is_hit() && answer.body == artifact().bytes);
 
     let liar = Release::new("@acme/lamp", "1.2.0");
     attachment["artifactSize"] = (SIZE - 1).into();
-    upstream.reply(&liar.trust(), Reply::json(&liar.trust_detail_with(vec![attachment])));
+    upstream.reply(&liar.trust("detail"), Reply::json(&liar.trust_detail_with(vec![attachment])));
     proxy.client().get(&artifact().download(&liar)).problem(409, "inconsistent-registry-state");
     assert!(proxy.client().get(&target).ok().is_hit(), "a lie about it cost the artifact");
     assert_eq!(upstream.requests(&artifact().source()), 1);
@@ -302,7 +302,7 @@ fn an_artifact_outlives_the_process_and_the_upstream() {
 fn an_artifact_that_is_not_held_cannot_be_had_offline() {
     let upstream = Upstream::start();
     let (mut proxy, target) = offered(&upstream);
-    proxy.client().get(&lamp().trust()).ok();
+    proxy.client().get(&lamp().trust("detail")).ok();
     proxy.restart_as(|setup| setup.set("cache.offline", true));
     proxy.client().get(&target).problem(504, "about:blank");
     assert_eq!(upstream.requests(&artifact().source()), 0);

@@ -56,6 +56,11 @@ impl Release {
         tar_gz(&self.entries)
     }
 
+    /// The route of a trust view, here and upstream.
+    pub(crate) fn trust(&self, view: &str) -> String {
+        format!("{}/trust/{view}", self.exact())
+    }
+
     /// The exact route, here and upstream.
     pub(crate) fn exact(&self) -> String {
         format!("/api/v1/volumes/{}/{}", self.name, self.version)
@@ -87,7 +92,7 @@ impl Release {
         })
     }
 
-    fn purl(&self) -> String {
+    pub(crate) fn purl(&self) -> String {
         format!("pkg:volume/{}@{}", self.name.replace('@', "%40"), self.version)
     }
 
@@ -100,19 +105,15 @@ impl Release {
         })
     }
 
-    /// The route of the trust detail, here and upstream.
-    pub(crate) fn trust(&self) -> String {
-        self.exact() + "/trust/detail"
-    }
-
     pub(crate) fn trust_detail(&self) -> Value {
-        self.trust_detail_with(Vec::new())
+        self.attested(&[])
     }
 
-    pub(crate) fn trust_detail_with(&self, attachments: Vec<Value>) -> Value {
+    /// Trust detail with these attachments.
+    pub(crate) fn attested(&self, attachments: &[Value]) -> Value {
         json!({
             "subject": { "purl": self.purl(), "integrity": self.integrity() },
-            "revision": { "revision": "1" },
+            "revision": { "revision": attachments.len().to_string() },
             "attachments": attachments,
         })
     }
@@ -170,6 +171,13 @@ impl Artifact {
             "status": { "state": "active" },
         })
     }
+}
+
+/// An attachment of a trust detail whose artifact has this content.
+pub(crate) fn attachment(id: &str, content: &str, state: &str) -> Value {
+    let mut attachment = Artifact::new(id, "application/vnd.in-toto+json", content).attachment("");
+    attachment["status"]["state"] = state.into();
+    attachment
 }
 
 /// A manifest with nothing to object to.

@@ -32,6 +32,16 @@ impl Client {
         self.try_send(method, target, fields).unwrap_or_else(|error| panic!("{method} {target}: {error}"))
     }
 
+    /// Sends a JSON body.
+    pub(crate) fn post(self, target: &str, body: &str) -> Answer {
+        let mut conversation = Conversation::open(self.0).unwrap();
+        let length = body.len().to_string();
+        let fields = [("content-type", "application/json"), ("content-length", &length)];
+        conversation.ask("POST", target, &fields).unwrap();
+        conversation.write(body.as_bytes()).unwrap();
+        conversation.answer_to("POST").unwrap_or_else(|error| panic!("POST {target}: {error}"))
+    }
+
     pub(crate) fn try_send(self, method: &str, target: &str, fields: &[(&str, &str)]) -> io::Result<Answer> {
         let mut conversation = Conversation::open(self.0)?;
         conversation.ask(method, target, fields)?;

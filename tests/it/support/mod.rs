@@ -4,6 +4,8 @@
 
 pub(crate) mod catalogue;
 pub(crate) mod client;
+pub(crate) mod divergence;
+pub(crate) mod operator;
 pub(crate) mod proxy;
 pub(crate) mod reply;
 pub(crate) mod setup;
@@ -13,10 +15,12 @@ mod wire;
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
+use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) use catalogue::Release;
 pub(crate) use client::{Answer, Client, Conversation};
+pub(crate) use divergence::Lie;
 pub(crate) use proxy::Proxy;
 pub(crate) use reply::Reply;
 pub(crate) use setup::Setup;
@@ -38,7 +42,20 @@ pub(crate) fn within<T>(deadline: Duration, what: &str, mut probe: impl FnMut() 
             return value;
         }
         assert!(Instant::now() < end, "not within {deadline:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Runs a check for every case, a few side by side.
+pub(crate) fn each<T: Send>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
+    let mut cases = cases.into_iter().peekable();
+    while cases.peek().is_some() {
+        thread::scope(|scope| {
+            for case in cases.by_ref().take(4) {
+                let check = &check;
+                scope.spawn(move || check(case));
+            }
+        });
     }
 }
 

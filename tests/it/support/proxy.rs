@@ -80,10 +80,27 @@ impl Proxy {
 
     /// Restarts with a changed configuration.
     pub(crate) fn restart_as(&mut self, change: impl FnOnce(Setup) -> Setup) {
-        self.signal("TERM");
-        self.exit();
+        self.stop();
         self.setup = change(self.setup.clone());
         self.revive();
+    }
+
+    /// Stops the proxy in good order.
+    pub(crate) fn stop(&mut self) {
+        self.signal("TERM");
+        self.exit();
+    }
+
+    /// Stops the proxy, deletes one directory of its data and starts it again.
+    pub(crate) fn restart_without(&mut self, shelf: &str) {
+        self.stop();
+        fs::remove_dir_all(data(self.directory.path()).join(shelf)).unwrap();
+        self.revive();
+    }
+
+    /// The configuration file it was last started with.
+    pub(crate) fn config(&self) -> PathBuf {
+        config(self.directory.path())
     }
 
     /// Ends the process as a power cut would and starts another on what it left.
@@ -156,6 +173,10 @@ fn data(directory: &Path) -> PathBuf {
     directory.join("data")
 }
 
+fn config(directory: &Path) -> PathBuf {
+    directory.join("scriptorium.toml")
+}
+
 impl Instance {
     fn start(setup: &Setup, directory: &Path) -> Self {
         let mut last = String::new();
@@ -173,7 +194,7 @@ impl Instance {
 
     fn try_start(setup: &Setup, directory: &Path) -> Result<Self, String> {
         let [public, admin] = [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
-        let config = directory.join("scriptorium.toml");
+        let config = config(directory);
         let setup = setup
             .clone()
             .set("server.listen", public.to_string())

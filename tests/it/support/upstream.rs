@@ -73,18 +73,32 @@ impl Upstream {
 
     /// Offers a release on its exact route, its archive route and in its volume's index.
     pub(crate) fn publish(&self, release: &Release) {
-        self.reply(&release.exact(), Reply::json(&release.metadata(&self.url())));
         self.reply(&release.source(), Reply::archive(release.archive()));
-        self.list(&release.name, release.row(&self.url()));
+        self.say(release, [release.row(&self.url())], Reply::json(&release.metadata(&self.url())));
+    }
+
+    /// Changes what the index and the exact route say of a release, both at one moment.
+    pub(crate) fn say(&self, release: &Release, rows: impl IntoIterator<Item = Value>, exact: Reply) {
+        let index = self.index(&release.name, &release.version, rows);
+        let mut script = self.script();
+        script.replies.insert(release.index(), index);
+        script.replies.insert(release.exact(), exact);
     }
 
     /// Puts a row into a volume's index, in place of the one of the same version.
     pub(crate) fn list(&self, name: &str, row: Value) {
+        let version = row["version"].as_str().unwrap().to_owned();
+        let index = self.index(name, &version, [row]);
+        self.reply(&index_path(name), index);
+    }
+
+    /// A volume's index with these rows in place of those of the version.
+    fn index(&self, name: &str, version: &str, rows: impl IntoIterator<Item = Value>) -> Reply {
         let mut volumes = self.rows.lock().unwrap();
-        let rows = volumes.entry(name.to_owned()).or_default();
-        rows.retain(|held| held["version"] != row["version"]);
-        rows.push(row);
-        self.reply(&index_path(name), Reply::json(&json!({ "items": rows })));
+        let held = volumes.entry(name.to_owned()).or_default();
+        held.retain(|row| row["version"] != version);
+        held.extend(rows);
+        Reply::json(&json!({ "items": held }))
     }
 
     /// Scripts the answer of a target; one without its query answers every query.
