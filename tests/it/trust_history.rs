@@ -20,11 +20,11 @@ fn summary(upstream: &Upstream) {
 }
 
 fn a() -> Value {
-    attachment("a", "first statement", "active")
+    attachment("statement-1", "first", "active")
 }
 
 fn b() -> Value {
-    attachment("b", "second statement", "active")
+    attachment("statement-2", "second", "active")
 }
 
 /// A proxy that has seen a release, its archive and a trust detail with attachments a and b.
@@ -108,11 +108,11 @@ fn breaches() -> Vec<(&'static str, Vec<Value>)> {
     vec![
         ("one vanished", vec![a()]),
         ("all vanished", vec![]),
-        ("one vanished and another came", vec![a(), attachment("c", "third statement", "active")]),
-        ("one changed its digest", vec![a(), attachment("b", "another statement", "active")]),
+        ("one vanished and another came", vec![a(), attachment("statement-3", "third", "active")]),
+        ("one changed its digest", vec![a(), attachment("statement-2", "another", "active")]),
         (
             "two exchanged their digests",
-            vec![attachment("a", "second statement", "active"), attachment("b", "first statement", "active")],
+            vec![attachment("statement-1", "second", "active"), attachment("statement-2", "first", "active")],
         ),
     ]
 }
@@ -124,8 +124,8 @@ fn attachments_do_not_vanish_nor_change() {
         detail(&upstream, &attachments);
         let refused = until(&proxy, &lamp().trust("detail"), 409);
         let problem = assert_divergent(&refused, &lamp(), "trust-detail", "trust-history");
-        let (id, said) = (problem["detail"].as_str().unwrap(), &problem["divergence"]["claims"]);
-        assert!(id.contains('b') || id.contains('a'), "{what}: {problem}");
+        let (told, said) = (problem["detail"].as_str().unwrap(), &problem["divergence"]["claims"]);
+        assert!(told.contains("statement-1") || told.contains("statement-2"), "{what}: {told}");
         let sources = said.as_array().unwrap().iter();
         assert!(sources.clone().any(|claim| claim["source"] == "history"), "{what}: {said}");
         assert!(sources.clone().any(|claim| claim["source"] == "trust"), "{what}: {said}");
@@ -178,9 +178,9 @@ fn a_breach_is_not_forgotten_when_the_registry_is_gone() {
 
 #[test]
 fn attachments_may_change_their_status_and_others_may_come() {
-    let revoked = attachment("a", "first statement", "revoked");
-    let superseded = attachment("b", "second statement", "superseded");
-    let third = attachment("c", "third statement", "active");
+    let revoked = attachment("statement-1", "first", "revoked");
+    let superseded = attachment("statement-2", "second", "superseded");
+    let third = attachment("statement-3", "third", "active");
     let mut verified = b();
     verified["verification"] = json!({ "result": "verified" });
     let courses = [
@@ -213,7 +213,7 @@ fn attachments_may_change_their_status_and_others_may_come() {
 #[test]
 fn an_attachment_that_came_later_may_not_vanish_either() {
     let (upstream, proxy) = attested();
-    let third = attachment("c", "third statement", "active");
+    let third = attachment("statement-3", "third", "active");
     detail(&upstream, &[a(), b(), third]);
     eventually("the third attachment", || {
         let shown = proxy.client().get(&lamp().trust("detail")).ok().json();

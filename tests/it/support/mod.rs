@@ -13,6 +13,7 @@ pub(crate) mod tarball;
 pub(crate) mod upstream;
 mod wire;
 
+use std::fmt::Debug;
 use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
 use std::thread;
@@ -46,14 +47,14 @@ pub(crate) fn within<T>(deadline: Duration, what: &str, mut probe: impl FnMut() 
     }
 }
 
-/// Runs a check for every case, a few side by side.
-pub(crate) fn each<T: Send>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
-    let mut cases = cases.into_iter().peekable();
+/// Runs a check for every case, a few side by side, each on a thread that is named after its case.
+pub(crate) fn each<T: Debug + Send>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
+    let (check, mut cases) = (&check, cases.into_iter().peekable());
     while cases.peek().is_some() {
         thread::scope(|scope| {
             for case in cases.by_ref().take(4) {
-                let check = &check;
-                scope.spawn(move || check(case));
+                let name: String = format!("{case:?}").chars().take(80).collect();
+                thread::Builder::new().name(name).spawn_scoped(scope, move || check(case)).unwrap();
             }
         });
     }
