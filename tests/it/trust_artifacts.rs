@@ -27,7 +27,7 @@ fn offer(upstream: &Upstream, change: impl FnOnce(&mut serde_json::Value)) {
     upstream.publish(&release);
     let mut attachment = artifact.attachment(&upstream.url());
     change(&mut attachment);
-    upstream.reply(&release.trust("detail"), Reply::json(&release.trust_detail_with(vec![attachment])));
+    upstream.reply(&release.trust("detail"), Reply::json(&release.attested(&[attachment])));
     upstream.reply(&artifact.source(), artifact.reply());
 }
 
@@ -238,7 +238,7 @@ fn of_attachments_with_one_digest_the_one_at_a_url_will_do() {
     let mut embedded = listed.clone();
     embedded["id"] = "first".into();
     embedded["locator"] = json!({ "embedded": "e30=" });
-    upstream.reply(&release.trust("detail"), Reply::json(&release.trust_detail_with(vec![embedded, listed])));
+    upstream.reply(&release.trust("detail"), Reply::json(&release.attested(&[embedded, listed])));
     upstream.reply(&artifact.source(), artifact.reply());
     let proxy = Setup::before(&upstream).start();
     assert!(proxy.client().get(&artifact.download(&release)).ok().body == artifact.bytes);
@@ -251,13 +251,13 @@ fn one_artifact_of_two_releases_is_held_once_and_each_detail_is_held_to_its_word
     proxy.client().get(&target).ok();
     let next = Release::new("@acme/lamp", "1.1.0");
     let mut attachment = artifact().attachment(&upstream.url());
-    upstream.reply(&next.trust("detail"), Reply::json(&next.trust_detail_with(vec![attachment.clone()])));
+    upstream.reply(&next.trust("detail"), Reply::json(&next.attested(&[attachment.clone()])));
     let answer = proxy.client().get(&artifact().download(&next)).ok();
     assert!(answer.is_hit() && answer.body == artifact().bytes);
 
     let liar = Release::new("@acme/lamp", "1.2.0");
     attachment["artifactSize"] = (SIZE - 1).into();
-    upstream.reply(&liar.trust("detail"), Reply::json(&liar.trust_detail_with(vec![attachment])));
+    upstream.reply(&liar.trust("detail"), Reply::json(&liar.attested(&[attachment])));
     proxy.client().get(&artifact().download(&liar)).problem(409, "inconsistent-registry-state");
     assert!(proxy.client().get(&target).ok().is_hit(), "a lie about it cost the artifact");
     assert_eq!(upstream.requests(&artifact().source()), 1);

@@ -120,11 +120,6 @@ impl Proxy {
         data(self.directory.path())
     }
 
-    /// Its configuration file.
-    pub(crate) fn config(&self) -> PathBuf {
-        self.directory.path().join("scriptorium.toml")
-    }
-
     /// Files of the data directory that contain `needle`.
     pub(crate) fn files_holding(&self, needle: &[u8]) -> Vec<PathBuf> {
         let mut found = Vec::new();
