@@ -1,7 +1,7 @@
 //! What a divergence does while it is open, and that it ends by itself: one row set aside, or the whole
 //! index refused, until the registry agrees with itself again.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::divergence::{assert_divergent, assert_shape, refusal, replaced};
 use crate::support::{Answer, Lie, Proxy, Release, Reply, Setup, Upstream, each, eventually};
@@ -78,9 +78,9 @@ fn a_divergent_row_is_set_aside_and_the_rest_stays_byte_for_byte() {
     let aside = proxy.client().get(&release.index()).ok();
     let shown = aside.text();
     assert!(shown.starts_with(&left) && shown.ends_with(&right), "more than a status changed:\n{shown}");
-    let row = serde_json::json!({
-        "status": serde_json::from_str::<Value>(&shown[left.len()..shown.len() - right.len()]).unwrap()
-    });
+    let status = &shown[left.len()..shown.len() - right.len()];
+    assert!(status.starts_with('{') && status.ends_with('}'), "more than a status changed: {status}");
+    let row = json!({ "status": serde_json::from_str::<Value>(status).unwrap() });
     assert!(is_quarantined(&row), "{row}");
 
     assert_ne!(aside.header("etag"), first.header("etag"), "another body is another entity");
