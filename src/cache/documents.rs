@@ -140,7 +140,9 @@ impl Documents {
         if !document.settled || self.freshness(key, &document) != Freshness::Fresh {
             return None;
         }
-        self.watch_index(key, &document, request_id);
+        if !self.saw_index(key, &document) {
+            self.watch_index(key, &document, request_id);
+        }
         let policy = self.policy(key, &document);
         Some(self.hit(document, &policy, None))
     }
@@ -159,11 +161,15 @@ impl Documents {
             return Err(Failure::Divergent(Arc::clone(open)));
         }
         let settled = async {
-            let answer = self.current(key, request_id).await?;
-            if answer.document.settled {
-                return Ok(answer);
+            let answer = match self.current(key, request_id).await {
+                Ok(answer) => answer,
+                Err(failure) => return Err(self.last_known(key, failure).await),
+            };
+            self.watch_index(key, &answer.document, request_id);
+            match answer.document.settled {
+                true => Ok(answer),
+                false => self.settle_answer(key, answer, request_id).await,
             }
-            self.settle_answer(key, answer, request_id).await
         };
         let Some(open) = open else { return settled.await };
         // What was known last still counts while nothing better can be learnt.

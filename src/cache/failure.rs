@@ -34,7 +34,9 @@ pub enum Failure {
     Inconsistent(String),
     /// Two answers that cannot both be true, also after both were asked for again.
     #[error(
-        "{0}; neither is preferred: tell the registry's operator; this clears by itself when both agree again"
+        "the registry contradicts itself about {}@{}: {}; neither side is preferred: tell the registry's \
+         operator; this clears by itself when both agree again",
+        .0.volume, .0.version, .0
     )]
     Divergent(Arc<Divergence>),
     /// The registry's own definite answer, of a kind that is not kept.

@@ -171,7 +171,11 @@ impl Documents {
             });
         }
         let stored = document.envelope().encode();
-        let document = self.remember(key, document);
+        let mut document = self.remember(key, document);
+        if let DocumentKey::Index(name) = key {
+            // What it shares with its predecessor may show rows whose divergence is over since.
+            document = self.show(name).unwrap_or(document);
+        }
         if let Err(error) = self.store.write(&place(key), stored).await {
             error!(%error, key = %key, "cannot store a document");
         }

@@ -207,18 +207,49 @@ impl Documents {
         }
     }
 
-    /// Refreshes the index behind a release that has not been confirmed for as long as an index is fresh, so
-    /// that a change of its row is seen within that time. One index request serves all releases of a volume.
+    /// Refreshes the index behind a release, so that a change of its row is seen within the time for which an
+    /// index is fresh. One index request serves all releases of a volume.
     pub(super) fn watch_index(self: &Arc<Self>, key: &DocumentKey, release: &Document, request_id: &str) {
         let DocumentKey::Release(name, _) = key else { return };
-        let is_fresh = |key, document: &Document| self.freshness(key, document) == Freshness::Fresh;
         let index = DocumentKey::Index(name.clone());
-        if is_fresh(&index, release) {
-            return;
-        }
-        let held = self.remembered(&index);
-        if !held.as_ref().is_some_and(|held| is_fresh(&index, held)) {
+        let due = match self.remembered(&index) {
+            Some(held) => !self.is_fresh(&index, &held),
+            // Settling is about to ask for it.
+            None => release.settled && !release.is_refusal() && !self.live().policy.offline,
+        };
+        if due {
+            let held = self.remembered(&index);
             self.refresh(&index, held.as_deref(), request_id);
+        }
+    }
+
+    /// Whether a release was asked for as lately as an index is fresh, and so saw the index then.
+    pub(super) fn saw_index(&self, key: &DocumentKey, release: &Document) -> bool {
+        match key {
+            DocumentKey::Release(name, _) => self.is_fresh(&DocumentKey::Index(name.clone()), release),
+            _ => true,
+        }
+    }
+
+    fn is_fresh(&self, key: &DocumentKey, document: &Document) -> bool {
+        match self.freshness(key, document) {
+            Freshness::Fresh | Freshness::Offline => true,
+            Freshness::Revalidate | Freshness::Ask { .. } => false,
+        }
+    }
+
+    /// Why a release cannot be answered: where its row says that it is withheld, that is the last thing known.
+    pub(super) async fn last_known(&self, key: &DocumentKey, failure: Failure) -> Failure {
+        let DocumentKey::Release(name, version) = key else { return failure };
+        let unasked = failure.lets_stale_live() || matches!(failure, Failure::Offline);
+        let index_key = DocumentKey::Index(name.clone());
+        let Some(index) = self.held(&index_key).await.filter(|_| unasked) else { return failure };
+        let too_old = self.freshness(&index_key, &index) == Freshness::Ask { may_fall_back: false };
+        match index.content.rows().map(|rows| rows.of(version)) {
+            Some([row]) if !row.status.state.serves_bytes() && !too_old => {
+                Failure::Withdrawn(row.status.clone())
+            }
+            _ => failure,
         }
     }
 }

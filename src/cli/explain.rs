@@ -43,7 +43,7 @@ fn explain(args: &ExplainArgs) -> Result<ExitCode, ExitCode> {
         let text = serde_json::to_string_pretty(&explanation).unwrap_or_default();
         return Ok(super::answer(&format!("{text}\n")));
     }
-    Ok(super::answer(&format!("{explanation}  {:14}  {from}, {}\n", "known from", explanation.at)))
+    Ok(super::answer(&format!("{explanation}  {:15}  {from}, {}\n", "known from", explanation.at)))
 }
 
 fn release(text: &str) -> Option<(VolumeName, Version)> {

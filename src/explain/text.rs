@@ -9,13 +9,16 @@ use super::verdict::seconds;
 use super::{Archive, Delivery, Explanation, Held, Rule};
 
 /// Columns that labels take.
-const LABEL: usize = 14;
+const LABEL: usize = 15;
 
 impl Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}@{}", self.volume, self.version)?;
-        line(f, "exact", verdict(&self.verdict.exact))?;
-        line(f, "archive", verdict(&self.verdict.archive))?;
+        let [exact, archive] = [&self.verdict.exact, &self.verdict.archive];
+        let verdict = |rule: &Rule| format!("{} {}", status(rule), rule.rule);
+        let (exact_is, archive_is) = (verdict(exact), verdict(archive));
+        writeln!(f, "{}@{}  exact: {exact_is}; archive: {archive_is}", self.volume, self.version)?;
+        line(f, "exact because", &exact.why)?;
+        line(f, "archive because", &archive.why)?;
         writeln!(f)?;
         if let Some(open) = &self.divergence {
             line(f, "divergence", format!("{} since {}", open.kind.as_str(), open.since))?;
@@ -34,7 +37,7 @@ impl Display for Explanation {
                 format!("{}, since {} from {}", pin.integrity, pin.since, pin.upstream)
             }),
         )?;
-        line(f, "archive", archive(self.archive.as_ref()))?;
+        line(f, "archive", sealed(self.archive.as_ref()))?;
         line(
             f,
             "upstream",
@@ -49,9 +52,9 @@ fn line(f: &mut fmt::Formatter<'_>, label: &str, what: impl Display) -> fmt::Res
     writeln!(f, "  {label:LABEL$}  {what}")
 }
 
-fn verdict(rule: &Rule) -> String {
-    let status = rule.status.map_or("?".to_owned(), |status| status.to_string());
-    format!("{status}  {}: {}", rule.rule, rule.why)
+/// A status that depends on what an upstream will say has no number yet.
+fn status(rule: &Rule) -> String {
+    rule.status.map_or("?".to_owned(), |status| status.to_string())
 }
 
 fn held(held: Option<&Held>) -> String {
@@ -87,6 +90,6 @@ fn span(length: i64) -> String {
     seconds(Duration::from_secs(length.unsigned_abs()))
 }
 
-fn archive(archive: Option<&Archive>) -> String {
+fn sealed(archive: Option<&Archive>) -> String {
     archive.map_or("not held".to_owned(), |archive| format!("{} bytes, {}", archive.length, archive.sha256))
 }

@@ -28,12 +28,12 @@ fn warmed() -> (Upstream, Proxy) {
 
 /// Asserts the shape of an explanation and what it says that the two routes answer.
 #[track_caller]
-fn assert_explained(explanation: &Value, exact: u16, archive: u16) {
+fn assert_explained(explanation: &Value, exact: impl Into<Value>, archive: impl Into<Value>) {
     for member in MEMBERS {
         assert!(explanation.get(member).is_some(), "no {member} in {explanation}");
     }
     assert_eq!((&explanation["volume"], &explanation["version"]), (&"@acme/lamp".into(), &"1.0.0".into()));
-    for (route, status) in [("exact", exact), ("archive", archive)] {
+    for (route, status) in [("exact", exact.into()), ("archive", archive.into())] {
         let verdict = &explanation["verdict"][route];
         assert_eq!(verdict["status"], status, "{route}: {explanation}");
         for member in ["rule", "why"] {
@@ -127,7 +127,8 @@ fn an_explanation_asks_nobody_however_stale_the_answers_are() {
     let (upstream, mut proxy) = warmed();
     proxy.restart_as(|setup| setup.set("cache.index_ttl", "0s").set("cache.release_ttl", "0s"));
     let seen = upstream.seen().len();
-    assert_explained(&proxy.explain("@acme/lamp", "1.0.0"), 200, 200);
+    // What the registry will say is not known, and is not made up.
+    assert_explained(&proxy.explain("@acme/lamp", "1.0.0"), Value::Null, Value::Null);
     proxy.explain("@acme/lamp", "9.9.9");
     proxy.explain("nobody-ever-asked-for-it", "1.0.0");
     by_command(&proxy);

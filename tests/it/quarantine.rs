@@ -17,6 +17,7 @@ fn started(change: impl FnOnce(Setup) -> Setup) -> (Upstream, Proxy) {
         upstream.publish(&Release::new("@acme/lamp", version));
     }
     let proxy = change(Setup::before(&upstream).short_lived()).start();
+    proxy.client().get(&lamp().index()).ok();
     (upstream, proxy)
 }
 

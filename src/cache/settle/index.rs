@@ -213,7 +213,7 @@ impl Documents {
 
     /// Shows the rows of a volume's open divergences as unavailable, and no others. Where an index fails for
     /// them, it leaves the hit path.
-    pub(super) fn show(&self, name: &VolumeName) -> Option<Arc<Document>> {
+    pub(in crate::cache) fn show(&self, name: &VolumeName) -> Option<Arc<Document>> {
         let fails = self.live().on_divergence == OnDivergence::Fail;
         self.replace(&DocumentKey::Index(name.clone()), |held| {
             let held = held?;

@@ -56,7 +56,7 @@ impl Lie {
     pub(crate) fn kind(self) -> &'static str {
         match self {
             Self::RowIntegrity => "integrity",
-            Self::RowState(_) | Self::ExactState(_) => "state",
+            Self::RowState(_) | Self::ExactState(_) | Self::Refused(_, 403) => "state",
             Self::RowLink => "route",
             Self::ExactMember(..) => "identity",
             Self::NoRow | Self::TwoRows | Self::Refused(..) => "presence",
