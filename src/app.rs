@@ -3,6 +3,7 @@
 //! Owns which part is given to which. Must not hold any rule of its own.
 
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use tracing::{error, info, warn};
 
 use crate::admin::{self, Admin};
 use crate::archive::Limits;
+use crate::audit::pace::Sleep;
+use crate::audit::pass;
 use crate::base::BaseUrl;
 use crate::cache::documents::Live;
 use crate::cache::{Bounds, Documents, SealedFiles};
@@ -59,6 +62,7 @@ pub struct App {
     admin: Arc<Admin>,
     storage: Arc<ObjectStorage>,
     upstreams: Registries,
+    audit_rate: Option<NonZeroU64>,
     settings: Settings,
 }
 
@@ -97,6 +101,7 @@ impl App {
             admin: Arc::new(admin),
             storage,
             upstreams,
+            audit_rate: NonZeroU64::new(config.consistency.audit_rate),
             settings: settings(config, upgrade),
         })
     }
@@ -106,10 +111,15 @@ impl App {
     /// # Errors
     /// [`AppError::Listen`] when a port cannot be served.
     pub fn run(self, reread: Box<Reread>) -> Result<(), AppError> {
-        let Self { pipeline, admin, storage, upstreams, settings } = self;
-        let sweep = async move {
+        let Self { pipeline, admin, storage, upstreams, audit_rate, settings } = self;
+        let audited: Arc<dyn Store> = storage.clone();
+        let metrics = Arc::clone(&upstreams.metrics);
+        let background = async move {
             if let Err(error) = tokio::task::spawn_blocking(move || storage.sweep()).await {
                 error!(%error, "the sweep of staged files died");
+            }
+            if let Some(rate) = audit_rate {
+                pass::for_ever(audited, rate, metrics, Arc::new(Sleep)).await;
             }
         };
         let reloaded = Arc::clone(&pipeline);
@@ -130,7 +140,7 @@ impl App {
             warn!(%error, "cannot raise the limit of open files; many connections may be refused");
         }
         info!(listen = %settings.listen, admin = %settings.admin_listen, "serving");
-        listen::run(settings, pipeline, admin, sweep, reload).map_err(AppError::from)
+        listen::run(settings, pipeline, admin, background, reload).map_err(AppError::from)
     }
 }
 

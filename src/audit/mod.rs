@@ -1,6 +1,21 @@
 //! Looking again at what was believed: is it still what it says, here and at the registries?
 //!
-//! Owns what is compared with what, and what an operator is told to do about a difference. Must not know who
-//! asked, nor how findings are shown.
+//! `walk` goes over a whole store, slowly (`pace`) when `pass` does so behind a running proxy; `pins` asks the
+//! registries. Owns what is compared with what, and what an operator is told to do about a difference. Must not
+//! know who asked, nor how findings are shown.
 
+mod archive;
+mod document;
+pub mod finding;
+pub mod pace;
+pub mod pass;
 pub mod pins;
+mod release;
+pub mod walk;
+
+pub use finding::{Finding, Report};
+pub use pace::Pace;
+pub use walk::{Walk, walk};
+
+#[cfg(test)]
+mod tests;

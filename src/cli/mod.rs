@@ -3,6 +3,7 @@
 //! Owns arguments, help and exit codes (0 done, 1 failed at run time, 2 bad usage or configuration). Must not know
 //! how a command does its work; each has a file of its own.
 
+mod audit;
 mod config_check;
 mod demo;
 mod explain;
@@ -29,6 +30,7 @@ Examples:
   scriptorium serve --config /etc/scriptorium.toml
   scriptorium config check --config /etc/scriptorium.toml
   scriptorium pins export --config /etc/scriptorium.toml > pins.jsonl
+  scriptorium audit --config /etc/scriptorium.toml
   printf %s \"$TOKEN\" | scriptorium token hash
 
 Exit codes: 0 done, 1 failed at run time, 2 bad usage or configuration.";
@@ -102,6 +104,17 @@ Asks the registries for every pinned release and shows those that are not the sa
 that is withheld (blocked, tombstoned, gone) is no difference. Exit code 1 when any release
 differs, or could not be asked about.";
 
+const AUDIT_EXAMPLES: &str = "\
+Examples:
+  scriptorium audit --config /etc/scriptorium.toml
+  scriptorium audit --data ./cache --json > audit.json
+  scriptorium audit --data ./cache --repair
+
+Reads everything that is stored and checks that it is what it says: documents, archives, pins, and
+that what is known of each release agrees. --repair moves damaged documents and archives to
+quarantine/, and the proxy fetches them anew; pins and disagreements are for a person. Safe beside
+a running proxy. Exit code 1 when anything is wrong, or with --repair, still wrong.";
+
 /// A caching, verifying pull-through proxy for Agent Volumes registries.
 ///
 /// Stands in front of one or more bibliothecas, answers from its cache, and lets no byte of an archive out before
@@ -130,6 +143,9 @@ enum Command {
     /// Work with pins: the integrity first seen of each release
     #[command(subcommand)]
     Pins(PinsCommand),
+    /// Check that everything stored is what it says
+    #[command(after_help = AUDIT_EXAMPLES)]
+    Audit(AuditArgs),
     /// Work with clients' tokens
     #[command(subcommand)]
     Token(TokenCommand),
@@ -209,6 +225,19 @@ pub(crate) struct PinsCheckArgs {
     pub(crate) verbose: bool,
 }
 
+/// What `audit` is told.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AuditArgs {
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
+    /// Move damaged documents and archives to quarantine
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// One JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Debug, Subcommand)]
 enum TokenCommand {
     /// Read a token on standard input and print its sha256 line for the configuration
@@ -267,6 +296,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Config(ConfigCommand::Check { config }) => config_check::run(config.as_deref()),
         Command::Explain(args) => explain::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Pins(command) => pins::run(command),
         Command::Token(TokenCommand::Hash) => token_hash::run(),
     }
@@ -344,6 +374,8 @@ mod tests {
         assert!(
             matches!(check, Command::Config(ConfigCommand::Check { config: Some(file) }) if file == Path::new("a.toml"))
         );
+        let audit = parse("scriptorium audit --data d --repair --json").unwrap();
+        assert!(matches!(audit, Command::Audit(AuditArgs { repair: true, json: true, .. })));
         let export = parse("scriptorium pins export --data d").unwrap();
         assert!(matches!(export, Command::Pins(PinsCommand::Export(StorageArgs { data: Some(_), .. }))));
         let import = parse("scriptorium pins import --config a.toml -").unwrap();
@@ -379,6 +411,7 @@ mod tests {
             vec![],
             vec!["demo"],
             vec!["serve"],
+            vec!["audit"],
             vec!["config", "check"],
             vec!["explain"],
             vec!["pins", "export"],

@@ -98,6 +98,12 @@ pub(super) const SIZE: Kind<u64> = Kind {
     print: |bytes| Value::String(print_size(*bytes)),
 };
 
+pub(super) const PACE: Kind<u64> = Kind {
+    expected: "so many bytes a second such as \"8MiB\", at most 1 EiB, or \"0B\" for never",
+    read: |scalar, _| size(scalar).filter(|bytes| *bytes <= EXBIBYTE),
+    print: |bytes| Value::String(print_size(*bytes)),
+};
+
 pub(super) const ADDRESS: Kind<SocketAddr> = Kind {
     expected: "an address and a port such as \"127.0.0.1:8080\" or \"[::]:8080\"",
     read: parsed,
@@ -267,7 +273,7 @@ fn size(scalar: &Scalar) -> Option<u64> {
 /// The largest unit that leaves nothing over, so that what is printed reads back exactly.
 fn print_size(bytes: u64) -> String {
     let units = [("GiB", bytesize::GIB), ("MiB", bytesize::MIB), ("KiB", bytesize::KIB)];
-    let exact = units.into_iter().find(|(_, unit)| bytes.is_multiple_of(*unit));
+    let exact = units.into_iter().find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit));
     exact.map_or_else(|| format!("{bytes}B"), |(name, unit)| format!("{}{name}", bytes / unit))
 }
 

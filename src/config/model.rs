@@ -301,6 +301,8 @@ pub enum TokenClass {
 pub struct Consistency {
     /// What an index shows where a row and its release disagree.
     pub on_divergence: OnDivergence,
+    /// Bytes a second that the audit behind the proxy reads of the store; 0 is no audit.
+    pub audit_rate: u64,
 }
 
 /// `consistency.on_divergence`

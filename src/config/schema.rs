@@ -7,7 +7,7 @@ use url::Url;
 
 use super::kind::{
     ADDRESS, BASE_URL, BUDGET, CLASS, CONCURRENCY, CREDENTIAL, DURABILITY, ENTRIES, FILE, FLAG, FORMAT, HOST,
-    Kind, LEVEL, LOCATION, MOUNT, NAME, NETWORK, ON_DIVERGENCE, PATTERN, PERIOD, RATE, RELAY, RETRIES,
+    Kind, LEVEL, LOCATION, MOUNT, NAME, NETWORK, ON_DIVERGENCE, PACE, PATTERN, PERIOD, RATE, RELAY, RETRIES,
     SECRET_DIGEST, SIZE, THREADS, TIMEOUT, WRITES_CHECK,
 };
 use super::model::{
@@ -157,7 +157,10 @@ fn token<V: Visitor>(v: &mut V, now: Option<&Token>) -> Option<Token> {
 }
 
 fn consistency<V: Visitor>(v: &mut V, now: &Consistency) -> Consistency {
-    Consistency { on_divergence: v.setting("on_divergence", &ON_DIVERGENCE, &now.on_divergence) }
+    Consistency {
+        on_divergence: v.setting("on_divergence", &ON_DIVERGENCE, &now.on_divergence),
+        audit_rate: v.setting("audit_rate", &PACE, &now.audit_rate),
+    }
 }
 
 fn relay<V: Visitor>(v: &mut V, now: Option<&Relay>) -> Option<Relay> {

@@ -106,13 +106,17 @@ impl Pins {
         let listed = self.store.list(Shelf::Pins);
         listed
             .filter_map(async |listed| match listed {
-                Ok((key, _)) => self.read(&key).await.transpose(),
+                Ok((key, _)) => self.at(&key).await.transpose(),
                 Err(error) => Some(Err(error)),
             })
             .boxed()
     }
 
-    async fn read(&self, key: &StorageKey) -> Result<Option<Pin>, StoreError> {
+    /// The pin that lies at `key`.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of), also when it is a pin whose place is another.
+    pub async fn at(&self, key: &StorageKey) -> Result<Option<Pin>, StoreError> {
         let Some(stored) = self.store.read(key).await? else { return Ok(None) };
         let pin = serde_json::from_slice::<Pin>(&stored).ok().filter(|pin| place(&pin.release()) == *key);
         pin.map(Some).ok_or_else(|| damaged(key))

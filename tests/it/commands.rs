@@ -38,12 +38,13 @@ fn version_and_help_are_told() {
         String::from_utf8(version.stdout).unwrap().trim(),
         format!("scriptorium {}", env!("CARGO_PKG_VERSION"))
     );
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 10] = [
         &["--help"],
         &["serve", "--help"],
         &["demo", "--help"],
         &["config", "--help"],
         &["config", "check", "--help"],
+        &["audit", "--help"],
         &["pins", "export", "--help"],
         &["pins", "import", "--help"],
         &["pins", "check", "--help"],
@@ -57,11 +58,12 @@ fn version_and_help_are_told() {
 
 #[test]
 fn bad_usage_exits_with_2() {
-    let commands: [&[&str]; 6] = [
+    let commands: [&[&str]; 7] = [
         &["no-such-command"],
         &["serve", "--no-such-flag"],
         &["config", "check"],
         &["serve", "--listen", "nowhere"],
+        &["audit", "--data", "/no/such/folder"],
         &["pins", "export", "--data", "/no/such/folder"],
         &["pins", "import", "--data", "unused", "/no/such/file"],
     ];

@@ -7,6 +7,7 @@ mod support;
 
 mod admin;
 mod architecture;
+mod audit;
 mod commands;
 mod definite;
 mod demo;

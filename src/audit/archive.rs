@@ -1,0 +1,87 @@
+//! One sealed archive: does every byte still hold, and is it the content its release is known by?
+//!
+//! Owns that judgement and its order: the seal, the blocks, the whole, the release. Must not unpack anything: what
+//! is sealed was verified before.
+
+use sha2::Digest;
+
+use super::Pace;
+use super::document;
+use super::finding::{Finding, Kind, quoted};
+use crate::consistency::Pins;
+use crate::domain::{DocumentKey, Integrity, Purl, Sha256};
+use crate::store::sealed::{self, Seal, steps};
+use crate::store::{StorageKey, Store, StoreError};
+
+/// Looks at the archive of `tree`; one that went away meanwhile is not wrong.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) async fn judge(
+    store: &dyn Store,
+    pins: &Pins,
+    tree: Integrity,
+    pace: &mut Pace,
+) -> Result<(), Finding> {
+    let key = StorageKey::Archive(tree);
+    let path = key.path();
+    let wrong = |expected: String, found: String| Finding::new(Kind::Archive, &*path, expected, found);
+    let seal = match whole(store, &key, pace).await {
+        Ok(seal) => seal,
+        Err(StoreError::Missing { .. }) => return Ok(()),
+        Err(StoreError::Corrupt { what }) => {
+            let found = what.strip_prefix(&format!("{path}: ")).unwrap_or(&what);
+            return Err(wrong("an archive as it was sealed".to_owned(), found.to_owned()));
+        }
+        Err(error) => return Err(Finding::unreadable(path, &error)),
+    };
+    if seal.tree != tree {
+        return Err(wrong(format!("the archive of tree {tree}"), format!("that of {}", seal.tree)));
+    }
+    let release = seal.identity.parse::<Purl>();
+    let release =
+        release.map_err(|error| wrong(error.to_string(), format!("`{}`", quoted(&seal.identity))))?;
+    let known = known(store, pins, &release).await;
+    if known.is_empty() || known.iter().any(|(_, integrity)| *integrity == tree) {
+        return Ok(());
+    }
+    let known: Vec<_> = known.iter().map(|(who, integrity)| format!("{integrity} ({who})")).collect();
+    let found = format!("an archive of {tree}");
+    Err(Finding::new(Kind::Disagreement, path, known.join(", "), found).of(release))
+}
+
+/// Reads the archive at `key` to its end. A running proxy may put another whole file there meanwhile, whose blocks
+/// are others; so one that breaks is opened again.
+async fn whole(store: &dyn Store, key: &StorageKey, pace: &mut Pace) -> Result<Seal, StoreError> {
+    let gone = || StoreError::Missing { path: key.path() };
+    let seal = sealed::open(store, key).await?.ok_or_else(gone)?;
+    let Err(error) = read(store, key, &seal, pace).await else { return Ok(seal) };
+    let now = sealed::open(store, key).await?.ok_or_else(gone)?;
+    if now == seal {
+        return Err(error);
+    }
+    read(store, key, &now, pace).await.map(|()| now)
+}
+
+/// Reads all of it, block by block, and as a whole.
+async fn read(store: &dyn Store, key: &StorageKey, seal: &Seal, pace: &mut Pace) -> Result<(), StoreError> {
+    let mut digest = sha2::Sha256::new();
+    for step in steps(0..seal.length) {
+        let bytes = seal.read(store, key, step).await?;
+        digest.update(&bytes);
+        pace.after(bytes.len() as u64).await;
+    }
+    let digest = Sha256::new(digest.finalize().into());
+    if digest == seal.raw {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt { what: format!("{}: the content is {digest}, not {}", key.path(), seal.raw) })
+}
+
+/// Which content the release is known by here. What is damaged is told where it is met itself.
+async fn known(store: &dyn Store, pins: &Pins, release: &Purl) -> Vec<(&'static str, Integrity)> {
+    let pin = pins.of(release).await.ok().flatten().map(|pin| ("the pin", pin.integrity));
+    let exact = DocumentKey::Release(release.name.clone(), release.version.clone());
+    let exact = document::held(store, &exact).await.and_then(|exact| exact.integrity());
+    pin.into_iter().chain(exact.map(|integrity| ("exact metadata", integrity))).collect()
+}

@@ -1,0 +1,90 @@
+//! One stored document: is it whole, in its place, and the answer to its question?
+//!
+//! Owns that judgement. Must not know what other documents say.
+
+use bytes::Bytes;
+use http::Method;
+
+use super::finding::{Finding, Kind, quoted};
+use crate::cache::Document;
+use crate::cache::document::{Content, Found};
+use crate::cache::documents::place;
+use crate::cache::envelope::Envelope;
+use crate::domain::{DocumentKey, Facts};
+use crate::route::{self, Request};
+use crate::store::{StorageKey, Store};
+
+/// The question that `stored` answers and its answer, or what is wrong with it.
+pub(super) fn judge(key: &StorageKey, stored: &Bytes) -> Result<(DocumentKey, Document), Finding> {
+    let wrong = |expected: &str, found: String| Finding::new(Kind::Document, key.path(), expected, found);
+    let envelope = Envelope::decode(stored)
+        .map_err(|error| wrong("a document with the checksum it was written with", error.to_string()))?;
+    let asked = envelope.meta.key.clone();
+    let question =
+        question(&asked).ok_or_else(|| wrong("the answer to a question", format!("`{}`", quoted(&asked))))?;
+    if place(&question) != *key {
+        let found = format!("the answer to {asked}, whose place is {}", place(&question).path());
+        return Err(wrong("the answer whose place this is", found));
+    }
+    let shape = |error: String| wrong("a document as the specification describes it", error).of(&asked);
+    let document = Document::new(&question, envelope).map_err(|malformed| shape(malformed.to_string()))?;
+    match mismatch(&document) {
+        Some(mismatch) => Err(shape(format!("one about another release: {mismatch}"))),
+        None => Ok((question, document)),
+    }
+}
+
+/// The stored answer to `question`, if it can be used.
+pub(super) async fn held(store: &dyn Store, question: &DocumentKey) -> Option<Document> {
+    let place = place(question);
+    let stored = store.read(&place).await.ok()??;
+    let (answered, document) = judge(&place, &stored).ok()?;
+    (answered == *question).then_some(document)
+}
+
+/// Questions are stored in their canonical spelling, which is a route's.
+fn question(text: &str) -> Option<DocumentKey> {
+    let (path, query) = text.split_once('?').map_or((text, None), |(path, query)| (path, Some(query)));
+    match route::parse(&Method::GET, path, query) {
+        Ok(Request::Document(key)) if key.to_string() == text => Some(key),
+        _ => None,
+    }
+}
+
+fn mismatch(document: &Document) -> Option<String> {
+    let Content::Found(Found { facts, .. }) = &*document.content else { return None };
+    match facts {
+        Facts::Release(release) => release.mismatch.as_ref(),
+        Facts::Trust(trust) => trust.mismatch.as_ref(),
+        Facts::Index(_) | Facts::None => None,
+    }
+    .map(ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::SearchQuery;
+
+    #[test]
+    fn every_canonical_question_is_read_back() {
+        let (name, version) = (|| "@acme/x".parse().unwrap(), || "1.0.0+b".parse().unwrap());
+        for key in [
+            DocumentKey::Index(name()),
+            DocumentKey::Release(name(), version()),
+            DocumentKey::TrustSummary(name(), version()),
+            DocumentKey::TrustDetail(name(), version()),
+            DocumentKey::Search(SearchQuery::parse("q=a%20b&limit=5").unwrap()),
+            DocumentKey::Search(SearchQuery::parse("").unwrap()),
+            DocumentKey::Advisories(None),
+            DocumentKey::Advisories(Some(name())),
+            DocumentKey::Advisory("GHSA-1:x".parse().unwrap()),
+            DocumentKey::Capabilities,
+        ] {
+            assert_eq!(question(&key.to_string()), Some(key.clone()), "{key}");
+        }
+        for text in ["", "/", "/archives/x/1.0.0.tar.gz", "/api/v1/volumes/%40acme/x/1.0.0", "\u{1b}[2J"] {
+            assert_eq!(question(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The way through a store: every document, every archive, every pin, each once, none of them all at once.
+//!
+//! Owns that order, what is held against what, and what may be moved out of the way. Must not know how one thing
+//! is judged; each kind has a file of its own.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+
+use super::finding::{Count, Finding, Kind, Report, Walked};
+use super::{Pace, archive, document, release};
+use crate::cache::Document;
+use crate::cache::document::Content;
+use crate::cache::documents::place;
+use crate::consistency::{Pin, Pins};
+use crate::domain::{DocumentKey, Purl, Row, VolumeName};
+use crate::store::{Shelf, StorageKey, Store, StoreError};
+
+const SHELVES: [Shelf; 3] = [Shelf::Documents, Shelf::Archives, Shelf::Pins];
+
+/// How to walk.
+pub struct Walk<'a> {
+    /// Move damaged documents and archives to quarantine.
+    pub repair: bool,
+    /// How fast to read.
+    pub pace: Pace,
+    /// Told of the bytes of every value that was looked at.
+    pub progress: &'a (dyn Fn(u64) + Send + Sync),
+}
+
+/// Looks at everything in `store`.
+pub async fn walk(store: &Arc<dyn Store>, how: Walk<'_>) -> Report {
+    let pins = Pins::new(Arc::clone(store));
+    let mut walker = Walker { store: &**store, pins, how, index: None, report: Report::default() };
+    for shelf in SHELVES {
+        let mut listed = store.list(shelf);
+        while let Some(listed) = listed.next().await {
+            match listed {
+                Ok((key, bytes)) => walker.look(&key, bytes).await,
+                Err(error) => walker.report.add(Finding::unreadable(shelf.path(), &error)),
+            }
+        }
+    }
+    walker.report
+}
+
+/// The bytes of everything that [`walk`] will look at.
+///
+/// # Errors
+/// When it cannot be listed.
+pub async fn size(store: &dyn Store) -> Result<u64, StoreError> {
+    let mut size = 0;
+    for shelf in SHELVES {
+        let mut listed = store.list(shelf);
+        while let Some(listed) = listed.next().await {
+            size += listed?.1;
+        }
+    }
+    Ok(size)
+}
+
+struct Walker<'a> {
+    store: &'a dyn Store,
+    pins: Pins,
+    how: Walk<'a>,
+    /// The index of the volume looked at last: releases of a volume lie side by side.
+    index: Option<(VolumeName, Option<Document>)>,
+    report: Report,
+}
+
+impl Walker<'_> {
+    async fn look(&mut self, key: &StorageKey, bytes: u64) {
+        let looked = match key {
+            StorageKey::Archive(tree) => {
+                archive::judge(self.store, &self.pins, *tree, &mut self.how.pace).await
+            }
+            StorageKey::Pin { .. } => self.pin(key).await,
+            _ => self.document(key).await,
+        };
+        if let Some(count) = counted(&mut self.report.walked, key) {
+            count.add(bytes);
+        }
+        if !matches!(key, StorageKey::Archive(_)) {
+            self.how.pace.after(bytes).await;
+        }
+        (self.how.progress)(bytes);
+        if let Err(finding) = looked {
+            let finding = self.repair(key, finding).await;
+            self.report.add(finding);
+        }
+    }
+
+    /// Moves what can be had anew out of the way.
+    async fn repair(&self, key: &StorageKey, mut finding: Finding) -> Finding {
+        if !self.how.repair || !finding.kind.is_replaceable() {
+            return finding;
+        }
+        let why = format!("expected {}; found {}", finding.expected, finding.found);
+        match self.store.set_aside(key, &why).await {
+            Ok(()) => finding.repaired(),
+            Err(error) => {
+                finding.found = format!("{}; cannot be moved: {error}", finding.found);
+                finding
+            }
+        }
+    }
+
+    async fn document(&mut self, key: &StorageKey) -> Result<(), Finding> {
+        let read = self.store.read(key).await;
+        let Some(stored) = read.map_err(|error| Finding::unreadable(key.path(), &error))? else {
+            return Ok(());
+        };
+        let (question, document) = document::judge(key, &stored)?;
+        let DocumentKey::Release(name, version) = question else { return Ok(()) };
+        let release = Purl { name, version };
+        // A pin that is damaged is told in its own turn.
+        let pin = self.pins.of(&release).await.ok().flatten();
+        self.compare(key, &release, Some(&document.content), pin.as_ref()).await
+    }
+
+    async fn pin(&mut self, key: &StorageKey) -> Result<(), Finding> {
+        let pin = match self.pins.at(key).await {
+            Ok(Some(pin)) => pin,
+            Ok(None) => return Ok(()),
+            Err(StoreError::Corrupt { .. }) => {
+                let found = "something else";
+                return Err(Finding::new(Kind::Pin, key.path(), "a pin as it was written", found));
+            }
+            Err(error) => return Err(Finding::unreadable(key.path(), &error)),
+        };
+        let release = pin.release();
+        let exact = place(&DocumentKey::Release(release.name.clone(), release.version.clone()));
+        // With exact metadata, the release was compared where that lies.
+        match self.store.read_range(&exact, 0..0).await {
+            Ok(Some(_)) => Ok(()),
+            _ => self.compare(key, &release, None, Some(&pin)).await,
+        }
+    }
+
+    async fn compare(
+        &mut self,
+        key: &StorageKey,
+        release: &Purl,
+        exact: Option<&Content>,
+        pin: Option<&Pin>,
+    ) -> Result<(), Finding> {
+        self.recall(&release.name).await;
+        let index = self.index.as_ref().and_then(|(_, index)| index.as_ref());
+        let rows: &[Row] =
+            index.and_then(|index| index.content.rows()).map_or(&[], |rows| rows.of(&release.version));
+        let known = [!rows.is_empty(), exact.is_some(), pin.is_some()].iter().filter(|known| **known).count();
+        self.report.walked.releases += u64::from(known > 1);
+        match release::disagreement(rows, exact, pin) {
+            Some(found) => {
+                let expected = "one content and one state in the index, exact metadata and pin";
+                Err(Finding::new(Kind::Disagreement, key.path(), expected, found).of(release))
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn recall(&mut self, name: &VolumeName) {
+        if self.index.as_ref().is_none_or(|(held, _)| held != name) {
+            let index = document::held(self.store, &DocumentKey::Index(name.clone())).await;
+            self.index = Some((name.clone(), index));
+        }
+    }
+}
+
+fn counted<'a>(walked: &'a mut Walked, key: &StorageKey) -> Option<&'a mut Count> {
+    match key {
+        StorageKey::Document { .. } | StorageKey::OfRelease { .. } | StorageKey::Slot { .. } => {
+            Some(&mut walked.documents)
+        }
+        StorageKey::Archive(_) => Some(&mut walked.archives),
+        StorageKey::Pin { .. } => Some(&mut walked.pins),
+        StorageKey::History(_)
+        | StorageKey::Divergence(_)
+        | StorageKey::Invalidations
+        | StorageKey::TrustArtifact(_) => None,
+    }
+}

@@ -1,0 +1,85 @@
+//! `audit`: everything that is stored, looked at once.
+//!
+//! Owns how a report is shown and what the exit code says of it. Must not know what is compared with what.
+
+use std::fmt::Write;
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use bytesize::ByteSize;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::AuditArgs;
+use crate::audit::finding::{Count, Finding, Walked};
+use crate::audit::{Pace, Report, Walk, walk};
+use crate::store::Store;
+
+const BAR: &str = "{wide_bar} {bytes} of {total_bytes}, {eta} left";
+
+pub(super) fn run(args: &AuditArgs) -> ExitCode {
+    audit(args).unwrap_or_else(|code| code)
+}
+
+fn audit(args: &AuditArgs) -> Result<ExitCode, ExitCode> {
+    let store = args.storage.open()?;
+    let report = super::wait(async {
+        let bar = bar(args, &*store).await;
+        let progress = |bytes| bar.inc(bytes);
+        let report =
+            walk(&store, Walk { repair: args.repair, pace: Pace::unlimited(), progress: &progress }).await;
+        bar.finish_and_clear();
+        report
+    })?;
+    let written = super::answer(&if args.json { json(&report) } else { text(&report) });
+    Ok(if report.remaining() == 0 { written } else { ExitCode::FAILURE })
+}
+
+/// Shown to a person who waits, and to nobody else.
+async fn bar(args: &AuditArgs, store: &dyn Store) -> ProgressBar {
+    if args.json || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    // What cannot be listed is a finding of the walk; the bar is then too short.
+    let bar = ProgressBar::new(walk::size(store).await.unwrap_or(0));
+    match ProgressStyle::with_template(BAR) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+fn json(report: &Report) -> String {
+    serde_json::to_string_pretty(report).unwrap_or_default() + "\n"
+}
+
+fn text(report: &Report) -> String {
+    let mut text = String::new();
+    for finding in &report.findings {
+        describe(&mut text, finding);
+    }
+    let untold = report.wrong.saturating_sub(report.findings.len() as u64);
+    if untold > 0 {
+        let _ = writeln!(text, "and {untold} more that are not shown\n");
+    }
+    let Walked { documents, archives, pins, releases } = &report.walked;
+    for (label, Count { count, bytes }) in [("documents", documents), ("archives", archives), ("pins", pins)]
+    {
+        let _ = writeln!(text, "{label:<9}  {count:>8}  {}", ByteSize(*bytes));
+    }
+    let _ = writeln!(text, "releases   {releases:>8}  compared");
+    let repaired = match report.repaired {
+        0 => String::new(),
+        repaired => format!("  of which {repaired} were moved to quarantine/"),
+    };
+    let _ = writeln!(text, "wrong      {:>8}{repaired}", report.wrong);
+    text
+}
+
+fn describe(text: &mut String, finding: &Finding) {
+    let Finding { kind, path, release, expected, found, advice, repaired: _ } = finding;
+    let release = release.as_ref().map(|release| format!("  {release}")).unwrap_or_default();
+    let _ = writeln!(text, "{}  {path}{release}", kind.as_str());
+    for (label, value) in [("expected", &**expected), ("found", found), ("do", advice)] {
+        let _ = writeln!(text, "  {label:<8}  {value}");
+    }
+    text.push('\n');
+}
