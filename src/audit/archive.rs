@@ -31,12 +31,17 @@ pub(super) async fn judge(
         Err(StoreError::Missing { .. }) => return Ok(()),
         Err(StoreError::Corrupt { what }) => {
             let found = what.strip_prefix(&format!("{path}: ")).unwrap_or(&what);
-            return Err(wrong("an archive as it was sealed".to_owned(), found.to_owned()));
+            let finding = wrong("an archive as it was sealed".to_owned(), found.to_owned());
+            return Err(match release(store, &key).await {
+                Some(release) => finding.of(release),
+                None => finding,
+            });
         }
         Err(error) => return Err(Finding::unreadable(path, &error)),
     };
     if seal.tree != tree {
-        return Err(wrong(format!("the archive of tree {tree}"), format!("that of {}", seal.tree)));
+        let (expected, found) = (format!("the archive of tree {tree}"), format!("that of {}", seal.tree));
+        return Err(wrong(expected, found).of(quoted(&seal.identity)));
     }
     let release = seal.identity.parse::<Purl>();
     let release =
@@ -76,6 +81,11 @@ async fn read(store: &dyn Store, key: &StorageKey, seal: &Seal, pace: &mut Pace)
         return Ok(());
     }
     Err(StoreError::Corrupt { what: format!("{}: the content is {digest}, not {}", key.path(), seal.raw) })
+}
+
+/// The release that a damaged archive was sealed for, if that much is still to be read.
+async fn release(store: &dyn Store, key: &StorageKey) -> Option<Purl> {
+    sealed::open(store, key).await.ok()??.identity.parse().ok()
 }
 
 /// Which content the release is known by here. What is damaged is told where it is met itself.

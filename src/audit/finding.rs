@@ -170,5 +170,5 @@ impl Report {
 
 /// Words that somebody else chose, fit for a terminal and a log line.
 pub(super) fn quoted(text: &str) -> String {
-    text.escape_debug().take(200).collect()
+    text.escape_debug().take(300).collect()
 }

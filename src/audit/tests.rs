@@ -153,6 +153,8 @@ async fn a_flipped_bit_anywhere_in_an_archive_is_found_and_repaired() {
         shop.damage(&archive("1.0.0"), |bytes| bytes[at] ^= 0x10);
         let finding = Shop::only(&shop.audit(false).await, Kind::Archive, &archive("1.0.0"));
         assert!(!finding.repaired && !finding.found.contains("archives/"), "{finding:?}");
+        let sealed = at < length - 100;
+        assert_eq!(finding.release, sealed.then(|| release("1.0.0").to_string()));
         assert!(shop.file(&archive("1.0.0")).exists(), "an audit without --repair changes nothing");
         let repaired = shop.audit(true).await;
         assert!((repaired.wrong, repaired.remaining()) == (1, 0) && repaired.findings[0].repaired);
@@ -216,6 +218,7 @@ async fn a_damaged_pin_is_for_a_person() {
     shop.damage(&pin_place("1.0.0"), |bytes| bytes[20] ^= 1);
     let report = shop.audit(true).await;
     let finding = Shop::only(&report, Kind::Pin, &pin_place("1.0.0"));
+    assert!(finding.found.contains("1.0.0"), "a person sees what is there: {finding:?}");
     assert!(!finding.repaired && finding.advice.contains("pins import"), "{finding:?}");
     assert_eq!((report.remaining(), shop.file(&pin_place("1.0.0")).exists()), (1, true));
 }
@@ -251,6 +254,20 @@ async fn row_exact_metadata_and_pin_must_agree() {
         assert_eq!(report.remaining(), 1, "a disagreement is never repaired");
         assert!(shop.file(&place(&exact("1.0.0"))).exists());
     }
+}
+
+#[tokio::test]
+async fn a_pin_that_reads_well_and_says_another_content_is_a_disagreement() {
+    let shop = Shop::stocked().await;
+    let other = pin("1.0.0", integrity("other"));
+    shop.store.write(&pin_place("1.0.0"), other.line().into()).await.unwrap();
+    let finding = Shop::only(&shop.audit(true).await, Kind::Disagreement, &place(&exact("1.0.0")));
+    assert!(finding.found.contains(&format!("the pin says {}", other.integrity)), "{finding:?}");
+
+    shop.store.remove(&place(&exact("1.0.0"))).await.unwrap();
+    let report = shop.audit(true).await;
+    let paths: Vec<_> = report.findings.iter().map(|finding| &finding.path).collect();
+    assert_eq!(paths, [&archive("1.0.0").path(), &pin_place("1.0.0").path()]);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 
-use super::finding::{Count, Finding, Kind, Report, Walked};
+use super::finding::{Count, Finding, Kind, Report, Walked, quoted};
 use super::{Pace, archive, document, release};
 use crate::cache::Document;
 use crate::cache::document::Content;
@@ -123,7 +123,8 @@ impl Walker<'_> {
             Ok(Some(pin)) => pin,
             Ok(None) => return Ok(()),
             Err(StoreError::Corrupt { .. }) => {
-                let found = "something else";
+                let stored = self.store.read(key).await.ok().flatten().unwrap_or_default();
+                let found = format!("`{}`", quoted(&String::from_utf8_lossy(&stored)));
                 return Err(Finding::new(Kind::Pin, key.path(), "a pin as it was written", found));
             }
             Err(error) => return Err(Finding::unreadable(key.path(), &error)),

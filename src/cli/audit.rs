@@ -68,7 +68,7 @@ fn text(report: &Report) -> String {
     let _ = writeln!(text, "releases   {releases:>8}  compared");
     let repaired = match report.repaired {
         0 => String::new(),
-        repaired => format!("  of which {repaired} were moved to quarantine/"),
+        repaired => format!("  {repaired} of them moved to quarantine/"),
     };
     let _ = writeln!(text, "wrong      {:>8}{repaired}", report.wrong);
     text
