@@ -39,8 +39,8 @@ pub(super) async fn judge(
         }
         Err(error) => return Err(Finding::unreadable(path, &error)),
     };
-    if seal.tree != tree {
-        let (expected, found) = (format!("the archive of tree {tree}"), format!("that of {}", seal.tree));
+    if seal.known_by != *tree.digest() {
+        let (expected, found) = (format!("the archive of tree {tree}"), format!("that of {}", seal.known_by));
         return Err(wrong(expected, found).of(quoted(&seal.identity)));
     }
     let release = seal.identity.parse::<Purl>();
@@ -55,7 +55,34 @@ pub(super) async fn judge(
     Err(Finding::new(Kind::Disagreement, path, known.join(", "), found).of(release))
 }
 
-/// Reads the archive at `key` to its end. A running proxy may put another whole file there meanwhile, whose blocks
+/// Looks at the trust artifact whose bytes hash to `digest`; one that went away meanwhile is not wrong.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) async fn judge_artifact(
+    store: &dyn Store,
+    digest: Sha256,
+    pace: &mut Pace,
+) -> Result<(), Finding> {
+    let key = StorageKey::TrustArtifact(digest);
+    let wrong = |found: String| {
+        Finding::new(
+            Kind::Archive,
+            key.path(),
+            format!("the trust artifact {digest} as it was sealed"),
+            found,
+        )
+    };
+    match whole(store, &key, pace).await {
+        Ok(seal) if seal.raw == digest && seal.known_by == digest => Ok(()),
+        Ok(seal) => Err(wrong(format!("that of {}", seal.raw))),
+        Err(StoreError::Missing { .. }) => Ok(()),
+        Err(StoreError::Corrupt { what }) => Err(wrong(what)),
+        Err(error) => Err(Finding::unreadable(key.path(), &error)),
+    }
+}
+
+/// Reads the file at `key` to its end. A running proxy may put another whole file there meanwhile, whose blocks
 /// are others; so one that breaks is opened again.
 async fn whole(store: &dyn Store, key: &StorageKey, pace: &mut Pace) -> Result<Seal, StoreError> {
     let gone = || StoreError::Missing { path: key.path() };
@@ -92,6 +119,6 @@ async fn release(store: &dyn Store, key: &StorageKey) -> Option<Purl> {
 async fn known(store: &dyn Store, pins: &Pins, release: &Purl) -> Vec<(&'static str, Integrity)> {
     let pin = pins.of(release).await.ok().flatten().map(|pin| ("the pin", pin.integrity));
     let exact = DocumentKey::Release(release.name.clone(), release.version.clone());
-    let exact = document::held(store, &exact).await.and_then(|exact| exact.integrity());
+    let exact = document::held(store, &exact).await.and_then(|exact| exact.content.release()?.integrity);
     pin.into_iter().chain(exact.map(|integrity| ("exact metadata", integrity))).collect()
 }

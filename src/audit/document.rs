@@ -7,10 +7,9 @@ use http::Method;
 
 use super::finding::{Finding, Kind, quoted};
 use crate::cache::Document;
-use crate::cache::document::{Content, Found};
 use crate::cache::documents::place;
 use crate::cache::envelope::Envelope;
-use crate::domain::{DocumentKey, Facts};
+use crate::domain::DocumentKey;
 use crate::route::{self, Request};
 use crate::store::{StorageKey, Store};
 
@@ -28,10 +27,7 @@ pub(super) fn judge(key: &StorageKey, stored: &Bytes) -> Result<(DocumentKey, Do
     }
     let shape = |error: String| wrong("a document as the specification describes it", error).of(&asked);
     let document = Document::new(&question, envelope).map_err(|malformed| shape(malformed.to_string()))?;
-    match mismatch(&document) {
-        Some(mismatch) => Err(shape(format!("one about another release: {mismatch}"))),
-        None => Ok((question, document)),
-    }
+    Ok((question, document))
 }
 
 /// The stored answer to `question`, if it can be used.
@@ -49,16 +45,6 @@ fn question(text: &str) -> Option<DocumentKey> {
         Ok(Request::Document(key)) if key.to_string() == text => Some(key),
         _ => None,
     }
-}
-
-fn mismatch(document: &Document) -> Option<String> {
-    let Content::Found(Found { facts, .. }) = &*document.content else { return None };
-    match facts {
-        Facts::Release(release) => release.mismatch.as_ref(),
-        Facts::Trust(trust) => trust.mismatch.as_ref(),
-        Facts::Index(_) | Facts::None => None,
-    }
-    .map(ToString::to_string)
 }
 
 #[cfg(test)]

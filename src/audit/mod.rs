@@ -10,7 +10,6 @@ pub mod finding;
 pub mod pace;
 pub mod pass;
 pub mod pins;
-mod release;
 pub mod walk;
 
 pub use finding::{Finding, Report};

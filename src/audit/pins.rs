@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use serde::Serialize;
 
+use super::pace::Rest;
 use crate::consistency::{Pin, Pins};
 use crate::domain::check::check;
 use crate::domain::{DocumentKey, Facts, Integrity};
@@ -17,9 +18,6 @@ use crate::upstream::{CouldNotAsk, Exchange, Upstream, Upstreams};
 
 /// Questions under way at once.
 const AT_ONCE: usize = 8;
-
-/// How this proxy's log and the registry's call these questions.
-const REQUEST_ID: &str = "pins-check";
 
 /// How long one pin waits in all for a registry that asks for time.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -60,7 +58,6 @@ pub struct Compared {
 }
 
 /// Whom to ask, and how much of an answer to take.
-#[derive(Debug)]
 pub struct Registries<'a> {
     /// Every registry with its routes.
     pub upstreams: &'a Upstreams,
@@ -68,6 +65,10 @@ pub struct Registries<'a> {
     pub only: Option<&'a str>,
     /// Longest metadata, in bytes.
     pub max_document: u64,
+    /// How logs, here and there, call these questions.
+    pub request_id: &'a str,
+    /// How a registry's wish for time is granted.
+    pub rest: &'a dyn Rest,
 }
 
 impl Registries<'_> {
@@ -115,14 +116,15 @@ impl Registries<'_> {
     async fn exchange(&self, upstream: &Upstream, key: &DocumentKey) -> Result<Exchange, CouldNotAsk> {
         let (path, mut waited) = (key.to_string(), Duration::ZERO);
         loop {
-            let asked = upstream.document(key.resource(), &path, None, REQUEST_ID, self.max_document).await;
+            let asked =
+                upstream.document(key.resource(), &path, None, self.request_id, self.max_document).await;
             let Err(why) = &asked else { return asked };
             let wait = why.retry_after().map(|wait| wait.max(SHORTEST_WAIT));
             let Some(wait) = wait.filter(|wait| upstream.is_up() && waited + *wait <= PATIENCE) else {
                 return asked;
             };
             waited += wait;
-            tokio::time::sleep(wait).await;
+            self.rest.rest(wait).await;
         }
     }
 }
@@ -152,8 +154,73 @@ fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use futures_util::future::BoxFuture;
+
     use super::*;
+    use crate::clock::{ManualClock, Timestamp};
     use crate::domain::Sha256;
+    use crate::store::ObjectStorage;
+    use crate::upstream::testing::{Registry, Step, answer};
+
+    /// A rest that turns the clock by hand.
+    struct Turning(Arc<ManualClock>, Mutex<Vec<Duration>>);
+
+    impl Rest for Turning {
+        fn rest(&self, time: Duration) -> BoxFuture<'static, ()> {
+            self.0.advance(time);
+            self.1.lock().unwrap().push(time);
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    /// What becomes of one pin at a registry that follows a script, and the rests that it took.
+    async fn asked(steps: Vec<Step>) -> (Verdict, Vec<Duration>) {
+        let registry = Registry::of(steps);
+        let upstreams = Upstreams::new(vec![(registry.upstream_with(|config| config.retries = 0), vec![])]);
+        let pins = Pins::new(Arc::new(ObjectStorage::memory().unwrap()));
+        let (volume, version) = ("x".parse().unwrap(), "1.0.0".parse().unwrap());
+        let (integrity, since) = (Integrity::new(Sha256::of(b"a")), Timestamp(7));
+        pins.admit(Pin { volume, version, integrity, since, upstream: "public".into() }).await.unwrap();
+        let rest = Turning(registry.clock.clone(), Mutex::default());
+        let registries = Registries {
+            upstreams: &upstreams,
+            only: None,
+            max_document: 1 << 20,
+            request_id: "id-1",
+            rest: &rest,
+        };
+        let compared: Vec<_> = registries.compare(&pins).collect().await;
+        let [Ok(Compared { verdict, .. })] = &*compared else { panic!("{compared:?}") };
+        (verdict.clone(), rest.1.lock().unwrap().clone())
+    }
+
+    #[tokio::test]
+    async fn a_registry_that_asks_for_time_is_given_it() {
+        let busy = || answer(429, &[("retry-after", "60")], "");
+        let (verdict, rests) = asked(vec![busy(), busy(), answer(404, &[], "")]).await;
+        assert!(matches!(verdict, Verdict::Withheld { .. }), "{verdict:?}");
+        assert_eq!(rests, [Duration::from_secs(60); 2]);
+    }
+
+    #[tokio::test]
+    async fn a_registry_that_never_has_time_could_not_be_asked() {
+        let busy = || answer(429, &[("retry-after", "200")], "");
+        let (verdict, rests) = asked(vec![busy(), busy()]).await;
+        assert!(matches!(verdict, Verdict::CouldNotAsk { .. }), "{verdict:?}");
+        assert_eq!(rests, [Duration::from_secs(200)]);
+        let (verdict, rests) = asked(vec![answer(429, &[], "")]).await;
+        assert!(matches!(verdict, Verdict::CouldNotAsk { .. }) && rests.is_empty(), "no time was named");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_answer_is_no_difference() {
+        for step in [answer(500, &[], ""), answer(200, &[], "<html>"), answer(400, &[], "")] {
+            let (verdict, _) = asked(vec![step]).await;
+            assert!(matches!(verdict, Verdict::CouldNotAsk { .. }), "{verdict:?}");
+        }
+    }
 
     #[test]
     fn only_another_integrity_is_a_difference() {

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 
 use super::finding::{Count, Finding, Kind, Report, Walked, quoted};
-use super::{Pace, archive, document, release};
+use super::{Pace, archive, document};
 use crate::cache::Document;
 use crate::cache::document::Content;
 use crate::cache::documents::place;
-use crate::consistency::{Pin, Pins};
-use crate::domain::{DocumentKey, Purl, Row, VolumeName};
+use crate::consistency::{Exact, Pin, Pins, reconcile};
+use crate::domain::{DocumentKey, Purl, VolumeName};
 use crate::store::{Shelf, StorageKey, Store, StoreError};
 
-const SHELVES: [Shelf; 3] = [Shelf::Documents, Shelf::Archives, Shelf::Pins];
+const SHELVES: [Shelf; 4] = [Shelf::Documents, Shelf::Archives, Shelf::TrustArtifacts, Shelf::Pins];
 
 /// How to walk.
 pub struct Walk<'a> {
@@ -74,13 +74,16 @@ impl Walker<'_> {
             StorageKey::Archive(tree) => {
                 archive::judge(self.store, &self.pins, *tree, &mut self.how.pace).await
             }
+            StorageKey::TrustArtifact(digest) => {
+                archive::judge_artifact(self.store, *digest, &mut self.how.pace).await
+            }
             StorageKey::Pin { .. } => self.pin(key).await,
             _ => self.document(key).await,
         };
         if let Some(count) = counted(&mut self.report.walked, key) {
             count.add(bytes);
         }
-        if !matches!(key, StorageKey::Archive(_)) {
+        if !matches!(key, StorageKey::Archive(_) | StorageKey::TrustArtifact(_)) {
             self.how.pace.after(bytes).await;
         }
         (self.how.progress)(bytes);
@@ -147,12 +150,17 @@ impl Walker<'_> {
     ) -> Result<(), Finding> {
         self.recall(&release.name).await;
         let index = self.index.as_ref().and_then(|(_, index)| index.as_ref());
-        let rows: &[Row] =
-            index.and_then(|index| index.content.rows()).map_or(&[], |rows| rows.of(&release.version));
-        let known = [!rows.is_empty(), exact.is_some(), pin.is_some()].iter().filter(|known| **known).count();
+        let rows = index.and_then(|index| index.content.rows()).map(|rows| rows.of(&release.version));
+        let listed = rows.is_some_and(|rows| !rows.is_empty());
+        let known = [listed, exact.is_some(), pin.is_some()].iter().filter(|known| **known).count();
         self.report.walked.releases += u64::from(known > 1);
-        match release::disagreement(rows, exact, pin) {
-            Some(found) => {
+        let exact = exact.and_then(answer);
+        let pin = pin.map(|pin| pin.integrity);
+        match reconcile((&release.name, &release.version), rows, exact, pin) {
+            Some(difference) => {
+                let [one, other] = &difference.claims;
+                let (first, second) = (one.source.as_str(), other.source.as_str());
+                let found = format!("{first} says {}, {second} says {}", one.says, other.says);
                 let expected = "one content and one state in the index, exact metadata and pin";
                 Err(Finding::new(Kind::Disagreement, key.path(), expected, found).of(release))
             }
@@ -168,16 +176,20 @@ impl Walker<'_> {
     }
 }
 
+fn answer(content: &Content) -> Option<Exact<'_>> {
+    match content {
+        Content::Found(_) => content.release().map(Exact::Found),
+        Content::Refused { problem, .. } => Some(Exact::Refused(problem.status)),
+    }
+}
+
 fn counted<'a>(walked: &'a mut Walked, key: &StorageKey) -> Option<&'a mut Count> {
     match key {
         StorageKey::Document { .. } | StorageKey::OfRelease { .. } | StorageKey::Slot { .. } => {
             Some(&mut walked.documents)
         }
-        StorageKey::Archive(_) => Some(&mut walked.archives),
+        StorageKey::Archive(_) | StorageKey::TrustArtifact(_) => Some(&mut walked.archives),
         StorageKey::Pin { .. } => Some(&mut walked.pins),
-        StorageKey::History(_)
-        | StorageKey::Divergence(_)
-        | StorageKey::Invalidations
-        | StorageKey::TrustArtifact(_) => None,
+        StorageKey::History(_) | StorageKey::Divergence(_) | StorageKey::Invalidations => None,
     }
 }

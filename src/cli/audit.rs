@@ -1,20 +1,45 @@
 //! `audit`: everything that is stored, looked at once.
 //!
-//! Owns how a report is shown and what the exit code says of it. Must not know what is compared with what.
+//! Owns its arguments and help, how a report is shown and what the exit code says of it. Must not know what is compared with what.
 
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use bytesize::ByteSize;
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::AuditArgs;
+use super::storage::StorageArgs;
 use crate::audit::finding::{Count, Finding, Walked};
 use crate::audit::{Pace, Report, Walk, walk};
 use crate::store::Store;
 
 const BAR: &str = "{wide_bar} {bytes} of {total_bytes}, {eta} left";
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  scriptorium audit --config /etc/scriptorium.toml
+  scriptorium audit --data ./cache --json > audit.json
+  scriptorium audit --data ./cache --repair
+
+Reads everything that is stored and checks that it is what it says: documents, archives, pins, and
+that what is known of each release agrees. --repair moves damaged documents and archives to
+quarantine/, and the proxy fetches them anew; pins and disagreements are for a person. Safe beside
+a running proxy. Exit code 1 when anything is wrong, or with --repair, still wrong.";
+
+/// What `audit` is told.
+#[derive(Debug, Clone, Args)]
+pub(super) struct AuditArgs {
+    #[command(flatten)]
+    pub(super) storage: StorageArgs,
+    /// Move damaged documents and archives to quarantine
+    #[arg(long)]
+    pub(super) repair: bool,
+    /// One JSON document instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+}
 
 pub(super) fn run(args: &AuditArgs) -> ExitCode {
     audit(args).unwrap_or_else(|code| code)

@@ -1,20 +1,47 @@
 //! `explain`: everything known about one release, from the running proxy or from what it stored.
 //!
-//! Owns whom is asked: the admin port, which also knows what is in memory; where no proxy answers, the store.
+//! Owns its arguments and help, and whom is asked: the admin port, which also knows what is in memory; where no proxy answers, the store.
 //! Must not know what an explanation holds.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Args;
 use url::form_urlencoded;
 
-use super::ExplainArgs;
 use crate::app;
 use crate::config::{Config, Overrides};
 use crate::domain::{Version, VolumeName};
 use crate::explain::Explanation;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  scriptorium explain @acme/x@1.2.3 --config /etc/scriptorium.toml
+  scriptorium explain @acme/x@1.2.3 --data ./cache --json
+
+Says what a request would be answered with now and why, then what is cached and how old, what each
+side said, the pin, the divergence and the archive. Asks the running proxy on its admin port (with
+SCRIPTORIUM_ADMIN_TOKEN where it needs a token), or reads the store. Never contacts an upstream.";
+
+/// What `explain` is told.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ExplainArgs {
+    /// The release, as `@acme/x@1.2.3`
+    #[arg(value_name = "VOLUME@VERSION")]
+    pub(super) release: String,
+    /// The proxy's configuration file; without it, the environment and the defaults
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// The folder that the proxy keeps documents and archives in
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// One JSON document, as the admin port gives it
+    #[arg(long)]
+    pub(super) json: bool,
+}
 
 /// Where the admin port's token is looked for.
 const TOKEN: &str = "SCRIPTORIUM_ADMIN_TOKEN";

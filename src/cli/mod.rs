@@ -1,6 +1,6 @@
 //! The command line: what can be asked for, and which file answers it.
 //!
-//! Owns arguments, help and exit codes (0 done, 1 failed at run time, 2 bad usage or configuration). Must not know
+//! Owns arguments, help (a group of commands has its own in its file) and exit codes (0 done, 1 failed at run time, 2 bad usage or configuration). Must not know
 //! how a command does its work; each has a file of its own.
 
 mod audit;
@@ -68,53 +68,6 @@ Examples:
 
 Only the digest goes into the configuration, so that reading it reveals no token.";
 
-const EXPLAIN_EXAMPLES: &str = "\
-Examples:
-  scriptorium explain @acme/x@1.2.3 --config /etc/scriptorium.toml
-  scriptorium explain @acme/x@1.2.3 --data ./cache --json
-
-Says what a request would be answered with now and why, then what is cached and how old, what each
-side said, the pin, the divergence and the archive. Asks the running proxy on its admin port (with
-SCRIPTORIUM_ADMIN_TOKEN where it needs a token), or reads the store. Never contacts an upstream.";
-
-const EXPORT_EXAMPLES: &str = "\
-Examples:
-  scriptorium pins export --config /etc/scriptorium.toml > pins.jsonl
-  scriptorium pins export --data ./cache | grep '\"@acme/'
-
-One pin a line, by volume and version: what this proxy first saw of each release. Safe beside
-a running proxy. A damaged pin is told on standard error and left out; exit code 1.";
-
-const IMPORT_EXAMPLES: &str = "\
-Examples:
-  scriptorium pins import --config /etc/scriptorium.toml pins.jsonl
-  scriptorium pins export --data ./staging | scriptorium pins import --data ./cache
-
-A line may be written by hand, as
-  {\"volume\":\"@acme/x\",\"version\":\"1.0.0\",\"integrity\":\"sha256:<64 hex digits>\"}
-Lines that are no pins are all told and nothing is written; exit code 2. A line that contradicts
-a pin in force, or another line, is told and not imported, the others are; exit code 1.";
-
-const PINS_CHECK_EXAMPLES: &str = "\
-Examples:
-  scriptorium pins check --config /etc/scriptorium.toml
-  scriptorium pins check --config /etc/scriptorium.toml --upstream public --json
-
-Asks the registries for every pinned release and shows those that are not the same. A release
-that is withheld (blocked, tombstoned, gone) is no difference. Exit code 1 when any release
-differs, or could not be asked about.";
-
-const AUDIT_EXAMPLES: &str = "\
-Examples:
-  scriptorium audit --config /etc/scriptorium.toml
-  scriptorium audit --data ./cache --json > audit.json
-  scriptorium audit --data ./cache --repair
-
-Reads everything that is stored and checks that it is what it says: documents, archives, pins, and
-that what is known of each release agrees. --repair moves damaged documents and archives to
-quarantine/, and the proxy fetches them anew; pins and disagreements are for a person. Safe beside
-a running proxy. Exit code 1 when anything is wrong, or with --repair, still wrong.";
-
 /// A caching, verifying pull-through proxy for Agent Volumes registries.
 ///
 /// Stands in front of one or more bibliothecas, answers from its cache, and lets no byte of an archive out before
@@ -138,14 +91,14 @@ enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Say everything known about one release, and what a request for it would get
-    #[command(after_help = EXPLAIN_EXAMPLES)]
-    Explain(ExplainArgs),
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::ExplainArgs),
     /// Work with pins: the integrity first seen of each release
     #[command(subcommand)]
-    Pins(PinsCommand),
+    Pins(pins::PinsCommand),
     /// Check that everything stored is what it says
-    #[command(after_help = AUDIT_EXAMPLES)]
-    Audit(AuditArgs),
+    #[command(after_help = audit::EXAMPLES)]
+    Audit(audit::AuditArgs),
     /// Work with clients' tokens
     #[command(subcommand)]
     Token(TokenCommand),
@@ -160,82 +113,6 @@ enum ConfigCommand {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-}
-
-#[derive(Debug, Subcommand)]
-enum PinsCommand {
-    /// Write every pin to standard output, one JSON object a line
-    #[command(after_help = EXPORT_EXAMPLES)]
-    Export(StorageArgs),
-    /// Bring pins into force that were exported elsewhere or written by hand
-    #[command(after_help = IMPORT_EXAMPLES)]
-    Import {
-        #[command(flatten)]
-        storage: StorageArgs,
-        /// The lines; standard input where it is missing or `-`
-        file: Option<PathBuf>,
-    },
-    /// Hold every pin against what its registry says now
-    #[command(after_help = PINS_CHECK_EXAMPLES)]
-    Check(PinsCheckArgs),
-}
-
-/// Where a proxy keeps what it stores.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct StorageArgs {
-    /// The proxy's configuration file; without it and --data, the environment and the defaults
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// The folder that the proxy keeps documents and archives in, instead of a configuration
-    #[arg(long, value_name = "DIR", conflicts_with = "config")]
-    pub(crate) data: Option<PathBuf>,
-}
-
-/// What `explain` is told.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ExplainArgs {
-    /// The release, as `@acme/x@1.2.3`
-    #[arg(value_name = "VOLUME@VERSION")]
-    pub(crate) release: String,
-    /// The proxy's configuration file; without it, the environment and the defaults
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// The folder that the proxy keeps documents and archives in
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-    /// One JSON document, as the admin port gives it
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// What `pins check` is told.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct PinsCheckArgs {
-    /// The proxy's configuration file; without it, the environment and the defaults
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// Only pins of volumes that are routed to this upstream
-    #[arg(long, value_name = "NAME")]
-    pub(crate) upstream: Option<String>,
-    /// One JSON object a line, every pin included and a summary last
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Also show what is the same
-    #[arg(long)]
-    pub(crate) verbose: bool,
-}
-
-/// What `audit` is told.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct AuditArgs {
-    #[command(flatten)]
-    pub(crate) storage: StorageArgs,
-    /// Move damaged documents and archives to quarantine
-    #[arg(long)]
-    pub(crate) repair: bool,
-    /// One JSON document instead of text
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -357,6 +234,9 @@ pub(crate) fn answer_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) 
 
 #[cfg(test)]
 mod tests {
+    use super::audit::AuditArgs;
+    use super::pins::{CheckArgs, PinsCommand};
+    use super::storage::StorageArgs;
     use super::*;
     use clap::CommandFactory;
 
@@ -381,7 +261,7 @@ mod tests {
         let import = parse("scriptorium pins import --config a.toml -").unwrap();
         assert!(matches!(import, Command::Pins(PinsCommand::Import { file: Some(_), .. })));
         let check = parse("scriptorium pins check --config a.toml --upstream u --json").unwrap();
-        assert!(matches!(check, Command::Pins(PinsCommand::Check(PinsCheckArgs { json: true, .. }))));
+        assert!(matches!(check, Command::Pins(PinsCommand::Check(CheckArgs { json: true, .. }))));
         let Ok(Command::Serve(args)) =
             parse("scriptorium serve --upstream http://u --listen [::1]:1 --data d --upgrade")
         else {

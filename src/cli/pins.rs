@@ -1,24 +1,91 @@
 //! `pins export`, `pins import` and `pins check`.
 //!
-//! Owns which line goes to which stream, and what the exit code says. Must not know how pins are kept, merged or
+//! Owns their arguments and help, which line goes to which stream, and what the exit code says. Must not know how pins are kept, merged or
 //! compared.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::ExitCode;
 
+use clap::{Args, Subcommand};
 use futures_util::StreamExt;
 use serde_json::json;
 
-use super::{PinsCheckArgs, PinsCommand, StorageArgs, storage};
+use super::storage::{self, StorageArgs};
 use crate::app;
+use crate::audit::pace::Sleep;
 use crate::audit::pins::{Compared, Registries, Verdict};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Overrides};
 use crate::consistency::Pins;
 use crate::consistency::pins::import::{LineError, Merged, Proposals, lines};
+
+/// Under which the registries' logs have a check's questions.
+const REQUEST_ID: &str = "pins-check";
+
+const EXPORT_EXAMPLES: &str = "\
+Examples:
+  scriptorium pins export --config /etc/scriptorium.toml > pins.jsonl
+  scriptorium pins export --data ./cache | grep '\"@acme/'
+
+One pin a line, by volume and version: what this proxy first saw of each release. Safe beside
+a running proxy. A damaged pin is told on standard error and left out; exit code 1.";
+
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  scriptorium pins import --config /etc/scriptorium.toml pins.jsonl
+  scriptorium pins export --data ./staging | scriptorium pins import --data ./cache
+
+A line may be written by hand, as
+  {\"volume\":\"@acme/x\",\"version\":\"1.0.0\",\"integrity\":\"sha256:<64 hex digits>\"}
+Lines that are no pins are all told and nothing is written; exit code 2. A line that contradicts
+a pin in force, or another line, is told and not imported, the others are; exit code 1.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  scriptorium pins check --config /etc/scriptorium.toml
+  scriptorium pins check --config /etc/scriptorium.toml --upstream public --json
+
+Asks the registries for every pinned release and shows those that are not the same. A release
+that is withheld (blocked, tombstoned, gone) is no difference. Exit code 1 when any release
+differs, or could not be asked about.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PinsCommand {
+    /// Write every pin to standard output, one JSON object a line
+    #[command(after_help = EXPORT_EXAMPLES)]
+    Export(StorageArgs),
+    /// Bring pins into force that were exported elsewhere or written by hand
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import {
+        #[command(flatten)]
+        storage: StorageArgs,
+        /// The lines; standard input where it is missing or `-`
+        file: Option<PathBuf>,
+    },
+    /// Hold every pin against what its registry says now
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(CheckArgs),
+}
+
+/// What `pins check` is told.
+#[derive(Debug, Clone, Args)]
+pub(super) struct CheckArgs {
+    /// The proxy's configuration file; without it, the environment and the defaults
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Only pins of volumes that are routed to this upstream
+    #[arg(long, value_name = "NAME")]
+    pub(super) upstream: Option<String>,
+    /// One JSON object a line, every pin included and a summary last
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Also show what is the same
+    #[arg(long)]
+    pub(super) verbose: bool,
+}
 
 pub(super) fn run(command: PinsCommand) -> ExitCode {
     let done = match command {
@@ -88,7 +155,7 @@ fn read(input: impl BufRead) -> Result<Proposals, ExitCode> {
     Ok(proposals)
 }
 
-fn check(args: &PinsCheckArgs) -> Result<ExitCode, ExitCode> {
+fn check(args: &CheckArgs) -> Result<ExitCode, ExitCode> {
     let loaded = super::load(args.config.as_deref(), Overrides::default());
     let config = loaded.map_err(|errors| super::refuse(&errors))?.config;
     may_ask(&config, args.upstream.as_deref())?;
@@ -98,6 +165,8 @@ fn check(args: &PinsCheckArgs) -> Result<ExitCode, ExitCode> {
         upstreams: &upstreams,
         only: args.upstream.as_deref(),
         max_document: config.limits.max_document,
+        request_id: REQUEST_ID,
+        rest: &Sleep,
     };
     let tally = super::wait(async {
         let (mut tally, mut compared) = (Tally::default(), pin!(registries.compare(&pins)));
@@ -132,7 +201,7 @@ fn may_ask(config: &Config, only: Option<&str>) -> Result<(), ExitCode> {
     Err(ExitCode::from(2))
 }
 
-fn show(compared: &Compared, args: &PinsCheckArgs) {
+fn show(compared: &Compared, args: &CheckArgs) {
     let Compared { pin, upstream, verdict } = compared;
     if args.json {
         let mut line = json!({

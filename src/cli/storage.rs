@@ -3,13 +3,26 @@
 //! Owns how `--config` or `--data` leads to it, and the refusal of a place that cannot be meant. Must not know what
 //! lies there.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::StorageArgs;
+use clap::Args;
+
 use crate::app::{self, AppError};
 use crate::config::{Location, Overrides, Storage};
 use crate::store::Store;
+
+/// Where a proxy keeps what it stores.
+#[derive(Debug, Clone, Args)]
+pub(super) struct StorageArgs {
+    /// The proxy's configuration file; without it and --data, the environment and the defaults
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// The folder that the proxy keeps documents and archives in, instead of a configuration
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    pub(super) data: Option<PathBuf>,
+}
 
 impl StorageArgs {
     /// The settings of the store.

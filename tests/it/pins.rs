@@ -209,5 +209,7 @@ fn a_store_without_a_past_has_no_pins_to_speak_of() {
             let (_, told) = run(code, &[command], ("--config", &file), "");
             assert!(told.contains("storage.url"), "{told}");
         }
+        let audit = scriptorium().args(["audit", "--config"]).arg(&file).output().unwrap();
+        assert_eq!(audit.status.code(), Some(code));
     }
 }
