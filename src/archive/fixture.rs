@@ -22,15 +22,15 @@ pub(super) enum Dialect {
 }
 
 /// A regular file: path, executable, content.
-pub(super) type TestFile = (String, bool, Vec<u8>);
+pub(crate) type TestFile = (String, bool, Vec<u8>);
 
 /// A tar being written.
 #[derive(Default, Clone)]
-pub(super) struct Tar(Vec<u8>);
+pub(crate) struct Tar(Vec<u8>);
 
 impl Tar {
     /// A well-formed ustar file.
-    pub(super) fn file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
         self.entry(b'0', path, content)
     }
 
@@ -93,7 +93,7 @@ impl Tar {
     }
 
     /// Ended and compressed.
-    pub(super) fn gz(self) -> Vec<u8> {
+    pub(crate) fn gz(self) -> Vec<u8> {
         gz(&self.ended())
     }
 }
@@ -126,7 +126,7 @@ pub(super) fn gz(plain: &[u8]) -> Vec<u8> {
 }
 
 /// The digest the specification gives to `files`.
-pub(super) fn integrity_of(files: &[TestFile]) -> Integrity {
+pub(crate) fn integrity_of(files: &[TestFile]) -> Integrity {
     let mut files: Vec<_> = files.iter().collect();
     files.sort();
     let mut hasher = TreeHasher::new();

@@ -13,7 +13,7 @@ mod entries;
 mod error;
 mod excerpt;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod gzip;
 mod hashing;
 mod manifest;

@@ -14,6 +14,8 @@ pub mod freshness;
 mod ingest;
 pub mod inspect;
 mod invalidation;
+#[cfg(test)]
+mod model;
 pub mod outcome;
 pub mod sealed_files;
 mod settle;

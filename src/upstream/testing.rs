@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 
 use super::{Get, Observer, Response, Transport, TransportError, Upstream};
-use crate::clock::ManualClock;
+use crate::clock::{Clock, ManualClock};
 use crate::config;
 
 pub(crate) const HOME: &str = "https://registry.example/base";
@@ -95,6 +95,24 @@ impl Registry {
     pub(crate) fn ups(&self) -> Vec<bool> {
         self.stage.ups.lock().unwrap().clone()
     }
+}
+
+/// An upstream named "public" at [`HOME`] that is asked through `transport` and never asked again for what
+/// failed; nobody is told of its exchanges.
+pub(crate) fn upstream_over(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Arc<Upstream> {
+    let mut config = config::Upstream::new("public", HOME.parse().unwrap());
+    config.archive_hosts = vec!["cdn.example".parse().unwrap()];
+    config.retries = 0;
+    Arc::new(Upstream::new(&config, transport, clock, Arc::new(Nobody)))
+}
+
+/// Told of everything, and tells nobody.
+struct Nobody;
+
+impl Observer for Nobody {
+    fn exchanged(&self, _: &str, _: &'static str, _: &'static str, _: Duration, _: &str, _: Option<&str>) {}
+
+    fn up(&self, _: &str, _: bool) {}
 }
 
 #[async_trait]

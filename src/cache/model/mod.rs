@@ -1,0 +1,244 @@
+//! A model of the promises, run against the real rooms in random order: a registry that changes, lies and goes
+//! away, a clock turned by hand, clients who read what the pipeline sends.
+//!
+//! `cargo test --lib model` runs the fixed seeds; `SCRIPTORIUM_MODEL_SEED=<n>` runs one, and
+//! `SCRIPTORIUM_MODEL_STEPS=<n>` sets the steps of each. Owns the run and its report. Must not know what is
+//! promised (`promises`) or what happens (`actions`).
+
+mod actions;
+mod ledger;
+mod promises;
+mod proxy;
+mod world;
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use futures_util::future::join_all;
+
+use crate::clock::Clock;
+use actions::{Action, sequence};
+use ledger::{Ledger, RELEASES, STANDINGS, releases_of, volume_of};
+use promises::{Broken, Case, Promise, Verdict, hold, judge, settled};
+use proxy::{Proxy, Seen};
+use world::{Route, Shelf, World};
+
+const SEEDS: u64 = 40;
+const STEPS: usize = 250;
+/// Runs spent on finding a shorter sequence that fails too.
+const SHORTENINGS: usize = 150;
+/// Turns given to background tasks; none of them waits for anything but its turn.
+const TURNS: usize = 40;
+
+struct Run {
+    world: Arc<World>,
+    proxy: Proxy,
+    pokes: u64,
+    trace: Vec<String>,
+}
+
+impl Run {
+    fn new(shelf: &Arc<Shelf>, seed: u64) -> Self {
+        let world = World::new(Arc::clone(shelf), seed.is_multiple_of(2));
+        Self { proxy: Proxy::new(world.clone()), world, pokes: 0, trace: Vec::new() }
+    }
+
+    async fn step(&mut self, action: Action) -> Verdict {
+        self.trace.push(format!("{:>6} s  {action:?}", self.world.clock.now().0 / 1000));
+        // Nothing that happens one after the other happens in the same millisecond.
+        self.world.clock.advance(Duration::from_millis(1));
+        match action {
+            Action::Wait { seconds } => self.world.clock.advance(Duration::from_secs(seconds)),
+            Action::Change(id, standing) => {
+                let release = &mut self.world.ledger().releases[id];
+                release.change(if release.standing.is_some() { standing } else { STANDINGS[0] });
+            }
+            Action::Tell(id, lie) => self.world.ledger().releases[id].tell(lie),
+            Action::Weather(outage) => self.world.ledger().outage = outage,
+            Action::Restart { offline } => self.proxy.restart(offline),
+            Action::Ask(route, clients) => {
+                self.ask(route, clients).await?;
+            }
+            Action::Settle { seconds, order } => return self.settle(seconds, order).await,
+            Action::SettleOne(route, seconds) => return self.settle_one(route, seconds).await,
+        }
+        Ok(())
+    }
+
+    /// Asks as so many clients at once, and holds every answer against the promises.
+    async fn ask(&mut self, route: Route, clients: usize) -> Result<Seen, Broken> {
+        self.world.clock.advance(Duration::from_millis(1));
+        self.world.ledger().asked.clear();
+        let before = self.world.ledger().clone();
+        let path = route.path();
+        let answers = join_all((0..clients).map(|_| self.proxy.get(&path))).await;
+        rest().await;
+        let after = self.world.ledger().clone();
+        let case = Case { shelf: &self.world.shelf, route, before: &before, after: &after, now: self.now() };
+        for seen in &answers {
+            let summary = format!("{} {} {}", seen.status, seen.slug, seen.cache_status);
+            self.trace.push(format!("            {path} {summary}; asked {:?}", after.asked));
+            judge(&case, seen)?;
+        }
+        self.count(route, &before, &after)?;
+        let mut ledger = self.world.ledger();
+        if answers.iter().any(|seen| seen.status == 200) {
+            match route {
+                Route::Exact(id) => ledger.releases[id].shown = true,
+                Route::Archive(id) => (ledger.releases[id].shown, ledger.releases[id].served) = (true, true),
+                Route::Index(_) | Route::Summary(_) | Route::Detail(_) => {}
+            }
+        }
+        answers.into_iter().next().ok_or_else(|| unreachable!("at least one client"))
+    }
+
+    /// How often the registry was asked for the answers to equal requests.
+    fn count(&self, route: Route, before: &Ledger, after: &Ledger) -> Verdict {
+        for id in 0..RELEASES {
+            let [was, is] = [before, after].map(|ledger| &ledger.releases[id]);
+            hold(Promise::OneDownload, !was.served || was.downloads == is.downloads, || {
+                format!("release {id} was downloaded again")
+            })?;
+        }
+        let volume = match route {
+            Route::Index(volume) => volume,
+            Route::Exact(id) | Route::Archive(id) | Route::Summary(id) | Route::Detail(id) => volume_of(id),
+        };
+        // A difference is worth one more look at both documents.
+        let quiet = releases_of(volume).all(|id| {
+            let release = &before.releases[id];
+            let current = |epoch: Option<u64>| epoch.is_none_or(|epoch| epoch == release.epoch);
+            let known = &release.known;
+            release.lie.is_none()
+                && current(known.rows.as_ref().map(|told| told.epoch))
+                && current(known.exact.as_ref().map(|told| told.epoch))
+        });
+        let most = if quiet { 1 } else { 2 };
+        let often = after.asked.iter().find(|(_, times)| **times > most);
+        hold(Promise::OneFlight, often.is_none(), || format!("{often:?} requests upstream"))
+    }
+
+    /// An honest moment: the registry can be asked, nothing known is young enough to be believed unasked.
+    async fn clear_up(&mut self, seconds: u64) {
+        self.world.ledger().outage = None;
+        if self.proxy.offline {
+            self.proxy.restart(false);
+        }
+        self.world.clock.advance(Duration::from_secs(seconds));
+        // Closes the breaker that an outage may have opened.
+        self.pokes += 1;
+        self.proxy.get(&format!("/api/v1/advisories/poke-{}", self.pokes)).await;
+    }
+
+    async fn settle(&mut self, seconds: u64, order: u64) -> Verdict {
+        self.clear_up(seconds).await;
+        let mut routes = Route::all();
+        for round in [1, 2] {
+            Rng::with_seed(order.wrapping_add(round)).shuffle(&mut routes);
+            for route in &routes {
+                let seen = self.ask(*route, 1).await?;
+                if round == 2 {
+                    settled(&self.world.ledger(), *route, seconds, &seen)?;
+                }
+            }
+        }
+        for release in &mut self.world.ledger().releases {
+            release.tainted = release.lie.is_some();
+        }
+        Ok(())
+    }
+
+    async fn settle_one(&mut self, route: Route, seconds: u64) -> Verdict {
+        self.clear_up(seconds).await;
+        self.ask(route, 1).await?;
+        let seen = self.ask(route, 1).await?;
+        let ledger = self.world.ledger();
+        let is_told = match route {
+            // What two documents say is known once both were asked for.
+            Route::Index(volume) => releases_of(volume).all(|id| !ledger.releases[id].tainted),
+            Route::Exact(id) | Route::Archive(id) | Route::Summary(id) | Route::Detail(id) => {
+                !ledger.releases[id].is_divergent()
+            }
+        };
+        if is_told { settled(&ledger, route, seconds, &seen) } else { Ok(()) }
+    }
+
+    fn now(&self) -> u64 {
+        self.world.clock.now().0
+    }
+}
+
+/// Lets background tasks run until they have nothing left to do.
+async fn rest() {
+    for _ in 0..TURNS {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Where a sequence failed, how, and what had happened.
+struct Failed {
+    at: usize,
+    broken: Broken,
+    trace: Vec<String>,
+}
+
+async fn run(shelf: &Arc<Shelf>, seed: u64, actions: &[Action]) -> Result<(), Failed> {
+    let mut run = Run::new(shelf, seed);
+    for (at, action) in actions.iter().enumerate() {
+        if let Err(broken) = run.step(*action).await {
+            return Err(Failed { at, broken, trace: run.trace });
+        }
+    }
+    Ok(())
+}
+
+/// Leaves out what the failure does not need, as far as some runs go.
+async fn shorten(shelf: &Arc<Shelf>, seed: u64, mut actions: Vec<Action>, mut failed: Failed) -> Failed {
+    actions.truncate(failed.at + 1);
+    let mut runs = 0;
+    let mut chunk = actions.len() / 2;
+    while chunk > 0 && runs < SHORTENINGS {
+        let mut start = 0;
+        while start < actions.len() && runs < SHORTENINGS {
+            let mut fewer = actions.clone();
+            fewer.drain(start..(start + chunk).min(actions.len()));
+            runs += 1;
+            match run(shelf, seed, &fewer).await {
+                Err(again) if again.broken.promise == failed.broken.promise => {
+                    fewer.truncate(again.at + 1);
+                    (actions, failed) = (fewer, again);
+                }
+                _ => start += chunk,
+            }
+        }
+        chunk /= 2;
+    }
+    failed
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
+}
+
+#[tokio::test]
+async fn every_promise_holds_in_any_order_of_events() {
+    let shelf = Shelf::new();
+    let steps = number("SCRIPTORIUM_MODEL_STEPS").map_or(STEPS, |steps| steps as usize);
+    let seeds = number("SCRIPTORIUM_MODEL_SEED").map_or(0..SEEDS, |seed| seed..seed + 1);
+    let mut report = String::new();
+    for seed in seeds {
+        let actions = sequence(seed, steps);
+        let Err(failed) = run(&shelf, seed, &actions).await else { continue };
+        let rerun =
+            format!("SCRIPTORIUM_MODEL_SEED={seed} SCRIPTORIUM_MODEL_STEPS={steps} cargo test --lib model");
+        let Failed { broken: Broken { promise, how }, trace, .. } = match report.is_empty() {
+            true => shorten(&shelf, seed, actions, failed).await,
+            false => Failed { trace: vec!["(not shown: only the first is shortened)".into()], ..failed },
+        };
+        let _ =
+            writeln!(report, "\nseed {seed} broke {promise}: {how}\n{}\nagain: {rerun}", trace.join("\n"));
+    }
+    assert!(report.is_empty(), "{report}");
+}

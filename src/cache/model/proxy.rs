@@ -1,0 +1,98 @@
+//! The proxy under test, as its clients see it: a path goes in, a response comes out.
+//!
+//! Owns how the parts are put together, in one place, and what a client reads off a response. Must not know
+//! what is promised.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AGE, HOST};
+use http::{HeaderMap, HeaderValue, Method};
+use http_body_util::BodyExt;
+use serde_json::Value;
+
+use super::world::World;
+use crate::archive::Limits;
+use crate::base::BaseUrl;
+use crate::cache::archives::Bounds;
+use crate::cache::documents::Live;
+use crate::cache::{Archives, Documents};
+use crate::config;
+use crate::pipeline::{Arrival, Pipeline};
+use crate::store::{ObjectStorage, Store};
+use crate::telemetry::Metrics;
+use crate::upstream::Upstreams;
+use crate::upstream::testing::upstream_over;
+
+pub(super) const BASE: &str = "http://proxy.example";
+
+pub(super) struct Proxy {
+    world: Arc<World>,
+    store: Arc<ObjectStorage>,
+    pipeline: Pipeline,
+    pub(super) offline: bool,
+}
+
+/// What a client sees.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seen {
+    pub(super) status: u16,
+    /// The last segment of a problem's type.
+    pub(super) slug: String,
+    pub(super) json: Value,
+    pub(super) body: Bytes,
+    pub(super) cache_status: String,
+    pub(super) age: u64,
+}
+
+impl Proxy {
+    pub(super) fn new(world: Arc<World>) -> Self {
+        let store = Arc::new(ObjectStorage::memory().unwrap());
+        let pipeline = pipeline(&world, store.clone(), false);
+        Self { world, store, pipeline, offline: false }
+    }
+
+    /// Forgets all but what is stored.
+    pub(super) fn restart(&mut self, offline: bool) {
+        self.pipeline = pipeline(&self.world, self.store.clone(), offline);
+        self.offline = offline;
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Seen {
+        let mut headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("proxy.example"))]);
+        headers.insert("x-request-id", HeaderValue::from_static("id-1"));
+        let uri = path.parse().unwrap();
+        let arrival = Arrival { method: Method::GET, uri, headers, peer: None, tls: false };
+        let (head, body) = self.pipeline.answer(arrival).await.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let json: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let text = |name: &str| head.headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
+        Seen {
+            status: head.status.as_u16(),
+            slug: json["type"]
+                .as_str()
+                .and_then(|kind| kind.rsplit('/').next())
+                .unwrap_or_default()
+                .to_owned(),
+            cache_status: text("cache-status"),
+            age: text(AGE.as_str()).parse().unwrap_or_default(),
+            json,
+            body,
+        }
+    }
+}
+
+/// The only place that knows how the rooms are wired.
+fn pipeline(world: &Arc<World>, store: Arc<dyn Store>, offline: bool) -> Pipeline {
+    let policy =
+        config::Cache { stale_if_error: Duration::from_secs(3600), offline, ..config::Cache::default() };
+    let upstream = upstream_over(world.clone(), world.clock.clone());
+    let live =
+        Live { policy, max_document: 1 << 20, upstreams: Upstreams::new(vec![(upstream, Vec::new())]) };
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let documents = Arc::new(Documents::new(store.clone(), live, world.clock.clone(), metrics.clone()));
+    let bounds = Bounds { max_archive: 1 << 20, limits: Limits { max_unpacked: 1 << 20, max_entries: 100 } };
+    let archives = Arc::new(Archives::new(documents.clone(), store, bounds, metrics.clone()));
+    Pipeline { documents, archives, base: BaseUrl::new(None), clock: world.clock.clone(), metrics }
+}
