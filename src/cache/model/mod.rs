@@ -20,7 +20,7 @@ use futures_util::future::join_all;
 
 use crate::clock::Clock;
 use actions::{Action, sequence};
-use ledger::{Ledger, RELEASES, STANDINGS, releases_of, volume_of};
+use ledger::{Ledger, RELEASES, STANDINGS, releases_of};
 use promises::{Broken, Case, Promise, Verdict, hold, judge, settled};
 use proxy::{Proxy, Seen};
 use world::{Route, Shelf, World};
@@ -36,7 +36,13 @@ struct Run {
     world: Arc<World>,
     proxy: Proxy,
     pokes: u64,
-    trace: Vec<String>,
+    trace: Vec<Event>,
+}
+
+/// A step, or an answer within one.
+struct Event {
+    route: Option<Route>,
+    text: String,
 }
 
 impl Run {
@@ -46,7 +52,8 @@ impl Run {
     }
 
     async fn step(&mut self, action: Action) -> Verdict {
-        self.trace.push(format!("{:>6} s  {action:?}", self.world.clock.now().0 / 1000));
+        let text = format!("{:>6} s  {action:?}", self.now() / 1000);
+        self.trace.push(Event { route: None, text });
         // Nothing that happens one after the other happens in the same millisecond.
         self.world.clock.advance(Duration::from_millis(1));
         match action {
@@ -79,7 +86,8 @@ impl Run {
         let case = Case { shelf: &self.world.shelf, route, before: &before, after: &after, now: self.now() };
         for seen in &answers {
             let summary = format!("{} {} {}", seen.status, seen.slug, seen.cache_status);
-            self.trace.push(format!("            {path} {summary}; asked {:?}", after.asked));
+            let text = format!("            {path} {summary}; asked {:?}", after.asked);
+            self.trace.push(Event { route: Some(route), text });
             judge(&case, seen)?;
         }
         self.count(route, &before, &after)?;
@@ -102,10 +110,7 @@ impl Run {
                 format!("release {id} was downloaded again")
             })?;
         }
-        let volume = match route {
-            Route::Index(volume) => volume,
-            Route::Exact(id) | Route::Archive(id) | Route::Summary(id) | Route::Detail(id) => volume_of(id),
-        };
+        let volume = route.volume();
         // A difference is worth one more look at both documents.
         let quiet = releases_of(volume).all(|id| {
             let release = &before.releases[id];
@@ -181,7 +186,19 @@ async fn rest() {
 struct Failed {
     at: usize,
     broken: Broken,
-    trace: Vec<String>,
+    trace: Vec<Event>,
+}
+
+impl Failed {
+    /// The steps, and the answers about what the last one was about.
+    fn story(&self) -> String {
+        let last = self.trace.last().and_then(|event| event.route);
+        let told = self.trace.iter().filter(|event| match (event.route, last) {
+            (Some(route), Some(last)) => route.is_near(last),
+            _ => true,
+        });
+        told.fold(String::new(), |story, event| story + &event.text + "\n")
+    }
 }
 
 async fn run(shelf: &Arc<Shelf>, seed: u64, actions: &[Action]) -> Result<(), Failed> {
@@ -233,12 +250,15 @@ async fn every_promise_holds_in_any_order_of_events() {
         let Err(failed) = run(&shelf, seed, &actions).await else { continue };
         let rerun =
             format!("SCRIPTORIUM_MODEL_SEED={seed} SCRIPTORIUM_MODEL_STEPS={steps} cargo test --lib model");
-        let Failed { broken: Broken { promise, how }, trace, .. } = match report.is_empty() {
-            true => shorten(&shelf, seed, actions, failed).await,
-            false => Failed { trace: vec!["(not shown: only the first is shortened)".into()], ..failed },
+        let (failed, story) = if report.is_empty() {
+            let failed = shorten(&shelf, seed, actions, failed).await;
+            let story = failed.story();
+            (failed, story)
+        } else {
+            (failed, "(only the first failure is shortened and told)\n".into())
         };
-        let _ =
-            writeln!(report, "\nseed {seed} broke {promise}: {how}\n{}\nagain: {rerun}", trace.join("\n"));
+        let Broken { promise, how } = failed.broken;
+        let _ = writeln!(report, "\nseed {seed} broke {promise}: {how}\n{story}again: {rerun}");
     }
     assert!(report.is_empty(), "{report}");
 }

@@ -78,6 +78,30 @@ impl Route {
         (0..VOLUMES.len()).map(Self::Index).chain((0..RELEASES).flat_map(of_a_release)).collect()
     }
 
+    /// The release it is about; none for an index.
+    fn release(self) -> Option<Id> {
+        match self {
+            Self::Index(_) => None,
+            Self::Exact(id) | Self::Archive(id) | Self::Summary(id) | Self::Detail(id) => Some(id),
+        }
+    }
+
+    pub(super) fn volume(self) -> usize {
+        match self {
+            Self::Index(volume) => volume,
+            Self::Exact(id) | Self::Archive(id) | Self::Summary(id) | Self::Detail(id) => volume_of(id),
+        }
+    }
+
+    /// Whether both are about one release, or one of them about the volume of the other.
+    pub(super) fn is_near(self, other: Self) -> bool {
+        let one_release = match (self.release(), other.release()) {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        };
+        self.volume() == other.volume() && one_release
+    }
+
     pub(super) fn path(self) -> String {
         let exact = |id| {
             let (name, version) = name(id);
