@@ -20,7 +20,7 @@ use futures_util::future::join_all;
 
 use crate::clock::Clock;
 use actions::{Action, sequence};
-use ledger::{Ledger, RELEASES, STANDINGS, releases_of};
+use ledger::{Id, Known, Ledger, RELEASES, STANDINGS, releases_of};
 use promises::{Broken, Case, Promise, Verdict, hold, judge, settled};
 use proxy::{Proxy, Seen};
 use world::{Route, Shelf, World};
@@ -110,17 +110,18 @@ impl Run {
                 format!("release {id} was downloaded again")
             })?;
         }
-        let volume = route.volume();
-        // A difference is worth one more look at both documents.
-        let quiet = releases_of(volume).all(|id| {
-            let release = &before.releases[id];
-            let current = |epoch: Option<u64>| epoch.is_none_or(|epoch| epoch == release.epoch);
-            let known = &release.known;
-            release.lie.is_none()
-                && current(known.rows.as_ref().map(|told| told.epoch))
-                && current(known.exact.as_ref().map(|told| told.epoch))
-        });
-        let most = if quiet { 1 } else { 2 };
+        let is_unsettled = |id: &Id| {
+            let release = &before.releases[*id];
+            let past = |epoch: u64| epoch != release.epoch;
+            let Known { rows, exact } = &release.known;
+            let (rows, exact) = (rows.as_ref().map(|told| told.epoch), exact.as_ref().map(|told| told.epoch));
+            release.lie.is_some() || rows.is_some_and(past) || exact.is_some_and(past)
+        };
+        // A difference is worth another look at both documents, however many clients notice it.
+        let most = match releases_of(route.volume()).filter(is_unsettled).count() {
+            0 => 1,
+            unsettled => 2 + unsettled as u32,
+        };
         let often = after.asked.iter().find(|(_, times)| **times > most);
         hold(Promise::OneFlight, often.is_none(), || format!("{often:?} requests upstream"))
     }
