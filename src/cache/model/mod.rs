@@ -25,7 +25,7 @@ use promises::{Broken, Case, Promise, Verdict, hold, judge, settled};
 use proxy::{Proxy, Seen};
 use world::{Route, Shelf, World};
 
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 50;
 const STEPS: usize = 250;
 /// Runs spent on finding a shorter sequence that fails too.
 const SHORTENINGS: usize = 150;
@@ -57,7 +57,7 @@ impl Run {
         // Nothing that happens one after the other happens in the same millisecond.
         self.world.clock.advance(Duration::from_millis(1));
         match action {
-            Action::Wait { seconds } => self.world.clock.advance(Duration::from_secs(seconds)),
+            Action::Wait { millis } => self.world.clock.advance(Duration::from_millis(millis)),
             Action::Change(id, standing) => {
                 let release = &mut self.world.ledger().releases[id];
                 release.change(if release.standing.is_some() { standing } else { STANDINGS[0] });

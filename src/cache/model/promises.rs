@@ -81,6 +81,16 @@ impl Case<'_> {
         }
     }
 
+    /// The promise that keeps a release back: its lie's, its state's, or either when nobody can be asked.
+    fn promise_of(&self, id: Id) -> Promise {
+        let known = &self.after.releases[id].known;
+        match self.after.outage {
+            Some(_) => Promise::Outage,
+            None if known.is_divergent() => Promise::Lies,
+            None => Promise::Truth,
+        }
+    }
+
     fn told(&self, status: u16) -> bool {
         let source = self.source();
         let told = |ledger: &Ledger| ledger.answered.get(&source).is_some_and(|(_, told)| *told == status);
@@ -161,7 +171,7 @@ fn release(case: &Case<'_>, id: Id, seen: &Seen, kept: bool) -> Verdict {
     match status {
         200 => {
             let allowed = any(|release| release.known.may_serve());
-            hold(Promise::Outage, allowed, || {
+            hold(case.promise_of(id), allowed, || {
                 "served though last known refused, withdrawn or divergent".into()
             })?;
         }

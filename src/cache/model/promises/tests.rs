@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::json;
 
-use super::super::ledger::{Exact, STANDINGS, Told};
+use super::super::ledger::{Exact, Fault, Outage, STANDINGS, Scope, Told};
 use super::*;
 
 /// Release 0 as published and told, its ledger and what its clients should see.
@@ -144,7 +144,7 @@ fn every_lie_that_is_believed_is_found_and_so_is_a_false_accusation() {
             );
             assert_eq!(scene.judge(route, &conflict), None);
         }
-        assert_eq!(scene.judge(Route::Archive(0), &scene.archive(0)), Some(Promise::Outage), "{lie:?}");
+        assert_eq!(scene.judge(Route::Archive(0), &scene.archive(0)), Some(Promise::Lies), "{lie:?}");
         assert_eq!(scene.settled(Route::Index(0), &quarantined()), None);
         let believed = index(State::Available, "");
         assert_eq!(scene.settled(Route::Index(0), &believed), Some(Promise::Lies), "{lie:?}");
@@ -165,6 +165,7 @@ fn what_an_outage_must_not_do_is_found() {
     assert_eq!(scene.judge(Route::Index(0), &refused(404, "not-found")), Some(Promise::Outage));
     scene.ledger.releases[0].change(STANDINGS[3]);
     scene.tell();
+    scene.ledger.outage = Some(Outage(Fault::Unreachable, Scope::Everything));
     assert_eq!(scene.judge(Route::Archive(0), &refused(502, "")), None);
     assert_eq!(scene.judge(Route::Archive(0), &scene.archive(0)), Some(Promise::Outage));
 }
