@@ -1,7 +1,7 @@
 //! A model of the promises, run against the real rooms in random order: a registry that changes, lies and goes
 //! away, a clock turned by hand, clients who read what the pipeline sends.
 //!
-//! `cargo test --lib model` runs the fixed seeds; `SCRIPTORIUM_MODEL_SEED=<n>` runs one, and
+//! `cargo test --lib cache::model` runs the fixed seeds; `SCRIPTORIUM_MODEL_SEED=<n>` runs one, and
 //! `SCRIPTORIUM_MODEL_STEPS=<n>` sets the steps of each. Owns the run and its report. Must not know what is
 //! promised (`promises`) or what happens (`actions`).
 
@@ -249,8 +249,9 @@ async fn every_promise_holds_in_any_order_of_events() {
     for seed in seeds {
         let actions = sequence(seed, steps);
         let Err(failed) = run(&shelf, seed, &actions).await else { continue };
-        let rerun =
-            format!("SCRIPTORIUM_MODEL_SEED={seed} SCRIPTORIUM_MODEL_STEPS={steps} cargo test --lib model");
+        let rerun = format!(
+            "SCRIPTORIUM_MODEL_SEED={seed} SCRIPTORIUM_MODEL_STEPS={steps} cargo test --lib cache::model"
+        );
         let (failed, story) = if report.is_empty() {
             let failed = shorten(&shelf, seed, actions, failed).await;
             let story = failed.story();

@@ -83,10 +83,10 @@ impl Case<'_> {
 
     /// The promise that keeps a release back: its lie's, its state's, or either when nobody can be asked.
     fn promise_of(&self, id: Id) -> Promise {
-        let known = &self.after.releases[id].known;
+        let release = &self.after.releases[id];
         match self.after.outage {
             Some(_) => Promise::Outage,
-            None if known.is_divergent() => Promise::Lies,
+            None if release.lie.is_some() || release.known.is_divergent() => Promise::Lies,
             None => Promise::Truth,
         }
     }
