@@ -15,10 +15,9 @@ use serde_json::Value;
 use super::world::World;
 use crate::archive::Limits;
 use crate::base::BaseUrl;
-use crate::cache::archives::Bounds;
 use crate::cache::documents::Live;
-use crate::cache::{Archives, Documents};
-use crate::config;
+use crate::cache::{Bounds, Documents, SealedFiles};
+use crate::config::{self, OnDivergence};
 use crate::pipeline::{Arrival, Pipeline};
 use crate::store::{ObjectStorage, Store};
 use crate::telemetry::Metrics;
@@ -88,11 +87,11 @@ fn pipeline(world: &Arc<World>, store: Arc<dyn Store>, offline: bool) -> Pipelin
     let policy =
         config::Cache { stale_if_error: Duration::from_secs(3600), offline, ..config::Cache::default() };
     let upstream = upstream_over(world.clone(), world.clock.clone());
-    let live =
-        Live { policy, max_document: 1 << 20, upstreams: Upstreams::new(vec![(upstream, Vec::new())]) };
+    let upstreams = Upstreams::new(vec![(upstream, Vec::new())]);
+    let live = Live { policy, on_divergence: OnDivergence::Quarantine, max_document: 1 << 20, upstreams };
     let metrics = Arc::new(Metrics::new().unwrap());
     let documents = Arc::new(Documents::new(store.clone(), live, world.clock.clone(), metrics.clone()));
     let bounds = Bounds { max_archive: 1 << 20, limits: Limits { max_unpacked: 1 << 20, max_entries: 100 } };
-    let archives = Arc::new(Archives::new(documents.clone(), store, bounds, metrics.clone()));
-    Pipeline { documents, archives, base: BaseUrl::new(None), clock: world.clock.clone(), metrics }
+    let files = Arc::new(SealedFiles::new(documents.clone(), store, bounds, metrics.clone()));
+    Pipeline { documents, files, base: BaseUrl::new(None), clock: world.clock.clone(), metrics }
 }
