@@ -54,11 +54,8 @@ impl Documents {
         let since = seen.map_or(0, |seen| seen.asked);
         let (documents, key, request_id) = (Arc::clone(self), key.clone(), request_id.to_owned());
         tokio::spawn(async move {
-            if let Ok((filled, _)) = documents.fetch(&key, since, &request_id).await
-                && !filled.document.settled
-            {
-                // Its failure is that of whoever asks next.
-                let _ = documents.settle(&key, &filled.document, &request_id).await;
+            if let Ok((filled, _)) = documents.fetch(&key, since, &request_id).await {
+                documents.settle_behind(&key, &filled.document, &request_id);
             }
         });
     }
@@ -75,7 +72,14 @@ impl Documents {
                 let status = document.meta.status;
                 return Ok(Filled { document, status, stored: true });
             }
-            documents.renew(&key, &request_id).await
+            let filled = documents.renew(&key, &request_id).await?;
+            if let DocumentKey::Index(name) = &key
+                && !filled.document.settled
+            {
+                documents.doubt_releases(name, &filled.document);
+                documents.settle_behind(&key, &filled.document, &request_id);
+            }
+            Ok(filled)
         }
     }
 

@@ -77,6 +77,10 @@ impl Documents {
     ) -> BoxFuture<'a, Result<Settled, Failure>> {
         Box::pin(async move {
             for _ in 0..ROUNDS {
+                let held = self.remembered(key).filter(|held| held.settled && held.asked >= document.asked);
+                if let Some(held) = held {
+                    return Ok(Settled::Agreed(held));
+                }
                 let settling = || self.settling(key, document, request_id);
                 let (settled, _) = self.settlements.join(key, settling).await.map_err(|_| Failure::Lost)?;
                 let settled = settled?;
@@ -88,6 +92,21 @@ impl Documents {
             }
             Err(Failure::Lost)
         })
+    }
+
+    /// Settles `document` behind whatever is being answered. Its failure is that of whoever asks next.
+    pub(super) fn settle_behind(
+        self: &Arc<Self>,
+        key: &DocumentKey,
+        document: &Arc<Document>,
+        request_id: &str,
+    ) {
+        if document.settled || self.settlements.is_open(key) {
+            return;
+        }
+        let (documents, key) = (Arc::clone(self), key.clone());
+        let (document, request_id) = (Arc::clone(document), request_id.to_owned());
+        tokio::spawn(async move { documents.settle(&key, &document, &request_id).await.map(drop) });
     }
 
     fn settling(

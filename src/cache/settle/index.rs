@@ -21,7 +21,7 @@ use crate::cache::failure::Failure;
 use crate::config::OnDivergence;
 use crate::consistency::{Difference, Pin, Source};
 use crate::domain::link::release_path;
-use crate::domain::{DocumentKey, Purl, Resource, Sha256, Version, VolumeName};
+use crate::domain::{DocumentKey, Purl, Resource, Row, Sha256, Version, VolumeName};
 use crate::store::{Shelf, StorageKey};
 
 /// Releases that one index sends back to the registry. More are asked for when somebody asks for them.
@@ -137,32 +137,13 @@ impl Documents {
 
     /// The versions whose rows are not those of the index that was settled last.
     async fn changed(&self, name: &VolumeName, index: &Document, held: &Held) -> Vec<Version> {
-        let (Some(rows), open) = (index.content.rows(), self.divergences.of_volume(name)) else {
-            return Vec::new();
-        };
-        let mut changed: HashSet<Version> = open.iter().map(|open| open.version.clone()).collect();
-        match index.before.as_ref().and_then(|before| before.rows()) {
-            Some(before) => {
-                for (version, rows) in rows.by_version() {
-                    let before = before.of(version);
-                    let same = rows.len() == before.len()
-                        && rows.iter().zip(before).all(|(row, before)| row.agrees_with(before));
-                    if !same {
-                        changed.insert(version.clone());
-                    }
-                }
-                let gone = before.by_version().filter(|(version, _)| rows.of(version).is_empty());
-                changed.extend(gone.map(|(version, _)| version.clone()));
-            }
-            None => {
-                changed.extend(rows.by_version().map(|(version, _)| version.clone()));
-                let listed: HashSet<_> = changed
-                    .iter()
-                    .map(|version| place(&DocumentKey::Release(name.clone(), version.clone())))
-                    .collect();
-                for release in held.releases.difference(&listed) {
-                    changed.extend(self.version_at(name, release).await);
-                }
+        let mut changed = changed_rows(index);
+        changed.extend(self.divergences.of_volume(name).iter().map(|open| open.version.clone()));
+        if index.before.is_none() {
+            let of = |version: &Version| place(&DocumentKey::Release(name.clone(), version.clone()));
+            let listed: HashSet<_> = changed.iter().map(of).collect();
+            for release in held.releases.difference(&listed) {
+                changed.extend(self.version_at(name, release).await);
             }
         }
         changed.into_iter().collect()
@@ -200,6 +181,17 @@ impl Documents {
         let key = Envelope::decode(&stored).ok()?.meta.key;
         let version = key.rsplit('/').next()?.parse().ok()?;
         (key == release_path(name, &version)).then_some(version)
+    }
+
+    /// Takes the releases in memory that a new index contradicts out of the hit path, at once.
+    pub(in crate::cache) fn doubt_releases(&self, name: &VolumeName, index: &Document) {
+        for version in changed_rows(index) {
+            let key = DocumentKey::Release(name.clone(), version.clone());
+            let Some(release) = self.remembered(&key).filter(|release| release.settled) else { continue };
+            if compare((name, &version), Some(index), Some(&release), None).is_some() {
+                self.unsettle(&key);
+            }
+        }
     }
 
     /// Takes an answer out of the hit path until it was compared again.
@@ -246,6 +238,21 @@ impl Documents {
         quarantined.sort_by_key(|(at, _)| at.start);
         quarantined
     }
+}
+
+/// The versions whose rows are not those that the index had when it was settled last.
+fn changed_rows(index: &Document) -> HashSet<Version> {
+    let Some(rows) = index.content.rows() else { return HashSet::new() };
+    let Some(before) = index.before.as_ref().and_then(|before| before.rows()) else {
+        return rows.by_version().map(|(version, _)| version.clone()).collect();
+    };
+    let same = |version: &Version, rows: &[Row]| {
+        let before = before.of(version);
+        rows.len() == before.len() && rows.iter().zip(before).all(|(row, before)| row.agrees_with(before))
+    };
+    let changed = rows.by_version().filter(|(version, rows)| !same(version, rows));
+    let gone = before.by_version().filter(|(version, _)| rows.of(version).is_empty());
+    changed.chain(gone).map(|(version, _)| version.clone()).collect()
 }
 
 /// What the store holds of a volume.

@@ -28,33 +28,40 @@ impl Documents {
         let mut release = document;
         let mut index = self.index_beside(&index_key, &release, request_id).await;
         let mut pin = self.pinned(&Purl::new(name, version)).await?;
-        let mut before: Option<Difference> = None;
+        let mut before: Option<Option<Difference>> = None;
         for round in 1.. {
             let doubts = self.remembered(&key).map_or(0, |held| held.doubts);
             index = self.remembered(&index_key).or(index);
-            let Some(difference) = compare((name, version), index.as_deref(), Some(&release), pin.as_ref())
-            else {
-                let Some(first) = self.admit(name, version, &release, pin.as_ref()).await? else {
-                    match self.agree(&key, &release, doubts).await {
-                        Some(settled) => return Ok(settled),
-                        None => continue,
+            let difference = compare((name, version), index.as_deref(), Some(&release), pin.as_ref());
+            // What was believed last stands until both sides were asked again.
+            let open = self.divergences.of(&key);
+            match &difference {
+                None if open.is_none() || before.is_some() => {
+                    let first = self.admit(name, version, &release, pin.as_ref()).await?;
+                    if first.is_some() {
+                        pin = first;
+                    } else if let Some(settled) = self.agree(&key, &release, doubts).await {
+                        return Ok(settled);
                     }
-                };
-                pin = Some(first);
-                continue;
-            };
-            if before.as_ref() == Some(&difference) || round == ROUNDS {
-                let (index, exact) = (index.as_deref(), Some(&*release));
-                let sides = Sides { index, exact, pin: pin.as_ref(), trust: None };
-                return Err(self.diverge(&key, (name, version), difference, sides).await);
+                    continue;
+                }
+                Some(found) if before.as_ref() == Some(&difference) || round >= ROUNDS => {
+                    let (index, exact) = (index.as_deref(), Some(&*release));
+                    let sides = Sides { index, exact, pin: pin.as_ref(), trust: None };
+                    return Err(self.diverge(&key, (name, version), found.clone(), sides).await);
+                }
+                None | Some(_) => {}
             }
             let since = self.question();
             let both =
                 tokio::join!(self.again(&index_key, since, request_id), self.again(&key, since, request_id));
-            (index, release) = match both {
-                (Ok(index), Ok(release)) => (Some(index), release),
-                (Err(failure), _) | (_, Err(failure)) => {
-                    return self.without_asking(&difference, index.as_deref(), version, &release, failure);
+            (index, release) = match (both, &difference) {
+                ((Ok(index), Ok(release)), _) => (Some(index), release),
+                ((Err(failure), _) | (_, Err(failure)), Some(difference)) if open.is_none() => {
+                    return without_asking(difference, index.as_deref(), version, &release, failure);
+                }
+                ((Err(failure), _) | (_, Err(failure)), _) => {
+                    return Err(open.map_or(failure, Failure::Divergent));
                 }
             };
             before = Some(difference);
@@ -106,33 +113,32 @@ impl Documents {
             }
         }
     }
+}
 
-    /// What may be said of a release while its sides differ and cannot be asked again. What gives no bytes may
-    /// always be said; a block that is the last thing known stands; a yank is no reason to stop a build.
-    fn without_asking(
-        &self,
-        difference: &Difference,
-        index: Option<&Document>,
-        version: &Version,
-        release: &Arc<Document>,
-        failure: Failure,
-    ) -> Result<Settled, Failure> {
-        let row = index.and_then(|index| Some((index, index.content.rows()?.of(version).first()?)));
-        let exact = match &*release.content {
-            Content::Refused { .. } if release.is_absence() => return Err(failure),
-            Content::Refused { .. } => return Ok(Settled::Unconfirmed(Arc::clone(release))),
-            content @ Content::Found(_) => content.release().ok_or(Failure::Malformed)?,
-        };
-        match (difference.kind, row) {
-            (Kind::State, _) if !exact.serves_bytes() => Ok(Settled::Unconfirmed(Arc::clone(release))),
-            (Kind::State, Some((_, row))) if row.status.state.serves_bytes() => {
-                Ok(Settled::Unconfirmed(Arc::clone(release)))
-            }
-            (Kind::State, Some((index, row))) if index.meta.fetched_at >= release.meta.fetched_at => {
-                Err(Failure::Withdrawn(row.status.clone()))
-            }
-            _ => Err(failure),
+/// What may be said of a release while its sides differ and cannot be asked again. What gives no bytes may
+/// always be said; a block that is the last thing known stands; a yank is no reason to stop a build.
+fn without_asking(
+    difference: &Difference,
+    index: Option<&Document>,
+    version: &Version,
+    release: &Arc<Document>,
+    failure: Failure,
+) -> Result<Settled, Failure> {
+    let row = index.and_then(|index| Some((index, index.content.rows()?.of(version).first()?)));
+    let exact = match &*release.content {
+        Content::Refused { .. } if release.is_absence() => return Err(failure),
+        Content::Refused { .. } => return Ok(Settled::Unconfirmed(Arc::clone(release))),
+        content @ Content::Found(_) => content.release().ok_or(Failure::Malformed)?,
+    };
+    match (difference.kind, row) {
+        (Kind::State, _) if !exact.serves_bytes() => Ok(Settled::Unconfirmed(Arc::clone(release))),
+        (Kind::State, Some((_, row))) if row.status.state.serves_bytes() => {
+            Ok(Settled::Unconfirmed(Arc::clone(release)))
         }
+        (Kind::State, Some((index, row))) if index.meta.fetched_at >= release.meta.fetched_at => {
+            Err(Failure::Withdrawn(row.status.clone()))
+        }
+        _ => Err(failure),
     }
 }
 
