@@ -7,8 +7,8 @@ use http::Method;
 
 use super::finding::{Finding, Kind, quoted};
 use crate::cache::Document;
-use crate::cache::documents::place;
 use crate::cache::envelope::Envelope;
+use crate::cache::place::place;
 use crate::domain::DocumentKey;
 use crate::route::{self, Request};
 use crate::store::{StorageKey, Store};

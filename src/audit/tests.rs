@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use super::finding::Kind;
 use super::*;
-use crate::cache::documents::place;
 use crate::cache::envelope::{Envelope, Meta};
+use crate::cache::place::place;
 use crate::clock::Timestamp;
 use crate::consistency::{Pin, Pins};
 use crate::domain::{DocumentKey, Integrity, Purl, Sha256};

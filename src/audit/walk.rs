@@ -11,7 +11,7 @@ use super::finding::{Count, Finding, Kind, Report, Walked, quoted};
 use super::{Pace, archive, document};
 use crate::cache::Document;
 use crate::cache::document::Content;
-use crate::cache::documents::place;
+use crate::cache::place::place;
 use crate::consistency::{Exact, Pin, Pins, reconcile};
 use crate::domain::{DocumentKey, Purl, VolumeName};
 use crate::store::{Shelf, StorageKey, Store, StoreError};

@@ -20,19 +20,15 @@ use super::flight::Flights;
 use super::freshness::{Freshness, Policy, judge, seconds_left};
 use super::invalidation::Invalidations;
 use super::outcome::{Outcome, Stale};
+use super::place::place;
 use super::settle::Settled;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, OnDivergence};
 use crate::consistency::{Divergence, Divergences, History, Pins};
-use crate::domain::{DocumentKey, Sha256};
-use crate::store::{StorageKey, Store};
+use crate::domain::DocumentKey;
+use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::upstream::Upstreams;
-
-/// Stored search results share this many places: their number does not grow with the questions asked.
-const SEARCH_SLOTS: u16 = 1024;
-/// So do advisories: a registry may answer "none" for any volume that a client invents.
-const ADVISORY_SLOTS: u16 = 16 * 1024;
 
 /// How long a client waits for an upstream when something stale could be served instead. The fill goes on
 /// behind the answer, so a slow registry still renews what is held.
@@ -137,14 +133,18 @@ impl Documents {
     #[must_use]
     fn fresh(self: &Arc<Self>, key: &DocumentKey, request_id: &str) -> Option<Answer> {
         let document = self.memory.get(key)?;
-        if !document.settled || self.freshness(key, &document) != Freshness::Fresh {
+        let (now, live, fetched_at) = (self.now(), self.live(), document.meta.fetched_at);
+        let policy = Policy::of(&live.policy, key.resource(), document.is_refusal());
+        let freshness = judge(fetched_at, now, &policy, document.outdated);
+        if !document.settled || freshness != Freshness::Fresh {
             return None;
         }
-        if !self.saw_index(key, &document) {
+        // A release that was asked for as lately as an index is fresh saw its index then.
+        let young = now.since(fetched_at).is_some_and(|age| age < live.policy.index_ttl);
+        if !young && matches!(key, DocumentKey::Release(..)) {
             self.watch_index(key, &document, request_id);
         }
-        let policy = self.policy(key, &document);
-        Some(self.hit(document, &policy, None))
+        Some(answer(document, now, &policy, None))
     }
 
     /// The answer to `key`, asking an upstream where the freshness rules say so, and settled.
@@ -290,14 +290,7 @@ impl Documents {
     }
 
     fn hit(&self, document: Arc<Document>, policy: &Policy, stale: Option<Stale>) -> Answer {
-        let (now, fetched_at) = (self.now(), document.meta.fetched_at);
-        let ttl = seconds_left(fetched_at, now, policy.ttl);
-        let age = now.since(fetched_at).unwrap_or_default().as_secs() + document.meta.upstream_age;
-        let outcome = match stale {
-            None if document.is_refusal() => Outcome::Negative,
-            stale => Outcome::Hit { ttl, stale },
-        };
-        Answer { document, outcome, age, ttl }
+        answer(document, self.now(), policy, stale)
     }
 
     /// How old the answer to `key` may be held to be, now.
@@ -371,25 +364,16 @@ impl std::fmt::Debug for Documents {
     }
 }
 
-/// Where the answer to `key` is stored: what belongs to a release beside its volume's other releases, what
-/// clients can invent in one of a bounded number of places.
-#[must_use]
-pub fn place(key: &DocumentKey) -> StorageKey {
-    let (resource, name) = (key.resource(), Sha256::of(key.to_string().as_bytes()));
-    let slot = |slots| {
-        let [high, low, ..] = *name.as_bytes();
-        StorageKey::Slot { resource, slot: u16::from_be_bytes([high, low]) % slots }
+/// What is honest to say about `document`, given from what is held.
+fn answer(document: Arc<Document>, now: Timestamp, policy: &Policy, stale: Option<Stale>) -> Answer {
+    let fetched_at = document.meta.fetched_at;
+    let ttl = seconds_left(fetched_at, now, policy.ttl);
+    let age = now.since(fetched_at).unwrap_or_default().as_secs() + document.meta.upstream_age;
+    let outcome = match stale {
+        None if document.is_refusal() => Outcome::Negative,
+        stale => Outcome::Hit { ttl, stale },
     };
-    match key {
-        DocumentKey::Search(_) => slot(SEARCH_SLOTS),
-        DocumentKey::Advisories(_) | DocumentKey::Advisory(_) => slot(ADVISORY_SLOTS),
-        DocumentKey::Release(volume, _)
-        | DocumentKey::TrustSummary(volume, _)
-        | DocumentKey::TrustDetail(volume, _) => {
-            StorageKey::OfRelease { resource, volume: Sha256::of(volume.as_str().as_bytes()), name }
-        }
-        DocumentKey::Index(_) | DocumentKey::Capabilities => StorageKey::Document { resource, name },
-    }
+    Answer { document, outcome, age, ttl }
 }
 
 #[cfg(test)]

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use tracing::error;
 
 use super::document::{Document, refusal};
-use super::documents::{Documents, place};
+use super::documents::Documents;
 use super::envelope::{Envelope, Meta};
 use super::failure::Failure;
 use super::freshness::Freshness;
+use super::place::place;
 use crate::domain::DocumentKey;
 use crate::upstream::{CouldNotAsk, Exchange, Upstream, Upstreams};
 

@@ -17,6 +17,7 @@ mod invalidation;
 #[cfg(test)]
 mod model;
 pub mod outcome;
+pub mod place;
 pub mod sealed_files;
 mod settle;
 mod trust_artifacts;

@@ -148,12 +148,18 @@ impl Documents {
     }
 
     /// Nothing speaks against `document`: it may be served until it is stale. `None` when something new came
-    /// up since it had so many `doubts`.
+    /// up since it had so many `doubts`, or a newer answer came.
     async fn agree(&self, key: &DocumentKey, document: &Document, doubts: u32) -> Option<Settled> {
         self.close(key).await;
         let doubted = self.remembered(key).is_some_and(|held| held.doubts != doubts);
         let settled = Document { settled: !doubted, before: None, ..document.clone() };
-        (!doubted).then(|| Settled::Agreed(self.remember(key, settled)))
+        let held = (!doubted).then(|| self.remember(key, settled));
+        held.filter(|held| held.settled).map(Settled::Agreed)
+    }
+
+    /// What memory holds of `key` where that was asked for later than `document`.
+    fn newest(&self, key: &DocumentKey, document: Arc<Document>) -> Arc<Document> {
+        self.remembered(key).filter(|held| held.asked > document.asked).unwrap_or(document)
     }
 
     /// Both sides agree.
@@ -239,14 +245,6 @@ impl Documents {
         if due {
             let held = self.remembered(&index);
             self.refresh(&index, held.as_deref(), request_id);
-        }
-    }
-
-    /// Whether a release was asked for as lately as an index is fresh, and so saw the index then.
-    pub(super) fn saw_index(&self, key: &DocumentKey, release: &Document) -> bool {
-        match key {
-            DocumentKey::Release(name, _) => self.is_fresh(&DocumentKey::Index(name.clone()), release),
-            _ => true,
         }
     }
 

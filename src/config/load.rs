@@ -15,7 +15,7 @@ use super::value::Location;
 use crate::domain::pattern::VolumePattern;
 
 /// Keys that are accepted and validated, and that nothing obeys yet.
-const NOT_YET_IN_FORCE: [&str; 10] = [
+const NOT_YET_IN_FORCE: [&str; 9] = [
     "server.trusted_proxies",
     "upstreams.requests_per_minute",
     "upstreams.writes",
@@ -24,7 +24,6 @@ const NOT_YET_IN_FORCE: [&str; 10] = [
     "limits.max_request_body",
     "rate_limits",
     "tokens",
-    "consistency.on_divergence",
     "relays",
 ];
 

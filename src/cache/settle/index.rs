@@ -15,9 +15,10 @@ use tracing::error;
 use super::release::compare;
 use super::{ROUNDS, Settled, Sides};
 use crate::cache::document::{Content, Document};
-use crate::cache::documents::{Documents, place};
+use crate::cache::documents::Documents;
 use crate::cache::envelope::Envelope;
 use crate::cache::failure::Failure;
+use crate::cache::place::place;
 use crate::config::OnDivergence;
 use crate::consistency::{Difference, Pin, Source};
 use crate::domain::link::release_path;
@@ -83,24 +84,26 @@ impl Documents {
                     unsure.insert(version, difference);
                 }
             }
-            let is_sure = unsure.is_empty();
-            if !is_sure {
-                let since = self.question();
-                index = self.again(&key, since, request_id).await?;
+            if unsure.is_empty() {
+                let settled = Document { settled: true, before: None, ..Document::clone(&index) };
+                let settled = self.remember(&key, settled);
+                let shown = self.show(name).unwrap_or(settled);
+                if let Some(open) = self.contested(&key) {
+                    return Err(Failure::Divergent(open));
+                }
+                if shown.settled {
+                    return Ok(Settled::Agreed(shown));
+                }
+                // A newer one came meanwhile.
+                index = self.newest(&key, index);
+            } else {
+                let again = self.again(&key, self.question(), request_id).await;
+                let Ok(again) = again else { return Ok(Settled::Unconfirmed(index)) };
+                index = again;
             }
             before = unsure;
-            let latest = self.remembered(&key).filter(|latest| latest.asked > index.asked);
-            let latest = latest.unwrap_or_else(|| Arc::clone(&index));
-            let same = latest.content.body() == index.content.body();
-            index = latest;
-            if is_sure && same {
-                break;
-            }
         }
-        let settled =
-            self.remember(&key, Document { settled: true, before: None, ..Document::clone(&index) });
-        let settled = self.show(name).unwrap_or(settled);
-        self.contested(&key).map_or(Ok(Settled::Agreed(settled)), |open| Err(Failure::Divergent(open)))
+        Ok(Settled::Unconfirmed(index))
     }
 
     /// The changed rows, and those with an open divergence that is due, which differ from what is held.

@@ -32,6 +32,7 @@ impl Documents {
         for round in 1.. {
             let doubts = self.remembered(&key).map_or(0, |held| held.doubts);
             index = self.remembered(&index_key).or(index);
+            release = self.newest(&key, release);
             let difference = compare((name, version), index.as_deref(), Some(&release), pin.as_ref());
             // What was believed last stands until both sides were asked again.
             let open = self.divergences.of(&key);

@@ -42,7 +42,9 @@ impl Documents {
         let mut view = document;
         let mut before: Option<Difference> = None;
         for round in 1.. {
-            let Some(trust) = view.content.trust() else { return Ok(self.trust(key, &view).await) };
+            view = self.newest(key, view);
+            let doubts = self.remembered(key).map_or(0, |held| held.doubts);
+            let Some(trust) = view.content.trust() else { return Ok(Settled::Agreed(view)) };
             let subject = self.subject(name, version, request_id).await?;
             let seen = match key {
                 DocumentKey::TrustDetail(..) => self.history.of(&release).await?,
@@ -50,7 +52,10 @@ impl Documents {
             };
             let Some(difference) = differs(trust, &subject, &seen) else {
                 self.history.extend(&release, seen, &trust.attachments).await?;
-                return Ok(self.trust(key, &view).await);
+                match self.agree(key, &view, doubts).await {
+                    Some(settled) => return Ok(settled),
+                    None => continue,
+                }
             };
             if before.as_ref() == Some(&difference) || round == ROUNDS {
                 let exact = subject.exact.as_deref();
@@ -65,11 +70,6 @@ impl Documents {
             before = Some(difference);
         }
         Err(Failure::Lost)
-    }
-
-    async fn trust(&self, key: &DocumentKey, view: &Arc<Document>) -> Settled {
-        let doubts = view.doubts;
-        self.agree(key, view, doubts).await.unwrap_or_else(|| Settled::Unconfirmed(Arc::clone(view)))
     }
 
     /// The release's identity: as its exact metadata says once settled, or as it was pinned where the metadata
