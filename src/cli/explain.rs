@@ -59,7 +59,7 @@ fn explain(args: &ExplainArgs) -> Result<ExitCode, ExitCode> {
         super::complain(&format!("expected a release such as `@acme/x@1.2.3`, got `{}`", args.release));
         ExitCode::from(2)
     })?;
-    let overrides = Overrides { data: args.data.clone(), ..Overrides::default() };
+    let overrides = Overrides { data: args.data.clone(), beside: true, ..Overrides::default() };
     let config =
         super::load(args.config.as_deref(), overrides).map_err(|errors| super::refuse(&errors))?.config;
     let (from, explanation) = match ask(&config, &volume, &version)? {

@@ -149,6 +149,7 @@ impl ServeArgs {
             upstream: self.upstream.clone(),
             listen: self.listen.clone(),
             data: self.data.clone(),
+            ..Overrides::default()
         };
         load(self.config.as_deref(), overrides)
     }

@@ -28,7 +28,8 @@ impl StorageArgs {
     /// The settings of the store.
     pub(super) fn load(&self) -> Result<Storage, ExitCode> {
         let Some(data) = &self.data else {
-            let loaded = super::load(self.config.as_deref(), Overrides::default());
+            let loaded =
+                super::load(self.config.as_deref(), Overrides { beside: true, ..Overrides::default() });
             return loaded.map(|loaded| loaded.config.storage).map_err(|errors| super::refuse(&errors));
         };
         match std::path::absolute(data) {

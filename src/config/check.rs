@@ -13,9 +13,10 @@ use rustls::sign::CertifiedKey;
 use super::model::{Config, Server, Tls};
 use super::read::Reader;
 
-/// Adds what is wrong between keys to the reader's errors.
-pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
-    if config.upstreams.is_empty() && !reader.errors.iter().any(|error| error.key.starts_with("upstreams")) {
+/// Adds what is wrong between keys to the reader's errors. Only who `asks` a registry must name one.
+pub(super) fn check(config: &Config, asks: bool, reader: &mut Reader<'_>) {
+    let unnamed = asks && config.upstreams.is_empty();
+    if unnamed && !reader.errors.iter().any(|error| error.key.starts_with("upstreams")) {
         let message = "expected at least one [[upstreams]] table with name and url, or --upstream URL";
         reader.error(reader.origin("upstreams"), "upstreams", message);
     }

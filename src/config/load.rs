@@ -36,6 +36,8 @@ pub struct Overrides {
     pub listen: Option<String>,
     /// `--data`: the folder that storage is kept in.
     pub data: Option<PathBuf>,
+    /// The command works beside a proxy and asks no registry, so that none need be named.
+    pub beside: bool,
 }
 
 /// A configuration that holds, and what its operator should know.
@@ -62,10 +64,11 @@ impl Config {
         let env: BTreeMap<String, String> = env.collect();
         let mut tree = file.map_or_else(|| Ok(Node::default()), Node::from_file).map_err(ConfigErrors)?;
         let mut errors = tree.overlay_environment(&env);
+        let asks = !overrides.beside;
         tree.overlay_flags(overrides);
         let mut reader = Reader::new(&env, file);
         let config = reader.read_root(tree, |reader| schema::config(reader, &Config::default()));
-        check::check(&config, &mut reader);
+        check::check(&config, asks, &mut reader);
         errors.append(&mut reader.errors);
         if errors.is_empty() {
             let notes = notes(&config, &reader.changed);

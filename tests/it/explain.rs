@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::divergence::{assert_shape, refusal};
 use crate::support::proxy::scriptorium;
-use crate::support::{Lie, Proxy, Release, Setup, Upstream, each, eventually};
+use crate::support::{Lie, Proxy, Release, Setup, Upstream, each, eventually, free_port};
 
 const MEMBERS: [&str; 9] =
     ["volume", "version", "verdict", "index", "exact", "pin", "divergence", "archive", "upstream"];
@@ -217,4 +217,17 @@ fn the_command_refuses_what_is_no_release() {
         let output = scriptorium().args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
+}
+
+#[test]
+fn the_command_needs_no_upstream_to_be_named() {
+    let (_upstream, mut proxy) = warmed();
+    proxy.stop();
+    let data = proxy.data();
+    let admin = format!("127.0.0.1:{}", free_port());
+    let mut command = scriptorium();
+    command.env("SCRIPTORIUM_SERVER__ADMIN_LISTEN", admin).args(["explain", "@acme/lamp@1.0.0", "--data"]);
+    let output = command.arg(&data).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains(&lamp().integrity()), "{output:?}");
 }

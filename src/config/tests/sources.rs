@@ -18,6 +18,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
         upstream: Some("http://flag:1/".into()),
         listen: Some("127.0.0.1:4".into()),
         data: Some("/data dir".into()),
+        ..Overrides::default()
     };
     let Config { server, upstreams, storage, cache, .. } =
         Config::load(Some(&site.file()), owned(&env), overrides).unwrap().config;
@@ -29,8 +30,11 @@ fn flags_win_over_environment_over_file_over_defaults() {
 
 #[test]
 fn flags_are_enough_without_a_file() {
-    let flags =
-        |data: &str| Overrides { upstream: Some("http://u".into()), listen: None, data: Some(data.into()) };
+    let flags = |data: &str| Overrides {
+        upstream: Some("http://u".into()),
+        data: Some(data.into()),
+        ..Overrides::default()
+    };
     let config = Config::load(None, owned(&[]), flags("cache")).unwrap().config;
     assert_eq!(config.storage.url, Location::File(std::env::current_dir().unwrap().join("cache")));
     let told = Config::load(None, owned(&[]), flags("")).unwrap_err().to_string();
