@@ -30,6 +30,8 @@ pub struct Document {
     pub(super) outdated: bool,
     /// When it was asked for, in the order of this process's questions; 0 when an earlier process asked.
     pub(super) asked: u64,
+    /// When its answer was there, in that order.
+    pub(super) landed: u64,
     /// How often something new spoke against it: a settlement that began before does not count.
     pub(super) doubts: u32,
     /// What an index said when it was last settled: rows that did not change since need not be compared again.
@@ -86,7 +88,7 @@ impl Document {
         };
         let settled = !content.is_compared(key);
         let content = Arc::new(content);
-        Ok(Self { meta, content, settled, outdated: false, asked: 0, doubts: 0, before: None })
+        Ok(Self { meta, content, settled, outdated: false, asked: 0, landed: 0, doubts: 0, before: None })
     }
 
     /// The same answer, confirmed by upstream later.

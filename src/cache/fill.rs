@@ -104,6 +104,7 @@ impl Documents {
         let exchange = upstream.document(key.resource(), &path, etag, request_id, max);
         let exchange = tokio::time::timeout(self.deadline, exchange).await;
         let exchange = exchange.map_err(|_| CouldNotAsk::TimedOut)??;
+        let landed = self.question();
         let meta = |status, etag, upstream_age| Meta {
             key: path.clone(),
             status,
@@ -120,17 +121,17 @@ impl Documents {
                     Some(known) => known.confirmed(meta),
                     None => self.read(key, Envelope { meta, body }, request_id)?,
                 };
-                Ok(self.keep(key, held.as_deref(), Document { asked, ..document }, 200).await)
+                Ok(self.keep(key, held.as_deref(), Document { asked, landed, ..document }, 200).await)
             }
             Exchange::NotModified => {
                 let known = known.ok_or(Failure::Malformed)?;
                 let document = known.confirmed(meta(200, known.meta.etag.clone(), 0));
-                let kept = self.keep(key, held.as_deref(), Document { asked, ..document }, 304).await;
+                let kept = self.keep(key, held.as_deref(), Document { asked, landed, ..document }, 304).await;
                 Ok(Filled { stored: false, ..kept })
             }
             Exchange::Refused { status: status @ (403 | 404 | 409), body, .. } => {
                 let document = self.read(key, Envelope { meta: meta(status, None, 0), body }, request_id)?;
-                let document = Document { asked, ..document };
+                let document = Document { asked, landed, ..document };
                 // Absences that replace nothing stay in memory: inventing names must not fill the disk.
                 if status == 404 && held.as_ref().is_none_or(|held| held.is_absence()) {
                     let document = self.remember(key, document);

@@ -9,8 +9,8 @@
 //!     │ the same difference                       │ another: still moving, ask again
 //!     └─> divergent: record, quarantine, refuse   └─> (a bounded number of rounds)
 //! ```
-//! A difference that two readings of both sides agree on existed at one moment: each side said the same before
-//! and after the other was read. Owns this order, for a release (`release`), an index (`index`) and trust views
+//! A difference that two readings of both sides agree on existed at one moment: the second readings began when
+//! the first had ended (`Document::landed`), so each side said the same before and after the other was read. Owns this order, for a release (`release`), an index (`index`) and trust views
 //! (`trust`). Must not know what counts as a difference (`consistency::reconcile`).
 
 use std::sync::Arc;

@@ -233,3 +233,28 @@ fn divergences_are_for_operators_alone() {
     let refused = proxy.admin().send("POST", "/admin/v1/divergences", &[("content-length", "0")]);
     assert_eq!(refused.status, 405);
 }
+
+#[test]
+fn many_lies_about_one_volume_cost_few_questions_about_its_index() {
+    let (upstream, versions) = (Upstream::start(), 0..12);
+    let releases: Vec<_> =
+        versions.map(|minor| Release::new("@acme/lamp", &format!("1.{minor}.0"))).collect();
+    releases.iter().for_each(|release| upstream.publish(release));
+    let proxy = Setup::before(&upstream).start();
+    for release in &releases {
+        proxy.client().get(&release.exact()).ok();
+    }
+    assert_eq!(upstream.requests(&lamp().index()), 1);
+    for release in &releases {
+        upstream.list(&release.name, release.clone().state("yanked", "a lie").row(&upstream.url()));
+    }
+    proxy.invalidate(&json!({ "volume": "@acme/lamp" }));
+    let index = proxy.client().get(&lamp().index()).ok().json();
+    assert!(index["items"].as_array().unwrap().iter().all(is_quarantined), "{index}");
+    let asked = upstream.requests(&lamp().index());
+    assert!((3..=4).contains(&asked), "as it came, and once more for all of them, not {asked} times");
+    for release in &releases {
+        assert_eq!(upstream.requests(&release.exact()), 2);
+    }
+    assert_eq!(proxy.divergences().len(), releases.len());
+}

@@ -9,7 +9,8 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::future::join_all;
+use futures_util::{StreamExt, TryStreamExt};
 use tracing::error;
 
 use super::release::compare;
@@ -25,10 +26,9 @@ use crate::domain::link::release_path;
 use crate::domain::{DocumentKey, Purl, Resource, Row, Sha256, Version, VolumeName};
 use crate::store::{Shelf, StorageKey};
 
-/// Releases that one index sends back to the registry. More are asked for when somebody asks for them.
+/// Releases that one index sends back to the registry, all at once so that they share its second reading. More
+/// are asked for when somebody asks for them.
 const MOST: usize = 64;
-/// At once.
-const ABREAST: usize = 8;
 
 /// A release whose row differs from what is held of it.
 struct Suspect {
@@ -66,9 +66,8 @@ impl Documents {
             }
             let alone: Vec<_> = suspects.extract_if(.., |suspect| suspect.is_of_index_alone()).collect();
             looked_at.extend(suspects.iter().map(|suspect| suspect.version.clone()));
-            stream::iter(suspects.into_iter().take(MOST))
-                .for_each_concurrent(ABREAST, |suspect| self.question_release(name, suspect, request_id))
-                .await;
+            let questions = suspects.into_iter().take(MOST);
+            join_all(questions.map(|suspect| self.question_release(name, suspect, request_id))).await;
             let mut unsure = HashMap::new();
             for Suspect { version, pin, difference, .. } in alone {
                 let Some(difference) = difference else {
@@ -97,7 +96,7 @@ impl Documents {
                 // A newer one came meanwhile.
                 index = self.newest(&key, index);
             } else {
-                let again = self.again(&key, self.question(), request_id).await;
+                let again = self.again(&key, index.landed, request_id).await;
                 let Ok(again) = again else { return Ok(Settled::Unconfirmed(index)) };
                 index = again;
             }

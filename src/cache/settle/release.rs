@@ -53,7 +53,7 @@ impl Documents {
                 }
                 None | Some(_) => {}
             }
-            let since = self.question();
+            let since = release.landed.max(index.as_ref().map_or(0, |index| index.landed));
             let both =
                 tokio::join!(self.again(&index_key, since, request_id), self.again(&key, since, request_id));
             (index, release) = match (both, &difference) {

@@ -62,7 +62,7 @@ impl Documents {
                 let sides = Sides { exact, trust: Some(&view), pin: subject.pin.as_ref(), index: None };
                 return Err(self.diverge(key, (name, version), difference, sides).await);
             }
-            let since = self.question();
+            let since = view.landed.max(subject.exact.as_ref().map_or(0, |exact| exact.landed));
             let exact = DocumentKey::Release(name.clone(), version.clone());
             let both =
                 tokio::join!(self.again(key, since, request_id), self.again(&exact, since, request_id));
