@@ -165,11 +165,13 @@ impl Documents {
                 Ok(answer) => answer,
                 Err(failure) => return Err(self.last_known(key, failure).await),
             };
-            self.watch_index(key, &answer.document, request_id);
-            match answer.document.settled {
+            let given = Arc::clone(&answer.document);
+            let settled = match given.settled {
                 true => Ok(answer),
                 false => self.settle_answer(key, answer, request_id).await,
-            }
+            };
+            self.watch_index(key, &given, request_id);
+            settled
         };
         let Some(open) = open else { return settled.await };
         // What was known last still counts while nothing better can be learnt.

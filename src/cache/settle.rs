@@ -239,7 +239,7 @@ impl Documents {
         let index = DocumentKey::Index(name.clone());
         let due = match self.remembered(&index) {
             Some(held) => !self.is_fresh(&index, &held),
-            // Settling is about to ask for it.
+            // Settling has just asked for it.
             None => release.settled && !release.is_refusal() && !self.live().policy.offline,
         };
         if due {

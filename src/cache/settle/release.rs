@@ -11,6 +11,7 @@ use super::{ROUNDS, Settled, Sides, exact};
 use crate::cache::document::{Content, Document};
 use crate::cache::documents::Documents;
 use crate::cache::failure::Failure;
+use crate::cache::freshness::Freshness;
 use crate::consistency::{Difference, Kind, Pin, reconcile};
 use crate::domain::{DocumentKey, Purl, Version, VolumeName};
 use crate::store::StoreError;
@@ -70,22 +71,24 @@ impl Documents {
         Err(Failure::Lost)
     }
 
-    /// The index to hold a release against. Where none is held, a release that was found is worth one question;
-    /// an index that does not come soon is not waited for.
+    /// The index to hold a release against. A release that was just found is worth one question about it, where
+    /// none is held or an old one; an index that does not come soon is not waited for.
     async fn index_beside(
         self: &Arc<Self>,
         index: &DocumentKey,
         release: &Document,
         request_id: &str,
     ) -> Option<Arc<Document>> {
-        if let Some(held) = self.held(index).await {
-            return Some(held);
+        let held = self.held(index).await;
+        let is_new = release.landed > held.as_ref().map_or(0, |held| held.landed);
+        let is_old =
+            held.as_ref().is_none_or(|held| matches!(self.freshness(index, held), Freshness::Ask { .. }));
+        if release.is_refusal() || !is_old || (held.is_some() && !is_new) {
+            return held;
         }
-        if release.is_refusal() {
-            return None;
-        }
-        let asked = tokio::time::timeout(self.patience, self.again(index, 0, request_id)).await;
-        asked.ok()?.ok()
+        let since = held.as_ref().map_or(0, |held| held.asked);
+        let asked = tokio::time::timeout(self.patience, self.again(index, since, request_id)).await;
+        asked.ok().and_then(Result::ok).or(held)
     }
 
     /// Pins what a release that agrees with its index says. Answers with a pin that is in force and was not
