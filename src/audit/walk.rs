@@ -12,7 +12,7 @@ use super::{Pace, archive, document};
 use crate::cache::Document;
 use crate::cache::document::Content;
 use crate::cache::place::place;
-use crate::consistency::{Exact, Pin, Pins, reconcile};
+use crate::consistency::{Pin, Pins, reconcile};
 use crate::domain::{DocumentKey, Purl, VolumeName};
 use crate::store::{Shelf, StorageKey, Store, StoreError};
 
@@ -154,7 +154,7 @@ impl Walker<'_> {
         let listed = rows.is_some_and(|rows| !rows.is_empty());
         let known = [listed, exact.is_some(), pin.is_some()].iter().filter(|known| **known).count();
         self.report.walked.releases += u64::from(known > 1);
-        let exact = exact.and_then(answer);
+        let exact = exact.and_then(Content::exact);
         let pin = pin.map(|pin| pin.integrity);
         match reconcile((&release.name, &release.version), rows, exact, pin) {
             Some(difference) => {
@@ -173,13 +173,6 @@ impl Walker<'_> {
             let index = document::held(self.store, &DocumentKey::Index(name.clone())).await;
             self.index = Some((name.clone(), index));
         }
-    }
-}
-
-fn answer(content: &Content) -> Option<Exact<'_>> {
-    match content {
-        Content::Found(_) => content.release().map(Exact::Found),
-        Content::Refused { problem, .. } => Some(Exact::Refused(problem.status)),
     }
 }
 

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::envelope::{Envelope, Meta};
+use crate::consistency::Exact;
 use crate::domain::check::{Checked, Malformed, check};
 use crate::domain::{DocumentKey, Facts, Problem, Release, Rows, Sha256, Template, Trust};
 
@@ -128,6 +129,15 @@ impl Content {
         match self {
             Self::Found(Found { facts: Facts::Release(release), .. }) => Some(release),
             Self::Found(_) | Self::Refused { .. } => None,
+        }
+    }
+
+    /// What a document of a release answers, as a side of a comparison.
+    #[must_use]
+    pub fn exact(&self) -> Option<Exact<'_>> {
+        match self {
+            Self::Found(_) => self.release().map(Exact::Found),
+            Self::Refused { problem, .. } => Some(Exact::Refused(problem.status)),
         }
     }
 

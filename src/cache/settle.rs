@@ -18,11 +18,11 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tracing::{error, info};
 
-use super::document::{Content, Document};
+use super::document::Document;
 use super::documents::Documents;
 use super::failure::Failure;
 use super::freshness::Freshness;
-use crate::consistency::{About, Difference, Divergence, Exact, Kind, Pin, Source, Testimony};
+use crate::consistency::{About, Difference, Divergence, Kind, Pin, Source, Testimony};
 use crate::domain::{DocumentKey, Purl, Version, VolumeName};
 use crate::store::StoreError;
 
@@ -268,13 +268,5 @@ impl Documents {
             }
             _ => failure,
         }
-    }
-}
-
-/// What a document of a release answers, as a side of the comparison.
-fn exact(content: &Content) -> Option<Exact<'_>> {
-    match content {
-        Content::Found(_) => content.release().map(Exact::Found),
-        Content::Refused { problem, .. } => Some(Exact::Refused(problem.status)),
     }
 }

@@ -1,7 +1,7 @@
 //! `pins export`, `pins import` and `pins check`.
 //!
-//! Owns their arguments and help, which line goes to which stream, and what the exit code says. Must not know how pins are kept, merged or
-//! compared.
+//! Owns their arguments and help, which line goes to which stream, and what the exit code says. Must not know
+//! how pins are kept, merged or compared.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal};

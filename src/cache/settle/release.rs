@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tracing::error;
 
-use super::{ROUNDS, Settled, Sides, exact};
+use super::{ROUNDS, Settled, Sides};
 use crate::cache::document::{Content, Document};
 use crate::cache::documents::Documents;
 use crate::cache::failure::Failure;
@@ -154,6 +154,6 @@ pub(super) fn compare(
     pin: Option<&Pin>,
 ) -> Option<Difference> {
     let rows = index.and_then(|index| index.content.rows()).map(|rows| rows.of(version));
-    let exact = release.and_then(|release| exact(&release.content));
+    let exact = release.and_then(|release| release.content.exact());
     reconcile((name, version), rows, exact, pin.map(|pin| pin.integrity))
 }
