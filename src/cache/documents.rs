@@ -166,11 +166,15 @@ impl Documents {
                 Err(failure) => return Err(self.last_known(key, failure).await),
             };
             let given = Arc::clone(&answer.document);
+            let was_asked = matches!(answer.outcome, Outcome::Forwarded { .. });
             let settled = match given.settled {
                 true => Ok(answer),
                 false => self.settle_answer(key, answer, request_id).await,
             };
-            self.watch_index(key, &given, request_id);
+            // What was asked for and settled just now saw its index as it is.
+            if given.settled || !was_asked {
+                self.watch_index(key, &given, request_id);
+            }
             settled
         };
         let Some(open) = open else { return settled.await };
