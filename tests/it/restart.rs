@@ -1,5 +1,7 @@
 //! What was stored outlives the process that stored it.
 
+use std::time::{Duration, Instant};
+
 use crate::support::{Conversation, Proxy, Release, Reply, Setup, Upstream, eventually};
 
 fn warmed(upstream: &Upstream, release: &Release) -> Proxy {
@@ -65,4 +67,22 @@ fn a_restart_keeps_stale_answers_useful() {
         let answer = proxy.client().get(&release.index()).ok();
         answer.cache().contains("stale-if-error").then_some(())
     });
+}
+
+#[test]
+fn a_release_without_an_index_is_served_at_once_after_a_restart_before_a_silent_registry() {
+    let (upstream, release) = (Upstream::start(), Release::new("lamp", "1.0.0"));
+    upstream.publish(&release);
+    upstream.reply(&release.index(), Reply::failure(404));
+    let mut proxy = Setup::before(&upstream).start();
+    proxy.client().get(&release.download()).ok();
+    upstream.otherwise(Reply::silence());
+    for target in [release.index(), release.exact(), release.source()] {
+        upstream.reply(&target, Reply::silence());
+    }
+    proxy.restart();
+    let started = Instant::now();
+    proxy.client().get(&release.exact()).ok();
+    assert_eq!(proxy.client().get(&release.download()).ok().body, release.archive());
+    assert!(started.elapsed() < Duration::from_secs(1), "waited for the registry: {:?}", started.elapsed());
 }

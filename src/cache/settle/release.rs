@@ -83,7 +83,7 @@ impl Documents {
         let is_new = release.landed > held.as_ref().map_or(0, |held| held.landed);
         let is_old =
             held.as_ref().is_none_or(|held| matches!(self.freshness(index, held), Freshness::Ask { .. }));
-        if release.is_refusal() || !is_old || (held.is_some() && !is_new) {
+        if release.is_refusal() || !is_old || !is_new {
             return held;
         }
         let since = held.as_ref().map_or(0, |held| held.asked);
