@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use tracing::{error, info, warn};
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, AdminToken};
 use crate::archive::Limits;
 use crate::audit::pace::Sleep;
 use crate::audit::pass;
@@ -21,13 +21,34 @@ use crate::base::BaseUrl;
 use crate::cache::documents::Live;
 use crate::cache::{Bounds, Documents, SealedFiles};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Config, Durability, Location};
+use crate::config::{self, Config, ConfigError, Durability, Location, Origin};
 use crate::listen::{self, Answer, ListenError, Peer, Settings};
 use crate::pipeline::{Arrival, Pipeline};
+use crate::reload::{Part, Ready, Reload, Source};
 use crate::respond::{Body, Response};
 use crate::store::{ObjectStorage, Store, StoreError};
 use crate::telemetry::{Metrics, TelemetryError};
 use crate::upstream::{HttpTransport, NoTransport, Observer, Upstream, Upstreams};
+
+/// Keys that [`Live`] obeys.
+const LIVE: &[&str] = &[
+    "upstreams",
+    "cache.index_ttl",
+    "cache.release_ttl",
+    "cache.trust_ttl",
+    "cache.advisories_ttl",
+    "cache.search_ttl",
+    "cache.capabilities_ttl",
+    "cache.negative_ttl",
+    "cache.stale_while_revalidate",
+    "cache.stale_if_error",
+    "cache.offline",
+    "consistency.on_divergence",
+    "limits.max_document",
+];
+
+/// Keys that bound the files that are brought in.
+const BOUNDS: &[&str] = &["limits.max_archive", "limits.max_unpacked", "limits.max_entries"];
 
 /// Why the proxy cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -52,26 +73,25 @@ pub enum AppError {
     Listen(#[from] ListenError),
 }
 
-/// Re-reads the configuration, as `serve` was told to find it; `None` when it is refused.
-pub type Reread = dyn Fn() -> Option<Config> + Send;
-
 /// The parts of a running proxy.
 #[derive(Debug)]
 pub struct App {
     pipeline: Arc<Pipeline>,
     admin: Arc<Admin>,
     storage: Arc<ObjectStorage>,
-    upstreams: Registries,
+    reload: Arc<Reload>,
+    metrics: Arc<Metrics>,
     audit_rate: Option<NonZeroU64>,
     settings: Settings,
 }
 
 impl App {
-    /// Makes every part. `upgrade` takes the listening sockets over from a running instance.
+    /// Makes every part. `upgrade` takes the listening sockets over from a running instance; `source` is where a
+    /// reload reads from, if there is anything to read.
     ///
     /// # Errors
     /// [`AppError`] when a part cannot be made.
-    pub fn new(config: &Config, upgrade: bool) -> Result<Self, AppError> {
+    pub fn new(config: &Config, upgrade: bool, source: Option<Box<Source>>) -> Result<Self, AppError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let metrics = Arc::new(Metrics::new()?);
         let storage = Arc::new(open_storage(&config.storage)?);
@@ -79,28 +99,30 @@ impl App {
         let live = upstreams.live(config, None)?;
         let documents =
             Arc::new(Documents::new(storage.clone(), live, Arc::clone(&clock), Arc::clone(&metrics)));
-        let bounds = Bounds {
-            max_archive: config.limits.max_archive,
-            limits: Limits {
-                max_unpacked: config.limits.max_unpacked,
-                max_entries: config.limits.max_entries,
-            },
-        };
-        let files =
-            Arc::new(SealedFiles::new(Arc::clone(&documents), storage.clone(), bounds, Arc::clone(&metrics)));
-        let admin = Admin::new(
+        let files = SealedFiles::new(
             Arc::clone(&documents),
             storage.clone(),
+            bounds(&config.limits),
             Arc::clone(&metrics),
-            config.server.admin_token_sha256,
         );
-        let base = BaseUrl::new(config.server.public_url.as_ref().map(url::Url::as_str));
-        let pipeline = Pipeline { documents, files, base, clock, metrics };
+        let base = BaseUrl::new(public_url(config));
+        let pipeline = Arc::new(Pipeline {
+            documents: Arc::clone(&documents),
+            files: Arc::new(files),
+            base,
+            clock,
+            metrics: Arc::clone(&metrics),
+        });
+        let token = Arc::new(AdminToken::new(config.server.admin_token_sha256));
+        let parts = parts(config, &pipeline, &token, upstreams);
+        let reload = Arc::new(Reload::new(config, source, parts));
+        let admin = Admin::new(documents, storage.clone(), Arc::clone(&metrics), token, Arc::clone(&reload));
         Ok(Self {
-            pipeline: Arc::new(pipeline),
+            pipeline,
             admin: Arc::new(admin),
             storage,
-            upstreams,
+            reload,
+            metrics,
             audit_rate: NonZeroU64::new(config.consistency.audit_rate),
             settings: settings(config, upgrade),
         })
@@ -110,10 +132,9 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::Listen`] when a port cannot be served.
-    pub fn run(self, reread: Box<Reread>) -> Result<(), AppError> {
-        let Self { pipeline, admin, storage, upstreams, audit_rate, settings } = self;
+    pub fn run(self) -> Result<(), AppError> {
+        let Self { pipeline, admin, storage, reload, metrics, audit_rate, settings } = self;
         let audited: Arc<dyn Store> = storage.clone();
-        let metrics = Arc::clone(&upstreams.metrics);
         let background = async move {
             if let Err(error) = tokio::task::spawn_blocking(move || storage.sweep()).await {
                 error!(%error, "the sweep of staged files died");
@@ -122,26 +143,45 @@ impl App {
                 pass::for_ever(audited, rate, metrics, Arc::new(Sleep)).await;
             }
         };
-        let reloaded = Arc::clone(&pipeline);
-        let reload = move || {
-            let Some(config) = reread() else { return };
-            match upstreams.live(&config, Some(&reloaded.documents.live().upstreams)) {
-                Ok(live) => {
-                    reloaded.documents.reload(live);
-                    reloaded.base.reload(config.server.public_url.as_ref().map(url::Url::as_str));
-                    info!(
-                        "configuration reloaded: upstreams, cache windows, max_document, public_url; the rest needs a restart"
-                    );
-                }
-                Err(error) => error!(%error, "reload refused; the running configuration stays"),
-            }
-        };
+        // What comes of it is logged where it is done.
+        let reload = move || drop(reload.reload());
         if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
             warn!(%error, "cannot raise the limit of open files; many connections may be refused");
         }
         info!(listen = %settings.listen, admin = %settings.admin_listen, "serving");
         listen::run(settings, pipeline, admin, background, reload).map_err(AppError::from)
     }
+}
+
+/// What a reload puts in force: the keys each part obeys, and the part. Keys of none need a restart.
+fn parts(
+    config: &Config,
+    pipeline: &Arc<Pipeline>,
+    token: &Arc<AdminToken>,
+    upstreams: Registries,
+) -> Vec<Part> {
+    let (documents, files) = (Arc::clone(&pipeline.documents), Arc::clone(&pipeline.files));
+    let (pipeline, token) = (Arc::clone(pipeline), Arc::clone(token));
+    let guarded = !config.server.admin_listen.ip().is_loopback();
+    vec![
+        Part::checked(LIVE, move |config| {
+            let live = upstreams.live(config, Some(&documents.live().upstreams)).map_err(|error| {
+                ConfigError { origin: Origin::Unset, key: "upstreams".to_owned(), message: error.to_string() }
+            })?;
+            let documents = Arc::clone(&documents);
+            Ok(Ready::now(move |_| documents.reload(live)))
+        }),
+        Part::new(BOUNDS, move |config| files.reload(bounds(&config.limits))),
+        Part::new(&["server.public_url"], move |config| pipeline.base.reload(public_url(config))),
+        Part::checked(&["server.admin_token_sha256"], move |config| {
+            let token = Arc::clone(&token);
+            match config.server.admin_token_sha256 {
+                // Until the admin port is back on loopback, it is not left open.
+                None if guarded => Ok(Ready::AfterRestart),
+                digest => Ok(Ready::now(move |_| token.reload(digest))),
+            }
+        }),
+    ]
 }
 
 fn open_storage(storage: &config::Storage) -> Result<ObjectStorage, AppError> {
@@ -182,6 +222,15 @@ pub fn upstreams(config: &Config) -> Result<Upstreams, AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let registries = Registries { clock, metrics: Arc::new(Metrics::new()?) };
     Ok(registries.live(config, None)?.upstreams)
+}
+
+fn bounds(limits: &config::Limits) -> Bounds {
+    let &config::Limits { max_archive, max_unpacked, max_entries, .. } = limits;
+    Bounds { max_archive, limits: Limits { max_unpacked, max_entries } }
+}
+
+fn public_url(config: &Config) -> Option<&str> {
+    config.server.public_url.as_ref().map(url::Url::as_str)
 }
 
 fn settings(config: &Config, upgrade: bool) -> Settings {
@@ -292,3 +341,6 @@ impl Answer for Admin {
         Self::answer(self, &parts.method, path, query, &parts.headers, body).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ pub mod domain;
 pub mod explain;
 pub mod listen;
 pub mod pipeline;
+pub mod reload;
 pub mod respond;
 pub mod route;
 pub mod store;

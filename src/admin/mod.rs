@@ -6,24 +6,25 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use serde::Serialize;
 use serde_json::{Value, json};
-use subtle::ConstantTimeEq;
 
 use crate::cache::Documents;
-use crate::domain::Sha256;
 use crate::domain::problem::{Kind, Problem};
 use crate::explain::explain;
+use crate::reload::{Reload, ReloadError};
 use crate::respond::{Asked, Body, Refusal, Response, problem, storage_failed};
 use crate::route::RouteError;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
 mod request;
+mod token;
 
 use request::{Invalidate, Question};
+pub use token::AdminToken;
 
 /// Longest body that an admin request may have, in bytes.
 pub const MAX_BODY: usize = 16 * 1024;
@@ -36,19 +37,21 @@ pub struct Admin {
     documents: Arc<Documents>,
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
-    token: Option<Sha256>,
+    token: Arc<AdminToken>,
+    reload: Arc<Reload>,
 }
 
 impl Admin {
-    /// An admin port; where `token` is set, everything but the probes needs the bearer token it hashes.
+    /// An admin port; where a `token` is wanted, everything but the probes needs it.
     #[must_use]
     pub fn new(
         documents: Arc<Documents>,
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
-        token: Option<Sha256>,
+        token: Arc<AdminToken>,
+        reload: Arc<Reload>,
     ) -> Self {
-        Self { documents, store, metrics, token }
+        Self { documents, store, metrics, token, reload }
     }
 
     /// Answers one request of the admin port. `body` is `None` when it is longer than [`MAX_BODY`].
@@ -61,12 +64,12 @@ impl Admin {
         body: Option<Bytes>,
     ) -> Response {
         let asked = Asked { head: method == Method::HEAD, headers, base: "", path };
-        let reads = !matches!(path, "/admin/v1/invalidate");
+        let reads = !matches!(path, "/admin/v1/invalidate" | "/admin/v1/reload");
         if reads && method != Method::GET && method != Method::HEAD {
             return problem(&Refusal::from(&RouteError::MethodNotAllowed), asked);
         }
         let probe = matches!(path, "/livez" | "/readyz");
-        if !probe && !self.admits(headers) {
+        if !probe && !self.token.admits(headers) {
             let detail = "send the admin token as `Authorization: Bearer …`";
             return problem(&Problem::new(Kind::AuthenticationRequired, detail).into(), asked);
         }
@@ -77,7 +80,8 @@ impl Admin {
             "/admin/v1/divergences" => self.divergences(asked).await,
             "/admin/v1/explain" => self.explain(query.unwrap_or_default(), asked).await,
             "/admin/v1/invalidate" if method == Method::POST => self.invalidate(body, asked).await,
-            "/admin/v1/invalidate" => problem(&Refusal::post_only(), asked),
+            "/admin/v1/reload" if method == Method::POST => self.reload(body, asked).await,
+            "/admin/v1/invalidate" | "/admin/v1/reload" => problem(&Refusal::post_only(), asked),
             _ => problem(&Refusal::from(&RouteError::NotFound), asked),
         }
     }
@@ -112,6 +116,24 @@ impl Admin {
         }
     }
 
+    /// Reloads as SIGHUP does. What the body says is ignored.
+    async fn reload(&self, body: Option<Bytes>, asked: Asked<'_>) -> Response {
+        if body.is_none() {
+            let detail = format!("send no body; one of more than {MAX_BODY} bytes is not read");
+            return problem(&Problem::new(Kind::PayloadTooLarge, detail).into(), asked);
+        }
+        let reload = Arc::clone(&self.reload);
+        match tokio::task::spawn_blocking(move || reload.reload()).await {
+            Ok(Ok(report)) => document(&report, asked),
+            Ok(Err(error)) => problem(&not_reloaded(&error).into(), asked),
+            Err(_) => {
+                let detail =
+                    "the reload died; the log says why, and a restart puts the configuration in force";
+                problem(&Problem::blank(500, "Internal Server Error", detail).into(), asked)
+            }
+        }
+    }
+
     /// Ready as long as the process serves: an upstream that is away is what the cache is for, and a store
     /// that takes no writes still serves what it holds.
     async fn status(&self) -> Value {
@@ -130,16 +152,26 @@ impl Admin {
             "upstreams": upstreams.collect::<Vec<_>>(),
         })
     }
-
-    fn admits(&self, headers: &HeaderMap) -> bool {
-        let Some(expected) = &self.token else { return true };
-        let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-        given.is_some_and(|token| Sha256::of(token).as_bytes().ct_eq(expected.as_bytes()).into())
-    }
 }
 
 fn invalid(error: &request::Invalid, asked: Asked<'_>) -> Response {
     problem(&Problem::new(Kind::ValidationFailed, error.to_string()).into(), asked)
+}
+
+/// Every error with its key and place, for programs; none echoes a value.
+fn not_reloaded(error: &ReloadError) -> Problem {
+    match error {
+        ReloadError::NothingToReread => Problem::blank(409, "Conflict", error.to_string()),
+        ReloadError::Refused(errors) => {
+            let detail = "the configuration is refused as a whole and the running one stays; put right what `errors` lists";
+            let mut problem = Problem::new(Kind::ValidationFailed, detail);
+            let errors = errors.0.iter().map(|error| {
+                json!({"key": error.key, "place": error.origin.to_string(), "message": error.message})
+            });
+            problem.extra.insert("errors".to_owned(), errors.collect());
+            problem
+        }
+    }
 }
 
 fn document(value: &impl Serialize, asked: Asked<'_>) -> Response {

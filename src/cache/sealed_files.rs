@@ -6,6 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tracing::{error, warn};
@@ -88,7 +89,7 @@ pub struct SealedFiles {
     seals: moka::sync::Cache<StorageKey, Arc<Seal>>,
     flights: Arc<Flights<Errand, Fill>>,
     ingests: Semaphore,
-    bounds: Bounds,
+    bounds: ArcSwap<Bounds>,
     metrics: Arc<Metrics>,
 }
 
@@ -107,9 +108,14 @@ impl SealedFiles {
             seals: moka::sync::Cache::new(SEALS),
             flights: Arc::default(),
             ingests: Semaphore::new(INGESTS),
-            bounds,
+            bounds: ArcSwap::from_pointee(bounds),
             metrics,
         }
+    }
+
+    /// Bounds what is brought in from now on; what is held stays, and a download under way ends as it began.
+    pub fn reload(&self, bounds: Bounds) {
+        self.bounds.store(Arc::new(bounds));
     }
 
     /// The file that `permit` is for, fetched where it is not held.
@@ -220,7 +226,7 @@ impl SealedFiles {
         let mut attempt = 0;
         loop {
             let download = upstream.download(payload, locator, &from, request_id).await?;
-            match ingest(&self.store, download, wanted, &self.bounds).await {
+            match ingest(&self.store, download, wanted, &self.bounds.load_full()).await {
                 Ok(seal) => return Ok(self.remember(wanted.place(), seal)),
                 Err(error) if error.is_transport() && attempt < upstream.retries() => {
                     warn!(what = payload.as_str(), file = %wanted, upstream = name, request_id, %error, "damaged on its way");

@@ -51,9 +51,9 @@ fn serve() -> Result<(), Failure> {
 
     let config = configure(bibliotheca, folder.path())?;
     let _log = telemetry::logging(config.log.format, config.log.level)?;
-    let app = App::new(&config, false)?;
+    let app = App::new(&config, false, None)?;
     super::answer(&welcome(&config, bibliotheca));
-    app.run(Box::new(|| None))?;
+    app.run()?;
     Ok(())
 }
 

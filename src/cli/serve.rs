@@ -8,7 +8,6 @@ use tracing::{error, info, warn};
 
 use super::ServeArgs;
 use crate::app::App;
-use crate::config::Config;
 use crate::telemetry;
 
 pub(super) fn run(args: &ServeArgs) -> ExitCode {
@@ -26,11 +25,9 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
     for note in &loaded.notes {
         warn!("{note}");
     }
-    let reread = {
-        let args = args.clone();
-        move || reread(&args)
-    };
-    let served = App::new(&loaded.config, args.upgrade).and_then(|app| app.run(Box::new(reread)));
+    let again = args.clone();
+    let source = Box::new(move || again.load());
+    let served = App::new(&loaded.config, args.upgrade, Some(source)).and_then(App::run);
     match served {
         Ok(()) => {
             info!("stopped");
@@ -39,16 +36,6 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
         Err(failure) => {
             error!("{}", super::with_causes(&failure));
             ExitCode::FAILURE
-        }
-    }
-}
-
-fn reread(args: &ServeArgs) -> Option<Config> {
-    match args.load() {
-        Ok(loaded) => Some(loaded.config),
-        Err(errors) => {
-            error!("reload refused; the running configuration stays:\n{errors}");
-            None
         }
     }
 }

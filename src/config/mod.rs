@@ -1,10 +1,11 @@
 //! From flags, environment, file and defaults to one validated [`Config`], or to every error at once.
 //!
 //! `source` lays the sources over one another, each value remembering where it came from; `schema` names every
-//! key once and serves both reading and printing; `check` judges what no key can judge alone. Owns all of that.
+//! key once and serves both reading and printing; `check` judges what no key can judge alone; `compare` tells two apart. Owns all of that.
 //! Must not know what any part of the program does with its settings.
 
 mod check;
+mod compare;
 mod error;
 mod kind;
 mod load;

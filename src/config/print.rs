@@ -37,12 +37,12 @@ impl Printer {
 }
 
 impl Visitor for Printer {
-    fn setting<T: Clone + PartialEq>(&mut self, key: &'static str, kind: &Kind<T>, now: &T) -> T {
+    fn setting<T: Clone + PartialEq + 'static>(&mut self, key: &'static str, kind: &Kind<T>, now: &T) -> T {
         self.put(key, (kind.print)(now));
         now.clone()
     }
 
-    fn optional<T: Clone + PartialEq>(
+    fn optional<T: Clone + PartialEq + 'static>(
         &mut self,
         key: &'static str,
         kind: &Kind<T>,
@@ -51,7 +51,7 @@ impl Visitor for Printer {
         now.map(|now| self.setting(key, kind, now))
     }
 
-    fn required<T: Clone + PartialEq>(
+    fn required<T: Clone + PartialEq + 'static>(
         &mut self,
         key: &'static str,
         kind: &Kind<T>,
@@ -60,7 +60,12 @@ impl Visitor for Printer {
         self.optional(key, kind, now)
     }
 
-    fn list<T: Clone + PartialEq>(&mut self, key: &'static str, kind: &Kind<T>, now: &[T]) -> Vec<T> {
+    fn list<T: Clone + PartialEq + 'static>(
+        &mut self,
+        key: &'static str,
+        kind: &Kind<T>,
+        now: &[T],
+    ) -> Vec<T> {
         self.put(key, now.iter().map(kind.print).collect::<Vec<_>>());
         now.to_vec()
     }
@@ -78,7 +83,13 @@ impl Visitor for Printer {
         answer
     }
 
-    fn tables<T>(&mut self, key: &'static str, _: &[&'static str], now: &[T], walk: Walk<Self, T>) -> Vec<T> {
+    fn tables<T: Clone + PartialEq + 'static>(
+        &mut self,
+        key: &'static str,
+        _: &[&'static str],
+        now: &[T],
+        walk: Walk<Self, T>,
+    ) -> Vec<T> {
         let (tables, answers): (Vec<_>, Vec<_>) =
             now.iter().map(|now| self.inner(|printer| walk(printer, Some(now)))).unzip();
         self.put(key, tables);

@@ -136,11 +136,11 @@ impl<'a> Reader<'a> {
 }
 
 impl Visitor for Reader<'_> {
-    fn setting<T: Clone + PartialEq>(&mut self, key: &'static str, kind: &Kind<T>, now: &T) -> T {
+    fn setting<T: Clone + PartialEq + 'static>(&mut self, key: &'static str, kind: &Kind<T>, now: &T) -> T {
         self.optional(key, kind, Some(now)).unwrap_or_else(|| now.clone())
     }
 
-    fn optional<T: Clone + PartialEq>(
+    fn optional<T: Clone + PartialEq + 'static>(
         &mut self,
         key: &'static str,
         kind: &Kind<T>,
@@ -155,7 +155,7 @@ impl Visitor for Reader<'_> {
         Some(value)
     }
 
-    fn required<T: Clone + PartialEq>(
+    fn required<T: Clone + PartialEq + 'static>(
         &mut self,
         key: &'static str,
         kind: &Kind<T>,
@@ -168,7 +168,12 @@ impl Visitor for Reader<'_> {
         self.optional(key, kind, None)
     }
 
-    fn list<T: Clone + PartialEq>(&mut self, key: &'static str, kind: &Kind<T>, now: &[T]) -> Vec<T> {
+    fn list<T: Clone + PartialEq + 'static>(
+        &mut self,
+        key: &'static str,
+        kind: &Kind<T>,
+        now: &[T],
+    ) -> Vec<T> {
         let Some(node) = self.take(key) else { return now.to_vec() };
         let path = self.path(key);
         let Tree::List(list) = &node.value else {
@@ -195,7 +200,7 @@ impl Visitor for Reader<'_> {
         self.enter(self.path(key), node, |reader| walk(reader, None))
     }
 
-    fn tables<T>(
+    fn tables<T: Clone + PartialEq + 'static>(
         &mut self,
         key: &'static str,
         unique: &[&'static str],

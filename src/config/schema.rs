@@ -17,29 +17,34 @@ use super::model::{
 /// Someone who walks the keys in order.
 pub(super) trait Visitor {
     /// A key with a default.
-    fn setting<T: Clone + PartialEq>(&mut self, key: &'static str, kind: &Kind<T>, now: &T) -> T;
+    fn setting<T: Clone + PartialEq + 'static>(&mut self, key: &'static str, kind: &Kind<T>, now: &T) -> T;
     /// A key that may be left out.
-    fn optional<T: Clone + PartialEq>(
+    fn optional<T: Clone + PartialEq + 'static>(
         &mut self,
         key: &'static str,
         kind: &Kind<T>,
         now: Option<&T>,
     ) -> Option<T>;
     /// A key that its table cannot do without; `None` where it is missing or bad.
-    fn required<T: Clone + PartialEq>(
+    fn required<T: Clone + PartialEq + 'static>(
         &mut self,
         key: &'static str,
         kind: &Kind<T>,
         now: Option<&T>,
     ) -> Option<T>;
     /// A list of values.
-    fn list<T: Clone + PartialEq>(&mut self, key: &'static str, kind: &Kind<T>, now: &[T]) -> Vec<T>;
+    fn list<T: Clone + PartialEq + 'static>(
+        &mut self,
+        key: &'static str,
+        kind: &Kind<T>,
+        now: &[T],
+    ) -> Vec<T>;
     /// A table that always is.
     fn section<T>(&mut self, key: &'static str, now: &T, walk: fn(&mut Self, &T) -> T) -> T;
     /// A table that may be left out.
     fn table<T>(&mut self, key: &'static str, now: Option<&T>, walk: Walk<Self, T>) -> Option<T>;
     /// A list of tables in which no two agree on a key of `unique`.
-    fn tables<T>(
+    fn tables<T: Clone + PartialEq + 'static>(
         &mut self,
         key: &'static str,
         unique: &[&'static str],

@@ -11,6 +11,7 @@ use url::Url;
 use super::*;
 use crate::domain::Sha256;
 
+mod compare;
 mod sources;
 
 const UPSTREAM: &str = "[[upstreams]]\nname = \"public\"\nurl = \"https://registry.example.com\"\n";

@@ -1,0 +1,101 @@
+//! The wiring: which keys a running proxy obeys when they change.
+
+use std::path::Path;
+
+use super::*;
+use crate::config::Overrides;
+
+/// Keys that are only read at the start.
+const RESTART: &[&str] = &[
+    "server.listen",
+    "server.admin_listen",
+    "server.shutdown_grace",
+    "server.threads",
+    "server.tls.cert",
+    "server.tls.key",
+    "cache.memory",
+    "storage.url",
+    "storage.durability",
+    "consistency.audit_rate",
+    "log.format",
+    "log.level",
+    // Not yet in force.
+    "server.trusted_proxies",
+    "storage.max_size",
+    "limits.max_request_body",
+    "rate_limits.anonymous",
+    "rate_limits.authenticated",
+    "rate_limits.ci",
+    "tokens",
+    "relays",
+];
+
+/// A configuration in which no key is at its default.
+fn every_key() -> Config {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/testdata/every-key.toml");
+    let env = [("PUBLIC_READ_TOKEN".to_owned(), "hunter2".to_owned())];
+    Config::load(Some(&file), env.into_iter(), Overrides::default()).unwrap().config
+}
+
+/// A proxy whose next reload reads `config`.
+fn app(started: &Config, config: &Config) -> App {
+    let config = config.clone();
+    let source = move || Ok(config::Loaded { config: config.clone(), notes: Vec::new() });
+    App::new(started, false, Some(Box::new(source))).unwrap()
+}
+
+fn in_memory() -> Config {
+    Config { storage: config::Storage { url: Location::Memory, ..Default::default() }, ..Config::default() }
+}
+
+#[test]
+fn every_key_is_reloadable_or_known_to_need_a_restart() {
+    let every = every_key();
+    let keys = Config::default().differences(&every);
+    let app = app(&every, &every);
+    for key in &keys {
+        let (reloadable, restart) = (app.reload.covers(key), RESTART.contains(&key.as_str()));
+        assert!(reloadable != restart, "{key}: in a part of `parts`: {reloadable}, in RESTART: {restart}");
+    }
+    for named in RESTART.iter().chain(LIVE).chain(BOUNDS) {
+        assert!(keys.contains(*named), "{named} is no key");
+    }
+}
+
+#[test]
+fn what_is_reported_as_applied_is_in_force() {
+    let every = every_key();
+    let app = app(&in_memory(), &every);
+    let report = app.reload.reload().unwrap();
+    assert!(report.restart.iter().all(|key| RESTART.contains(&key.as_str())), "{report:?}");
+    assert_eq!(report.applied.len(), LIVE.len() + BOUNDS.len() + 2, "{report:?}");
+
+    let live = app.pipeline.documents.live();
+    assert_eq!(live.policy, every.cache);
+    assert_eq!(live.on_divergence, every.consistency.on_divergence);
+    assert_eq!(live.max_document, every.limits.max_document);
+    assert!(live.upstreams.named("public").unwrap().is_as(&every.upstreams[0]));
+    let headers = http::HeaderMap::from_iter([(http::header::HOST, http::HeaderValue::from_static("a"))]);
+    let base = app.pipeline.base.of(&http::Uri::from_static("/"), &headers, false).unwrap();
+    assert_eq!(base, "https://volumes.corp.example");
+}
+
+#[test]
+fn an_unchanged_upstream_is_kept() {
+    let every = every_key();
+    let app = app(&every, &every);
+    let upstream = || Arc::clone(app.pipeline.documents.live().upstreams.named("public").unwrap());
+    let before = upstream();
+    assert!(app.reload.reload().unwrap().applied.is_empty());
+    assert!(Arc::ptr_eq(&before, &upstream()));
+}
+
+#[test]
+fn a_guarded_admin_port_is_not_left_open_by_a_reload() {
+    let mut started = in_memory();
+    started.server.admin_listen = ([0, 0, 0, 0], 9090).into();
+    started.server.admin_token_sha256 = Some(crate::domain::Sha256::of(b"secret"));
+    let report = app(&started, &in_memory()).reload.reload().unwrap();
+    assert!(report.applied.is_empty());
+    assert_eq!(report.restart, ["server.admin_listen", "server.admin_token_sha256"]);
+}
