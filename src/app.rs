@@ -14,41 +14,22 @@ use hyper::body::Incoming;
 use tracing::{error, info, warn};
 
 use crate::admin::{self, Admin, AdminToken};
-use crate::archive::Limits;
 use crate::audit::pace::Sleep;
 use crate::audit::pass;
 use crate::base::BaseUrl;
 use crate::cache::documents::Live;
-use crate::cache::{Bounds, Documents, SealedFiles};
+use crate::cache::{Documents, SealedFiles};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Config, ConfigError, Durability, Location, Origin};
+use crate::config::{self, Config, Durability, Location};
 use crate::listen::{self, Answer, ListenError, Peer, Settings};
 use crate::pipeline::{Arrival, Pipeline};
-use crate::reload::{Part, Ready, Reload, Source};
+use crate::reload::{Reload, Source};
 use crate::respond::{Body, Response};
 use crate::store::{ObjectStorage, Store, StoreError};
 use crate::telemetry::{Metrics, TelemetryError};
 use crate::upstream::{HttpTransport, NoTransport, Observer, Upstream, Upstreams};
 
-/// Keys that [`Live`] obeys.
-const LIVE: &[&str] = &[
-    "upstreams",
-    "cache.index_ttl",
-    "cache.release_ttl",
-    "cache.trust_ttl",
-    "cache.advisories_ttl",
-    "cache.search_ttl",
-    "cache.capabilities_ttl",
-    "cache.negative_ttl",
-    "cache.stale_while_revalidate",
-    "cache.stale_if_error",
-    "cache.offline",
-    "consistency.on_divergence",
-    "limits.max_document",
-];
-
-/// Keys that bound the files that are brought in.
-const BOUNDS: &[&str] = &["limits.max_archive", "limits.max_unpacked", "limits.max_entries"];
+mod parts;
 
 /// Why the proxy cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -102,10 +83,10 @@ impl App {
         let files = SealedFiles::new(
             Arc::clone(&documents),
             storage.clone(),
-            bounds(&config.limits),
+            parts::bounds(config),
             Arc::clone(&metrics),
         );
-        let base = BaseUrl::new(public_url(config));
+        let base = BaseUrl::new(parts::public_url(config));
         let pipeline = Arc::new(Pipeline {
             documents: Arc::clone(&documents),
             files: Arc::new(files),
@@ -114,7 +95,7 @@ impl App {
             metrics: Arc::clone(&metrics),
         });
         let token = Arc::new(AdminToken::new(config.server.admin_token_sha256));
-        let parts = parts(config, &pipeline, &token, upstreams);
+        let parts = parts::reloadable(config, &pipeline, &token, upstreams);
         let reload = Arc::new(Reload::new(config, source, parts));
         let admin = Admin::new(documents, storage.clone(), Arc::clone(&metrics), token, Arc::clone(&reload));
         Ok(Self {
@@ -151,37 +132,6 @@ impl App {
         info!(listen = %settings.listen, admin = %settings.admin_listen, "serving");
         listen::run(settings, pipeline, admin, background, reload).map_err(AppError::from)
     }
-}
-
-/// What a reload puts in force: the keys each part obeys, and the part. Keys of none need a restart.
-fn parts(
-    config: &Config,
-    pipeline: &Arc<Pipeline>,
-    token: &Arc<AdminToken>,
-    upstreams: Registries,
-) -> Vec<Part> {
-    let (documents, files) = (Arc::clone(&pipeline.documents), Arc::clone(&pipeline.files));
-    let (pipeline, token) = (Arc::clone(pipeline), Arc::clone(token));
-    let guarded = !config.server.admin_listen.ip().is_loopback();
-    vec![
-        Part::checked(LIVE, move |config| {
-            let live = upstreams.live(config, Some(&documents.live().upstreams)).map_err(|error| {
-                ConfigError { origin: Origin::Unset, key: "upstreams".to_owned(), message: error.to_string() }
-            })?;
-            let documents = Arc::clone(&documents);
-            Ok(Ready::now(move |_| documents.reload(live)))
-        }),
-        Part::new(BOUNDS, move |config| files.reload(bounds(&config.limits))),
-        Part::new(&["server.public_url"], move |config| pipeline.base.reload(public_url(config))),
-        Part::checked(&["server.admin_token_sha256"], move |config| {
-            let token = Arc::clone(&token);
-            match config.server.admin_token_sha256 {
-                // Until the admin port is back on loopback, it is not left open.
-                None if guarded => Ok(Ready::AfterRestart),
-                digest => Ok(Ready::now(move |_| token.reload(digest))),
-            }
-        }),
-    ]
 }
 
 fn open_storage(storage: &config::Storage) -> Result<ObjectStorage, AppError> {
@@ -222,15 +172,6 @@ pub fn upstreams(config: &Config) -> Result<Upstreams, AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let registries = Registries { clock, metrics: Arc::new(Metrics::new()?) };
     Ok(registries.live(config, None)?.upstreams)
-}
-
-fn bounds(limits: &config::Limits) -> Bounds {
-    let &config::Limits { max_archive, max_unpacked, max_entries, .. } = limits;
-    Bounds { max_archive, limits: Limits { max_unpacked, max_entries } }
-}
-
-fn public_url(config: &Config) -> Option<&str> {
-    config.server.public_url.as_ref().map(url::Url::as_str)
 }
 
 fn settings(config: &Config, upgrade: bool) -> Settings {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::parts::{BOUNDS, LIVE};
 use super::*;
 use crate::config::Overrides;
 

@@ -1,0 +1,76 @@
+//! What a reload can change in a running proxy, part by part.
+//!
+//! Owns which keys each part obeys and how it is given them. Must not know when a reload comes, nor what is done when
+//! one part refuses.
+
+use std::sync::Arc;
+
+use super::Registries;
+use crate::admin::AdminToken;
+use crate::archive;
+use crate::cache::Bounds;
+use crate::config::{Config, ConfigError, Limits, Origin};
+use crate::pipeline::Pipeline;
+use crate::reload::{Part, Ready};
+
+/// Keys that documents obey, and the registries they come from.
+pub(super) const LIVE: &[&str] = &[
+    "upstreams",
+    "cache.index_ttl",
+    "cache.release_ttl",
+    "cache.trust_ttl",
+    "cache.advisories_ttl",
+    "cache.search_ttl",
+    "cache.capabilities_ttl",
+    "cache.negative_ttl",
+    "cache.stale_while_revalidate",
+    "cache.stale_if_error",
+    "cache.offline",
+    "consistency.on_divergence",
+    "limits.max_document",
+];
+
+/// Keys that bound the files that are brought in.
+pub(super) const BOUNDS: &[&str] = &["limits.max_archive", "limits.max_unpacked", "limits.max_entries"];
+
+/// What a reload puts in force: the keys each part obeys, and the part. Keys of none need a restart.
+pub(super) fn reloadable(
+    config: &Config,
+    pipeline: &Arc<Pipeline>,
+    token: &Arc<AdminToken>,
+    upstreams: Registries,
+) -> Vec<Part> {
+    let (documents, files) = (Arc::clone(&pipeline.documents), Arc::clone(&pipeline.files));
+    let (pipeline, token) = (Arc::clone(pipeline), Arc::clone(token));
+    let guarded = !config.server.admin_listen.ip().is_loopback();
+    vec![
+        Part::checked(LIVE, move |config| {
+            let live = upstreams.live(config, Some(&documents.live().upstreams)).map_err(|error| {
+                ConfigError { origin: Origin::Unset, key: "upstreams".to_owned(), message: error.to_string() }
+            })?;
+            let documents = Arc::clone(&documents);
+            Ok(Ready::now(move |_| documents.reload(live)))
+        }),
+        Part::new(BOUNDS, move |config| files.reload(bounds(config))),
+        Part::new(&["server.public_url"], move |config| pipeline.base.reload(public_url(config))),
+        Part::checked(&["server.admin_token_sha256"], move |config| {
+            let token = Arc::clone(&token);
+            match config.server.admin_token_sha256 {
+                // Until the admin port is back on loopback, it is not left open.
+                None if guarded => Ok(Ready::AfterRestart),
+                digest => Ok(Ready::now(move |_| token.reload(digest))),
+            }
+        }),
+    ]
+}
+
+/// Bounds of the files that are brought in.
+pub(super) fn bounds(config: &Config) -> Bounds {
+    let Limits { max_archive, max_unpacked, max_entries, .. } = config.limits;
+    Bounds { max_archive, limits: archive::Limits { max_unpacked, max_entries } }
+}
+
+/// The base of links, where one is configured.
+pub(super) fn public_url(config: &Config) -> Option<&str> {
+    config.server.public_url.as_ref().map(url::Url::as_str)
+}
