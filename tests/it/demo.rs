@@ -33,6 +33,8 @@ fn the_printed_curl_lines_work() {
         assert!(output.status.success(), "{line}\n{errors}\n{}", logged.lock().unwrap());
     }
     artifacts_equal_their_digests(Client("127.0.0.1:8080".parse().unwrap()));
+    let admin = Client("127.0.0.1:9090".parse().unwrap());
+    admin.send("POST", "/admin/v1/reload", &[]).problem(409, "about:blank");
     signal(demo.id(), "INT");
     let status = eventually("the demo's end", || demo.try_wait().unwrap());
     assert_eq!(status.code(), Some(0));

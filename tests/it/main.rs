@@ -30,6 +30,7 @@ mod quarantine;
 mod questions;
 mod ranges;
 mod refusal;
+mod reload;
 mod replaced;
 mod restart;
 mod routes;

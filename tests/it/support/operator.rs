@@ -34,6 +34,11 @@ impl Proxy {
         self.admin().post("/admin/v1/invalidate", &what.to_string())
     }
 
+    /// Asks for a reload on the admin port.
+    pub(crate) fn reload(&self) -> Answer {
+        self.admin().send("POST", "/admin/v1/reload", &[])
+    }
+
     /// What the admin port says of a release.
     #[track_caller]
     pub(crate) fn explain(&self, volume: &str, version: &str) -> Value {

@@ -103,6 +103,12 @@ impl Proxy {
         config(self.directory.path())
     }
 
+    /// Writes the configuration it was started with anew, changed; nobody tells the proxy.
+    pub(crate) fn reconfigure(&self, change: impl FnOnce(Setup) -> Setup) {
+        let Instance { public, admin, .. } = self.instance;
+        change(at(&self.setup, self.directory.path(), public, admin)).write(&self.config());
+    }
+
     /// Ends the process as a power cut would and starts another on what it left.
     pub(crate) fn crash_and_restart(&mut self) {
         self.instance.child.kill().unwrap();
@@ -168,6 +174,15 @@ fn data(directory: &Path) -> PathBuf {
     directory.join("data")
 }
 
+/// The configuration of a proxy on these ports and in this directory.
+fn at(setup: &Setup, directory: &Path, public: SocketAddr, admin: SocketAddr) -> Setup {
+    setup
+        .clone()
+        .set("server.listen", public.to_string())
+        .set("server.admin_listen", admin.to_string())
+        .set("storage.url", format!("file://{}", data(directory).display()))
+}
+
 fn config(directory: &Path) -> PathBuf {
     directory.join("scriptorium.toml")
 }
@@ -190,12 +205,8 @@ impl Instance {
     fn try_start(setup: &Setup, directory: &Path) -> Result<Self, String> {
         let [public, admin] = [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
         let config = config(directory);
-        let setup = setup
-            .clone()
-            .set("server.listen", public.to_string())
-            .set("server.admin_listen", admin.to_string())
-            .set("storage.url", format!("file://{}", data(directory).display()));
-        fs::write(&config, toml::to_string(&setup.table).unwrap()).unwrap();
+        let setup = at(setup, directory, public, admin);
+        setup.write(&config);
         let mut child = scriptorium()
             .args(["serve", "--config"])
             .arg(&config)

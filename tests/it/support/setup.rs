@@ -1,5 +1,8 @@
 //! The configuration a test runs the proxy with: quiet defaults, then the keys the test is about.
 
+use std::fs;
+use std::path::Path;
+
 use toml::{Table, Value};
 
 use super::{Proxy, Upstream};
@@ -59,6 +62,13 @@ impl Setup {
             .fold(self, |setup, kind| setup.set(&format!("cache.{kind}_ttl"), "1s"))
             .set("cache.negative_ttl", "1s")
             .set("cache.stale_while_revalidate", "0s")
+    }
+
+    /// Writes the file, in one step for whoever reads it meanwhile.
+    pub(super) fn write(&self, file: &Path) {
+        let draft = file.with_extension("draft");
+        fs::write(&draft, toml::to_string(&self.table).unwrap()).unwrap();
+        fs::rename(draft, file).unwrap();
     }
 
     pub(crate) fn start(self) -> Proxy {
