@@ -21,6 +21,7 @@ use crate::cache::documents::Live;
 use crate::cache::{Documents, SealedFiles};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Durability, Location};
+use crate::limit::{Limiter, Places};
 use crate::listen::{self, Answer, ListenError, Peer, Settings};
 use crate::pipeline::{Arrival, Pipeline};
 use crate::reload::{Reload, Source};
@@ -86,10 +87,14 @@ impl App {
             parts::bounds(config),
             Arc::clone(&metrics),
         );
+        let limiter = Arc::new(Limiter::new(&parts::limiting(config), Arc::clone(&clock)));
+        let places = Arc::new(Places::new(parts::sizes(config)));
         let base = BaseUrl::new(parts::public_url(config));
         let pipeline = Arc::new(Pipeline {
             documents: Arc::clone(&documents),
             files: Arc::new(files),
+            limiter,
+            places,
             base,
             clock,
             metrics: Arc::clone(&metrics),

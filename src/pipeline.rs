@@ -2,13 +2,14 @@
 //!
 //! ```text
 //!  1. identify   the client's request id, or a new one                              (here)
-//!  2. route      method and path become a question that cannot be malformed         (route)
-//!  3. base       where the client reaches this proxy, for links                     (base)
-//!  4. answer     a document: memory, store or upstream, by the freshness rules      (cache::documents)
+//!  2. limit      whose bucket, and has it room; is there a place for one more      (limit)
+//!  3. route      method and path become a question that cannot be malformed         (route)
+//!  4. base       where the client reaches this proxy, for links                     (base)
+//!  5. answer     a document: memory, store or upstream, by the freshness rules      (cache::documents)
 //!                an archive: the release's record, then the sealed file             (cache::archives)
 //!                an artifact: the trust detail, then the sealed file                (cache::trust_artifacts)
-//!  5. respond    status, headers, body; every failure through one table             (respond)
-//!  6. account    one metric and one log record                                      (here)
+//!  6. respond    status, headers, body; every failure through one table             (respond)
+//!  7. account    one metric and one log record                                      (here)
 //! ```
 //! Owns that order and nothing else: each stage's rules live in its room.
 
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use http::header::HeaderName;
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use tracing::info;
 
 use crate::base::BaseUrl;
@@ -26,6 +27,7 @@ use crate::cache::sealed_files::Held;
 use crate::cache::{Documents, Failure, SealedFiles};
 use crate::clock::Clock;
 use crate::domain::DocumentKey;
+use crate::limit::{Admission, Crowded, Limiter, Place, Places};
 use crate::respond::{self, Asked, Body, Part, Refusal, Response};
 use crate::route::{self, Request};
 use crate::store::sealed;
@@ -63,6 +65,10 @@ pub struct Pipeline {
     pub documents: Arc<Documents>,
     /// Archives and trust artifacts of every upstream.
     pub files: Arc<SealedFiles>,
+    /// How often each client may ask.
+    pub limiter: Arc<Limiter>,
+    /// How many requests may be under way.
+    pub places: Arc<Places>,
     /// Where clients reach this proxy.
     pub base: BaseUrl,
     /// Time, for durations.
@@ -76,18 +82,44 @@ impl Pipeline {
     pub async fn answer(&self, arrival: Arrival) -> Response {
         let started = self.clock.monotonic();
         let request_id = request_id(&arrival.headers);
-        let path = arrival.uri.path();
-        let routed = route::parse(&arrival.method, path, arrival.uri.query());
+        let admission = self.limiter.admit(arrival.peer, &arrival.headers);
+        let (label, mut response) = match self.enter(&admission) {
+            Ok(place) => {
+                let id = request_id.to_str().unwrap_or_default();
+                let (label, response) = self.admitted(&arrival, id).await;
+                (label, response.map(|body| body.holding(place)))
+            }
+            Err(refusal) => ("none", respond::problem(&refusal, asked(&arrival, ""))),
+        };
+        respond::rate_limit(response.headers_mut(), &admission);
+        response.headers_mut().insert(REQUEST_ID, request_id);
+        response.headers_mut().entry(CACHE_STATUS).or_insert(NOT_ASKED);
+        let elapsed = self.clock.monotonic().saturating_sub(started);
+        self.account(&arrival, &admission, label, &response, elapsed);
+        response
+    }
+
+    /// Lets a client in that has not asked too often, where it and this proxy are not too busy.
+    fn enter(&self, admission: &Admission) -> Result<Place, Box<Refusal>> {
+        let entered = match &admission.verdict {
+            Err(too_often) => Err(Refusal::from(too_often)),
+            Ok(_) => self.places.enter(&admission.client).map_err(Refusal::from),
+        };
+        entered.map_err(|refusal| {
+            if refusal.problem.status == StatusCode::TOO_MANY_REQUESTS {
+                self.metrics.rate_limited(admission.class.as_str());
+            }
+            Box::new(refusal)
+        })
+    }
+
+    /// Answers a request that was let in, and names its route.
+    async fn admitted(&self, arrival: &Arrival, id: &str) -> (&'static str, Response) {
+        let routed = route::parse(&arrival.method, arrival.uri.path(), arrival.uri.query());
         let label = routed.as_ref().map_or("none", Request::label);
         let base = self.base.of(&arrival.uri, &arrival.headers, arrival.tls);
-        let asked = Asked {
-            head: arrival.method == Method::HEAD,
-            headers: &arrival.headers,
-            base: base.as_deref().unwrap_or_default(),
-            path,
-        };
-        let id = request_id.to_str().unwrap_or_default();
-        let mut response = match (routed, &base) {
+        let asked = asked(arrival, base.as_deref().unwrap_or_default());
+        let response = match (routed, &base) {
             (Err(error), _) => respond::problem(&Refusal::from(&error), asked),
             (Ok(_), Err(error)) => respond::problem(&respond::bad_request(&error.to_string()), asked),
             (Ok(Request::Document(key)), Ok(_)) => self.document(&key, asked, id).await,
@@ -98,10 +130,7 @@ impl Pipeline {
                 self.file(label, || self.files.trust_artifact(&name, &version, &digest, id), asked).await
             }
         };
-        response.headers_mut().insert(REQUEST_ID, request_id);
-        response.headers_mut().entry(CACHE_STATUS).or_insert(NOT_ASKED);
-        self.account(&arrival, label, &response, self.clock.monotonic().saturating_sub(started));
-        response
+        (label, response)
     }
 
     async fn document(&self, key: &DocumentKey, asked: Asked<'_>, request_id: &str) -> Response {
@@ -119,6 +148,9 @@ impl Pipeline {
     where
         F: Future<Output = Result<Held, Failure>>,
     {
+        let Some(place) = self.places.download() else {
+            return respond::problem(&Crowded::Proxy.into(), asked);
+        };
         // A stored file found corrupt is set aside, so the second try fetches it anew.
         let mut answer = self.open(hold(), asked).await;
         if matches!(&answer, Err(Failure::Storage(_))) {
@@ -127,7 +159,7 @@ impl Pipeline {
         match answer {
             Ok((held, part, body)) => {
                 self.metrics.cache_lookup(resource, held.outcome.label());
-                respond::file(&held, &part, body, asked)
+                respond::file(&held, &part, body.holding(place), asked)
             }
             Err(failure) => self.refuse(resource, &failure, asked),
         }
@@ -167,14 +199,23 @@ impl Pipeline {
         respond::problem(&Refusal::from(failure), asked)
     }
 
-    fn account(&self, arrival: &Arrival, route: &'static str, response: &Response, elapsed: Duration) {
-        let status = response.status().as_u16();
-        self.metrics.request(route, "anonymous", status, elapsed);
+    fn account(
+        &self,
+        arrival: &Arrival,
+        admission: &Admission,
+        route: &'static str,
+        response: &Response,
+        elapsed: Duration,
+    ) {
+        let (status, class) = (response.status().as_u16(), admission.class.as_str());
+        self.metrics.request(route, class, status, elapsed);
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         info!(
             target: "scriptorium::access",
             request_id = header("x-request-id"),
             peer = arrival.peer.map(tracing::field::display),
+            class,
+            client = tracing::field::display(&admission.client),
             method = arrival.method.as_str(),
             path = arrival.uri.path(),
             status,
@@ -182,6 +223,11 @@ impl Pipeline {
             micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
         );
     }
+}
+
+/// What a response must know of the request it answers.
+fn asked<'a>(arrival: &'a Arrival, base: &'a str) -> Asked<'a> {
+    Asked { head: arrival.method == Method::HEAD, headers: &arrival.headers, base, path: arrival.uri.path() }
 }
 
 /// The client's request id when it is 1 to 128 visible ASCII characters, a random one otherwise.

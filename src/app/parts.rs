@@ -10,6 +10,7 @@ use crate::admin::AdminToken;
 use crate::archive;
 use crate::cache::Bounds;
 use crate::config::{Config, ConfigError, Limits, Origin};
+use crate::limit::{self, Sizes};
 use crate::pipeline::Pipeline;
 use crate::reload::{Part, Ready};
 
@@ -33,6 +34,13 @@ pub(super) const LIVE: &[&str] = &[
 /// Keys that bound the files that are brought in.
 pub(super) const BOUNDS: &[&str] = &["limits.max_archive", "limits.max_unpacked", "limits.max_entries"];
 
+/// Keys that say how often each client may ask.
+pub(super) const LIMITING: &[&str] = &["rate_limits", "tokens", "server.trusted_proxies"];
+
+/// Keys that say how many requests may be under way.
+pub(super) const SIZES: &[&str] =
+    &["limits.max_requests", "limits.max_requests_per_client", "limits.max_downloads"];
+
 /// What a reload puts in force: the keys each part obeys, and the part. Keys of none need a restart.
 pub(super) fn reloadable(
     config: &Config,
@@ -41,6 +49,7 @@ pub(super) fn reloadable(
     upstreams: Registries,
 ) -> Vec<Part> {
     let (documents, files) = (Arc::clone(&pipeline.documents), Arc::clone(&pipeline.files));
+    let (limiter, places) = (Arc::clone(&pipeline.limiter), Arc::clone(&pipeline.places));
     let (pipeline, token) = (Arc::clone(pipeline), Arc::clone(token));
     let guarded = !config.server.admin_listen.ip().is_loopback();
     vec![
@@ -51,6 +60,8 @@ pub(super) fn reloadable(
             let documents = Arc::clone(&documents);
             Ok(Ready::now(move |_| documents.reload(live)))
         }),
+        Part::new(LIMITING, move |config| limiter.reload(&limiting(config))),
+        Part::new(SIZES, move |config| places.reload(sizes(config))),
         Part::new(BOUNDS, move |config| files.reload(bounds(config))),
         Part::new(&["server.public_url"], move |config| pipeline.base.reload(public_url(config))),
         Part::checked(&["server.admin_token_sha256"], move |config| {
@@ -68,6 +79,21 @@ pub(super) fn reloadable(
 pub(super) fn bounds(config: &Config) -> Bounds {
     let Limits { max_archive, max_unpacked, max_entries, .. } = config.limits;
     Bounds { max_archive, limits: archive::Limits { max_unpacked, max_entries } }
+}
+
+/// How often each client may ask.
+pub(super) fn limiting(config: &Config) -> limit::Settings {
+    limit::Settings {
+        rates: config.rate_limits.clone(),
+        tokens: config.tokens.clone(),
+        trusted_proxies: config.server.trusted_proxies.clone(),
+    }
+}
+
+/// How many requests may be under way.
+pub(super) fn sizes(config: &Config) -> Sizes {
+    let Limits { max_requests, max_requests_per_client, max_downloads, .. } = config.limits;
+    Sizes { requests: max_requests, per_client: max_requests_per_client, downloads: max_downloads }
 }
 
 /// The base of links, where one is configured.

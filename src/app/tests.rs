@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::parts::{BOUNDS, LIVE};
+use super::parts::{BOUNDS, LIVE, SIZES};
 use super::*;
 use crate::config::Overrides;
 
@@ -20,14 +20,12 @@ const RESTART: &[&str] = &[
     "consistency.audit_rate",
     "log.format",
     "log.level",
+    "limits.max_connections",
+    "limits.header_timeout",
+    "limits.send_timeout",
     // Not yet in force.
-    "server.trusted_proxies",
     "storage.max_size",
     "limits.max_request_body",
-    "rate_limits.anonymous",
-    "rate_limits.authenticated",
-    "rate_limits.ci",
-    "tokens",
     "relays",
 ];
 
@@ -58,7 +56,7 @@ fn every_key_is_reloadable_or_known_to_need_a_restart() {
         let (reloadable, restart) = (app.reload.covers(key), RESTART.contains(&key.as_str()));
         assert!(reloadable != restart, "{key}: in a part of `parts`: {reloadable}, in RESTART: {restart}");
     }
-    for named in RESTART.iter().chain(LIVE).chain(BOUNDS) {
+    for named in RESTART.iter().chain(LIVE).chain(BOUNDS).chain(SIZES) {
         assert!(keys.contains(*named), "{named} is no key");
     }
 }
@@ -69,7 +67,7 @@ fn what_is_reported_as_applied_is_in_force() {
     let app = app(&in_memory(), &every);
     let report = app.reload.reload().unwrap();
     assert!(report.restart.iter().all(|key| RESTART.contains(&key.as_str())), "{report:?}");
-    assert_eq!(report.applied.len(), LIVE.len() + BOUNDS.len() + 2, "{report:?}");
+    assert_eq!(report.applied.len(), LIVE.len() + BOUNDS.len() + SIZES.len() + 7, "{report:?}");
 
     let live = app.pipeline.documents.live();
     assert_eq!(live.policy, every.cache);

@@ -68,6 +68,12 @@ pub(super) const CONCURRENCY: Kind<usize> = Kind {
     print: print_whole,
 };
 
+pub(super) const CONNECTIONS: Kind<usize> = Kind {
+    expected: "a number of connections from 1 to 1000000",
+    read: |scalar, _| whole(scalar, 1, 1_000_000),
+    print: print_whole,
+};
+
 pub(super) const BUDGET: Kind<u32> = Kind {
     expected: "a number of requests from 0 (no budget) to 1000000",
     read: |scalar, _| whole(scalar, 0, 1_000_000),

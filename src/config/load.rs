@@ -15,15 +15,12 @@ use super::value::Location;
 use crate::domain::pattern::VolumePattern;
 
 /// Keys that are accepted and validated, and that nothing obeys yet.
-const NOT_YET_IN_FORCE: [&str; 9] = [
-    "server.trusted_proxies",
+const NOT_YET_IN_FORCE: [&str; 6] = [
     "upstreams.requests_per_minute",
     "upstreams.writes",
     "upstreams.writes_check",
     "storage.max_size",
     "limits.max_request_body",
-    "rate_limits",
-    "tokens",
     "relays",
 ];
 

@@ -241,6 +241,18 @@ pub struct Limits {
     pub max_document: u64,
     /// Bytes of a client's request body.
     pub max_request_body: u64,
+    /// Connections of the public port open at once.
+    pub max_connections: usize,
+    /// Longest wait for a request's whole head, and for a connection's next request.
+    pub header_timeout: Duration,
+    /// Longest wait for a client to take a byte of its answer.
+    pub send_timeout: Duration,
+    /// Requests of the public port in flight at once.
+    pub max_requests: usize,
+    /// Those of one client.
+    pub max_requests_per_client: usize,
+    /// Archives and trust artifacts being sent at once.
+    pub max_downloads: usize,
 }
 
 impl Default for Limits {
@@ -251,6 +263,12 @@ impl Default for Limits {
             max_entries: 100_000,
             max_document: 32 * MIB,
             max_request_body: 512 * MIB,
+            max_connections: 20_000,
+            header_timeout: Duration::from_secs(30),
+            send_timeout: Duration::from_secs(60),
+            max_requests: 4096,
+            max_requests_per_client: 256,
+            max_downloads: 1024,
         }
     }
 }

@@ -6,9 +6,9 @@
 use url::Url;
 
 use super::kind::{
-    ADDRESS, BASE_URL, BUDGET, CLASS, CONCURRENCY, CREDENTIAL, DURABILITY, ENTRIES, FILE, FLAG, FORMAT, HOST,
-    Kind, LEVEL, LOCATION, MOUNT, NAME, NETWORK, ON_DIVERGENCE, PACE, PATTERN, PERIOD, RATE, RELAY, RETRIES,
-    SECRET_DIGEST, SIZE, THREADS, TIMEOUT, WRITES_CHECK,
+    ADDRESS, BASE_URL, BUDGET, CLASS, CONCURRENCY, CONNECTIONS, CREDENTIAL, DURABILITY, ENTRIES, FILE, FLAG,
+    FORMAT, HOST, Kind, LEVEL, LOCATION, MOUNT, NAME, NETWORK, ON_DIVERGENCE, PACE, PATTERN, PERIOD, RATE,
+    RELAY, RETRIES, SECRET_DIGEST, SIZE, THREADS, TIMEOUT, WRITES_CHECK,
 };
 use super::model::{
     Cache, Config, Consistency, Limits, Log, RateLimits, Relay, Server, Storage, Tls, Token, Upstream,
@@ -143,6 +143,16 @@ fn limits<V: Visitor>(v: &mut V, now: &Limits) -> Limits {
         max_entries: v.setting("max_entries", &ENTRIES, &now.max_entries),
         max_document: v.setting("max_document", &SIZE, &now.max_document),
         max_request_body: v.setting("max_request_body", &SIZE, &now.max_request_body),
+        max_connections: v.setting("max_connections", &CONNECTIONS, &now.max_connections),
+        header_timeout: v.setting("header_timeout", &TIMEOUT, &now.header_timeout),
+        send_timeout: v.setting("send_timeout", &TIMEOUT, &now.send_timeout),
+        max_requests: v.setting("max_requests", &CONCURRENCY, &now.max_requests),
+        max_requests_per_client: v.setting(
+            "max_requests_per_client",
+            &CONCURRENCY,
+            &now.max_requests_per_client,
+        ),
+        max_downloads: v.setting("max_downloads", &CONCURRENCY, &now.max_downloads),
     }
 }
 

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use http_body::{Frame, SizeHint};
 
@@ -25,6 +26,22 @@ pub enum Body {
         /// The pieces.
         pieces: BoxStream<'static, io::Result<Bytes>>,
     },
+}
+
+impl Body {
+    /// The same body, which holds `places` until it was sent or given up. One that lies in memory needs none.
+    #[must_use]
+    pub fn holding(self, places: impl Send + 'static) -> Self {
+        match self {
+            Self::Stream { left, pieces } => {
+                let pieces = pieces.inspect(move |_| {
+                    let _held = &places;
+                });
+                Self::Stream { left, pieces: pieces.boxed() }
+            }
+            body @ (Self::Empty | Self::Full(_)) => body,
+        }
+    }
 }
 
 impl fmt::Debug for Body {

@@ -17,9 +17,13 @@ use crate::cache::Outcome;
 use crate::consistency::Divergence;
 use crate::domain::lifecycle::State;
 use crate::domain::problem::{Kind, Problem};
+use crate::limit::{Crowded, Quota, Refused};
 use crate::route::RouteError;
 use crate::store::StoreError;
 use crate::upstream::CouldNotAsk;
+
+/// When a place may be free again that is taken now.
+const SOON: Duration = Duration::from_secs(1);
 
 /// A problem and the headers that go with it.
 #[derive(Debug, Clone)]
@@ -58,6 +62,33 @@ impl From<&RouteError> for Refusal {
                 Self { allow: Some("GET, HEAD"), ..blank(StatusCode::METHOD_NOT_ALLOWED, detail) }
             }
         }
+    }
+}
+
+impl From<&Refused> for Refusal {
+    fn from(refused: &Refused) -> Self {
+        let Quota { limit, window, .. } = refused.quota;
+        let detail = format!(
+            "this proxy takes {limit} requests in {window} seconds from you; wait as Retry-After says, or ask its \
+             operator for a token of a higher class"
+        );
+        Self { retry_after: Some(refused.retry_after), ..Problem::new(Kind::RateLimited, detail).into() }
+    }
+}
+
+impl From<Crowded> for Refusal {
+    fn from(crowded: Crowded) -> Self {
+        let refusal = match crowded {
+            Crowded::Client => {
+                let detail = "you have too many requests under way at once; wait for some of them to end";
+                Problem::new(Kind::RateLimited, detail).into()
+            }
+            Crowded::Proxy => {
+                let detail = "this proxy has as many requests under way as it takes; try again shortly";
+                blank(StatusCode::SERVICE_UNAVAILABLE, detail.to_owned())
+            }
+        };
+        Self { retry_after: Some(SOON), ..refusal }
     }
 }
 

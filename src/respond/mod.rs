@@ -9,11 +9,13 @@ mod document;
 mod error;
 mod file;
 mod range;
+mod rate_limit;
 
 pub use body::Body;
 pub use document::document;
 pub use error::{Refusal, bad_request, problem, storage_failed};
 pub use file::{Part, file, plan};
+pub use rate_limit::rate_limit;
 
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, HeaderName};

@@ -29,6 +29,7 @@ mod problems;
 mod quarantine;
 mod questions;
 mod ranges;
+mod rate_limit;
 mod refusal;
 mod reload;
 mod replaced;

@@ -185,9 +185,7 @@ fn one_client_cannot_take_every_place() {
     from("127.0.0.2", &proxy, &[]).ok();
     hold.release();
     waiting.answer().unwrap();
-    eventually("the place to be free again", || {
-        (from("127.0.0.1", &proxy, &[]).status == 200).then_some(())
-    });
+    eventually("the place to be free again", || (from("127.0.0.1", &proxy, &[]).status == 200).then_some(()));
 }
 
 #[test]

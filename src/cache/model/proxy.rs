@@ -18,6 +18,7 @@ use crate::base::BaseUrl;
 use crate::cache::documents::Live;
 use crate::cache::{Bounds, Documents, SealedFiles};
 use crate::config::{self, OnDivergence};
+use crate::limit::{self, Limiter, Places, Sizes};
 use crate::pipeline::{Arrival, Pipeline};
 use crate::store::{ObjectStorage, Store};
 use crate::telemetry::Metrics;
@@ -93,5 +94,11 @@ fn pipeline(world: &Arc<World>, store: Arc<dyn Store>, offline: bool) -> Pipelin
     let documents = Arc::new(Documents::new(store.clone(), live, world.clock.clone(), metrics.clone()));
     let bounds = Bounds { max_archive: 1 << 20, limits: Limits { max_unpacked: 1 << 20, max_entries: 100 } };
     let files = Arc::new(SealedFiles::new(documents.clone(), store, bounds, metrics.clone()));
-    Pipeline { documents, files, base: BaseUrl::new(None), clock: world.clock.clone(), metrics }
+    let rates =
+        config::RateLimits { anonymous: "1000000/s".parse().unwrap(), ..config::RateLimits::default() };
+    let settings = limit::Settings { rates, tokens: Vec::new(), trusted_proxies: Vec::new() };
+    let limiter = Arc::new(Limiter::new(&settings, world.clock.clone()));
+    let places = Arc::new(Places::new(Sizes { requests: 100, per_client: 100, downloads: 100 }));
+    let (base, clock) = (BaseUrl::new(None), world.clock.clone());
+    Pipeline { documents, files, limiter, places, base, clock, metrics }
 }

@@ -2,10 +2,11 @@
 //! test writes is what goes out, and a body that stops early is reported as such.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 use super::wire::{Fields, read_head, read_line};
 
@@ -54,10 +55,21 @@ pub(crate) struct Conversation(BufReader<TcpStream>);
 
 impl Conversation {
     pub(crate) fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+        Self::over(TcpStream::connect_timeout(&address, TIMEOUT)?)
+    }
+
+    fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         Ok(Self(BufReader::new(stream)))
+    }
+
+    /// A connection that comes from another address of this machine.
+    pub(crate) fn open_from(from: IpAddr, address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(from, 0).into())?;
+        socket.connect_timeout(&address.into(), TIMEOUT)?;
+        Self::over(socket.into())
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
