@@ -34,8 +34,8 @@ impl Part {
         })
     }
 
-    /// A part that may refuse a configuration, and then nothing changes anywhere. `prepare` changes nothing itself;
-    /// where it cannot help it, the part is the last one.
+    /// A part that may refuse a configuration, and then nothing changes anywhere. `prepare` itself must change
+    /// nothing: another part may still refuse.
     pub fn checked(
         keys: &'static [&'static str],
         prepare: impl Fn(&Config) -> Result<Ready, ConfigError> + Send + Sync + 'static,
