@@ -22,7 +22,7 @@ use crate::cache::{Documents, SealedFiles};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Durability, Location};
 use crate::limit::{Limiter, Places};
-use crate::listen::{self, Answer, ListenError, Peer, Settings};
+use crate::listen::{self, Answer, Certificates, ListenError, Peer, Settings};
 use crate::pipeline::{Arrival, Pipeline};
 use crate::reload::{Reload, Source};
 use crate::respond::{Body, Response};
@@ -100,7 +100,8 @@ impl App {
             metrics: Arc::clone(&metrics),
         });
         let token = Arc::new(AdminToken::new(config.server.admin_token_sha256));
-        let parts = parts::reloadable(config, &pipeline, &token, upstreams);
+        let settings = settings(config, upgrade)?;
+        let parts = parts::reloadable(config, &pipeline, &token, upstreams, settings.tls.as_ref());
         let reload = Arc::new(Reload::new(config, source, parts));
         let admin = Admin::new(documents, storage.clone(), Arc::clone(&metrics), token, Arc::clone(&reload));
         Ok(Self {
@@ -110,7 +111,7 @@ impl App {
             reload,
             metrics,
             audit_rate: NonZeroU64::new(config.consistency.audit_rate),
-            settings: settings(config, upgrade),
+            settings,
         })
     }
 
@@ -179,21 +180,25 @@ pub fn upstreams(config: &Config) -> Result<Upstreams, AppError> {
     Ok(registries.live(config, None)?.upstreams)
 }
 
-fn settings(config: &Config, upgrade: bool) -> Settings {
+fn settings(config: &Config, upgrade: bool) -> Result<Settings, ListenError> {
     let server = &config.server;
     let run = match &config.storage.url {
         Location::File(root) => root.clone(),
         Location::Memory | Location::S3 { .. } => PathBuf::from("/tmp"),
     };
-    Settings {
+    let tls = server.tls.as_ref().map(|tls| Certificates::read(&tls.cert, &tls.key)).transpose()?;
+    Ok(Settings {
         listen: server.listen,
         admin_listen: server.admin_listen,
         threads: server.threads,
-        tls: server.tls.as_ref().map(|tls| (tls.cert.clone(), tls.key.clone())),
+        tls,
+        max_connections: config.limits.max_connections,
+        header_timeout: config.limits.header_timeout,
+        send_timeout: config.limits.send_timeout,
         shutdown_grace: server.shutdown_grace,
         upgrade,
         upgrade_sock: run.join(format!("upgrade-{}.sock", server.listen.port())),
-    }
+    })
 }
 
 /// Makes the configured upstreams.

@@ -11,6 +11,7 @@ use crate::archive;
 use crate::cache::Bounds;
 use crate::config::{Config, ConfigError, Limits, Origin};
 use crate::limit::{self, Sizes};
+use crate::listen::Certificates;
 use crate::pipeline::Pipeline;
 use crate::reload::{Part, Ready};
 
@@ -47,16 +48,17 @@ pub(super) fn reloadable(
     pipeline: &Arc<Pipeline>,
     token: &Arc<AdminToken>,
     upstreams: Registries,
+    certificates: Option<&Certificates>,
 ) -> Vec<Part> {
     let (documents, files) = (Arc::clone(&pipeline.documents), Arc::clone(&pipeline.files));
     let (limiter, places) = (Arc::clone(&pipeline.limiter), Arc::clone(&pipeline.places));
     let (pipeline, token) = (Arc::clone(pipeline), Arc::clone(token));
+    let certificates = certificates.cloned();
     let guarded = !config.server.admin_listen.ip().is_loopback();
     vec![
         Part::checked(LIVE, move |config| {
-            let live = upstreams.live(config, Some(&documents.live().upstreams)).map_err(|error| {
-                ConfigError { origin: Origin::Unset, key: "upstreams".to_owned(), message: error.to_string() }
-            })?;
+            let live = upstreams.live(config, Some(&documents.live().upstreams));
+            let live = live.map_err(|error| refused("upstreams", &error))?;
             let documents = Arc::clone(&documents);
             Ok(Ready::now(move |_| documents.reload(live)))
         }),
@@ -64,6 +66,18 @@ pub(super) fn reloadable(
         Part::new(SIZES, move |config| places.reload(sizes(config))),
         Part::new(BOUNDS, move |config| files.reload(bounds(config))),
         Part::new(&["server.public_url"], move |config| pipeline.base.reload(public_url(config))),
+        Part::checked(&["server.tls"], move |config| match (&certificates, &config.server.tls) {
+            (Some(running), Some(tls)) => {
+                let fresh =
+                    Certificates::read(&tls.cert, &tls.key).map_err(|error| refused("server.tls", &error))?;
+                // Another certificate under the same name is a change, too.
+                let renewed = if running.shows(&fresh) { Vec::new() } else { vec!["server.tls.cert"] };
+                let running = running.clone();
+                Ok(Ready::renewing(renewed, move |_| running.replace(&fresh)))
+            }
+            (None, None) => Ok(Ready::now(|_| {})),
+            (Some(_), None) | (None, Some(_)) => Ok(Ready::AfterRestart),
+        }),
         Part::checked(&["server.admin_token_sha256"], move |config| {
             let token = Arc::clone(&token);
             match config.server.admin_token_sha256 {
@@ -73,6 +87,11 @@ pub(super) fn reloadable(
             }
         }),
     ]
+}
+
+/// What cannot be put in force, though the configuration is valid.
+fn refused(key: &str, why: &impl ToString) -> ConfigError {
+    ConfigError { origin: Origin::Unset, key: key.to_owned(), message: why.to_string() }
 }
 
 /// Bounds of the files that are brought in.

@@ -12,8 +12,6 @@ const RESTART: &[&str] = &[
     "server.admin_listen",
     "server.shutdown_grace",
     "server.threads",
-    "server.tls.cert",
-    "server.tls.key",
     "cache.memory",
     "storage.url",
     "storage.durability",

@@ -1,9 +1,10 @@
 //! HTTP on one accepted connection.
 //!
 //! Owns the protocol's limits and timeouts, and how a connection ends. Must not know what a request means. The library
-//! accepts and encrypts, hyper speaks HTTP/1.1 and HTTP/2; this is the only file that holds both.
+//! accepts, rustls encrypts, hyper speaks HTTP/1.1 and HTTP/2; this is the only file that holds all three.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +14,17 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use pingora_core::apps::ServerApp;
-use pingora_core::listeners::ALPN;
 use pingora_core::protocols::Stream;
 use pingora_core::server::ShutdownWatch;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use super::server::Connections;
-use super::{Answer, Peer};
-
-/// A request's head must be complete this long after the connection could bring it; an idle connection ends so too.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+use super::stall::Stalling;
+use super::tls::HTTP2;
+use super::traffic::Traffic;
+use super::{Answer, Peer, Terms};
 
 /// What a request's head may measure. More is answered 431.
 const MAX_HEAD: usize = 32 * 1024;
@@ -39,16 +42,23 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) struct Http<A> {
     answer: Arc<A>,
     connections: Connections,
+    terms: Terms,
+    tls: Option<TlsAcceptor>,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
 }
 
 impl<A> Http<A> {
-    pub(super) fn new(answer: Arc<A>, connections: Connections) -> Self {
+    pub(super) fn new(
+        answer: Arc<A>,
+        connections: Connections,
+        terms: Terms,
+        tls: Option<TlsAcceptor>,
+    ) -> Self {
         let mut http1 = http1::Builder::new();
         http1
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
+            .header_read_timeout(terms.header_timeout)
             .max_header_size(MAX_HEAD)
             .max_buf_size(MAX_BUFFER);
         let mut http2 = http2::Builder::new(TokioExecutor::new());
@@ -58,30 +68,35 @@ impl<A> Http<A> {
             .max_header_list_size(MAX_HEAD as u32)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
-        Self { answer, connections, http1, http2 }
+        Self { answer, connections, terms, tls, http1, http2 }
     }
 }
 
 #[async_trait]
 impl<A: Answer> ServerApp for Http<A> {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let peer = peer(&stream);
+        let digest = stream.get_socket_digest();
+        let address = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet().copied());
+        let peer = Peer { address, tls: self.tls.is_some() };
         let Some(_place) = self.connections.open() else {
             tracing::debug!(?peer, "connection refused: too many are open");
             return None;
         };
-        let speaks_http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
-        let stream = TokioIo::new(stream);
-        let service = service_fn(|request| {
-            let answer = self.answer.clone();
-            async move { Ok::<_, Infallible>(answer.answer(request, peer).await) }
-        });
-        let ended = if speaks_http2 {
-            let connection = self.http2.serve_connection(stream, service);
-            until_shutdown(connection, http2::Connection::graceful_shutdown, shutdown).await
-        } else {
-            let connection = self.http1.serve_connection(stream, service);
-            until_shutdown(connection, http1::Connection::graceful_shutdown, shutdown).await
+        let traffic = Traffic::new();
+        let taken = move || {
+            digest.as_ref().and_then(|digest| digest.tcp_info()).map_or(0, |tcp| tcp.tcpi_bytes_acked)
+        };
+        let stream = Stalling::new(stream, taken, self.terms.send_timeout, traffic.clone());
+        let ended = match &self.tls {
+            None => self.http1(stream, peer, shutdown).await,
+            Some(tls) => match timeout(self.terms.header_timeout, tls.accept(stream)).await {
+                Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(HTTP2) => {
+                    self.http2(stream, peer, &traffic, shutdown).await
+                }
+                Ok(Ok(stream)) => self.http1(stream, peer, shutdown).await,
+                Ok(Err(error)) => Err(error.into()),
+                Err(late) => Err(late.into()),
+            },
         };
         if let Err(error) = ended {
             tracing::debug!(?peer, %error, "connection ended early");
@@ -90,26 +105,72 @@ impl<A: Answer> ServerApp for Http<A> {
     }
 }
 
-fn peer(stream: &Stream) -> Peer {
-    let digest = stream.get_socket_digest();
-    Peer {
-        address: digest.and_then(|digest| digest.peer_addr()?.as_inet().copied()),
-        tls: stream.get_ssl_digest().is_some(),
+/// Why a connection ended before its end.
+type Ended = Result<(), Box<dyn Error + Send + Sync>>;
+
+impl<A: Answer> Http<A> {
+    async fn http1(&self, stream: impl Socket, peer: Peer, shutdown: &ShutdownWatch) -> Ended {
+        let service = service_fn(|request| {
+            let answer = self.answer.clone();
+            async move { Ok::<_, Infallible>(answer.answer(request, peer).await) }
+        });
+        let connection = self.http1.serve_connection(TokioIo::new(stream), service);
+        Ok(until(begun(shutdown), connection, http1::Connection::graceful_shutdown).await?)
+    }
+
+    /// hyper ends neither a connection that is idle, nor one whose client answers pings and takes nothing else.
+    async fn http2(
+        &self,
+        stream: impl Socket,
+        peer: Peer,
+        traffic: &Arc<Traffic>,
+        shutdown: &ShutdownWatch,
+    ) -> Ended {
+        let Terms { header_timeout, send_timeout, .. } = self.terms;
+        let service = service_fn(|request| {
+            let (answer, open) = (self.answer.clone(), traffic.open());
+            async move {
+                let answered = answer.answer(request, peer).await;
+                Ok::<_, Infallible>(answered.map(|body| open.watch(body)))
+            }
+        });
+        let connection = self.http2.serve_connection(TokioIo::new(stream), service);
+        let finish = async {
+            tokio::select! {
+                () = begun(shutdown) => {}
+                () = traffic.idle(header_timeout) => {}
+            }
+        };
+        tokio::select! {
+            biased;
+            ended = until(finish, connection, http2::Connection::graceful_shutdown) => Ok(ended?),
+            () = traffic.stalled(send_timeout) => Err("the client takes nothing".into()),
+            () = traffic.idle(header_timeout.saturating_mul(2)) => Err("the client does not hang up".into()),
+        }
     }
 }
 
-/// Drives a connection to its end. At a shutdown it is told to finish: at once when idle, else after its request.
-async fn until_shutdown<C: Future<Output = hyper::Result<()>>>(
+/// What HTTP is spoken on.
+trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Socket for S {}
+
+async fn begun(shutdown: &ShutdownWatch) {
+    // Closed means that nobody is left to wait for.
+    let _ = shutdown.clone().wait_for(|begun| *begun).await;
+}
+
+/// Drives a connection to its end. After `finish` it is told to: at once when idle, else after its request.
+async fn until<C: Future<Output = hyper::Result<()>>>(
+    finish: impl Future<Output = ()>,
     connection: C,
-    finish: impl FnOnce(Pin<&mut C>),
-    shutdown: &ShutdownWatch,
+    tell: impl FnOnce(Pin<&mut C>),
 ) -> hyper::Result<()> {
     let mut connection = pin!(connection);
-    let mut shutdown = shutdown.clone();
     tokio::select! {
         biased;
         ended = connection.as_mut() => return ended,
-        _ = shutdown.wait_for(|begun| *begun) => finish(connection.as_mut()),
+        () = finish => tell(connection.as_mut()),
     }
     connection.await
 }
@@ -128,9 +189,10 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::{Notify, watch};
-    use tokio::time::timeout;
 
     use super::*;
+
+    const HEADER: Duration = Duration::from_secs(30);
 
     /// Answers with the path; `/held` keeps its body open until released.
     #[derive(Default)]
@@ -171,7 +233,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let echo = Arc::<Echo>::default();
         let (shutdown, begun) = watch::channel(false);
-        let http = Arc::new(Http::new(echo.clone(), Connections::at_most(max_connections)));
+        let terms = Terms { max_connections, header_timeout: HEADER, send_timeout: HEADER };
+        let http = Arc::new(Http::new(echo.clone(), Connections::at_most(max_connections), terms, None));
         tokio::spawn(async move {
             while let Ok((accepted, _)) = listener.accept().await {
                 let mut accepted = Accepted::from(accepted);

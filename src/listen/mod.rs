@@ -3,9 +3,9 @@
 //! Owns sockets, TLS, HTTP framing, signals and the order of a shutdown. Must not know what a request means. The server
 //! library is named in this room only.
 //!
-//! 1. `tls` reads the certificate; `socket` binds both ports, or takes them over from the process being replaced.
+//! 1. `tls` holds the certificate, which a reload replaces; `socket` binds both ports, or takes them over from the process being replaced.
 //! 2. `server` runs a service for each port on threads of its own.
-//! 3. `connection` speaks HTTP on each accepted connection.
+//! 3. `connection` speaks HTTP on each accepted connection; `stall` and `traffic` notice clients that take nothing.
 //! 4. `signals` says when to stop; what is in flight is finished, within the grace period.
 
 mod connection;
@@ -13,7 +13,9 @@ mod error;
 mod server;
 mod signals;
 mod socket;
+mod stall;
 mod tls;
+mod traffic;
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,13 +31,28 @@ pub use self::error::ListenError;
 use self::server::Server;
 use self::signals::{Signals, Stop};
 use self::socket::Sockets;
+pub use self::tls::Certificates;
 
 /// How long work behind the requests may take to notice that it was aborted.
 const ABORT: Duration = Duration::from_millis(200);
 
-/// Connections open at once; the next is closed as it comes.
-const MAX_PUBLIC: usize = 20_000;
-const MAX_ADMIN: usize = 256;
+/// What the admin port grants, whatever the public one does.
+const ADMIN: Terms = Terms {
+    max_connections: 256,
+    header_timeout: Duration::from_secs(30),
+    send_timeout: Duration::from_secs(60),
+};
+
+/// What a port grants its connections.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    /// Open at once, handshakes included; the next is closed as it comes.
+    max_connections: usize,
+    /// For a handshake, for a request's head, and between requests.
+    header_timeout: Duration,
+    /// Without a byte of its answer taken.
+    send_timeout: Duration,
+}
 
 /// Who sent a request, as far as the connection tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +79,7 @@ pub trait Answer: Send + Sync + 'static {
 }
 
 /// Where to listen and how to stop.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// The public port.
     pub listen: SocketAddr,
@@ -70,8 +87,14 @@ pub struct Settings {
     pub admin_listen: SocketAddr,
     /// Threads that serve the public port; 0 is one per core.
     pub threads: usize,
-    /// Certificate chain and private key of the public port, PEM.
-    pub tls: Option<(PathBuf, PathBuf)>,
+    /// The certificate of the public port, which the caller may replace while it is served.
+    pub tls: Option<Certificates>,
+    /// Connections of the public port open at once; the next is closed as it comes.
+    pub max_connections: usize,
+    /// How long a handshake, a request's head, or a connection's next request may take.
+    pub header_timeout: Duration,
+    /// How long a client may take no byte of its answer.
+    pub send_timeout: Duration,
     /// How long requests in flight may take once asked to stop.
     pub shutdown_grace: Duration,
     /// Whether the listening sockets come from the running process that this one replaces.
@@ -93,7 +116,7 @@ pub fn run<P: Answer, A: Answer>(
     background: impl Future<Output = ()> + Send + 'static,
     reload: impl Fn() + Send + 'static,
 ) -> Result<(), ListenError> {
-    let tls = settings.tls.as_ref().map(|(chain, key)| tls::load(chain, key)).transpose()?;
+    let tls = settings.tls.as_ref().map(Certificates::acceptor).transpose()?;
     let mut sockets = Sockets::new(settings.upgrade.then_some(settings.upgrade_sock.as_path()))?;
     let public_socket = sockets.claim("server.listen", settings.listen)?;
     let admin_socket = sockets.claim("server.admin_listen", settings.admin_listen)?;
@@ -107,8 +130,13 @@ pub fn run<P: Answer, A: Answer>(
     let outcome = control.block_on(async {
         let mut signals = Signals::new(reload).map_err(ListenError::Start)?;
         let mut server = Server::new(&settings)?;
-        server.add("public", public_socket, threads(settings.threads), MAX_PUBLIC, tls, public);
-        server.add("admin", admin_socket, 1, MAX_ADMIN, None, admin);
+        let terms = Terms {
+            max_connections: settings.max_connections,
+            header_timeout: settings.header_timeout,
+            send_timeout: settings.send_timeout,
+        };
+        server.add("public", public_socket, threads(settings.threads), terms, tls, public);
+        server.add("admin", admin_socket, 1, ADMIN, None, admin);
         let server = server.start()?;
         tokio::spawn(background);
         serve(server, &mut signals, &settings).await

@@ -9,7 +9,6 @@ use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora_core::listeners::tls::TlsSettings;
 use pingora_core::listeners::{L4BufferSettings, ListenerConfig, TcpSocketOptions};
 use pingora_core::protocols::TcpKeepalive;
 use pingora_core::server::configuration::ServerConf;
@@ -19,11 +18,12 @@ use pingora_core::server::{
 use pingora_core::services::{Service, listening};
 use tokio::sync::{Mutex, Notify, Semaphore, SemaphorePermit, broadcast, mpsc};
 use tokio::time::error::Elapsed;
+use tokio_rustls::TlsAcceptor;
 
 use super::connection::Http;
 use super::signals::Stop;
 use super::socket::Socket;
-use super::{Answer, ListenError, Settings};
+use super::{Answer, ListenError, Settings, Terms};
 
 /// The ports before they are served.
 pub(super) struct Server {
@@ -53,20 +53,21 @@ impl Server {
         })
     }
 
-    /// Serves a socket with threads of its own and at most so many connections.
+    /// Serves a socket with threads of its own, on these terms.
     pub(super) fn add<A: Answer>(
         &mut self,
         name: &'static str,
         socket: Socket,
         threads: usize,
-        max_connections: usize,
-        tls: Option<TlsSettings>,
+        terms: Terms,
+        tls: Option<TlsAcceptor>,
         answer: Arc<A>,
     ) {
-        let connections = Connections::at_most(max_connections);
-        let mut service = listening::Service::new(name.to_owned(), Http::new(answer, connections.clone()));
+        let connections = Connections::at_most(terms.max_connections);
+        let http = Http::new(answer, connections.clone(), terms, tls);
+        let mut service = listening::Service::new(name.to_owned(), http);
         service.threads = Some(threads);
-        service.add_listener(endpoint(&socket, tls));
+        service.add_listener(endpoint(&socket));
         self.library.add_service(Port { service, socket, ended: self.ended.clone() });
         self.connections.push(connections);
     }
@@ -190,7 +191,7 @@ impl ShutdownSignalWatch for Orders {
     }
 }
 
-fn endpoint(socket: &Socket, tls: Option<TlsSettings>) -> ListenerConfig {
+fn endpoint(socket: &Socket) -> ListenerConfig {
     let mut options = TcpSocketOptions::default();
     options.tcp_keepalive = Some(TcpKeepalive {
         idle: Duration::from_secs(60),
@@ -199,11 +200,7 @@ fn endpoint(socket: &Socket, tls: Option<TlsSettings>) -> ListenerConfig {
         user_timeout: Duration::ZERO,
     });
     // What speaks HTTP on it has buffers already; a second pair costs 64 KiB a connection and a copy.
-    let endpoint = ListenerConfig::tcp(socket.name.clone())
+    ListenerConfig::tcp(socket.name.clone())
         .tcp_socket_options(options)
-        .l4_buffer(L4BufferSettings::unbuffered());
-    match tls {
-        Some(tls) => endpoint.tls(tls),
-        None => endpoint,
-    }
+        .l4_buffer(L4BufferSettings::unbuffered())
 }

@@ -1,21 +1,71 @@
 //! The certificate of the public port.
 //!
-//! Owns reading it, and which protocols are offered by ALPN. Must not know who connects. The server library would panic
-//! on a bad file, so the certificate is read here and handed over as a resolver.
+//! Owns reading it, replacing it while it is served, and which protocols are offered by ALPN. Must not know who connects.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use pingora_core::listeners::tls::TlsSettings;
+use arc_swap::ArcSwap;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, version};
+use tokio_rustls::TlsAcceptor;
 
 use super::ListenError;
 
-/// Reads chain and key, checks that they belong together, and offers HTTP/2 before HTTP/1.1.
-pub(super) fn load(chain: &Path, key: &Path) -> Result<TlsSettings, ListenError> {
+/// The name of HTTP/2 in ALPN.
+pub(super) const HTTP2: &[u8] = b"h2";
+
+/// A certificate with its key, as new connections are shown it; clones share it.
+#[derive(Debug, Clone)]
+pub struct Certificates(Arc<Current>);
+
+#[derive(Debug)]
+struct Current(ArcSwap<CertifiedKey>);
+
+impl Certificates {
+    /// Reads chain and key, PEM both, and checks that they belong together.
+    ///
+    /// # Errors
+    /// [`ListenError::Tls`] with the file at fault.
+    pub fn read(chain: &Path, key: &Path) -> Result<Self, ListenError> {
+        Ok(Self(Arc::new(Current(ArcSwap::from_pointee(certified(chain, key)?)))))
+    }
+
+    /// Whether both are the same certificate.
+    #[must_use]
+    pub fn shows(&self, other: &Self) -> bool {
+        self.0.0.load().cert == other.0.0.load().cert
+    }
+
+    /// Shows new connections what `with` holds; open ones go on.
+    pub fn replace(&self, with: &Self) {
+        self.0.0.store(with.0.0.load_full());
+    }
+
+    /// What shakes hands with clients, and offers HTTP/2 before HTTP/1.1.
+    pub(super) fn acceptor(&self) -> Result<TlsAcceptor, ListenError> {
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+            .map_err(|error| ListenError::Start(io::Error::other(error)))?
+            .with_no_client_auth()
+            .with_cert_resolver(self.0.clone());
+        config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+fn certified(chain: &Path, key: &Path) -> Result<CertifiedKey, ListenError> {
     let certificates: Vec<_> = CertificateDer::pem_file_iter(chain)
         .and_then(Iterator::collect)
         .map_err(|error| unusable(chain, error))?;
@@ -23,13 +73,8 @@ pub(super) fn load(chain: &Path, key: &Path) -> Result<TlsSettings, ListenError>
         return Err(unusable(chain, "no certificate in it"));
     }
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, error))?;
-    let certified = CertifiedKey::from_der(certificates, private, &ring::default_provider())
-        .map_err(|error| unusable(key, error))?;
-
-    let mut settings = TlsSettings::intermediate("", "").map_err(|error| unusable(chain, error))?;
-    settings.set_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-    settings.enable_h2();
-    Ok(settings)
+    CertifiedKey::from_der(certificates, private, &ring::default_provider())
+        .map_err(|error| unusable(key, error))
 }
 
 fn unusable(path: &Path, reason: impl ToString) -> ListenError {
@@ -39,11 +84,16 @@ fn unusable(path: &Path, reason: impl ToString) -> ListenError {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::PathBuf;
 
     use super::*;
 
     fn message(chain: &Path, key: &Path) -> String {
-        load(chain, key).err().expect("it was accepted").to_string()
+        Certificates::read(chain, key).err().expect("it was accepted").to_string()
+    }
+
+    fn testdata(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/testdata").join(name)
     }
 
     #[test]
@@ -53,5 +103,15 @@ mod tests {
         fs::write(&empty, "").unwrap();
         assert!(message(&missing, &empty).contains("missing.pem: "));
         assert!(message(&empty, &missing).contains("empty.pem: no certificate in it; "));
+    }
+
+    #[test]
+    fn a_certificate_is_replaced_by_another_for_all_who_share_it() {
+        let (chain, key) = (testdata("server-cert.pem"), testdata("server-key.pem"));
+        let certificates = Certificates::read(&chain, &key).unwrap();
+        let (shared, fresh) = (certificates.clone(), Certificates::read(&chain, &key).unwrap());
+        assert!(certificates.shows(&fresh), "the same file");
+        certificates.replace(&fresh);
+        assert!(Arc::ptr_eq(&shared.0.0.load_full(), &fresh.0.0.load_full()));
     }
 }
