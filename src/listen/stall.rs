@@ -136,7 +136,7 @@ mod tests {
         let mut near = Stalling::new(near, || 0, PATIENCE, Traffic::new());
         let reader = tokio::spawn(async move {
             let mut byte = [0];
-            for _ in 0..5 {
+            for _ in 0..6 {
                 sleep(PATIENCE - Duration::from_secs(1)).await;
                 far.read_exact(&mut byte).await.unwrap();
             }

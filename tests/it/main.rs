@@ -13,6 +13,7 @@ mod definite;
 mod demo;
 mod divergence;
 mod documents;
+mod door;
 mod explain;
 mod failure;
 mod flight;

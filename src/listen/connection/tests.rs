@@ -1,0 +1,238 @@
+//! A port on loopback for HTTP/1.1, and a pipe with a clock turned by hand for HTTP/2.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsRawFd;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::{Frame, Incoming};
+use hyper::client::conn::http2 as client;
+use pingora_core::protocols::l4::stream::Stream as Accepted;
+use pingora_core::protocols::{GetSocketDigest, SocketDigest};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use super::*;
+
+const HEADER: Duration = Duration::from_secs(30);
+
+const LARGE: usize = 1 << 20;
+
+/// Answers with the path; `/held` keeps its body open until released, `/large` is a mebibyte.
+#[derive(Default)]
+struct Echo {
+    release: Notify,
+}
+
+impl Answer for Echo {
+    type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+    async fn answer(
+        self: &Arc<Self>,
+        request: http::Request<Incoming>,
+        peer: Peer,
+    ) -> http::Response<Self::Body> {
+        assert!(peer.address.is_some_and(|address| address.ip().is_loopback()) && !peer.tls);
+        let path = request.uri().path().to_owned();
+        if path == "/large" {
+            let large = Full::from(vec![7; LARGE]).map_err(|never| match never {});
+            return http::Response::new(large.boxed_unsync());
+        }
+        if path != "/held" {
+            return http::Response::new(Full::from(path).map_err(|never| match never {}).boxed_unsync());
+        }
+        let echo = self.clone();
+        let tail = futures_util::stream::once(async move {
+            echo.release.notified().await;
+            Ok(Frame::data(Bytes::from_static(b"released")))
+        });
+        http::Response::new(StreamBody::new(tail).boxed_unsync())
+    }
+}
+
+struct Port {
+    address: SocketAddr,
+    echo: Arc<Echo>,
+    shutdown: watch::Sender<bool>,
+}
+
+async fn port(max_connections: usize) -> Port {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let echo = Arc::<Echo>::default();
+    let (shutdown, begun) = watch::channel(false);
+    let terms = Terms { max_connections, header_timeout: HEADER, send_timeout: HEADER };
+    let http = Arc::new(Http::new(echo.clone(), Connections::at_most(max_connections), terms, None));
+    tokio::spawn(async move {
+        while let Ok((accepted, _)) = listener.accept().await {
+            let mut accepted = Accepted::from(accepted);
+            accepted.set_socket_digest(SocketDigest::from_raw_fd(accepted.as_raw_fd()));
+            let (http, begun) = (http.clone(), begun.clone());
+            tokio::spawn(async move { http.process_new(Box::new(accepted), &begun).await });
+        }
+    });
+    Port { address, echo, shutdown }
+}
+
+async fn connect(port: &Port, send: &str) -> TcpStream {
+    let mut client = TcpStream::connect(port.address).await.unwrap();
+    client.write_all(send.as_bytes()).await.unwrap();
+    client
+}
+
+async fn within_seconds<T>(work: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(10), work).await.expect("it hangs")
+}
+
+async fn read_until(client: &mut TcpStream, end: &str) -> String {
+    let mut text = String::new();
+    let mut buffer = [0; 4096];
+    while !text.ends_with(end) {
+        let read = within_seconds(client.read(&mut buffer)).await.unwrap();
+        assert_ne!(read, 0, "closed after {text:?}, before {end:?}");
+        text.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+    }
+    text
+}
+
+async fn read_to_close(client: &mut TcpStream) -> String {
+    let mut text = String::new();
+    within_seconds(client.read_to_string(&mut text)).await.unwrap();
+    text
+}
+
+fn request(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: proxy\r\n\r\n")
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() {
+    let port = port(8).await;
+    let mut client = connect(&port, &[request("/a"), request("/b"), request("/end")].concat()).await;
+    let text = read_until(&mut client, "/end").await;
+    let bodies: Vec<_> = text.split("\r\n").filter(|line| line.starts_with('/')).collect();
+    assert_eq!(text.matches("HTTP/1.1 200").count(), 3, "{text}");
+    assert!(bodies[0].starts_with("/a") && bodies[1].starts_with("/b"), "{bodies:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_request_or_too_big_is_answered_and_closed() {
+    let port = port(8).await;
+    let head = |fields: String| format!("GET / HTTP/1.1\r\nHost: proxy\r\n{fields}\r\n");
+    let many: String = (0..101).map(|n| format!("X-{n}: y\r\n")).collect();
+    for (sent, status) in [
+        ("nonsense\r\n\r\n".to_owned(), "400"),
+        (head(many), "431"),
+        (head(format!("X: {}\r\n", "y".repeat(MAX_HEAD))), "431"),
+    ] {
+        let mut client = connect(&port, &sent).await;
+        let answer = read_until(&mut client, "\r\n\r\n").await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_closes_idle_connections_and_finishes_the_rest() {
+    let port = port(8).await;
+    let mut fresh = connect(&port, "").await;
+    let mut idle = connect(&port, &request("/idle")).await;
+    read_until(&mut idle, "/idle").await;
+    let mut busy = connect(&port, &request("/held")).await;
+    read_until(&mut busy, "\r\n\r\n").await;
+
+    port.shutdown.send(true).unwrap();
+    assert_eq!(read_to_close(&mut fresh).await, "");
+    assert_eq!(read_to_close(&mut idle).await, "");
+    port.echo.release.notify_one();
+    assert_eq!(read_to_close(&mut busy).await, "8\r\nreleased\r\n0\r\n\r\n");
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_closed_and_a_freed_place_is_used() {
+    let port = port(1).await;
+    let mut first = connect(&port, &request("/first")).await;
+    read_until(&mut first, "/first").await;
+    let mut second = TcpStream::connect(port.address).await.unwrap();
+    assert_eq!(read_to_close(&mut second).await, "");
+
+    drop(first);
+    within_seconds(async {
+        loop {
+            let mut third = connect(&port, &request("/third")).await;
+            let mut byte = [0];
+            if matches!(third.read(&mut byte).await, Ok(1)) {
+                return;
+            }
+        }
+    })
+    .await;
+}
+
+const SEND: Duration = Duration::from_secs(60);
+
+type Client = client::SendRequest<Empty<Bytes>>;
+
+/// An HTTP/2 connection without sockets, so that the clock can be turned; how it ended, when, and its client.
+async fn speak_http2() -> (JoinHandle<(Result<(), String>, Duration)>, Client) {
+    let (near, far) = duplex(1 << 16);
+    let terms = Terms { max_connections: 1, header_timeout: HEADER, send_timeout: SEND };
+    let http = Http::new(Arc::<Echo>::default(), Connections::at_most(1), terms, None);
+    let peer = Peer { address: Some((Ipv4Addr::LOCALHOST, 1).into()), tls: false };
+    let began = Instant::now();
+    let served = tokio::spawn(async move {
+        let (_keep, shutdown) = watch::channel(false);
+        let traffic = Traffic::new();
+        let stream = Stalling::new(near, || 0, SEND, traffic.clone());
+        let ended = http.http2(stream, peer, &traffic, &shutdown).await;
+        (ended.map_err(|error| error.to_string()), began.elapsed())
+    });
+    let mut builder = client::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(1 << 15).initial_connection_window_size(1 << 20);
+    let (client, connection) = builder.handshake(TokioIo::new(far)).await.unwrap();
+    tokio::spawn(connection);
+    (served, client)
+}
+
+async fn ask(client: &mut Client, path: &str) -> Incoming {
+    let request = http::Request::get(format!("http://proxy{path}"));
+    let request = request.body(Empty::new()).unwrap();
+    client.send_request(request).await.unwrap().into_body()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_client_that_takes_nothing_is_cut_though_it_answers_pings() {
+    let (served, mut client) = speak_http2().await;
+    let untaken = ask(&mut client, "/large").await;
+    let (ended, after) = served.await.unwrap();
+    assert_eq!(ended, Err("the client takes nothing".to_owned()));
+    assert_eq!(after.as_secs(), SEND.as_secs());
+    untaken.collect().await.unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_client_that_moves_is_not_cut() {
+    let (served, mut client) = speak_http2().await;
+    let mut slow = ask(&mut client, "/large").await;
+    let mut taken = 0;
+    while let Some(frame) = slow.frame().await {
+        taken += frame.unwrap().into_data().unwrap().len();
+        sleep(SEND / 3).await;
+    }
+    assert_eq!(taken, LARGE);
+    drop(client);
+    // The end of a pipe may be seen as a broken one.
+    let (ended, _) = served.await.unwrap();
+    assert!(ended.is_ok() || ended == Err("connection error".to_owned()), "{ended:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_http2_connection_ends() {
+    let (served, mut client) = speak_http2().await;
+    assert_eq!(ask(&mut client, "/a").await.collect().await.unwrap().to_bytes(), "/a");
+    let (_, after) = served.await.unwrap();
+    assert_eq!(after.as_secs(), HEADER.as_secs());
+}

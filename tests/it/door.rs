@@ -1,0 +1,247 @@
+//! The door: clients that are too many, too slow to ask or too slow to listen, and a certificate that is replaced.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use toml::Table;
+
+use crate::support::tarball::Entry;
+use crate::support::{Conversation, Proxy, Release, Setup, Upstream, eventually, noise};
+
+fn keeping_alive(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n")
+}
+
+#[test]
+fn a_head_that_trickles_is_cut_whatever_arrives() {
+    let upstream = Upstream::start();
+    let proxy = Setup::before(&upstream).set("limits.header_timeout", "3s").start();
+    let mut stream = TcpStream::connect(proxy.client().0).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let (began, mut last) = (Instant::now(), Instant::now());
+    stream.write_all(b"GET / HTTP/1.1\r\nx-").unwrap();
+    eventually("the end of a head that never ends", || {
+        if last.elapsed() >= Duration::from_secs(1) {
+            last = Instant::now();
+            stream.write_all(b"y").ok();
+        }
+        let read = stream.read(&mut [0; 64]);
+        (!matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)).then_some(())
+    });
+    assert!((3..6).contains(&began.elapsed().as_secs()), "after {:?}", began.elapsed());
+}
+
+/// A proxy that holds an archive larger than any socket buffer.
+fn holding_64_megabytes(send_timeout: &str) -> (Upstream, Proxy, Release) {
+    let upstream = Upstream::start();
+    let release = Release::new("lamp", "1.0.0").adding(Entry::file("data.bin", noise(5, 64 << 20)));
+    upstream.publish(&release);
+    let proxy = Setup::before(&upstream).set("limits.send_timeout", send_timeout).start();
+    assert_eq!(proxy.client().get(&release.download()).ok().body.len(), release.archive().len());
+    (upstream, proxy, release)
+}
+
+/// What the process has open: connections, and the files that it sends.
+fn descriptors(proxy: &Proxy) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", proxy.pid())).unwrap().count()
+}
+
+#[test]
+fn clients_that_take_nothing_are_cut_and_leave_nothing() {
+    let (_upstream, proxy, release) = holding_64_megabytes("2s");
+    let before = descriptors(&proxy);
+    let began = Instant::now();
+    let mut deaf: Vec<_> = (0..10).map(|_| Conversation::open(proxy.client().0).unwrap()).collect();
+    let answers: Vec<_> = deaf
+        .iter_mut()
+        .map(|conversation| {
+            conversation.ask("GET", &release.download(), &[]).unwrap();
+            conversation.begin().unwrap()
+        })
+        .collect();
+    assert!(descriptors(&proxy) >= before + 20, "ten connections and ten open archives");
+    eventually("ten connections closed, with all they held", || {
+        (descriptors(&proxy) <= before).then_some(())
+    });
+    assert!((2..8).contains(&began.elapsed().as_secs()), "after {:?}", began.elapsed());
+    for (mut conversation, mut answer) in deaf.into_iter().zip(answers) {
+        conversation.finish(&mut answer).ok();
+        assert!(!answer.whole, "a cut must be seen as one");
+    }
+}
+
+#[test]
+fn a_client_that_is_slow_but_moves_is_not_cut() {
+    let (_upstream, proxy, release) = holding_64_megabytes("1s");
+    let mut stream = TcpStream::connect(proxy.client().0).unwrap();
+    let request = format!("GET {} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", release.download());
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut received = vec![0; 5 << 20];
+    for part in received.chunks_mut(256 << 10) {
+        // The client's pace, six timeouts long: nothing is waited for.
+        thread::sleep(Duration::from_millis(300));
+        stream.read_exact(part).unwrap();
+    }
+    stream.read_to_end(&mut received).unwrap();
+    assert!(received.ends_with(&release.archive()), "{} bytes", received.len());
+}
+
+#[test]
+fn one_connection_too_many_is_refused_until_another_ends() {
+    let (upstream, release) = (Upstream::start(), Release::new("lamp", "1.0.0"));
+    upstream.publish(&release);
+    let proxy = Setup::before(&upstream).set("limits.max_connections", 20).start();
+    let answered = || {
+        let mut conversation = Conversation::open(proxy.client().0).ok()?;
+        conversation.write(keeping_alive(&release.index()).as_bytes()).ok()?;
+        conversation.answer().ok().filter(|answer| answer.status == 200).map(|_| conversation)
+    };
+    // The first may still meet the connection that saw the proxy ready.
+    let mut open: Vec<_> = (0..20).map(|_| eventually("a place", answered)).collect();
+    assert!(answered().is_none(), "the twenty-first was served");
+    assert!(Conversation::open(proxy.client().0).map_or(true, |mut refused| refused.is_over()));
+    open.pop();
+    open.push(eventually("the freed place", answered));
+    for conversation in &mut open {
+        conversation.write(keeping_alive(&release.index()).as_bytes()).unwrap();
+        conversation.answer().unwrap().ok();
+    }
+}
+
+/// Puts a new key and certificate at `cert.pem` and `key.pem`; false when there is no openssl to make them.
+fn make_certificate(folder: &Path) -> bool {
+    Command::new("openssl")
+        .current_dir(folder)
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"])
+        .args(["-keyout", "key.pem", "-out", "cert.pem"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
+
+fn shell(folder: &Path, script: &str) -> String {
+    let output = Command::new("sh").current_dir(folder).args(["-c", script]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+const FINGERPRINT: &str = "openssl x509 -noout -fingerprint -sha256";
+
+/// The certificate on disk.
+fn on_disk(folder: &Path) -> String {
+    shell(folder, &format!("{FINGERPRINT} -in cert.pem"))
+}
+
+/// The certificate that a new connection is shown.
+fn shown(proxy: &Proxy, folder: &Path) -> String {
+    let address = proxy.authority();
+    shell(folder, &format!("openssl s_client -connect {address} </dev/null 2>/dev/null | {FINGERPRINT}"))
+}
+
+/// A connection over TLS, driven by hand.
+struct Encrypted {
+    client: Child,
+    said: BufReader<ChildStdout>,
+}
+
+impl Encrypted {
+    fn open(proxy: &Proxy) -> Self {
+        let mut client = Command::new("openssl")
+            .args(["s_client", "-quiet", "-connect", &proxy.authority()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(client.stdout.take().unwrap());
+        Self { client, said }
+    }
+
+    /// The status line of an answer that is read to its end.
+    fn get(&mut self, target: &str) -> String {
+        self.client.stdin.as_mut().unwrap().write_all(keeping_alive(target).as_bytes()).unwrap();
+        let mut head: Vec<String> = Vec::new();
+        while head.last().is_none_or(|line| line != "\r\n") {
+            let mut line = String::new();
+            assert_ne!(self.said.read_line(&mut line).unwrap(), 0, "closed after {head:?}");
+            head.push(line);
+        }
+        let length = head.iter().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        self.said.read_exact(&mut vec![0; length.trim().parse().unwrap()]).unwrap();
+        head.swap_remove(0)
+    }
+}
+
+impl Drop for Encrypted {
+    fn drop(&mut self) {
+        self.client.kill().ok();
+        self.client.wait().ok();
+    }
+}
+
+/// A proxy with a certificate in a folder; none where openssl is missing.
+fn encrypted(upstream: &Upstream, set: impl FnOnce(Setup) -> Setup) -> Option<(Proxy, TempDir)> {
+    let folder = TempDir::new().unwrap();
+    if !make_certificate(folder.path()) {
+        eprintln!("skipped: openssl is needed to see TLS from outside");
+        return None;
+    }
+    let pem = |name: &str| folder.path().join(name).display().to_string();
+    let files = Table::from_iter([
+        ("cert".to_owned(), pem("cert.pem").into()),
+        ("key".to_owned(), pem("key.pem").into()),
+    ]);
+    let proxy = set(Setup::before(upstream)).set("server.tls", files).start();
+    Some((proxy, folder))
+}
+
+#[test]
+fn a_replaced_certificate_is_shown_to_new_connections_and_open_ones_go_on() {
+    let (upstream, release) = (Upstream::start(), Release::new("lamp", "1.0.0"));
+    upstream.publish(&release);
+    let Some((proxy, folder)) = encrypted(&upstream, |setup| setup) else { return };
+    let folder = folder.path();
+    let first = on_disk(folder);
+    assert_eq!(shown(&proxy, folder), first);
+    let mut open = Encrypted::open(&proxy);
+    assert!(open.get(&release.index()).starts_with("HTTP/1.1 200"));
+
+    assert!(make_certificate(folder));
+    let second = on_disk(folder);
+    assert_ne!(first, second);
+    assert_eq!(shown(&proxy, folder), first, "not asked to reload yet");
+    proxy.signal("HUP");
+    eventually("the new certificate", || (shown(&proxy, folder) == second).then_some(()));
+    assert!(proxy.log().contains("certificate reloaded"), "{}", proxy.log());
+    assert!(open.get(&release.index()).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn a_bad_certificate_is_refused_and_the_old_one_stays() {
+    let upstream = Upstream::start();
+    let Some((proxy, folder)) = encrypted(&upstream, |setup| setup) else { return };
+    let folder = folder.path();
+    let first = on_disk(folder);
+    fs::write(folder.join("cert.pem"), "-----BEGIN CERTIFICATE-----\nnonsense\n").unwrap();
+    proxy.signal("HUP");
+    eventually("the refusal in the log", || proxy.log().contains("server.tls.cert").then_some(()));
+    assert_eq!(shown(&proxy, folder), first);
+}
+
+#[test]
+fn a_handshake_that_never_comes_takes_a_place_for_no_longer_than_a_head() {
+    let upstream = Upstream::start();
+    let set = |setup: Setup| setup.set("limits.max_connections", 2).set("limits.header_timeout", "2s");
+    let Some((proxy, folder)) = encrypted(&upstream, set) else { return };
+    let first = on_disk(folder.path());
+    eventually("a free place", || (shown(&proxy, folder.path()) == first).then_some(()));
+    let began = Instant::now();
+    let _silent: Vec<_> = (0..2).map(|_| TcpStream::connect(proxy.client().0).unwrap()).collect();
+    eventually("both places taken", || (shown(&proxy, folder.path()) != first).then_some(()));
+    eventually("a place again", || (shown(&proxy, folder.path()) == first).then_some(()));
+    assert!(began.elapsed() >= Duration::from_secs(2), "after {:?}", began.elapsed());
+}
