@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     fn message(chain: &Path, key: &Path) -> String {
-        Certificates::read(chain, key).err().expect("it was accepted").to_string()
+        Certificates::read(chain, key).expect_err("it was accepted").to_string()
     }
 
     fn testdata(name: &str) -> PathBuf {
