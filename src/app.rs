@@ -28,7 +28,7 @@ use crate::reload::{Reload, Source};
 use crate::respond::{Body, Response};
 use crate::store::{ObjectStorage, Store, StoreError};
 use crate::telemetry::{Metrics, TelemetryError};
-use crate::upstream::{HttpTransport, NoTransport, Observer, Upstream, Upstreams};
+use crate::upstream::{HttpTransport, NoTransport, Observer, State, Upstream, Upstreams};
 
 mod parts;
 
@@ -218,10 +218,10 @@ impl Registries {
             .map(|upstream| (upstream.name(), upstream))
             .collect();
         let routes = config.upstreams.iter().map(|configured| {
-            let kept = kept.get(&*configured.name).filter(|kept| kept.is_as(configured));
-            let upstream = match kept {
+            let before = kept.get(&*configured.name).copied();
+            let upstream = match before.filter(|before| before.is_as(configured)) {
                 Some(kept) => Arc::clone(kept),
-                None => self.upstream(configured)?,
+                None => Arc::new(self.upstream(configured)?.following(before.map(|before| &**before))),
             };
             Ok((upstream, configured.volumes.clone()))
         });
@@ -233,11 +233,11 @@ impl Registries {
         })
     }
 
-    fn upstream(&self, configured: &config::Upstream) -> Result<Arc<Upstream>, NoTransport> {
+    fn upstream(&self, configured: &config::Upstream) -> Result<Upstream, NoTransport> {
         let transport = Arc::new(HttpTransport::new(configured)?);
         let observer = Arc::new(Exchanges(Arc::clone(&self.metrics)));
         observer.up(&configured.name, true);
-        Ok(Arc::new(Upstream::new(configured, transport, Arc::clone(&self.clock), observer)))
+        Ok(Upstream::new(configured, transport, Arc::clone(&self.clock), observer))
     }
 }
 
@@ -266,6 +266,14 @@ impl Observer for Exchanges {
 
     fn up(&self, upstream: &str, up: bool) {
         self.0.upstream_up(upstream, up);
+    }
+
+    fn state(&self, upstream: &str, state: State) {
+        self.0.upstream_state(upstream, &State::ALL.map(State::as_str), state.as_str());
+    }
+
+    fn budget_left(&self, upstream: &str, left: u32) {
+        self.0.upstream_budget_left(upstream, left);
     }
 }
 

@@ -24,7 +24,7 @@ use tracing::info;
 
 use crate::base::BaseUrl;
 use crate::cache::sealed_files::Held;
-use crate::cache::{Documents, Failure, SealedFiles};
+use crate::cache::{Documents, Errand, Failure, SealedFiles};
 use crate::clock::Clock;
 use crate::domain::DocumentKey;
 use crate::limit::{Admission, Crowded, Limiter, Place, Places};
@@ -119,22 +119,23 @@ impl Pipeline {
         let label = routed.as_ref().map_or("none", Request::label);
         let base = self.base.of(&arrival.uri, &arrival.headers, arrival.tls);
         let asked = asked(arrival, base.as_deref().unwrap_or_default());
+        let errand = Errand::foreground(id);
         let response = match (routed, &base) {
             (Err(error), _) => respond::problem(&Refusal::from(&error), asked),
             (Ok(_), Err(error)) => respond::problem(&respond::bad_request(&error.to_string()), asked),
-            (Ok(Request::Document(key)), Ok(_)) => self.document(&key, asked, id).await,
+            (Ok(Request::Document(key)), Ok(_)) => self.document(&key, asked, errand).await,
             (Ok(Request::Archive(name, version)), Ok(_)) => {
-                self.file(label, || self.files.archive(&name, &version, id), asked).await
+                self.file(label, || self.files.archive(&name, &version, errand), asked).await
             }
             (Ok(Request::TrustArtifact(name, version, digest)), Ok(_)) => {
-                self.file(label, || self.files.trust_artifact(&name, &version, &digest, id), asked).await
+                self.file(label, || self.files.trust_artifact(&name, &version, &digest, errand), asked).await
             }
         };
         (label, response)
     }
 
-    async fn document(&self, key: &DocumentKey, asked: Asked<'_>, request_id: &str) -> Response {
-        match self.documents.get(key, request_id).await {
+    async fn document(&self, key: &DocumentKey, asked: Asked<'_>, errand: Errand<'_>) -> Response {
+        match self.documents.get(key, errand).await {
             Ok(answer) => {
                 self.metrics.cache_lookup(key.resource().as_str(), answer.outcome.label());
                 respond::document(&answer, asked)

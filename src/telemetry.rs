@@ -87,6 +87,8 @@ pub struct Metrics {
     rate_limited: IntCounterVec,
     store_bytes: IntGauge,
     upstream_up: IntGaugeVec,
+    upstream_state: IntGaugeVec,
+    upstream_budget_left: IntGaugeVec,
 }
 
 impl Metrics {
@@ -131,6 +133,16 @@ impl Metrics {
             )?,
             store_bytes: new.gauge("store_bytes", "Bytes kept in the store, staged ones included.")?,
             upstream_up: new.gauges("upstream_up", "1 while the upstream answers, else 0.", &["upstream"])?,
+            upstream_state: new.gauges(
+                "upstream_state",
+                "1 for how the upstream is approached now, 0 for the other states.",
+                &["upstream", "state"],
+            )?,
+            upstream_budget_left: new.gauges(
+                "upstream_budget_left",
+                "Requests that could be sent to the upstream at once; only where requests_per_minute is set.",
+                &["upstream"],
+            )?,
             registry: new.0,
         })
     }
@@ -175,6 +187,19 @@ impl Metrics {
     /// Whether requests to an upstream are let through now.
     pub fn upstream_up(&self, upstream: &str, up: bool) {
         self.upstream_up.with_label_values(&[upstream]).set(i64::from(up));
+    }
+
+    /// Of `states`, the upstream is in `current`.
+    pub fn upstream_state(&self, upstream: &str, states: &[&'static str], current: &'static str) {
+        for state in states {
+            let is_current = i64::from(*state == current);
+            self.upstream_state.with_label_values(&[upstream, *state]).set(is_current);
+        }
+    }
+
+    /// So many requests are left of an upstream's budget.
+    pub fn upstream_budget_left(&self, upstream: &str, left: u32) {
+        self.upstream_budget_left.with_label_values(&[upstream]).set(left.into());
     }
 
     /// All metrics as Prometheus reads them.
@@ -315,6 +340,12 @@ mod tests {
         metrics.store_bytes(1 << 40);
         metrics.upstream_up("public", true);
         metrics.upstream_up("public", false);
+        metrics.upstream_state("public", &["closed", "open"], "closed");
+        metrics.upstream_state("public", &["closed", "open"], "open");
+        metrics.upstream_budget_left("public", 5);
+        assert_line(&metrics, r#"scriptorium_upstream_state{state="closed",upstream="public"} 0"#);
+        assert_line(&metrics, r#"scriptorium_upstream_state{state="open",upstream="public"} 1"#);
+        assert_line(&metrics, r#"scriptorium_upstream_budget_left{upstream="public"} 5"#);
         assert_line(&metrics, "scriptorium_divergences_open 1");
         assert_line(&metrics, "scriptorium_store_bytes 1099511627776");
         assert_line(&metrics, r#"scriptorium_upstream_up{upstream="public"} 0"#);

@@ -76,7 +76,7 @@ impl Admin {
         match path {
             "/livez" => reply("text/plain; charset=utf-8", "ok\n".to_owned(), asked),
             "/readyz" | "/admin/v1/status" => document(&self.status().await, asked),
-            "/metrics" => reply("text/plain; version=0.0.4; charset=utf-8", self.metrics.render(), asked),
+            "/metrics" => self.metrics(asked),
             "/admin/v1/divergences" => self.divergences(asked).await,
             "/admin/v1/explain" => self.explain(query.unwrap_or_default(), asked).await,
             "/admin/v1/invalidate" if method == Method::POST => self.invalidate(body, asked).await,
@@ -84,6 +84,12 @@ impl Admin {
             "/admin/v1/invalidate" | "/admin/v1/reload" => problem(&Refusal::post_only(), asked),
             _ => problem(&Refusal::from(&RouteError::NotFound), asked),
         }
+    }
+
+    fn metrics(&self, asked: Asked<'_>) -> Response {
+        // Holds and budgets change by the mere passing of time.
+        self.documents.live().upstreams.iter().for_each(|upstream| upstream.tell_standing());
+        reply("text/plain; version=0.0.4; charset=utf-8", self.metrics.render(), asked)
     }
 
     async fn divergences(&self, asked: Asked<'_>) -> Response {

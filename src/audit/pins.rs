@@ -14,7 +14,7 @@ use crate::consistency::{Pin, Pins};
 use crate::domain::check::check;
 use crate::domain::{DocumentKey, Facts, Integrity};
 use crate::store::StoreError;
-use crate::upstream::{CouldNotAsk, Exchange, Upstream, Upstreams};
+use crate::upstream::{CouldNotAsk, Errand, Exchange, Upstream, Upstreams};
 
 /// Questions under way at once.
 const AT_ONCE: usize = 8;
@@ -116,8 +116,8 @@ impl Registries<'_> {
     async fn exchange(&self, upstream: &Upstream, key: &DocumentKey) -> Result<Exchange, CouldNotAsk> {
         let (path, mut waited) = (key.to_string(), Duration::ZERO);
         loop {
-            let asked =
-                upstream.document(key.resource(), &path, None, self.request_id, self.max_document).await;
+            let errand = Errand::foreground(self.request_id);
+            let asked = upstream.document(key.resource(), &path, None, errand, self.max_document).await;
             let Err(why) = &asked else { return asked };
             let wait = why.retry_after().map(|wait| wait.max(SHORTEST_WAIT));
             let Some(wait) = wait.filter(|wait| upstream.is_up() && waited + *wait <= PATIENCE) else {

@@ -12,6 +12,7 @@ use super::failure::Failure;
 use super::sealed_files::{Held, Media, Permit, SealedFiles};
 use super::wanted::Wanted;
 use crate::domain::{Dist, DocumentKey, Integrity, Purl, Version, VolumeName};
+use crate::upstream::Errand;
 
 impl SealedFiles {
     /// The archive of a release, if the release may be served now.
@@ -22,13 +23,13 @@ impl SealedFiles {
         self: &Arc<Self>,
         name: &VolumeName,
         version: &Version,
-        request_id: &str,
+        errand: Errand<'_>,
     ) -> Result<Held, Failure> {
         let from = DocumentKey::Release(name.clone(), version.clone());
-        let gate = self.documents.get(&from, request_id).await?;
+        let gate = self.documents.get(&from, errand).await?;
         let (integrity, locator) = open_gate(&gate)?;
         let wanted = Wanted::Archive { release: Purl::new(name, version), integrity };
-        self.hold(Permit { wanted, media: Media::Gzip, locator, from, gate }, request_id).await
+        self.hold(Permit { wanted, media: Media::Gzip, locator, from, gate }, errand).await
     }
 }
 

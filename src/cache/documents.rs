@@ -28,7 +28,7 @@ use crate::consistency::{Divergence, Divergences, History, Pins};
 use crate::domain::DocumentKey;
 use crate::store::Store;
 use crate::telemetry::Metrics;
-use crate::upstream::Upstreams;
+use crate::upstream::{Errand, Upstreams};
 
 /// How long a client waits for an upstream when something stale could be served instead. The fill goes on
 /// behind the answer, so a slow registry still renews what is held.
@@ -131,7 +131,7 @@ impl Documents {
 
     /// A fresh answer from memory, if there is one: the whole of the hit path.
     #[must_use]
-    fn fresh(self: &Arc<Self>, key: &DocumentKey, request_id: &str) -> Option<Answer> {
+    fn fresh(self: &Arc<Self>, key: &DocumentKey, errand: Errand<'_>) -> Option<Answer> {
         let document = self.memory.get(key)?;
         let (now, live, fetched_at) = (self.now(), self.live(), document.meta.fetched_at);
         let policy = Policy::of(&live.policy, key.resource(), document.is_refusal());
@@ -142,7 +142,7 @@ impl Documents {
         // A release that was asked for as lately as an index is fresh saw its index then.
         let young = now.since(fetched_at).is_some_and(|age| age < live.policy.index_ttl);
         if !young && matches!(key, DocumentKey::Release(..)) {
-            self.watch_index(key, &document, request_id);
+            self.watch_index(key, &document, errand);
         }
         Some(answer(document, now, &policy, None))
     }
@@ -151,8 +151,8 @@ impl Documents {
     ///
     /// # Errors
     /// [`Failure`] when there is no answer that may be given.
-    pub async fn get(self: &Arc<Self>, key: &DocumentKey, request_id: &str) -> Result<Answer, Failure> {
-        if let Some(answer) = self.fresh(key, request_id) {
+    pub async fn get(self: &Arc<Self>, key: &DocumentKey, errand: Errand<'_>) -> Result<Answer, Failure> {
+        if let Some(answer) = self.fresh(key, errand) {
             return Ok(answer);
         }
         self.recall().await;
@@ -161,7 +161,7 @@ impl Documents {
             return Err(Failure::Divergent(Arc::clone(open)));
         }
         let settled = async {
-            let answer = match self.current(key, request_id).await {
+            let answer = match self.current(key, errand).await {
                 Ok(answer) => answer,
                 Err(failure) => return Err(self.last_known(key, failure).await),
             };
@@ -169,11 +169,11 @@ impl Documents {
             let was_asked = matches!(answer.outcome, Outcome::Forwarded { .. });
             let settled = match given.settled {
                 true => Ok(answer),
-                false => self.settle_answer(key, answer, request_id).await,
+                false => self.settle_answer(key, answer, errand).await,
             };
             // What was asked for and settled just now saw its index as it is.
             if given.settled || !was_asked {
-                self.watch_index(key, &given, request_id);
+                self.watch_index(key, &given, errand);
             }
             settled
         };
@@ -187,25 +187,25 @@ impl Documents {
     }
 
     /// The answer to `key` by the freshness rules alone.
-    async fn current(self: &Arc<Self>, key: &DocumentKey, request_id: &str) -> Result<Answer, Failure> {
+    async fn current(self: &Arc<Self>, key: &DocumentKey, errand: Errand<'_>) -> Result<Answer, Failure> {
         let Some(document) = self.held(key).await else {
             if self.live().policy.offline {
                 return Err(Failure::Offline);
             }
-            return self.ask(key, None, request_id).await;
+            return self.ask(key, None, errand).await;
         };
         let policy = self.policy(key, &document);
         match self.freshness(key, &document) {
             Freshness::Fresh => Ok(self.hit(document, &policy, None)),
             Freshness::Revalidate => {
-                self.refresh(key, Some(&document), request_id);
+                self.refresh(key, Some(&document), errand);
                 Ok(self.hit(document, &policy, Some(Stale::WhileRevalidate)))
             }
             Freshness::Offline if document.is_absence() => Err(Failure::Offline),
             Freshness::Offline => Ok(self.hit(document, &policy, Some(Stale::Offline))),
             // An old "not found" is never passed off as what the registry would say now.
             Freshness::Ask { may_fall_back } if may_fall_back && !document.is_absence() => {
-                let asked = self.ask(key, Some(&document), request_id);
+                let asked = self.ask(key, Some(&document), errand);
                 match tokio::time::timeout(self.patience, asked).await {
                     Ok(Err(failure)) if failure.lets_stale_live() => {}
                     Ok(answer) => return answer,
@@ -213,7 +213,7 @@ impl Documents {
                 }
                 Ok(self.hit(document, &policy, Some(Stale::IfError)))
             }
-            Freshness::Ask { .. } => self.ask(key, Some(&document), request_id).await,
+            Freshness::Ask { .. } => self.ask(key, Some(&document), errand).await,
         }
     }
 
@@ -221,9 +221,9 @@ impl Documents {
         self: &Arc<Self>,
         key: &DocumentKey,
         held: Option<&Arc<Document>>,
-        request_id: &str,
+        errand: Errand<'_>,
     ) -> Result<Answer, Failure> {
-        let (filled, collapsed) = self.fetch(key, held.map_or(0, |held| held.asked), request_id).await?;
+        let (filled, collapsed) = self.fetch(key, held.map_or(0, |held| held.asked), errand).await?;
         let Filled { document, status, stored } = filled;
         let policy = self.policy(key, &document);
         let outcome = Outcome::Forwarded { stale: held.is_some(), status, stored, collapsed };
@@ -235,9 +235,9 @@ impl Documents {
         self: &Arc<Self>,
         key: &DocumentKey,
         answer: Answer,
-        request_id: &str,
+        errand: Errand<'_>,
     ) -> Result<Answer, Failure> {
-        let settled = self.settle(key, &answer.document, request_id).await?;
+        let settled = self.settle(key, &answer.document, errand).await?;
         let (document, outcome) = match settled {
             Settled::Agreed(document) if document.asked == answer.document.asked => {
                 (document, answer.outcome)

@@ -85,6 +85,11 @@ impl Failure {
     pub fn lets_stale_live(&self) -> bool {
         matches!(self, Self::CouldNotAsk(_) | Self::Malformed | Self::Lost)
     }
+
+    /// Whether nobody was asked because enough had been asked.
+    pub(super) fn is_over_budget(&self) -> bool {
+        matches!(self, Self::CouldNotAsk(CouldNotAsk::OverBudget { .. }))
+    }
 }
 
 impl From<StoreError> for Failure {

@@ -14,7 +14,7 @@ use super::failure::Failure;
 use super::freshness::Freshness;
 use super::place::place;
 use crate::domain::DocumentKey;
-use crate::upstream::{CouldNotAsk, Exchange, Upstream, Upstreams};
+use crate::upstream::{CouldNotAsk, Errand, Exchange, Upstream, Upstreams};
 
 /// How often a fill that others had started too early, or that an invalidation overtook, is started over.
 const ATTEMPTS: u32 = 3;
@@ -33,12 +33,21 @@ impl Documents {
         self: &Arc<Self>,
         key: &DocumentKey,
         since: u64,
-        request_id: &str,
+        errand: Errand<'_>,
     ) -> Result<(Filled, bool), Failure> {
         for attempt in 1.. {
-            let joined = self.fetches.join(key, || self.fill(key, since, request_id)).await;
+            let joined = self.fetches.join(key, || self.fill(key, since, errand)).await;
             let (filled, collapsed) = joined.map_err(|_| Failure::Lost)?;
-            let filled = filled?;
+            let filled = match filled {
+                // What nobody waits for may be denied what a client is not.
+                Err(failure) if collapsed && !errand.is_behind() && failure.is_over_budget() => {
+                    if attempt < ATTEMPTS {
+                        continue;
+                    }
+                    return Err(failure);
+                }
+                filled => filled?,
+            };
             let late = filled.document.asked > since && !filled.document.outdated;
             if late || attempt == ATTEMPTS {
                 return Ok((filled, collapsed));
@@ -48,15 +57,15 @@ impl Documents {
     }
 
     /// Renews `key` behind the answer that was given, and settles it, unless that is under way.
-    pub(super) fn refresh(self: &Arc<Self>, key: &DocumentKey, seen: Option<&Document>, request_id: &str) {
+    pub(super) fn refresh(self: &Arc<Self>, key: &DocumentKey, seen: Option<&Document>, errand: Errand<'_>) {
         if self.fetches.is_open(key) {
             return;
         }
         let since = seen.map_or(0, |seen| seen.asked);
-        let (documents, key, request_id) = (Arc::clone(self), key.clone(), request_id.to_owned());
+        let (documents, key, errand) = (Arc::clone(self), key.clone(), errand.behind().kept());
         tokio::spawn(async move {
-            if let Ok((filled, _)) = documents.fetch(&key, since, &request_id).await {
-                documents.settle_behind(&key, &filled.document, &request_id);
+            if let Ok((filled, _)) = documents.fetch(&key, since, errand.lend()).await {
+                documents.settle_behind(&key, &filled.document, errand.lend());
             }
         });
     }
@@ -65,20 +74,20 @@ impl Documents {
         self: &Arc<Self>,
         key: &DocumentKey,
         since: u64,
-        request_id: &str,
+        errand: Errand<'_>,
     ) -> impl Future<Output = Result<Filled, Failure>> + Send + 'static {
-        let (documents, key, request_id) = (Arc::clone(self), key.clone(), request_id.to_owned());
+        let (documents, key, errand) = (Arc::clone(self), key.clone(), errand.kept());
         async move {
             if let Some(document) = documents.filled_meanwhile(&key, since) {
                 let status = document.meta.status;
                 return Ok(Filled { document, status, stored: true });
             }
-            let filled = documents.renew(&key, &request_id).await?;
+            let filled = documents.renew(&key, errand.lend()).await?;
             if let DocumentKey::Index(name) = &key
                 && !filled.document.settled
             {
                 documents.doubt_releases(name, &filled.document);
-                documents.settle_behind(&key, &filled.document, &request_id);
+                documents.settle_behind(&key, &filled.document, errand.lend());
             }
             Ok(filled)
         }
@@ -90,7 +99,7 @@ impl Documents {
         (document.asked > since && self.freshness(key, &document) == Freshness::Fresh).then_some(document)
     }
 
-    async fn renew(&self, key: &DocumentKey, request_id: &str) -> Result<Filled, Failure> {
+    async fn renew(&self, key: &DocumentKey, errand: Errand<'_>) -> Result<Filled, Failure> {
         let (upstream, max) = {
             let live = self.live();
             (choose(&live.upstreams, key)?, live.max_document)
@@ -101,7 +110,7 @@ impl Documents {
         let path = key.to_string();
         // An answer is as old as the question: what changed while it was on its way is not in it.
         let (asked, fetched_at) = (self.question(), self.now());
-        let exchange = upstream.document(key.resource(), &path, etag, request_id, max);
+        let exchange = upstream.document(key.resource(), &path, etag, errand, max);
         let exchange = tokio::time::timeout(self.deadline, exchange).await;
         let exchange = exchange.map_err(|_| CouldNotAsk::TimedOut)??;
         let landed = self.question();
@@ -119,7 +128,7 @@ impl Documents {
                 let meta = meta(200, etag, age);
                 let document = match known.filter(|known| *known.content.body() == body) {
                     Some(known) => known.confirmed(meta),
-                    None => self.read(key, Envelope { meta, body }, request_id)?,
+                    None => self.read(key, Envelope { meta, body }, errand)?,
                 };
                 Ok(self.keep(key, held.as_deref(), Document { asked, landed, ..document }, 200).await)
             }
@@ -130,7 +139,7 @@ impl Documents {
                 Ok(Filled { stored: false, ..kept })
             }
             Exchange::Refused { status: status @ (403 | 404 | 409), body, .. } => {
-                let document = self.read(key, Envelope { meta: meta(status, None, 0), body }, request_id)?;
+                let document = self.read(key, Envelope { meta: meta(status, None, 0), body }, errand)?;
                 let document = Document { asked, landed, ..document };
                 // Absences that replace nothing stay in memory: inventing names must not fill the disk.
                 if status == 404 && held.as_ref().is_none_or(|held| held.is_absence()) {
@@ -146,12 +155,12 @@ impl Documents {
     }
 
     /// Reads an answer. One that is none is logged once, here.
-    fn read(&self, key: &DocumentKey, envelope: Envelope, request_id: &str) -> Result<Document, Failure> {
+    fn read(&self, key: &DocumentKey, envelope: Envelope, errand: Errand<'_>) -> Result<Document, Failure> {
         let upstream = envelope.meta.upstream.clone();
         Document::new(key, envelope).map_err(|malformed| {
             self.metrics.integrity_failure("document");
             let resource = key.resource().as_str();
-            error!(upstream, resource, key = %key, request_id, reason = %malformed, "an upstream document is not believed");
+            error!(upstream, resource, key = %key, request_id = errand.id, reason = %malformed, "an upstream document is not believed");
             Failure::Malformed
         })
     }

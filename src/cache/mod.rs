@@ -23,6 +23,7 @@ mod settle;
 mod trust_artifacts;
 mod wanted;
 
+pub use crate::upstream::Errand;
 pub use document::Document;
 pub use documents::{Answer, Documents};
 pub use failure::Failure;

@@ -22,7 +22,7 @@ use crate::domain::DocumentKey;
 use crate::store::sealed::{self, Seal};
 use crate::store::{StorageKey, Store, StoreError};
 use crate::telemetry::Metrics;
-use crate::upstream::Payload;
+use crate::upstream::{Errand, Payload};
 
 /// Files being brought in at once; each may hold a spill and a download's queue in memory.
 const INGESTS: usize = 8;
@@ -73,7 +73,7 @@ pub(super) struct Permit {
 
 /// One fetch: a registry's failure to deliver a content is not another registry's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Errand {
+struct Fetch {
     upstream: String,
     wanted: Wanted,
 }
@@ -87,7 +87,7 @@ pub struct SealedFiles {
     pub(super) documents: Arc<Documents>,
     store: Arc<dyn Store>,
     seals: moka::sync::Cache<StorageKey, Arc<Seal>>,
-    flights: Arc<Flights<Errand, Fill>>,
+    flights: Arc<Flights<Fetch, Fill>>,
     ingests: Semaphore,
     bounds: ArcSwap<Bounds>,
     metrics: Arc<Metrics>,
@@ -119,12 +119,12 @@ impl SealedFiles {
     }
 
     /// The file that `permit` is for, fetched where it is not held.
-    pub(super) async fn hold(self: &Arc<Self>, permit: Permit, request_id: &str) -> Result<Held, Failure> {
+    pub(super) async fn hold(self: &Arc<Self>, permit: Permit, errand: Errand<'_>) -> Result<Held, Failure> {
         let wanted = &permit.wanted;
         let (seal, outcome) = match self.sealed(wanted).await? {
             Some(seal) => (seal, hit(&permit.gate)),
             None if self.documents.live().policy.offline => return Err(Failure::Offline),
-            None => self.fetch(&permit, request_id).await?,
+            None => self.fetch(&permit, errand).await?,
         };
         wanted.compare(&seal).map_err(inconsistent)?;
         let file = SealedFile { seal, payload: wanted.payload(), place: wanted.place() };
@@ -198,22 +198,22 @@ impl SealedFiles {
     async fn fetch(
         self: &Arc<Self>,
         permit: &Permit,
-        request_id: &str,
+        errand: Errand<'_>,
     ) -> Result<(Arc<Seal>, Outcome), Failure> {
         let upstream = permit.gate.document.meta.upstream.clone();
-        let errand = Errand { upstream, wanted: permit.wanted.clone() };
-        let joined = self.flights.join(&errand, || {
-            let (files, errand, request_id) = (Arc::clone(self), errand.clone(), request_id.to_owned());
+        let fetch = Fetch { upstream, wanted: permit.wanted.clone() };
+        let joined = self.flights.join(&fetch, || {
+            let (files, fetch, errand) = (Arc::clone(self), fetch.clone(), errand.kept());
             let (locator, from) = (permit.locator.clone(), permit.from.clone());
-            async move { files.fill(&errand, &locator, &from, &request_id).await }
+            async move { files.fill(&fetch, &locator, &from, errand.lend()).await }
         });
         let (seal, collapsed) = joined.await.map_err(|_| Failure::Lost)?;
         Ok((seal?, Outcome::Forwarded { stale: false, status: 200, stored: true, collapsed }))
     }
 
     /// The one fetch of a file: downloads until the transport holds, verifies, commits.
-    async fn fill(&self, errand: &Errand, locator: &str, from: &DocumentKey, request_id: &str) -> Fill {
-        let Errand { upstream, wanted } = errand;
+    async fn fill(&self, fetch: &Fetch, locator: &str, from: &DocumentKey, errand: Errand<'_>) -> Fill {
+        let Fetch { upstream, wanted } = fetch;
         if let Some(seal) = self.sealed(wanted).await? {
             return Ok(seal);
         }
@@ -225,18 +225,18 @@ impl SealedFiles {
         let name = upstream.name();
         let mut attempt = 0;
         loop {
-            let download = upstream.download(payload, locator, &from, request_id).await?;
+            let download = upstream.download(payload, locator, &from, errand).await?;
             match ingest(&self.store, download, wanted, &self.bounds.load_full()).await {
                 Ok(seal) => return Ok(self.remember(wanted.place(), seal)),
                 Err(error) if error.is_transport() && attempt < upstream.retries() => {
-                    warn!(what = payload.as_str(), file = %wanted, upstream = name, request_id, %error, "damaged on its way");
+                    warn!(what = payload.as_str(), file = %wanted, upstream = name, request_id = errand.id, %error, "damaged on its way");
                     upstream.pause_before_retry(attempt).await;
                     attempt += 1;
                 }
                 Err(error) => {
                     let stage = stage(&error);
                     self.metrics.integrity_failure(stage);
-                    error!(what = payload.as_str(), file = %wanted, upstream = name, request_id, stage, %error, "refused");
+                    error!(what = payload.as_str(), file = %wanted, upstream = name, request_id = errand.id, stage, %error, "refused");
                     return Err(error.into());
                 }
             }

@@ -25,6 +25,7 @@ use super::freshness::Freshness;
 use crate::consistency::{About, Difference, Divergence, Kind, Pin, Source, Testimony};
 use crate::domain::{DocumentKey, Purl, Version, VolumeName};
 use crate::store::StoreError;
+use crate::upstream::Errand;
 
 mod index;
 mod release;
@@ -73,7 +74,7 @@ impl Documents {
         self: &'a Arc<Self>,
         key: &'a DocumentKey,
         document: &'a Arc<Document>,
-        request_id: &'a str,
+        errand: Errand<'a>,
     ) -> BoxFuture<'a, Result<Settled, Failure>> {
         Box::pin(async move {
             for _ in 0..ROUNDS {
@@ -81,9 +82,13 @@ impl Documents {
                 if let Some(held) = held {
                     return Ok(Settled::Agreed(held));
                 }
-                let settling = || self.settling(key, document, request_id);
-                let (settled, _) = self.settlements.join(key, settling).await.map_err(|_| Failure::Lost)?;
-                let settled = settled?;
+                let settling = || self.settling(key, document, errand);
+                let joined = self.settlements.join(key, settling).await;
+                let settled = match joined.map_err(|_| Failure::Lost)? {
+                    // What nobody waits for may be denied what a client is not.
+                    (Err(failure), true) if !errand.is_behind() && failure.is_over_budget() => continue,
+                    (settled, _) => settled?,
+                };
                 let (Settled::Agreed(about) | Settled::Unconfirmed(about)) = &settled;
                 // One that began before this answer came was about an older one.
                 if about.asked >= document.asked {
@@ -99,32 +104,32 @@ impl Documents {
         self: &Arc<Self>,
         key: &DocumentKey,
         document: &Arc<Document>,
-        request_id: &str,
+        errand: Errand<'_>,
     ) {
         if document.settled || self.settlements.is_open(key) {
             return;
         }
         let (documents, key) = (Arc::clone(self), key.clone());
-        let (document, request_id) = (Arc::clone(document), request_id.to_owned());
-        tokio::spawn(async move { documents.settle(&key, &document, &request_id).await.map(drop) });
+        let (document, errand) = (Arc::clone(document), errand.behind().kept());
+        tokio::spawn(async move { documents.settle(&key, &document, errand.lend()).await.map(drop) });
     }
 
     fn settling(
         self: &Arc<Self>,
         key: &DocumentKey,
         document: &Arc<Document>,
-        request_id: &str,
+        errand: Errand<'_>,
     ) -> BoxFuture<'static, Result<Settled, Failure>> {
-        let (documents, key, document, request_id) =
-            (Arc::clone(self), key.clone(), Arc::clone(document), request_id.to_owned());
+        let (documents, key, document, errand) =
+            (Arc::clone(self), key.clone(), Arc::clone(document), errand.kept());
         Box::pin(async move {
             match &key {
-                DocumentKey::Index(name) => documents.settle_index(name, document, &request_id).await,
+                DocumentKey::Index(name) => documents.settle_index(name, document, errand.lend()).await,
                 DocumentKey::Release(name, version) => {
-                    documents.settle_release(name, version, document, &request_id).await
+                    documents.settle_release(name, version, document, errand.lend()).await
                 }
                 DocumentKey::TrustSummary(name, version) | DocumentKey::TrustDetail(name, version) => {
-                    documents.settle_trust(&key, name, version, document, &request_id).await
+                    documents.settle_trust(&key, name, version, document, errand.lend()).await
                 }
                 DocumentKey::Search(_)
                 | DocumentKey::Advisories(_)
@@ -139,12 +144,12 @@ impl Documents {
         self: &Arc<Self>,
         key: &DocumentKey,
         since: u64,
-        request_id: &str,
+        errand: Errand<'_>,
     ) -> Result<Arc<Document>, Failure> {
         if self.live().policy.offline {
             return Err(Failure::Offline);
         }
-        self.fetch(key, since, request_id).await.map(|(filled, _)| filled.document)
+        self.fetch(key, since, errand).await.map(|(filled, _)| filled.document)
     }
 
     /// Nothing speaks against `document`: it may be served until it is stale. `None` when something new came
@@ -234,7 +239,7 @@ impl Documents {
 
     /// Refreshes the index behind a release, so that a change of its row is seen within the time for which an
     /// index is fresh. One index request serves all releases of a volume.
-    pub(super) fn watch_index(self: &Arc<Self>, key: &DocumentKey, release: &Document, request_id: &str) {
+    pub(super) fn watch_index(self: &Arc<Self>, key: &DocumentKey, release: &Document, errand: Errand<'_>) {
         let DocumentKey::Release(name, _) = key else { return };
         let index = DocumentKey::Index(name.clone());
         let due = match self.remembered(&index) {
@@ -244,7 +249,7 @@ impl Documents {
         };
         if due {
             let held = self.remembered(&index);
-            self.refresh(&index, held.as_deref(), request_id);
+            self.refresh(&index, held.as_deref(), errand);
         }
     }
 

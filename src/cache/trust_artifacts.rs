@@ -12,6 +12,7 @@ use super::sealed_files::{Held, Media, Permit, SealedFiles};
 use super::wanted::Wanted;
 use crate::domain::check::{Attachment, Locator};
 use crate::domain::{DocumentKey, Facts, Sha256, Version, VolumeName};
+use crate::upstream::Errand;
 
 impl SealedFiles {
     /// The trust artifact of a release whose bytes hash to `digest`, if the trust detail lists it now.
@@ -23,14 +24,14 @@ impl SealedFiles {
         name: &VolumeName,
         version: &Version,
         digest: &Sha256,
-        request_id: &str,
+        errand: Errand<'_>,
     ) -> Result<Held, Failure> {
         let from = DocumentKey::TrustDetail(name.clone(), version.clone());
-        let gate = self.documents.get(&from, request_id).await?;
+        let gate = self.documents.get(&from, errand).await?;
         let (attachment, locator) = open_gate(&gate, digest)?;
         let wanted = Wanted::TrustArtifact { digest: *digest, size: attachment.size };
         let (media, locator) = (Media::Declared(attachment.media_type.clone()), locator.to_owned());
-        self.hold(Permit { wanted, media, locator, from, gate }, request_id).await
+        self.hold(Permit { wanted, media, locator, from, gate }, errand).await
     }
 }
 

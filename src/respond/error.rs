@@ -130,9 +130,10 @@ impl From<&Failure> for Refusal {
 fn could_not_ask(reason: &CouldNotAsk, detail: String) -> Refusal {
     let status = match reason {
         CouldNotAsk::TimedOut => StatusCode::GATEWAY_TIMEOUT,
-        CouldNotAsk::Throttled { .. } | CouldNotAsk::Paused { .. } | CouldNotAsk::Busy => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        CouldNotAsk::Throttled { .. }
+        | CouldNotAsk::Paused { .. }
+        | CouldNotAsk::OverBudget { .. }
+        | CouldNotAsk::Busy => StatusCode::SERVICE_UNAVAILABLE,
         CouldNotAsk::Unreachable
         | CouldNotAsk::BrokenBody
         | CouldNotAsk::ServerError(_)

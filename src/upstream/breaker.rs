@@ -2,11 +2,15 @@
 //!
 //! Owns the state machine, pure over the time that is passed in. Must not know what counts as a failure.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::backoff::spread;
 
 const FAILURES_TO_OPEN: u32 = 5;
+/// Outcomes that a failure rate is taken of, and how long one counts.
+const SAMPLE: usize = 20;
+const SAMPLED_FOR: Duration = Duration::from_secs(30);
 const FIRST_COOL_DOWN: Duration = Duration::from_secs(1);
 const LONGEST_COOL_DOWN: Duration = Duration::from_secs(30);
 
@@ -14,11 +18,40 @@ const LONGEST_COOL_DOWN: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Breaker(State);
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum State {
-    Closed { failures: u32 },
+    Closed(Outcomes),
     Open { until: Duration, cool_down: Duration },
     Probing { cool_down: Duration },
+}
+
+/// What came of the latest requests while it was closed.
+#[derive(Debug, Default)]
+struct Outcomes {
+    failures_in_a_row: u32,
+    /// The last of them, each with its moment and whether it failed, the oldest first.
+    latest: VecDeque<(Duration, bool)>,
+}
+
+impl Outcomes {
+    fn push(&mut self, now: Duration, failed: bool) {
+        self.failures_in_a_row = if failed { self.failures_in_a_row + 1 } else { 0 };
+        if self.latest.len() == SAMPLE {
+            self.latest.pop_front();
+        }
+        self.latest.push_back((now, failed));
+    }
+
+    /// Five failures in a row, or half of a whole sample that is young enough to mean something.
+    fn are_bad(&self, now: Duration) -> bool {
+        let young = |(at, _): &&(Duration, bool)| now.saturating_sub(*at) < SAMPLED_FOR;
+        let (young, failed) = self
+            .latest
+            .iter()
+            .filter(young)
+            .fold((0, 0), |(young, failed), (_, bad)| (young + 1, failed + usize::from(*bad)));
+        self.failures_in_a_row >= FAILURES_TO_OPEN || (young == SAMPLE && 2 * failed >= SAMPLE)
+    }
 }
 
 /// Leave to ask, to be returned as succeeded, failed or abandoned.
@@ -32,17 +65,22 @@ pub(super) enum Admission {
 
 impl Breaker {
     pub(super) fn new() -> Self {
-        Self(State::Closed { failures: 0 })
+        Self(State::Closed(Outcomes::default()))
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        matches!(self.0, State::Closed { .. })
+        matches!(self.0, State::Closed(_))
+    }
+
+    /// Whether a probe is under way.
+    pub(super) fn is_half_open(&self) -> bool {
+        matches!(self.0, State::Probing { .. })
     }
 
     /// How long nobody is let through, as far as that is known.
     pub(super) fn pause(&self, now: Duration) -> Option<Duration> {
         match self.0 {
-            State::Closed { .. } => None,
+            State::Closed(_) => None,
             State::Open { until, .. } => until.checked_sub(now).filter(|left| !left.is_zero()),
             State::Probing { .. } => Some(FIRST_COOL_DOWN),
         }
@@ -54,7 +92,7 @@ impl Breaker {
             return Err(left);
         }
         match self.0 {
-            State::Closed { .. } => Ok(Admission::Ordinary),
+            State::Closed(_) => Ok(Admission::Ordinary),
             State::Open { cool_down, .. } | State::Probing { cool_down } => {
                 self.0 = State::Probing { cool_down };
                 Ok(Admission::Probe)
@@ -63,9 +101,11 @@ impl Breaker {
     }
 
     /// The registry answered.
-    pub(super) fn succeeded(&mut self, admission: Admission) {
-        match (self.0, admission) {
-            (State::Closed { .. }, _) | (State::Probing { .. }, Admission::Probe) => *self = Self::new(),
+    pub(super) fn succeeded(&mut self, admission: Admission, now: Duration) {
+        match (&mut self.0, admission) {
+            // Only a failure opens it, whatever the rate is by then.
+            (State::Closed(outcomes), _) => outcomes.push(now, false),
+            (State::Probing { .. }, Admission::Probe) => *self = Self::new(),
             // From before the breaker opened: too old to mean anything.
             (State::Open { .. }, _) | (State::Probing { .. }, Admission::Ordinary) => {}
         }
@@ -74,20 +114,24 @@ impl Breaker {
     /// The registry failed; `roll` in `0.0..1.0` spreads the cool-down.
     pub(super) fn failed(&mut self, admission: Admission, now: Duration, roll: f64) {
         let open = |cool_down| State::Open { until: now + spread(cool_down, 0.2, roll), cool_down };
-        self.0 = match (self.0, admission) {
-            (State::Closed { failures }, _) if failures + 1 < FAILURES_TO_OPEN => {
-                State::Closed { failures: failures + 1 }
+        match (&mut self.0, admission) {
+            (State::Closed(outcomes), _) => {
+                outcomes.push(now, true);
+                if outcomes.are_bad(now) {
+                    self.0 = open(FIRST_COOL_DOWN);
+                }
             }
-            (State::Closed { .. }, _) => open(FIRST_COOL_DOWN),
-            (State::Probing { cool_down }, Admission::Probe) => open((cool_down * 2).min(LONGEST_COOL_DOWN)),
-            (unmoved @ (State::Open { .. } | State::Probing { .. }), _) => unmoved,
-        };
+            (State::Probing { cool_down }, Admission::Probe) => {
+                self.0 = open((*cool_down * 2).min(LONGEST_COOL_DOWN));
+            }
+            (State::Open { .. } | State::Probing { .. }, _) => {}
+        }
     }
 
     /// Nothing was learnt; the next request may be the probe.
     pub(super) fn abandoned(&mut self, admission: Admission) {
-        if let (State::Probing { cool_down }, Admission::Probe) = (self.0, admission) {
-            self.0 = State::Open { until: Duration::ZERO, cool_down };
+        if let (State::Probing { cool_down }, Admission::Probe) = (&self.0, admission) {
+            self.0 = State::Open { until: Duration::ZERO, cool_down: *cool_down };
         }
     }
 }
@@ -117,12 +161,71 @@ mod tests {
     fn opens_at_the_fifth_failure_in_a_row() {
         let mut breaker = Breaker::new();
         (0..4).for_each(|_| fail(&mut breaker, at(0)));
-        breaker.succeeded(Admission::Ordinary);
+        breaker.succeeded(Admission::Ordinary, at(0));
         (0..4).for_each(|_| fail(&mut breaker, at(0)));
         assert!(breaker.is_closed());
         fail(&mut breaker, at(0));
         assert!(!breaker.is_closed());
         assert_eq!(breaker.admit(at(0)), Err(at(1000)));
+    }
+
+    /// So many answers and failures by turns, a millisecond apart, the first at `start`; a failure is the last.
+    fn mix(breaker: &mut Breaker, start: u64, failures: &str) {
+        for (millis, outcome) in failures.chars().enumerate() {
+            assert!(breaker.is_closed(), "{failures} after {millis}");
+            match outcome {
+                '+' => breaker.succeeded(Admission::Ordinary, at(start + millis as u64)),
+                _ => breaker.failed(Admission::Ordinary, at(start + millis as u64), MIDDLE),
+            }
+        }
+    }
+
+    #[test]
+    fn opens_when_half_of_the_last_twenty_failed() {
+        let mut breaker = Breaker::new();
+        mix(&mut breaker, 0, &"+-".repeat(10));
+        assert!(!breaker.is_closed());
+        assert_eq!(breaker.pause(at(19)), Some(FIRST_COOL_DOWN));
+        let mut breaker = Breaker::new();
+        mix(&mut breaker, 0, &("+".to_owned() + &"+-".repeat(9)));
+        assert!(breaker.is_closed(), "nine of nineteen");
+        mix(&mut breaker, 19, "+");
+        assert!(breaker.is_closed(), "nine of twenty");
+        mix(&mut breaker, 20, "-");
+        assert!(!breaker.is_closed(), "ten of the last twenty");
+    }
+
+    #[test]
+    fn fewer_than_twenty_tell_no_rate() {
+        let mut breaker = Breaker::new();
+        mix(&mut breaker, 0, "----+----+----+----");
+        assert!(breaker.is_closed(), "sixteen of nineteen");
+        mix(&mut breaker, 19, "+");
+        assert!(breaker.is_closed(), "an answer opens nothing");
+        mix(&mut breaker, 20, "-");
+        assert!(!breaker.is_closed());
+    }
+
+    #[test]
+    fn outcomes_count_for_thirty_seconds() {
+        for (last, closed) in [(29_999, false), (30_000, true)] {
+            let mut breaker = Breaker::new();
+            mix(&mut breaker, 0, "+");
+            mix(&mut breaker, 1000, &("-+".repeat(9)));
+            mix(&mut breaker, last, "-");
+            assert_eq!(breaker.is_closed(), closed, "the first is {last} ms old");
+        }
+    }
+
+    #[test]
+    fn a_breaker_that_closed_has_forgotten_its_rate() {
+        let mut breaker = Breaker::new();
+        mix(&mut breaker, 0, &"+-".repeat(10));
+        assert_eq!(breaker.admit(at(2000)), Ok(Admission::Probe));
+        assert!(breaker.is_half_open());
+        breaker.succeeded(Admission::Probe, at(2000));
+        mix(&mut breaker, 2000, "+-+-+-+-+-+-+-+-+-");
+        assert!(breaker.is_closed());
     }
 
     #[test]
@@ -132,7 +235,7 @@ mod tests {
         assert_eq!(breaker.admit(at(11_000)), Ok(Admission::Probe));
         assert!(!breaker.is_closed());
         assert_eq!(breaker.admit(at(99_000)), Err(FIRST_COOL_DOWN));
-        breaker.succeeded(Admission::Probe);
+        breaker.succeeded(Admission::Probe, at(0));
         assert!(breaker.is_closed());
         (0..4).for_each(|_| fail(&mut breaker, at(11_000)));
         assert!(breaker.is_closed(), "a closed breaker has forgotten its failures");
@@ -148,7 +251,7 @@ mod tests {
             now += Duration::from_secs(seconds);
         }
         assert_eq!(breaker.admit(now), Ok(Admission::Probe));
-        breaker.succeeded(Admission::Probe);
+        breaker.succeeded(Admission::Probe, at(0));
         (0..5).for_each(|_| fail(&mut breaker, now));
         assert_eq!(breaker.admit(now), Err(FIRST_COOL_DOWN), "success starts the cool-down over");
     }
@@ -179,7 +282,7 @@ mod tests {
                 breaker.admit(at(1000)).unwrap();
             }
             let pause = breaker.pause(at(0));
-            breaker.succeeded(Admission::Ordinary);
+            breaker.succeeded(Admission::Ordinary, at(0));
             breaker.failed(Admission::Ordinary, at(500), MIDDLE);
             breaker.abandoned(Admission::Ordinary);
             assert!(!breaker.is_closed());

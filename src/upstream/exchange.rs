@@ -16,7 +16,7 @@ use super::answer::{self, Answer, status_label};
 use super::gate::Health;
 use super::guard::{self, Rule};
 use super::observer::Record;
-use super::{CouldNotAsk, Download, Exchange, Get, Payload, Response, TransportError, Upstream};
+use super::{CouldNotAsk, Download, Errand, Exchange, Get, Payload, Response, TransportError, Upstream};
 use crate::domain::Problem;
 
 const MAX_REDIRECTS: usize = 5;
@@ -27,7 +27,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) struct Question<'a> {
     accept: &'static str,
     etag: Option<HeaderValue>,
-    request_id: &'a str,
+    errand: Errand<'a>,
 }
 
 /// Why one try failed, and whether that was the registry's own doing or another host's.
@@ -52,24 +52,24 @@ struct Open {
 }
 
 impl<'a> Question<'a> {
-    pub(super) fn document(etag: Option<&str>, request_id: &'a str) -> Self {
+    pub(super) fn document(etag: Option<&str>, errand: Errand<'a>) -> Self {
         let etag = etag.and_then(|etag| HeaderValue::from_str(etag).ok());
-        Self { accept: "application/json", etag, request_id }
+        Self { accept: "application/json", etag, errand }
     }
 
-    pub(super) fn download(payload: Payload, request_id: &'a str) -> Self {
+    pub(super) fn download(payload: Payload, errand: Errand<'a>) -> Self {
         let accept = match payload {
             Payload::Archive => "application/gzip",
             Payload::TrustArtifact => "*/*",
         };
-        Self { accept, etag: None, request_id }
+        Self { accept, etag: None, errand }
     }
 
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(5);
         headers.insert(ACCEPT, HeaderValue::from_static(self.accept));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if let Ok(id) = HeaderValue::from_str(self.request_id) {
+        if let Ok(id) = HeaderValue::from_str(self.errand.id) {
             headers.insert(REQUEST_ID, id);
         }
         if let Some(etag) = &self.etag {
@@ -126,10 +126,18 @@ impl Upstream {
         if let Some(for_) = self.gate.pause().filter(|_| at_home) {
             return Err(CouldNotAsk::Paused { for_ });
         }
+        let record = || {
+            let (observer, clock) = (Arc::clone(&self.observer), Arc::clone(&self.clock));
+            Record::start(observer, clock, self.name(), resource, question.errand.id)
+        };
+        if let Some(for_) = self.gate.over_budget(question.errand.urgency) {
+            let why = CouldNotAsk::OverBudget { for_ };
+            record().failed(&why);
+            return Err(why);
+        }
         let slot = self.gate.slot().await?;
         let pass = if at_home { Some(self.gate.admit()?) } else { None };
-        let (observer, clock) = (Arc::clone(&self.observer), Arc::clone(&self.clock));
-        let record = Record::start(observer, clock, self.name(), resource, question.request_id);
+        let record = record();
 
         let outcome = self.persist(at_home, attempt).await;
         if let Err(Failure { why: CouldNotAsk::Throttled { retry_after: Some(wait) }, at_home: true }) =
@@ -150,22 +158,29 @@ impl Upstream {
     }
 
     /// Retries what may pass, unless the registry is to be left alone by now; a probe therefore is one request.
+    /// A retry that the budget does not allow leaves it at the failure.
     async fn persist<T, F>(&self, at_home: bool, attempt: impl Fn() -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Failure>>,
     {
+        let mut outcome = attempt().await;
         for retried in 0..self.retries() {
-            match attempt().await {
-                Err(failure) if failure.why.is_transient() && !self.is_paused(at_home) => {
-                    self.pause_before_retry(retried).await;
-                    if self.is_paused(at_home) {
-                        return Err(failure);
-                    }
-                }
-                outcome => return outcome,
+            let Err(failed) = outcome else { return outcome };
+            if !failed.why.is_transient() || self.is_paused(at_home) {
+                return Err(failed);
             }
+            self.pause_before_retry(retried).await;
+            if self.is_paused(at_home) {
+                return Err(failed);
+            }
+            outcome = match attempt().await {
+                Err(Failure { why: CouldNotAsk::OverBudget { .. } | CouldNotAsk::Paused { .. }, .. }) => {
+                    return Err(failed);
+                }
+                outcome => outcome,
+            };
         }
-        attempt().await
+        outcome
     }
 
     fn is_paused(&self, at_home: bool) -> bool {
@@ -231,12 +246,16 @@ impl Upstream {
         Err(Failure { why: CouldNotAsk::TooManyRedirects, at_home: self.guard.is_home(start) })
     }
 
-    /// One request. The credential goes to the registry's own origin and nowhere else.
+    /// One request, unless the registry asked to be left alone since, or the budget is spent. The credential goes to the registry's own origin and nowhere else.
     async fn ask(&self, url: &Url, question: &Question<'_>, at_home: bool) -> Result<Response, CouldNotAsk> {
         let mut headers = question.headers();
         if let Some(credential) = self.credential.as_ref().filter(|_| at_home) {
             headers.insert(AUTHORIZATION, credential.clone());
         }
+        if let Some(for_) = self.gate.held().filter(|_| at_home) {
+            return Err(CouldNotAsk::Paused { for_ });
+        }
+        let _spent = self.gate.spend(question.errand.urgency)?;
         self.transport.get(Get { url, headers }).await.map_err(|error| could_not(url, error))
     }
 }
@@ -255,7 +274,10 @@ fn health<T>(outcome: &Result<T, Failure>) -> Option<Health> {
         | CouldNotAsk::TooLarge { .. }
         | CouldNotAsk::Unexpected(_)
         | CouldNotAsk::TooManyRedirects => Some(Health::Up),
-        CouldNotAsk::Forbidden { .. } | CouldNotAsk::Paused { .. } | CouldNotAsk::Busy => None,
+        CouldNotAsk::Forbidden { .. }
+        | CouldNotAsk::Paused { .. }
+        | CouldNotAsk::OverBudget { .. }
+        | CouldNotAsk::Busy => None,
     };
     health.filter(|_| *at_home)
 }

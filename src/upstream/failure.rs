@@ -37,6 +37,15 @@ pub enum CouldNotAsk {
         /// For how much longer.
         for_: Duration,
     },
+    /// The registry was not asked: as much as this proxy may ask of it in a minute was asked.
+    #[error(
+        "this proxy has asked the registry as often as it may in a minute; try again later, or have this proxy's \
+         operator raise `requests_per_minute`"
+    )]
+    OverBudget {
+        /// For how much longer.
+        for_: Duration,
+    },
     /// As many requests as are allowed were under way for too long.
     #[error("too many requests to the registry are under way; try again later")]
     Busy,
@@ -74,7 +83,7 @@ impl CouldNotAsk {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Throttled { retry_after } => *retry_after,
-            Self::Paused { for_ } => Some(*for_),
+            Self::Paused { for_ } | Self::OverBudget { for_ } => Some(*for_),
             Self::Unreachable
             | Self::TimedOut
             | Self::BrokenBody
@@ -109,6 +118,7 @@ impl CouldNotAsk {
             Self::ServerError(status) | Self::Unexpected(status) => status_label(*status),
             Self::Throttled { .. } => "throttled",
             Self::Paused { .. } => "paused",
+            Self::OverBudget { .. } => "budget",
             Self::Busy => "busy",
             Self::CredentialRefused => "401",
             Self::Forbidden { .. } | Self::BadLocator => "forbidden",

@@ -1,4 +1,4 @@
-//! Who may ask the registry now: its circuit breaker, its own wish to be left alone, the number under way.
+//! Who may ask the registry now: its own wish to be left alone, its circuit breaker, its budget, the number under way.
 //!
 //! Owns that standing, shared by all clients. Must not know HTTP.
 
@@ -9,7 +9,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::backoff::roll;
 use super::breaker::{Admission, Breaker};
-use super::{CouldNotAsk, Observer};
+use super::budget::Budget;
+use super::{CouldNotAsk, Observer, State, Urgency};
 use crate::clock::Clock;
 use crate::config;
 
@@ -17,6 +18,8 @@ use crate::config;
 pub(super) struct Gate {
     upstream: String,
     standing: Mutex<Standing>,
+    /// Shared with the gate that follows this one on a reload, so that none is spent twice.
+    budget: Arc<Mutex<Budget>>,
     slots: Arc<Semaphore>,
     patience: Duration,
     clock: Arc<dyn Clock>,
@@ -26,6 +29,7 @@ pub(super) struct Gate {
 struct Standing {
     breaker: Breaker,
     held_until: Duration,
+    told: State,
 }
 
 /// What an exchange said about the registry's health.
@@ -44,17 +48,40 @@ pub(super) struct Pass<'a> {
     settled: bool,
 }
 
+/// One request out of the budget. Dropped when that is over.
+pub(super) struct Spent<'a>(&'a Gate);
+
 impl Gate {
     pub(super) fn new(config: &config::Upstream, clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Self {
         observer.up(&config.name, true);
-        Self {
+        let (breaker, held_until, told) = (Breaker::new(), Duration::ZERO, State::Closed);
+        let gate = Self {
             upstream: config.name.clone(),
-            standing: Mutex::new(Standing { breaker: Breaker::new(), held_until: Duration::ZERO }),
+            standing: Mutex::new(Standing { breaker, held_until, told }),
+            budget: Arc::new(Mutex::new(Budget::new(config.requests_per_minute))),
             slots: Arc::new(Semaphore::new(config.max_concurrent.clamp(1, Semaphore::MAX_PERMITS))),
             patience: config.read_timeout,
             clock,
             observer,
-        }
+        };
+        gate.tell();
+        gate
+    }
+
+    /// Goes on with what `before`, which asked the same registry, has spent.
+    pub(super) fn follow(&mut self, before: &Self, limit: u32) {
+        self.budget = Arc::clone(&before.budget);
+        self.budget().limit_to(limit);
+        self.tell();
+    }
+
+    /// Tells the observer how things stand now: some of that changes by the mere passing of time.
+    pub(super) fn tell(&self) {
+        let mut standing = self.standing();
+        standing.told = standing.state(self.clock.monotonic());
+        self.observer.state(&self.upstream, standing.told);
+        drop(standing);
+        self.tell_left(&self.budget());
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -81,14 +108,36 @@ impl Gate {
             return Err(CouldNotAsk::Paused { for_ });
         }
         let admission = standing.breaker.admit(now).map_err(|for_| CouldNotAsk::Paused { for_ })?;
+        self.tell_change(&mut standing, now);
         Ok(Pass { gate: self, admission, settled: false })
+    }
+
+    /// Whether the registry itself lets nobody ask, for so long.
+    pub(super) fn held(&self) -> Option<Duration> {
+        let now = self.clock.monotonic();
+        self.standing().held(now)
+    }
+
+    /// How long the budget lets no such request through.
+    pub(super) fn over_budget(&self, urgency: Urgency) -> Option<Duration> {
+        self.budget().pause(urgency, self.clock.monotonic())
+    }
+
+    /// Takes the request that is sent next out of the budget.
+    pub(super) fn spend(&self, urgency: Urgency) -> Result<Spent<'_>, CouldNotAsk> {
+        // The clock is read under the lock, so that the log is in order.
+        let mut budget = self.budget();
+        budget.spend(urgency, self.clock.monotonic()).map_err(|for_| CouldNotAsk::OverBudget { for_ })?;
+        self.tell_left(&budget);
+        Ok(Spent(self))
     }
 
     /// Leaves the registry alone for `wait`, as it asked.
     pub(super) fn hold(&self, wait: Duration) {
-        let until = self.clock.monotonic() + wait;
+        let now = self.clock.monotonic();
         let mut standing = self.standing();
-        standing.held_until = standing.held_until.max(until);
+        standing.held_until = standing.held_until.max(now + wait);
+        self.tell_change(&mut standing, now);
     }
 
     fn settle(&self, admission: Admission, health: Option<Health>) {
@@ -96,7 +145,7 @@ impl Gate {
         let mut standing = self.standing();
         let was_up = standing.breaker.is_closed();
         match health {
-            Some(Health::Up) => standing.breaker.succeeded(admission),
+            Some(Health::Up) => standing.breaker.succeeded(admission, now),
             Some(Health::Down) => standing.breaker.failed(admission, now, roll()),
             None => standing.breaker.abandoned(admission),
         }
@@ -105,6 +154,25 @@ impl Gate {
             // Under the lock, so that changes are told of in their order.
             self.observer.up(&self.upstream, up);
         }
+        self.tell_change(&mut standing, now);
+    }
+
+    fn tell_change(&self, standing: &mut Standing, now: Duration) {
+        let state = standing.state(now);
+        if state != standing.told {
+            standing.told = state;
+            self.observer.state(&self.upstream, state);
+        }
+    }
+
+    fn tell_left(&self, budget: &Budget) {
+        if let Some(left) = budget.left(self.clock.monotonic()) {
+            self.observer.budget_left(&self.upstream, left);
+        }
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A panic cannot leave the standing half changed, so a poisoned lock is as good as any.
@@ -115,8 +183,20 @@ impl Gate {
 
 impl Standing {
     fn pause(&self, now: Duration) -> Option<Duration> {
-        let held = self.held_until.checked_sub(now).filter(|left| !left.is_zero());
-        held.max(self.breaker.pause(now))
+        self.held(now).max(self.breaker.pause(now))
+    }
+
+    fn held(&self, now: Duration) -> Option<Duration> {
+        self.held_until.checked_sub(now).filter(|left| !left.is_zero())
+    }
+
+    fn state(&self, now: Duration) -> State {
+        match self.held(now) {
+            Some(_) => State::Held,
+            None if self.breaker.is_closed() => State::Closed,
+            None if self.breaker.is_half_open() => State::HalfOpen,
+            None => State::Open,
+        }
     }
 }
 
@@ -133,5 +213,12 @@ impl Drop for Pass<'_> {
         if !self.settled {
             self.gate.settle(self.admission, None);
         }
+    }
+}
+
+impl Drop for Spent<'_> {
+    fn drop(&mut self) {
+        let mut budget = self.0.budget();
+        budget.over(self.0.clock.monotonic());
     }
 }

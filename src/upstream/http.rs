@@ -54,6 +54,8 @@ fn builder(config: &config::Upstream, guard: &Arc<Guard>) -> ClientBuilder {
         .pool_max_idle_per_host(config.max_concurrent.min(MAX_IDLE))
         .redirect(redirect::Policy::none())
         .no_proxy()
+        // No request goes out that the budget does not know of.
+        .retry(reqwest::retry::never())
         .dns_resolver(GuardedResolver(Arc::clone(guard)))
 }
 

@@ -1,12 +1,14 @@
 //! Asking a registry: one [`Upstream`] for each, and a definite answer or the reason there is none.
 //!
-//! A question passes the gate (`gate`, over `breaker`), is asked hop by hop under the guard's eye (`exchange`,
+//! A question passes the gate (`gate`, over `breaker` and `budget`), is asked hop by hop under the guard's eye (`exchange`,
 //! `guard`), its answer is classified (`answer`) and, where that may help, asked again (`backoff`). Owns
 //! everything that is sent to a registry. Must not know what documents mean, nor what is cached.
 
 mod answer;
 mod backoff;
 mod breaker;
+mod budget;
+mod errand;
 mod exchange;
 mod failure;
 mod gate;
@@ -26,10 +28,11 @@ use futures_util::stream::BoxStream;
 use secrecy::ExposeSecret;
 use url::Url;
 
+pub use self::errand::{Errand, KeptErrand, Urgency};
 pub use self::failure::CouldNotAsk;
 pub use self::guard::Rule;
 pub use self::http::{HttpTransport, NoTransport};
-pub use self::observer::Observer;
+pub use self::observer::{Observer, State};
 pub use self::routing::Upstreams;
 pub use self::transport::{Get, Response, Transport, TransportError};
 use crate::clock::Clock;
@@ -132,6 +135,20 @@ impl Upstream {
         }
     }
 
+    /// The same, going on with what `before` has spent of its budget, where that asks the same registry.
+    #[must_use]
+    pub fn following(mut self, before: Option<&Self>) -> Self {
+        if let Some(before) = before.filter(|before| before.origin == self.origin) {
+            self.gate.follow(&before.gate, self.config.requests_per_minute);
+        }
+        self
+    }
+
+    /// Tells the observer how the registry stands, as it does on every change but those that time alone makes.
+    pub fn tell_standing(&self) {
+        self.gate.tell();
+    }
+
     /// Whether `config` describes just this, so that a reload can keep it.
     #[must_use]
     pub fn is_as(&self, config: &config::Upstream) -> bool {
@@ -165,11 +182,11 @@ impl Upstream {
         resource: Resource,
         path: &str,
         etag: Option<&str>,
-        request_id: &str,
+        errand: Errand<'_>,
         max: u64,
     ) -> Result<Exchange, CouldNotAsk> {
         let url = self.at(path)?;
-        let question = Question::document(etag, request_id);
+        let question = Question::document(etag, errand);
         self.exchange_document(resource.as_str(), &url, &question, max).await
     }
 
@@ -183,10 +200,10 @@ impl Upstream {
         payload: Payload,
         locator: &str,
         from: &str,
-        request_id: &str,
+        errand: Errand<'_>,
     ) -> Result<Download, CouldNotAsk> {
         let url = self.at(from)?.join(locator).map_err(|_| CouldNotAsk::BadLocator)?;
-        self.exchange_download(payload, &url, &Question::download(payload, request_id)).await
+        self.exchange_download(payload, &url, &Question::download(payload, errand)).await
     }
 
     /// How often a failed read may be tried again.

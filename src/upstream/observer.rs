@@ -25,6 +25,41 @@ pub trait Observer: Send + Sync {
 
     /// The registry is asked normally from now on, or is no longer. Must not ask the upstream whether it is up.
     fn up(&self, upstream: &str, up: bool);
+
+    /// How the registry is approached from now on. Must not ask the upstream anything, as below.
+    fn state(&self, upstream: &str, state: State);
+
+    /// So many requests of the registry's budget could be sent at once; never told of one without a budget.
+    fn budget_left(&self, upstream: &str, left: u32);
+}
+
+/// How a registry is approached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Normally.
+    Closed,
+    /// Not at all, after failures; once the cool-down is over, by the next request as a probe.
+    Open,
+    /// By one probe that is under way.
+    HalfOpen,
+    /// Not at all, as it asked.
+    Held,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Closed, Self::Open, Self::HalfOpen, Self::Held];
+
+    /// The name used in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half-open",
+            Self::Held => "held",
+        }
+    }
 }
 
 /// One exchange, told of when it ends or is dropped.

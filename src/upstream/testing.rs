@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 
-use super::{Get, Observer, Response, Transport, TransportError, Upstream};
+use super::{Get, Observer, Response, State, Transport, TransportError, Upstream};
 use crate::clock::{Clock, ManualClock};
 use crate::config;
 
@@ -51,6 +51,8 @@ struct Stage {
     asked: Mutex<Vec<Asked>>,
     told: Mutex<Vec<(&'static str, &'static str)>>,
     ups: Mutex<Vec<bool>>,
+    states: Mutex<Vec<State>>,
+    left: Mutex<Option<u32>>,
 }
 
 impl Default for Registry {
@@ -95,6 +97,16 @@ impl Registry {
     pub(crate) fn ups(&self) -> Vec<bool> {
         self.stage.ups.lock().unwrap().clone()
     }
+
+    /// Every state so far, from the first to the present one.
+    pub(crate) fn states(&self) -> Vec<State> {
+        self.stage.states.lock().unwrap().clone()
+    }
+
+    /// What is left of the budget, as it was told last.
+    pub(crate) fn left(&self) -> Option<u32> {
+        *self.stage.left.lock().unwrap()
+    }
 }
 
 /// An upstream named "public" at [`HOME`] that is asked through `transport` and never asked again for what
@@ -113,6 +125,10 @@ impl Observer for Nobody {
     fn exchanged(&self, _: &str, _: &'static str, _: &'static str, _: Duration, _: &str, _: Option<&str>) {}
 
     fn up(&self, _: &str, _: bool) {}
+
+    fn state(&self, _: &str, _: State) {}
+
+    fn budget_left(&self, _: &str, _: u32) {}
 }
 
 #[async_trait]
@@ -158,5 +174,13 @@ impl Observer for Stage {
 
     fn up(&self, _upstream: &str, up: bool) {
         self.ups.lock().unwrap().push(up);
+    }
+
+    fn state(&self, _upstream: &str, state: State) {
+        self.states.lock().unwrap().push(state);
+    }
+
+    fn budget_left(&self, _upstream: &str, left: u32) {
+        *self.left.lock().unwrap() = Some(left);
     }
 }

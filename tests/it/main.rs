@@ -8,6 +8,7 @@ mod support;
 mod admin;
 mod architecture;
 mod audit;
+mod budget;
 mod commands;
 mod definite;
 mod demo;

@@ -23,9 +23,22 @@ impl Desk {
     }
 
     fn over(store: Arc<dyn Store>, registry: Registry, adjust: impl FnOnce(&mut config::Cache)) -> Self {
+        Self::within(0, store, registry, adjust)
+    }
+
+    /// With so many requests a minute.
+    fn within(
+        budget: u32,
+        store: Arc<dyn Store>,
+        registry: Registry,
+        adjust: impl FnOnce(&mut config::Cache),
+    ) -> Self {
         let mut policy = config::Cache::default();
         adjust(&mut policy);
-        let upstream = registry.upstream_with(|config| config.retries = 0);
+        let upstream = registry.upstream_with(|config| {
+            config.retries = 0;
+            config.requests_per_minute = budget;
+        });
         let upstreams = Upstreams::new(vec![(upstream, Vec::new())]);
         let live = Live { policy, on_divergence: OnDivergence::Quarantine, max_document: 1 << 20, upstreams };
         let metrics = Arc::new(Metrics::new().unwrap());
@@ -35,7 +48,7 @@ impl Desk {
     }
 
     async fn get(&self, key: &DocumentKey) -> Result<Answer, Failure> {
-        self.documents.get(key, "id-1").await
+        self.documents.get(key, Errand::foreground("id-1")).await
     }
 
     async fn outcome(&self) -> String {
@@ -292,4 +305,67 @@ async fn what_was_declared_out_of_date_is_asked_for_again_and_lives_through_an_o
     assert_eq!(desk.outcome().await, stale);
     assert_eq!(desk.outcome().await, "scriptorium; fwd=stale; fwd-status=200; stored");
     assert_eq!(desk.outcome().await, "scriptorium; hit; ttl=300");
+}
+
+fn cold(number: u32) -> DocumentKey {
+    DocumentKey::Index(format!("cold-{number}").parse().unwrap())
+}
+
+fn is_over_budget(answer: &Result<Answer, Failure>) -> bool {
+    answer.as_ref().is_err_and(Failure::is_over_budget)
+}
+
+fn budgeted(budget: u32, steps: impl IntoIterator<Item = Step>) -> Desk {
+    Desk::within(budget, Arc::new(ObjectStorage::memory().unwrap()), Registry::of(steps), |_| {})
+}
+
+fn not_found(times: usize) -> impl Iterator<Item = Step> {
+    (0..times).map(|_| answer(404, &[], NOT_FOUND))
+}
+
+#[tokio::test]
+async fn hits_spend_no_budget() {
+    let desk = budgeted(5, [capabilities(&[])]);
+    desk.outcome().await;
+    for _ in 0..1000 {
+        assert_eq!(desk.outcome().await, "scriptorium; hit; ttl=300");
+    }
+    assert_eq!((desk.asked().await, desk.registry.left()), (1, Some(4)));
+}
+
+#[tokio::test]
+async fn what_is_held_is_served_while_the_budget_is_spent() {
+    let desk = budgeted(5, [capabilities(&[])]);
+    desk.outcome().await;
+    desk.wait(330);
+    desk.registry.then(not_found(5));
+    for number in 0..5 {
+        desk.get(&cold(number)).await.unwrap();
+    }
+    for number in 5..50 {
+        assert!(is_over_budget(&desk.get(&cold(number)).await));
+        assert_eq!(desk.outcome().await, "scriptorium; hit; ttl=-30; detail=\"stale-if-error\"");
+    }
+    assert_eq!(desk.asked().await, 6);
+    desk.wait(60);
+    desk.registry.then([capabilities(&[])]);
+    assert_eq!(desk.outcome().await, "scriptorium; fwd=stale; fwd-status=200; stored");
+}
+
+#[tokio::test]
+async fn a_refresh_behind_an_answer_leaves_the_last_fifth_to_clients() {
+    let desk = budgeted(5, [capabilities(&[])]);
+    desk.outcome().await;
+    desk.wait(312);
+    desk.registry.then(not_found(5));
+    for number in 0..4 {
+        desk.get(&cold(number)).await.unwrap();
+    }
+    for _ in 0..10 {
+        assert_eq!(desk.outcome().await, "scriptorium; hit; ttl=-12; detail=\"stale-while-revalidate\"");
+        desk.asked().await;
+        assert_eq!(desk.registry.left(), Some(1), "the refresh had its chance");
+    }
+    desk.get(&cold(4)).await.unwrap();
+    assert_eq!(desk.registry.left(), Some(0));
 }

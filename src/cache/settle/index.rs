@@ -25,6 +25,7 @@ use crate::consistency::{Difference, Pin, Source};
 use crate::domain::link::release_path;
 use crate::domain::{DocumentKey, Purl, Resource, Row, Sha256, Version, VolumeName};
 use crate::store::{Shelf, StorageKey};
+use crate::upstream::Errand;
 
 /// Releases that one index sends back to the registry, all at once so that they share its second reading. More
 /// are asked for when somebody asks for them.
@@ -53,7 +54,7 @@ impl Documents {
         self: &Arc<Self>,
         name: &VolumeName,
         document: Arc<Document>,
-        request_id: &str,
+        errand: Errand<'_>,
     ) -> Result<Settled, Failure> {
         let key = DocumentKey::Index(name.clone());
         let mut index = document;
@@ -67,7 +68,7 @@ impl Documents {
             let alone: Vec<_> = suspects.extract_if(.., |suspect| suspect.is_of_index_alone()).collect();
             looked_at.extend(suspects.iter().map(|suspect| suspect.version.clone()));
             let questions = suspects.into_iter().take(MOST);
-            join_all(questions.map(|suspect| self.question_release(name, suspect, request_id))).await;
+            join_all(questions.map(|suspect| self.question_release(name, suspect, errand))).await;
             let mut unsure = HashMap::new();
             for Suspect { version, pin, difference, .. } in alone {
                 let Some(difference) = difference else {
@@ -96,7 +97,7 @@ impl Documents {
                 // A newer one came meanwhile.
                 index = self.newest(&key, index);
             } else {
-                let again = self.again(&key, index.landed, request_id).await;
+                let again = self.again(&key, index.landed, errand).await;
                 let Ok(again) = again else { return Ok(Settled::Unconfirmed(index)) };
                 index = again;
             }
@@ -153,14 +154,14 @@ impl Documents {
 
     /// Asks both sides about one suspect; the verdict is recorded on the way, and its failure is that of
     /// whoever asks for the release next.
-    async fn question_release(self: &Arc<Self>, name: &VolumeName, suspect: Suspect, request_id: &str) {
+    async fn question_release(self: &Arc<Self>, name: &VolumeName, suspect: Suspect, errand: Errand<'_>) {
         let key = DocumentKey::Release(name.clone(), suspect.version);
         let release = match suspect.release {
             Some(release) => Ok(release),
-            None => self.again(&key, 0, request_id).await,
+            None => self.again(&key, 0, errand).await,
         };
         if let Ok(release) = release {
-            let _ = self.settle(&key, &release, request_id).await;
+            let _ = self.settle(&key, &release, errand).await;
         }
     }
 

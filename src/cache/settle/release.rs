@@ -15,6 +15,7 @@ use crate::cache::freshness::Freshness;
 use crate::consistency::{Difference, Kind, Pin, reconcile};
 use crate::domain::{DocumentKey, Purl, Version, VolumeName};
 use crate::store::StoreError;
+use crate::upstream::Errand;
 
 impl Documents {
     pub(super) async fn settle_release(
@@ -22,12 +23,12 @@ impl Documents {
         name: &VolumeName,
         version: &Version,
         document: Arc<Document>,
-        request_id: &str,
+        errand: Errand<'_>,
     ) -> Result<Settled, Failure> {
         let (key, index_key) =
             (DocumentKey::Release(name.clone(), version.clone()), DocumentKey::Index(name.clone()));
         let mut release = document;
-        let mut index = self.index_beside(&index_key, &release, request_id).await;
+        let mut index = self.index_beside(&index_key, &release, errand).await;
         let mut pin = self.pinned(&Purl::new(name, version)).await?;
         let mut before: Option<Option<Difference>> = None;
         for round in 1.. {
@@ -55,8 +56,7 @@ impl Documents {
                 None | Some(_) => {}
             }
             let since = release.landed.max(index.as_ref().map_or(0, |index| index.landed));
-            let both =
-                tokio::join!(self.again(&index_key, since, request_id), self.again(&key, since, request_id));
+            let both = tokio::join!(self.again(&index_key, since, errand), self.again(&key, since, errand));
             (index, release) = match (both, &difference) {
                 ((Ok(index), Ok(release)), _) => (Some(index), release),
                 ((Err(failure), _) | (_, Err(failure)), Some(difference)) if open.is_none() => {
@@ -77,7 +77,7 @@ impl Documents {
         self: &Arc<Self>,
         index: &DocumentKey,
         release: &Document,
-        request_id: &str,
+        errand: Errand<'_>,
     ) -> Option<Arc<Document>> {
         let held = self.held(index).await;
         let is_new = release.landed > held.as_ref().map_or(0, |held| held.landed);
@@ -87,7 +87,7 @@ impl Documents {
             return held;
         }
         let since = held.as_ref().map_or(0, |held| held.asked);
-        let asked = tokio::time::timeout(self.patience, self.again(index, since, request_id)).await;
+        let asked = tokio::time::timeout(self.patience, self.again(index, since, errand)).await;
         asked.ok().and_then(Result::ok).or(held)
     }
 

@@ -14,6 +14,7 @@ use crate::cache::failure::Failure;
 use crate::consistency::history::Seen;
 use crate::consistency::{Difference, Pin, Source, reconcile_trust};
 use crate::domain::{DocumentKey, Integrity, Purl, Trust, Version, VolumeName};
+use crate::upstream::Errand;
 
 /// What is known of the release that a trust view is about.
 struct Subject {
@@ -36,7 +37,7 @@ impl Documents {
         name: &VolumeName,
         version: &Version,
         document: Arc<Document>,
-        request_id: &str,
+        errand: Errand<'_>,
     ) -> Result<Settled, Failure> {
         let release = Purl::new(name, version);
         let mut view = document;
@@ -45,7 +46,7 @@ impl Documents {
             view = self.newest(key, view);
             let doubts = self.remembered(key).map_or(0, |held| held.doubts);
             let Some(trust) = view.content.trust() else { return Ok(Settled::Agreed(view)) };
-            let subject = self.subject(name, version, request_id).await?;
+            let subject = self.subject(name, version, errand).await?;
             let seen = match key {
                 DocumentKey::TrustDetail(..) => self.history.of(&release).await?,
                 _ => Seen::default(),
@@ -64,8 +65,7 @@ impl Documents {
             }
             let since = view.landed.max(subject.exact.as_ref().map_or(0, |exact| exact.landed));
             let exact = DocumentKey::Release(name.clone(), version.clone());
-            let both =
-                tokio::join!(self.again(key, since, request_id), self.again(&exact, since, request_id));
+            let both = tokio::join!(self.again(key, since, errand), self.again(&exact, since, errand));
             view = both.0?;
             before = Some(difference);
         }
@@ -78,12 +78,12 @@ impl Documents {
         self: &'a Arc<Self>,
         name: &'a VolumeName,
         version: &'a Version,
-        request_id: &'a str,
+        errand: Errand<'a>,
     ) -> BoxFuture<'a, Result<Subject, Failure>> {
         Box::pin(async move {
             let pin = self.pinned(&Purl::new(name, version)).await?;
             let key = DocumentKey::Release(name.clone(), version.clone());
-            match self.get(&key, request_id).await {
+            match self.get(&key, errand).await {
                 Ok(answer) => Ok(Subject { exact: Some(answer.document), pin }),
                 Err(failure @ Failure::Divergent(_)) => Err(failure),
                 Err(_) if pin.is_some() => Ok(Subject { exact: None, pin }),

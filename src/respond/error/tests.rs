@@ -70,6 +70,7 @@ fn problem_documents() {
         CouldNotAsk::Throttled { retry_after: Some(wait) }.into(),
         CouldNotAsk::Throttled { retry_after: None }.into(),
         CouldNotAsk::Paused { for_: wait }.into(),
+        CouldNotAsk::OverBudget { for_: wait }.into(),
         CouldNotAsk::Busy.into(),
         CouldNotAsk::CredentialRefused.into(),
         CouldNotAsk::BadLocator.into(),

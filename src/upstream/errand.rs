@@ -1,0 +1,62 @@
+//! On whose behalf a registry is asked, and whether anybody waits for it.
+//!
+//! Owns what goes with a question from the client's request to the registry. Must not know what is asked.
+
+/// Whether somebody waits for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// A client does.
+    Foreground,
+    /// Nobody does: what is held was already answered with.
+    Background,
+}
+
+/// The request that led to a question, and how urgent that question is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Errand<'a> {
+    /// How logs, here and there, call the request.
+    pub id: &'a str,
+    /// Whether its client waits for this.
+    pub urgency: Urgency,
+}
+
+impl<'a> Errand<'a> {
+    /// What the client of the request `id` waits for.
+    #[must_use]
+    pub fn foreground(id: &'a str) -> Self {
+        Self { id, urgency: Urgency::Foreground }
+    }
+
+    /// The same request's work behind its answer.
+    #[must_use]
+    pub fn behind(self) -> Self {
+        Self { urgency: Urgency::Background, ..self }
+    }
+
+    /// The same, to outlive the request.
+    #[must_use]
+    pub fn kept(self) -> KeptErrand {
+        KeptErrand { id: self.id.to_owned(), urgency: self.urgency }
+    }
+
+    /// Whether nobody waits.
+    #[must_use]
+    pub fn is_behind(self) -> bool {
+        self.urgency == Urgency::Background
+    }
+}
+
+/// An errand of a task that may outlive the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptErrand {
+    id: String,
+    urgency: Urgency,
+}
+
+impl KeptErrand {
+    /// The errand.
+    #[must_use]
+    pub fn lend(&self) -> Errand<'_> {
+        Errand { id: &self.id, urgency: self.urgency }
+    }
+}
