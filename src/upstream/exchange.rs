@@ -246,7 +246,8 @@ impl Upstream {
         Err(Failure { why: CouldNotAsk::TooManyRedirects, at_home: self.guard.is_home(start) })
     }
 
-    /// One request, unless the registry asked to be left alone since, or the budget is spent. The credential goes to the registry's own origin and nowhere else.
+    /// One request, unless the registry asked to be left alone since, or the budget is spent. The credential goes
+    /// to the registry's own origin and nowhere else.
     async fn ask(&self, url: &Url, question: &Question<'_>, at_home: bool) -> Result<Response, CouldNotAsk> {
         let mut headers = question.headers();
         if let Some(credential) = self.credential.as_ref().filter(|_| at_home) {

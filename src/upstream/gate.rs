@@ -1,4 +1,4 @@
-//! Who may ask the registry now: its own wish to be left alone, its circuit breaker, its budget, the number under way.
+//! Who may ask the registry now: its own wish, its circuit breaker, its budget, the number under way.
 //!
 //! Owns that standing, shared by all clients. Must not know HTTP.
 

@@ -1,8 +1,9 @@
 //! Asking a registry: one [`Upstream`] for each, and a definite answer or the reason there is none.
 //!
-//! A question passes the gate (`gate`, over `breaker` and `budget`), is asked hop by hop under the guard's eye (`exchange`,
-//! `guard`), its answer is classified (`answer`) and, where that may help, asked again (`backoff`). Owns
-//! everything that is sent to a registry. Must not know what documents mean, nor what is cached.
+//! A question passes the gate (`gate`, over `breaker` and `budget`), is asked hop by hop under the guard's eye
+//! (`exchange`, `guard`), its answer is classified (`answer`) and, where that may help, asked again
+//! (`backoff`). Owns everything that is sent to a registry. Must not know what documents mean, nor what is
+//! cached.
 
 mod answer;
 mod backoff;
