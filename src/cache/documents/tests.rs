@@ -369,3 +369,15 @@ async fn a_refresh_behind_an_answer_leaves_the_last_fifth_to_clients() {
     desk.get(&cold(4)).await.unwrap();
     assert_eq!(desk.registry.left(), Some(0));
 }
+
+#[tokio::test]
+async fn a_client_that_joined_a_refresh_is_not_refused_with_it() {
+    let desk = budgeted(2, not_found(1));
+    desk.get(&cold(0)).await.unwrap();
+    desk.registry.then([capabilities(&[])]);
+    let (key, client) = (DocumentKey::Capabilities, Errand::foreground("id-1"));
+    let both =
+        tokio::join!(desk.documents.fetch(&key, 0, client.behind()), desk.documents.fetch(&key, 0, client));
+    assert!(matches!(both, (Err(behind), Ok(_)) if behind.is_over_budget()));
+    assert_eq!(desk.asked().await, 2);
+}
