@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use pingora_core::server::ShutdownWatch;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::server::Connections;
 use super::stall::Stalling;
@@ -89,13 +91,12 @@ impl<A: Answer> ServerApp for Http<A> {
         let stream = Stalling::new(stream, taken, self.terms.send_timeout, traffic.clone());
         let ended = match &self.tls {
             None => self.http1(stream, peer, shutdown).await,
-            Some(tls) => match timeout(self.terms.header_timeout, tls.accept(stream)).await {
-                Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(HTTP2) => {
+            Some(tls) => match self.handshake(tls, stream, shutdown).await {
+                Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(HTTP2) => {
                     self.http2(stream, peer, &traffic, shutdown).await
                 }
-                Ok(Ok(stream)) => self.http1(stream, peer, shutdown).await,
-                Ok(Err(error)) => Err(error.into()),
-                Err(late) => Err(late.into()),
+                Ok(stream) => self.http1(stream, peer, shutdown).await,
+                Err(error) => Err(error.into()),
             },
         };
         if let Err(error) = ended {
@@ -109,6 +110,20 @@ impl<A: Answer> ServerApp for Http<A> {
 type Ended = Result<(), Box<dyn Error + Send + Sync>>;
 
 impl<A: Answer> Http<A> {
+    /// Shakes hands for no longer than a head may take, and not beyond the beginning of a shutdown.
+    async fn handshake<S: Socket>(
+        &self,
+        tls: &TlsAcceptor,
+        stream: S,
+        shutdown: &ShutdownWatch,
+    ) -> io::Result<TlsStream<S>> {
+        tokio::select! {
+            biased;
+            stream = timeout(self.terms.header_timeout, tls.accept(stream)) => stream?,
+            () = begun(shutdown) => Err(io::ErrorKind::ConnectionAborted.into()),
+        }
+    }
+
     async fn http1(&self, stream: impl Socket, peer: Peer, shutdown: &ShutdownWatch) -> Ended {
         let service = service_fn(|request| {
             let answer = self.answer.clone();

@@ -233,6 +233,18 @@ fn a_bad_certificate_is_refused_and_the_old_one_stays() {
 }
 
 #[test]
+fn a_handshake_that_never_comes_does_not_delay_the_stop() {
+    let upstream = Upstream::start();
+    let Some((mut proxy, _folder)) = encrypted(&upstream, |setup| setup) else { return };
+    let silent = TcpStream::connect(proxy.client().0).unwrap();
+    let began = Instant::now();
+    proxy.signal("TERM");
+    assert_eq!(proxy.exit().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(2), "took {:?}", began.elapsed());
+    drop(silent);
+}
+
+#[test]
 fn a_handshake_that_never_comes_takes_a_place_for_no_longer_than_a_head() {
     let upstream = Upstream::start();
     let set = |setup: Setup| setup.set("limits.max_connections", 2).set("limits.header_timeout", "2s");
