@@ -21,7 +21,8 @@ use crate::cache::documents::Live;
 use crate::cache::{Documents, SealedFiles};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Durability, Location};
-use crate::limit::{Limiter, Places};
+use crate::limit::Limiter;
+use crate::limit::places::Places;
 use crate::listen::{self, Answer, Certificates, ListenError, Peer, Settings};
 use crate::pipeline::{Arrival, Pipeline};
 use crate::reload::{Reload, Source};
@@ -87,7 +88,7 @@ impl App {
             parts::bounds(config),
             Arc::clone(&metrics),
         );
-        let limiter = Arc::new(Limiter::new(&parts::limiting(config), Arc::clone(&clock)));
+        let limiter = Arc::new(Limiter::new(&config.into(), Arc::clone(&clock)));
         let places = Arc::new(Places::new(parts::sizes(config)));
         let base = BaseUrl::new(parts::public_url(config));
         let pipeline = Arc::new(Pipeline {

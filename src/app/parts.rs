@@ -10,7 +10,7 @@ use crate::admin::AdminToken;
 use crate::archive;
 use crate::cache::Bounds;
 use crate::config::{Config, ConfigError, Limits, Origin};
-use crate::limit::{self, Sizes};
+use crate::limit::places::Capacity;
 use crate::listen::Certificates;
 use crate::pipeline::Pipeline;
 use crate::reload::{Part, Ready};
@@ -62,7 +62,7 @@ pub(super) fn reloadable(
             let documents = Arc::clone(&documents);
             Ok(Ready::now(move |_| documents.reload(live)))
         }),
-        Part::new(LIMITING, move |config| limiter.reload(&limiting(config))),
+        Part::new(LIMITING, move |config| limiter.reload(&config.into())),
         Part::new(SIZES, move |config| places.reload(sizes(config))),
         Part::new(BOUNDS, move |config| files.reload(bounds(config))),
         Part::new(&["server.public_url"], move |config| pipeline.base.reload(public_url(config))),
@@ -100,19 +100,14 @@ pub(super) fn bounds(config: &Config) -> Bounds {
     Bounds { max_archive, limits: archive::Limits { max_unpacked, max_entries } }
 }
 
-/// How often each client may ask.
-pub(super) fn limiting(config: &Config) -> limit::Settings {
-    limit::Settings {
-        rates: config.rate_limits.clone(),
-        tokens: config.tokens.clone(),
-        trusted_proxies: config.server.trusted_proxies.clone(),
-    }
-}
-
 /// How many requests may be under way.
-pub(super) fn sizes(config: &Config) -> Sizes {
+pub(super) fn sizes(config: &Config) -> Capacity {
     let Limits { max_requests, max_requests_per_client, max_downloads, .. } = config.limits;
-    Sizes { requests: max_requests, per_client: max_requests_per_client, downloads: max_downloads }
+    Capacity {
+        requests: max_requests,
+        requests_per_client: max_requests_per_client,
+        downloads: max_downloads,
+    }
 }
 
 /// The base of links, where one is configured.

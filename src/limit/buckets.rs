@@ -1,96 +1,166 @@
-//! The buckets of one class: one a client, refilled steadily, forgotten when they have long been full.
+//! Buckets: so many requests at once, and one more whenever its share of the window has passed (GCRA).
 //!
-//! Owns their number and what a quota is worth now. The counting is the generic cell rate algorithm of the
-//! `governor` crate, under this process's clock. Must not know who the clients are.
+//! Owns the arithmetic around the `governor` crate and the bound on how many addresses are remembered. Must not
+//! know who a client is.
 
-use std::fmt;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use governor::clock::Clock as _;
+use governor::RateLimiter;
 use governor::middleware::StateInformationMiddleware;
-use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota as Rate, RateLimiter};
+use moka::policy::EvictionPolicy;
 
-use super::{Client, Quota, Refused};
 use crate::clock::Clock;
-use crate::config;
+use crate::config::Rate;
 
-/// Buckets kept of one class. Beyond it the least used one is forgotten, and with it what its client spent.
-pub(super) const MOST: u64 = 100_000;
+/// Addresses that are remembered at once, about 20 MB of them.
+pub(super) const MOST_ADDRESSES: u64 = 100_000;
 
-type Bucket = RateLimiter<NotKeyed, InMemoryState, Ticks, StateInformationMiddleware>;
-
-/// The buckets of one class.
-pub(super) struct Tier {
-    rate: config::Rate,
-    quota: Rate,
-    clock: Ticks,
-    buckets: moka::sync::Cache<Client, Arc<Bucket>>,
+/// What a client may still ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Requests in a window.
+    pub limit: u32,
+    /// The window, in seconds.
+    pub window: u64,
+    /// Requests that would be let in now.
+    pub remaining: u32,
+    /// Seconds until `limit` requests would be, rounded up; of a refusal, until one would.
+    pub reset: u64,
 }
 
-impl fmt::Debug for Tier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tier").field("rate", &self.rate).finish_non_exhaustive()
-    }
+/// The bucket is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    /// Nothing remains, and `reset` is `retry_after` in whole seconds, at least one.
+    pub quota: Quota,
+    /// How long until one request would be let in.
+    pub retry_after: Duration,
 }
 
-impl Tier {
-    pub(super) fn new(rate: config::Rate, clock: &Arc<dyn Clock>) -> Self {
-        let share = Rate::with_period(rate.per() / rate.requests().get());
-        // More than one a nanosecond cannot be asked for; a share of nothing is none.
-        let quota = share.unwrap_or(Rate::per_second(rate.requests())).allow_burst(rate.requests());
-        let buckets = moka::sync::Cache::builder().max_capacity(MOST).time_to_idle(2 * rate.per()).build();
-        Self { rate, quota, clock: Ticks(Arc::clone(clock)), buckets }
+/// A rate in grains. A request takes so many of them that the level is known to about a millisecond, also where
+/// a request takes an hour to come back.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    rate: Rate,
+    /// Grains a request takes.
+    request: NonZeroU32,
+    /// Grains of all requests of a window.
+    full: NonZeroU32,
+}
+
+impl Pace {
+    fn of(rate: Rate) -> Self {
+        let millis = u32::try_from(rate.per().as_millis()).unwrap_or(u32::MAX);
+        let request = NonZeroU32::new(millis / rate.requests()).unwrap_or(NonZeroU32::MIN);
+        Self { rate, request, full: request.saturating_mul(rate.requests()) }
     }
 
-    /// How many buckets there are.
-    #[cfg(test)]
-    pub(super) fn held(&self) -> u64 {
-        self.buckets.run_pending_tasks();
-        self.buckets.entry_count()
+    /// Rounded up to whole nanoseconds, so that no window ever lets in more than was configured.
+    fn grain(self) -> Duration {
+        Duration::from_nanos(self.window().saturating_mul(1_000_000_000).div_ceil(self.full.get().into()))
     }
 
-    pub(super) fn is_of(&self, rate: config::Rate) -> bool {
-        self.rate == rate
+    fn window(self) -> u64 {
+        self.rate.per().as_secs()
     }
 
-    /// Counts one request of `client`.
-    pub(super) fn admit(&self, client: &Client) -> Result<Quota, Refused> {
-        let bucket = self.buckets.get(client).unwrap_or_else(|| {
-            let full = || Arc::new(Bucket::new(self.quota, InMemoryState::default(), self.clock.clone()));
-            self.buckets.get_with_by_ref(client, full)
-        });
-        match bucket.check() {
-            Ok(state) => Ok(self.left(state.remaining_burst_capacity())),
-            Err(until) => {
-                let retry_after = until.wait_time_from(self.clock.now());
-                let reset = seconds(retry_after).max(1);
-                Err(Refused { quota: Quota { reset, ..self.left(0) }, retry_after })
-            }
+    fn admitted(self, level: u32) -> Quota {
+        let missing = u64::from(self.full.get() - level.min(self.full.get()));
+        Quota {
+            limit: self.rate.requests().get(),
+            window: self.window(),
+            remaining: level / self.request,
+            reset: (missing * self.window()).div_ceil(self.full.get().into()),
         }
     }
 
-    fn left(&self, remaining: u32) -> Quota {
-        let (limit, window) = (self.rate.requests().get(), self.rate.per().as_secs());
-        let spent = u64::from(limit.saturating_sub(remaining));
-        Quota { limit, window, remaining, reset: (spent * window).div_ceil(u64::from(limit)) }
+    fn refused(self, retry_after: Duration) -> Refused {
+        let reset = (retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0)).max(1);
+        Refused { quota: Quota { reset, ..self.admitted(0) }, retry_after }
     }
 }
 
-fn seconds(wait: Duration) -> u64 {
-    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+/// Our clock as `governor` reads it.
+struct Monotonic(Arc<dyn Clock>);
+
+impl governor::clock::Clock for Monotonic {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.0.monotonic()
+    }
 }
 
-/// This process's clock, as the crate reads one.
-#[derive(Debug, Clone)]
-struct Ticks(Arc<dyn Clock>);
+/// One client's bucket.
+pub(super) struct Bucket {
+    level: RateLimiter<NotKeyed, InMemoryState, Monotonic, StateInformationMiddleware>,
+    pace: Pace,
+}
 
-impl governor::clock::Clock for Ticks {
-    type Instant = Nanos;
+impl Bucket {
+    /// A full one.
+    pub(super) fn new(rate: Rate, clock: &Arc<dyn Clock>) -> Self {
+        let pace = Pace::of(rate);
+        let quota = governor::Quota::per_second(pace.full);
+        let quota = governor::Quota::with_period(pace.grain()).map_or(quota, |q| q.allow_burst(pace.full));
+        let level = RateLimiter::new(quota, InMemoryState::default(), Monotonic(Arc::clone(clock)));
+        Self { level, pace }
+    }
 
-    fn now(&self) -> Nanos {
-        self.0.monotonic().into()
+    pub(super) fn rate(&self) -> Rate {
+        self.pace.rate
+    }
+
+    /// Takes one request out of it.
+    pub(super) fn take(&self) -> Result<Quota, Refused> {
+        match self.level.check_n(self.pace.request) {
+            Ok(Ok(level)) => Ok(self.pace.admitted(level.remaining_burst_capacity())),
+            Ok(Err(until)) => Err(self.pace.refused(until.wait_time_from(self.level.clock().0.monotonic()))),
+            // A bucket holds one request at least, so this does not happen.
+            Err(_more_than_full) => Err(self.pace.refused(self.pace.rate.per())),
+        }
+    }
+}
+
+/// The buckets of anonymous clients, by address; `None` is one bucket for all who have none.
+pub(super) struct Addresses {
+    buckets: moka::sync::Cache<Option<IpAddr>, Arc<Bucket>>,
+    rate: Rate,
+    clock: Arc<dyn Clock>,
+}
+
+impl Addresses {
+    pub(super) fn new(rate: Rate, clock: &Arc<dyn Clock>) -> Self {
+        let buckets = moka::sync::Cache::builder()
+            .max_capacity(MOST_ADDRESSES)
+            // A bucket is full again after one window; from then on a new one is as good.
+            .time_to_idle(rate.per() * 2)
+            // moka's own policy lets no newcomer displace busier keys: its bucket would be new each time it asks.
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
+        Self { buckets, rate, clock: Arc::clone(clock) }
+    }
+
+    /// The same buckets, unless the rate is another.
+    pub(super) fn at_rate(&self, rate: Rate, clock: &Arc<dyn Clock>) -> Self {
+        if rate != self.rate {
+            return Self::new(rate, clock);
+        }
+        Self { buckets: self.buckets.clone(), rate, clock: Arc::clone(clock) }
+    }
+
+    pub(super) fn bucket(&self, address: Option<IpAddr>) -> Arc<Bucket> {
+        self.buckets.get_with(address, || Arc::new(Bucket::new(self.rate, &self.clock)))
+    }
+
+    /// How many are remembered.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.buckets.run_pending_tasks();
+        self.buckets.iter().count()
     }
 }

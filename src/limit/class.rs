@@ -1,7 +1,7 @@
-//! The class of a request: its bearer token's, or anonymous.
+//! From a bearer token to its rate class and bucket.
 //!
-//! Owns the look-up. A presented token is hashed and forgotten; it is neither kept nor shown. Must not know what
-//! a class may do.
+//! Owns the grammar of `Authorization` as far as it matters here, and the look-up by digest: a token itself is
+//! neither kept nor printed. Must not know addresses.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,16 +10,19 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use subtle::ConstantTimeEq;
 
-use crate::config::{self, RateLimits, TokenClass};
+use super::Settings;
+use super::buckets::Bucket;
+use crate::clock::Clock;
+use crate::config::TokenClass;
 use crate::domain::Sha256;
 
-/// Longest token that is looked at, in bytes.
+/// No longer token is hashed: what nobody issues should cost nothing.
 const LONGEST: usize = 512;
 
-/// A rate class, as the protocol recommends them.
+/// Which rate a client has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// No token, or none that is known here.
+    /// Known by its address only.
     Anonymous,
     /// A person's token.
     Authenticated,
@@ -28,10 +31,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// Every class.
-    pub const ALL: [Self; 3] = [Self::Anonymous, Self::Authenticated, Self::Ci];
-
-    /// Its name in headers, metrics and logs.
+    /// As headers, metrics and the configuration call it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -40,48 +40,110 @@ impl Class {
             Self::Ci => "ci",
         }
     }
-
-    pub(super) fn rate(self, rates: &RateLimits) -> config::Rate {
-        match self {
-            Self::Anonymous => rates.anonymous,
-            Self::Authenticated => rates.authenticated,
-            Self::Ci => rates.ci,
-        }
-    }
 }
 
-/// The tokens that are known, by their digests.
-#[derive(Debug)]
-pub(super) struct Tokens(HashMap<Sha256, (Class, Arc<str>)>);
+/// A configured token.
+pub(super) struct Known {
+    pub(super) name: Arc<str>,
+    pub(super) class: Class,
+    pub(super) bucket: Arc<Bucket>,
+    sha256: Sha256,
+}
+
+/// The configured tokens by their digest. Their buckets are as many as they are, so no address can displace one.
+pub(super) struct Tokens(HashMap<Sha256, Known>);
 
 impl Tokens {
-    pub(super) fn new(tokens: &[config::Token]) -> Self {
-        let known = tokens.iter().map(|token| {
-            let class = match token.class {
-                TokenClass::Authenticated => Class::Authenticated,
-                TokenClass::Ci => Class::Ci,
+    /// Those of `config`. One that `before` has under the same name, class and rate keeps its bucket, also when
+    /// the token behind the name is a new one.
+    pub(super) fn new(config: &Settings, before: Option<&Self>, clock: &Arc<dyn Clock>) -> Self {
+        let before: HashMap<&str, &Known> = before
+            .into_iter()
+            .flat_map(|tokens| tokens.0.values())
+            .map(|known| (&*known.name, known))
+            .collect();
+        let known = config.tokens.iter().map(|token| {
+            let (class, rate) = match token.class {
+                TokenClass::Authenticated => (Class::Authenticated, config.rates.authenticated),
+                TokenClass::Ci => (Class::Ci, config.rates.ci),
             };
-            (token.sha256, (class, Arc::from(token.name.as_str())))
+            let same = before.get(&*token.name).filter(|it| it.class == class && it.bucket.rate() == rate);
+            let bucket =
+                same.map_or_else(|| Arc::new(Bucket::new(rate, clock)), |known| Arc::clone(&known.bucket));
+            let name = Arc::from(&*token.name);
+            (token.sha256, Known { name, class, bucket, sha256: token.sha256 })
         });
         Self(known.collect())
     }
 
-    /// The class and configured name of the token that a request presents, if it presents one that is known.
-    ///
-    /// What is looked up is a digest, of which a guess tells nothing; it is compared in constant time all the same.
-    pub(super) fn of(&self, headers: &HeaderMap) -> Option<(Class, Arc<str>)> {
+    /// Whose token a request carries, if it is a configured one.
+    pub(super) fn presented(&self, headers: &HeaderMap) -> Option<&Known> {
         if self.0.is_empty() {
             return None;
         }
-        let mut given = headers.get_all(AUTHORIZATION).iter();
-        let (Some(given), None) = (given.next(), given.next()) else { return None };
-        let (scheme, token) = given.as_bytes().split_at_checked(b"Bearer ".len())?;
-        if !scheme.eq_ignore_ascii_case(b"Bearer ") || token.is_empty() || token.len() > LONGEST {
-            return None;
+        let digest = Sha256::of(bearer(headers)?);
+        // The map finds a candidate by a keyed hash; whether it is the one is decided in constant time.
+        let known = self.0.get(&digest)?;
+        bool::from(known.sha256.as_bytes().ct_eq(digest.as_bytes())).then_some(known)
+    }
+}
+
+/// The token of a request's only `Authorization`, where it is a well-formed bearer token (RFC 6750, section 2.1).
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    let (Some(only), None) = (given.next(), given.next()) else { return None };
+    let (scheme, token) = only.as_bytes().split_at_checked(b"Bearer".len())?;
+    let token = token.strip_prefix(b" ")?.trim_ascii();
+    let well_formed = (1..=LONGEST).contains(&token.len()) && token.iter().all(u8::is_ascii_graphic);
+    (scheme.eq_ignore_ascii_case(b"Bearer") && well_formed).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn of(values: &[&[u8]]) -> Option<Vec<u8>> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
         }
-        let digest = Sha256::of(token);
-        let (known, (class, name)) = self.0.get_key_value(&digest)?;
-        let same: bool = known.as_bytes().ct_eq(digest.as_bytes()).into();
-        same.then(|| (*class, Arc::clone(name)))
+        bearer(&headers).map(<[u8]>::to_vec)
+    }
+
+    #[test]
+    fn one_well_formed_bearer_token_is_read() {
+        let longest = [b"Bearer ".as_slice(), &[b'x'; LONGEST]].concat();
+        for (value, token) in [
+            (b"Bearer t".as_slice(), b"t".as_slice()),
+            (b"bEARER  a.b~+/==", b"a.b~+/=="),
+            (&longest, &longest[7..]),
+        ] {
+            assert_eq!(of(&[value]).as_deref(), Some(token));
+        }
+    }
+
+    #[test]
+    fn everything_else_is_no_token() {
+        let too_long = [b"Bearer ".as_slice(), &[b'x'; LONGEST + 1]].concat();
+        for bad in [
+            b"".as_slice(),
+            b"Bearer",
+            b"Bearer ",
+            b"Bearer\tt",
+            b"Bearert",
+            b"Bearer a b",
+            b"Bearer a\tb",
+            b"Bearer \xfft",
+            b"Bear\xc3\xa9r t",
+            b"Basic t",
+            b"t",
+            &too_long,
+        ] {
+            assert_eq!(of(&[bad]), None, "{}", bad.escape_ascii());
+        }
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[b"Bearer t", b"Bearer t"]), None);
     }
 }

@@ -1,130 +1,118 @@
-//! Who may ask now: how often, by the class of the client, and how many at once.
+//! How much a client may ask: whose bucket a request is taken from, and whether it has room.
 //!
-//! ```text
-//!  bearer token that is configured ──> its class, its own bucket          (class)
-//!  none, or an unknown one ──────────> anonymous, the address's bucket    (client)
-//!  bucket ──> GCRA: the quota in a burst, then quota ÷ window             (buckets)
-//!  place  ──> one of all, one of the client's, one of the downloads       (places)
-//! ```
-//! An unknown token gains nothing: it is counted with its address. Everything here is decided before a request
-//! is looked at, in well under a microsecond, and nothing grows with the number of clients that ever asked. Owns
-//! these rules. Must not know what a request asks for, nor how a refusal is worded.
+//! The rules. A bearer token whose SHA-256 is configured has its entry's class and a bucket of its own (`class`).
+//! Everybody else is anonymous and shares one bucket an address, whatever tokens they invent (`client`). A bucket
+//! lets `q` requests in at once and then `q` a window, evenly (`buckets`). Besides, only so many requests are in
+//! flight at once (`places`). Owns all of that. Must not know what is asked for, nor how a refusal is worded.
 
+mod buckets;
+mod class;
+mod client;
+pub mod places;
+
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
 use ipnet::IpNet;
 
 use crate::clock::Clock;
-use crate::config;
+use crate::config::{self, Config};
 
-mod buckets;
-mod class;
-mod client;
-mod places;
-
+use buckets::Addresses;
+pub use buckets::{Quota, Refused};
 pub use class::Class;
-pub use client::Client;
-pub use places::{Crowded, DownloadPlace, Place, Places, Sizes};
-
-use buckets::Tier;
 use class::Tokens;
+pub use client::Client;
 
-/// What a reload replaces.
+/// What the configuration says of rates and clients.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The quota of each class.
+    /// The rate of each class.
     pub rates: config::RateLimits,
-    /// The clients that are known by a token.
+    /// Clients known by their token.
     pub tokens: Vec<config::Token>,
-    /// Peers whose word on a client's address is believed.
+    /// Peers whose word on where a request came from is believed. Such a peer must replace, or drop, both
+    /// `Forwarded` and `X-Forwarded-For` of its own clients where it does not append to them.
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// What is said of one request's rate.
-#[derive(Debug, Clone)]
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        Self {
+            rates: config.rate_limits.clone(),
+            tokens: config.tokens.clone(),
+            trusted_proxies: config.server.trusted_proxies.clone(),
+        }
+    }
+}
+
+/// Whose bucket a request is taken from, and what the bucket said.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
-    /// The client's class.
+    /// The rate class.
     pub class: Class,
-    /// Whose bucket it is.
+    /// Who asks.
     pub client: Client,
-    /// Whether it had room.
+    /// What is left, or when to come back.
     pub verdict: Result<Quota, Refused>,
 }
 
-/// A quota and what is left of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quota {
-    /// Requests in a window.
-    pub limit: u32,
-    /// The window, in seconds.
-    pub window: u64,
-    /// Requests that would be let in now.
-    pub remaining: u32,
-    /// Seconds until all of them would be, rounded up; for who is refused, until one is.
-    pub reset: u64,
-}
-
-/// Too often.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused {
-    /// What there was to spend.
-    pub quota: Quota,
-    /// After how long one request is let in.
-    pub retry_after: Duration,
-}
-
-/// How often each client may ask.
-#[derive(Debug)]
+/// The rate limits in force and the buckets of all clients.
 pub struct Limiter {
-    rules: ArcSwap<Rules>,
+    table: ArcSwap<Table>,
     clock: Arc<dyn Clock>,
 }
 
-#[derive(Debug)]
-struct Rules {
+/// What a reload replaces.
+struct Table {
     tokens: Tokens,
+    addresses: Addresses,
     trusted: Vec<IpNet>,
-    tiers: [Arc<Tier>; Class::ALL.len()],
 }
 
 impl Limiter {
-    /// A limiter with full buckets.
+    /// Limits as configured; every bucket is full.
     #[must_use]
-    pub fn new(settings: &Settings, clock: Arc<dyn Clock>) -> Self {
-        let tiers = Class::ALL.map(|class| Arc::new(Tier::new(class.rate(&settings.rates), &clock)));
-        Self { rules: ArcSwap::from_pointee(Rules::new(settings, tiers)), clock }
+    pub fn new(config: &Settings, clock: Arc<dyn Clock>) -> Self {
+        let table = Table {
+            tokens: Tokens::new(config, None, &clock),
+            addresses: Addresses::new(config.rates.anonymous, &clock),
+            trusted: config.trusted_proxies.clone(),
+        };
+        Self { table: ArcSwap::from_pointee(table), clock }
     }
 
-    /// Puts other settings in force. The buckets of a class whose rate did not change stay as they are.
-    pub fn reload(&self, settings: &Settings) {
-        let running = self.rules.load();
-        let tiers = Class::ALL.map(|class| {
-            let (rate, tier) = (class.rate(&settings.rates), &running.tiers[class as usize]);
-            if tier.is_of(rate) { Arc::clone(tier) } else { Arc::new(Tier::new(rate, &self.clock)) }
+    /// Replaces rates, tokens and trusted proxies. A class whose rate changed starts anew; all other buckets of
+    /// addresses and tokens that stay are kept.
+    pub fn reload(&self, config: &Settings) {
+        self.table.rcu(|now| Table {
+            tokens: Tokens::new(config, Some(&now.tokens), &self.clock),
+            addresses: now.addresses.at_rate(config.rates.anonymous, &self.clock),
+            trusted: config.trusted_proxies.clone(),
         });
-        self.rules.store(Arc::new(Rules::new(settings, tiers)));
     }
 
-    /// Counts one request of the client behind `peer`, and says whether its bucket had room for it.
+    /// Takes a request from its client's bucket. `peer` is the other end of the connection.
     #[must_use]
     pub fn admit(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> Admission {
-        let rules = self.rules.load();
-        let (class, client) = match rules.tokens.of(headers) {
-            Some((class, name)) => (class, Client::Token(name)),
-            None => (Class::Anonymous, Client::behind(peer, headers, &rules.trusted)),
-        };
-        let verdict = rules.tiers[class as usize].admit(&client);
-        Admission { class, client, verdict }
+        let table = self.table.load();
+        if let Some(known) = table.tokens.presented(headers) {
+            let client = Client::Token(Arc::clone(&known.name));
+            return Admission { class: known.class, client, verdict: known.bucket.take() };
+        }
+        let client = Client::at(peer, headers, &table.trusted);
+        let verdict = table.addresses.bucket(client.address()).take();
+        Admission { class: Class::Anonymous, client, verdict }
     }
 }
 
-impl Rules {
-    fn new(settings: &Settings, tiers: [Arc<Tier>; Class::ALL.len()]) -> Self {
-        Self { tokens: Tokens::new(&settings.tokens), trusted: settings.trusted_proxies.clone(), tiers }
+/// Neither addresses nor digests belong into a log.
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter").finish_non_exhaustive()
     }
 }
 

@@ -1,181 +1,158 @@
-//! How many requests are under way: of all clients, of one, and downloads among them.
+//! Requests in flight: so many in all, so many of one client, so many downloads among them.
 //!
-//! Nobody waits for a place: who finds none is told to come again, so that no queue grows. A place is given back
-//! when what holds it is dropped, however the request ended. Owns this counting. Must not know how often anyone
-//! asks.
+//! Owns the counts. A place is a value and is free again when it is dropped, however its request ends. Nobody
+//! waits for one here. Must not know what a request is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
 
-use super::Client;
+use super::client::Client;
 
-/// How many there may be.
+/// How many may be in flight at once; 0 lets nobody in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sizes {
+pub struct Capacity {
     /// Requests of all clients.
     pub requests: usize,
     /// Requests of one client.
-    pub per_client: usize,
-    /// Archives and trust artifacts being sent.
+    pub requests_per_client: usize,
+    /// Downloads of all clients.
     pub downloads: usize,
 }
 
-/// No place is free.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a request finds no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Crowded {
-    /// In the whole proxy.
+    /// All places are taken.
+    #[error("too many requests are in flight")]
     Proxy,
-    /// For this client.
+    /// This client has as many as one may have.
+    #[error("this client has too many requests in flight")]
     Client,
 }
 
-/// The places of one proxy.
+/// The places, and who has them.
 #[derive(Debug)]
 pub struct Places {
-    sizes: ArcSwap<Sizes>,
+    capacity: ArcSwap<Capacity>,
     requests: AtomicUsize,
     downloads: AtomicUsize,
     clients: DashMap<Client, usize>,
 }
 
-/// One request's place.
-#[derive(Debug)]
-pub struct Place {
-    places: Arc<Places>,
-    client: Client,
-}
-
-/// One download's place.
-#[derive(Debug)]
-pub struct DownloadPlace(Arc<Places>);
-
 impl Places {
-    /// So many places, all free.
+    /// So many, all free.
     #[must_use]
-    pub fn new(sizes: Sizes) -> Self {
+    pub fn new(capacity: Capacity) -> Self {
         Self {
-            sizes: ArcSwap::from_pointee(sizes),
+            capacity: ArcSwap::from_pointee(capacity),
             requests: AtomicUsize::new(0),
             downloads: AtomicUsize::new(0),
             clients: DashMap::new(),
         }
     }
 
-    /// Puts other numbers in force; who has a place keeps it.
-    pub fn reload(&self, sizes: Sizes) {
-        self.sizes.store(Arc::new(sizes));
+    /// Replaces the numbers. Who has a place keeps it, also where there are fewer now.
+    pub fn reload(&self, capacity: Capacity) {
+        self.capacity.store(Arc::new(capacity));
     }
 
     /// A place for one request of `client`.
     ///
     /// # Errors
-    /// [`Crowded`] when none is free.
+    /// [`Crowded`], at once, when there is none. A client that has too many is told so, also when nobody has room.
     pub fn enter(self: &Arc<Self>, client: &Client) -> Result<Place, Crowded> {
-        let sizes = self.sizes.load();
-        if !take(&self.requests, sizes.requests) {
-            return Err(Crowded::Proxy);
-        }
-        let mut held = self.clients.entry(client.clone()).or_insert(0);
-        if *held >= sizes.per_client {
-            drop(held);
-            self.requests.fetch_sub(1, Ordering::Relaxed);
-            return Err(Crowded::Client);
-        }
-        *held += 1;
-        Ok(Place { places: Arc::clone(self), client: client.clone() })
+        let capacity = **self.capacity.load();
+        // The client first: one that is over its number must not take places from others while it is refused.
+        let place = self.count(client, capacity.requests_per_client).ok_or(Crowded::Client)?;
+        let seat = Seat::take(self, |places| &places.requests, capacity.requests).ok_or(Crowded::Proxy)?;
+        Ok(Place { _client: place, _seat: seat })
     }
 
-    /// A place for one download.
+    /// A place for one download, besides its request's; `None` when all are taken.
     #[must_use]
     pub fn download(self: &Arc<Self>) -> Option<DownloadPlace> {
-        let most = self.sizes.load().downloads;
-        take(&self.downloads, most).then(|| DownloadPlace(Arc::clone(self)))
+        let most = self.capacity.load().downloads;
+        Seat::take(self, |places| &places.downloads, most).map(DownloadPlace)
     }
-}
 
-fn take(places: &AtomicUsize, most: usize) -> bool {
-    let taken = places
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken < most).then_some(taken + 1));
-    taken.is_ok()
-}
+    /// Requests in flight.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
+    }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some(mut held) = self.places.clients.get_mut(&self.client) {
-            *held -= 1;
+    /// Downloads in flight.
+    #[must_use]
+    pub fn downloads(&self) -> usize {
+        self.downloads.load(Ordering::Relaxed)
+    }
+
+    fn count(self: &Arc<Self>, client: &Client, most: usize) -> Option<Counted> {
+        if most == 0 {
+            return None;
         }
-        self.places.clients.remove_if(&self.client, |_, held| *held == 0);
-        self.places.requests.fetch_sub(1, Ordering::Relaxed);
+        match self.clients.entry(client.clone()) {
+            Entry::Occupied(entry) if *entry.get() >= most => return None,
+            Entry::Occupied(mut entry) => *entry.get_mut() += 1,
+            Entry::Vacant(entry) => drop(entry.insert(1)),
+        }
+        Some(Counted { places: Arc::clone(self), client: client.clone() })
     }
 }
 
-impl Drop for DownloadPlace {
+/// One request in flight, until this is dropped.
+#[derive(Debug)]
+#[must_use = "the place is free again as soon as this is dropped"]
+pub struct Place {
+    _client: Counted,
+    _seat: Seat,
+}
+
+/// One download in flight, until this is dropped.
+#[derive(Debug)]
+#[must_use = "the place is free again as soon as this is dropped"]
+pub struct DownloadPlace(#[expect(dead_code, reason = "held for its drop")] Seat);
+
+/// One of a client's requests.
+#[derive(Debug)]
+struct Counted {
+    places: Arc<Places>,
+    client: Client,
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.downloads.fetch_sub(1, Ordering::Relaxed);
+        self.places.clients.remove_if_mut(&self.client, |_, count| {
+            *count = count.saturating_sub(1);
+            *count == 0
+        });
+    }
+}
+
+/// One of a number of places that all clients share.
+#[derive(Debug)]
+struct Seat {
+    places: Arc<Places>,
+    taken: fn(&Places) -> &AtomicUsize,
+}
+
+impl Seat {
+    fn take(places: &Arc<Places>, taken: fn(&Places) -> &AtomicUsize, most: usize) -> Option<Self> {
+        let more = |count| (count < most).then_some(count + 1);
+        taken(places).fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Self { places: Arc::clone(places), taken })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        (self.taken)(&self.places).fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn places(requests: usize, per_client: usize, downloads: usize) -> Arc<Places> {
-        Arc::new(Places::new(Sizes { requests, per_client, downloads }))
-    }
-
-    fn client(number: u8) -> Client {
-        Client::Address([192, 0, 2, number].into())
-    }
-
-    #[test]
-    fn places_are_given_back_and_leave_nothing_behind() {
-        let places = places(3, 2, 1);
-        let first = places.enter(&client(1)).unwrap();
-        let second = places.enter(&client(1)).unwrap();
-        assert_eq!(places.enter(&client(1)).unwrap_err(), Crowded::Client);
-        let third = places.enter(&client(2)).unwrap();
-        assert_eq!(places.enter(&client(3)).unwrap_err(), Crowded::Proxy);
-        drop(second);
-        let again = places.enter(&client(3)).unwrap();
-        drop((first, third, again));
-        assert_eq!((places.requests.load(Ordering::Relaxed), places.clients.len()), (0, 0));
-        let download = places.download().unwrap();
-        assert!(places.download().is_none());
-        drop(download);
-        assert!(places.download().is_some());
-    }
-
-    #[test]
-    fn fewer_places_after_a_reload_cost_nobody_the_place_they_have() {
-        let places = places(3, 3, 1);
-        let held: Vec<_> = (0..3).map(|_| places.enter(&client(1)).unwrap()).collect();
-        places.reload(Sizes { requests: 1, per_client: 1, downloads: 1 });
-        assert_eq!(places.enter(&client(2)).unwrap_err(), Crowded::Proxy);
-        drop(held);
-        assert!(places.enter(&client(2)).is_ok());
-    }
-
-    #[test]
-    fn never_more_than_the_numbers_whoever_asks_at_once() {
-        let places = places(7, 3, 1);
-        let most = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            for number in 0..8 {
-                let (places, most) = (&places, &most);
-                scope.spawn(move || {
-                    for _ in 0..2_000 {
-                        if let Ok(place) = places.enter(&client(number % 3)) {
-                            most.fetch_max(places.requests.load(Ordering::Relaxed), Ordering::Relaxed);
-                            drop(place);
-                        }
-                    }
-                });
-            }
-        });
-        assert!((1..=7).contains(&most.load(Ordering::Relaxed)));
-        assert_eq!((places.requests.load(Ordering::Relaxed), places.clients.len()), (0, 0));
-    }
-}
+mod tests;

@@ -18,7 +18,8 @@ use crate::base::BaseUrl;
 use crate::cache::documents::Live;
 use crate::cache::{Bounds, Documents, SealedFiles};
 use crate::config::{self, OnDivergence};
-use crate::limit::{self, Limiter, Places, Sizes};
+use crate::limit::places::{Capacity, Places};
+use crate::limit::{self, Limiter};
 use crate::pipeline::{Arrival, Pipeline};
 use crate::store::{ObjectStorage, Store};
 use crate::telemetry::Metrics;
@@ -98,7 +99,7 @@ fn pipeline(world: &Arc<World>, store: Arc<dyn Store>, offline: bool) -> Pipelin
         config::RateLimits { anonymous: "1000000/s".parse().unwrap(), ..config::RateLimits::default() };
     let settings = limit::Settings { rates, tokens: Vec::new(), trusted_proxies: Vec::new() };
     let limiter = Arc::new(Limiter::new(&settings, world.clock.clone()));
-    let places = Arc::new(Places::new(Sizes { requests: 100, per_client: 100, downloads: 100 }));
+    let places = Arc::new(Places::new(Capacity { requests: 100, requests_per_client: 100, downloads: 100 }));
     let (base, clock) = (BaseUrl::new(None), world.clock.clone());
     Pipeline { documents, files, limiter, places, base, clock, metrics }
 }
