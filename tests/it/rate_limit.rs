@@ -152,17 +152,18 @@ fn a_full_house_sheds_instead_of_queueing() {
     let upstream = Upstream::start();
     upstream.publish(&lamp());
     let proxy = Setup::before(&upstream).set("limits.max_requests", 2).start();
-    let hold = upstream.hold(&lamp().index());
-    let mut waiting: Vec<_> = (0..2).map(|_| Conversation::open(proxy.client().0).unwrap()).collect();
-    for conversation in &mut waiting {
-        conversation.ask("GET", &lamp().index(), &[]).unwrap();
-    }
-    let shed = eventually("a full house", || {
-        Some(proxy.client().get("/api/v1/capabilities")).filter(|answer| answer.status == 503)
+    let targets = [lamp().index(), lamp().exact()];
+    let holds = targets.each_ref().map(|target| upstream.hold(target));
+    let waiting = targets.each_ref().map(|target| {
+        let mut conversation = Conversation::open(proxy.client().0).unwrap();
+        conversation.ask("GET", target, &[]).unwrap();
+        eventually("a place to be taken", || (upstream.requests(target) == 1).then_some(()));
+        conversation
     });
+    let shed = proxy.client().get("/api/v1/capabilities");
     shed.problem(503, "about:blank");
     assert_eq!(shed.header("retry-after"), Some("1"));
-    hold.release();
+    drop(holds);
     for mut conversation in waiting {
         conversation.answer().unwrap().ok();
     }
@@ -177,9 +178,10 @@ fn one_client_cannot_take_every_place() {
     let hold = upstream.hold("/api/v1/capabilities");
     let mut waiting = Conversation::open(proxy.client().0).unwrap();
     waiting.ask("GET", "/api/v1/capabilities", &[]).unwrap();
-    let refused = eventually("the client's one place to be taken", || {
-        Some(from("127.0.0.1", &proxy, &[])).filter(|answer| answer.status != 200)
+    eventually("the client's one place to be taken", || {
+        (upstream.requests("/api/v1/capabilities") == 1).then_some(())
     });
+    let refused = from("127.0.0.1", &proxy, &[]);
     refused.problem(429, "rate-limited");
     assert_eq!(refused.header("retry-after"), Some("1"));
     from("127.0.0.2", &proxy, &[]).ok();
