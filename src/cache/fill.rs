@@ -185,14 +185,14 @@ impl Documents {
                 false => held.before.clone(),
             });
         }
-        let stored = document.envelope().encode();
+        // Stored before it is told, so that a crash does not bring back what was refused already.
+        if let Err(error) = self.store.write(&place(key), document.envelope().encode()).await {
+            error!(%error, key = %key, "cannot store a document");
+        }
         let mut document = self.remember(key, document);
         if let DocumentKey::Index(name) = key {
             // What it shares with its predecessor may show rows whose divergence is over since.
             document = self.show(name).unwrap_or(document);
-        }
-        if let Err(error) = self.store.write(&place(key), stored).await {
-            error!(%error, key = %key, "cannot store a document");
         }
         Filled { document, status, stored: true }
     }

@@ -181,20 +181,21 @@ impl Divergences {
             found.since = before.since;
         }
         let found = Arc::new(found);
-        {
-            let mut open = self.write();
-            if open.len() >= MOST && !open.contains_key(&key) {
-                return (found, Ok(true));
-            }
-            open.insert(key.clone(), Arc::clone(&found));
+        if self.count() >= MOST && self.of(&key).is_none() {
+            return (found, Ok(true));
         }
         let says = |divergence: &Divergence| divergence.claims.clone().map(|claim| claim.says);
-        if before.is_some_and(|before| says(&before) == says(&found)) {
-            return (found, Ok(false));
-        }
-        let stored = serde_json::to_vec(&*found).unwrap_or_default();
-        let written = self.store.write(&place(&key), stored.into()).await;
-        (found, written.map(|()| true))
+        let news = before.is_none_or(|before| says(&before) != says(&found));
+        // Kept before it is told: what a client was refused for once must not be forgotten by a crash.
+        let written = match news {
+            true => {
+                let stored = serde_json::to_vec(&*found).unwrap_or_default();
+                self.store.write(&place(&key), stored.into()).await
+            }
+            false => Ok(()),
+        };
+        self.write().insert(key, Arc::clone(&found));
+        (found, written.map(|()| news))
     }
 
     /// Forgets the divergence of `key`: both sides agree again. False when there was none.
