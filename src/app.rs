@@ -295,8 +295,8 @@ impl Answer for Admin {
 
     async fn answer(self: &Arc<Self>, request: Request<Incoming>, _peer: Peer) -> Response {
         let (parts, body) = request.into_parts();
-        let body = Limited::new(body, admin::MAX_BODY).collect().await;
-        let body = body.ok().map(|body| body.to_bytes());
+        let body = tokio::time::timeout(admin::BODY_TIMEOUT, Limited::new(body, admin::MAX_BODY).collect());
+        let body = body.await.ok().and_then(Result::ok).map(|body| body.to_bytes());
         let (path, query) = (parts.uri.path(), parts.uri.query());
         Self::answer(self, &parts.method, path, query, &parts.headers, body).await
     }

@@ -4,6 +4,7 @@
 //! requests are answered, except through an invalidation.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
@@ -28,6 +29,8 @@ pub use token::AdminToken;
 
 /// Longest body that an admin request may have, in bytes.
 pub const MAX_BODY: usize = 16 * 1024;
+/// Longest that it may take to come.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 const JSON: &str = "application/json";
 
@@ -54,7 +57,8 @@ impl Admin {
         Self { documents, store, metrics, token, reload }
     }
 
-    /// Answers one request of the admin port. `body` is `None` when it is longer than [`MAX_BODY`].
+    /// Answers one request of the admin port. `body` is `None` when it is longer than [`MAX_BODY`] or
+    /// took longer than [`BODY_TIMEOUT`].
     pub async fn answer(
         &self,
         method: &Method,

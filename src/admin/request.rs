@@ -62,7 +62,7 @@ struct Written {
 impl Invalidate {
     pub(super) fn parse(body: Option<&[u8]>) -> Result<Self, Invalid> {
         let invalid = |why: &str| Invalid::Invalidate(why.to_owned());
-        let body = body.ok_or_else(|| invalid("the body is too long"))?;
+        let body = body.ok_or_else(|| invalid("the body is too long, or did not come in time"))?;
         let written: Written =
             serde_json::from_slice(body).map_err(|error| Invalid::Invalidate(error.to_string()))?;
         match written {

@@ -211,3 +211,19 @@ fn downloads_have_places_of_their_own_until_the_last_byte() {
         (proxy.client().head(&big.download()).status == 200).then_some(())
     });
 }
+
+#[test]
+fn a_reload_puts_tokens_and_tiers_in_force_and_gives_nothing_back() {
+    let (_upstream, proxy) = strict(|setup| setup);
+    assert_eq!(let_in(9, || from("127.0.0.1", &proxy, &[])), 5);
+    let builder = [("authorization", "Bearer builders-secret")];
+    assert_eq!(from("127.0.0.1", &proxy, &builder).status, 429, "not known yet");
+    proxy.reconfigure(|setup| token(setup.set("rate_limits.ci", "9/h"), "builder", "ci", "builders-secret"));
+    let report = proxy.reload().ok().json();
+    assert_eq!(report["restart"], serde_json::json!([]), "{report}");
+    assert_eq!(from("127.0.0.1", &proxy, &[]).status, 429, "a reload filled the bucket");
+    assert_eq!(let_in(20, || from("127.0.0.1", &proxy, &builder)), 9);
+    proxy.reconfigure(|setup| setup.set("rate_limits.anonymous", "6/h"));
+    proxy.reload().ok();
+    assert_eq!(let_in(20, || from("127.0.0.1", &proxy, &[])), 6, "another rate begins anew");
+}
