@@ -267,7 +267,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(30),
             send_timeout: Duration::from_secs(60),
             max_requests: 4096,
-            max_requests_per_client: 256,
+            max_requests_per_client: 1024,
             max_downloads: 1024,
         }
     }
