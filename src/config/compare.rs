@@ -62,24 +62,6 @@ impl Visitor for Comparison {
         now.clone()
     }
 
-    fn optional<T: Clone + PartialEq + 'static>(
-        &mut self,
-        key: &'static str,
-        kind: &Kind<T>,
-        now: Option<&T>,
-    ) -> Option<T> {
-        now.map(|now| self.setting(key, kind, now))
-    }
-
-    fn required<T: Clone + PartialEq + 'static>(
-        &mut self,
-        key: &'static str,
-        kind: &Kind<T>,
-        now: Option<&T>,
-    ) -> Option<T> {
-        self.optional(key, kind, now)
-    }
-
     fn list<T: Clone + PartialEq + 'static>(&mut self, key: &'static str, _: &Kind<T>, now: &[T]) -> Vec<T> {
         self.meet(key, now.to_vec());
         now.to_vec()

@@ -18,20 +18,24 @@ use super::model::{
 pub(super) trait Visitor {
     /// A key with a default.
     fn setting<T: Clone + PartialEq + 'static>(&mut self, key: &'static str, kind: &Kind<T>, now: &T) -> T;
-    /// A key that may be left out.
+    /// A key that may be left out. Who walks a configuration that holds meets it only where it is.
     fn optional<T: Clone + PartialEq + 'static>(
         &mut self,
         key: &'static str,
         kind: &Kind<T>,
         now: Option<&T>,
-    ) -> Option<T>;
+    ) -> Option<T> {
+        now.map(|now| self.setting(key, kind, now))
+    }
     /// A key that its table cannot do without; `None` where it is missing or bad.
     fn required<T: Clone + PartialEq + 'static>(
         &mut self,
         key: &'static str,
         kind: &Kind<T>,
         now: Option<&T>,
-    ) -> Option<T>;
+    ) -> Option<T> {
+        self.optional(key, kind, now)
+    }
     /// A list of values.
     fn list<T: Clone + PartialEq + 'static>(
         &mut self,
