@@ -67,10 +67,7 @@ impl Pins {
     /// [`StoreError::Corrupt`] when the pin is damaged, which is no licence to believe anything; another when
     /// it cannot be read.
     pub async fn of(&self, release: &Purl) -> Result<Option<Pin>, StoreError> {
-        let place = place(release);
-        let Some(stored) = self.store.read(&place).await? else { return Ok(None) };
-        let pin = serde_json::from_slice::<Pin>(&stored).ok().filter(|pin| pin.release() == *release);
-        pin.map(Some).ok_or_else(|| damaged(&place))
+        self.at(&place(release)).await
     }
 
     /// Pins what `pin` says, unless something was pinned before. Answers with the pin in force.
