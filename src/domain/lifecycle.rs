@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::problem::Kind;
+
 /// Where a release stands. States change; the release's bytes and integrity never do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -31,6 +33,16 @@ impl State {
     #[must_use]
     pub fn serves_bytes(self) -> bool {
         matches!(self, Self::Available | Self::Yanked)
+    }
+
+    /// What an exact fetch is refused with where the state forbids it: a block is a security decision, the
+    /// others are failures of availability.
+    #[must_use]
+    pub fn refusal(self) -> Kind {
+        match self {
+            Self::Blocked => Kind::AuthorizationFailed,
+            Self::Tombstoned | Self::Unavailable | Self::Available | Self::Yanked => Kind::NotFound,
+        }
     }
 }
 

@@ -11,7 +11,6 @@ use crate::cache::freshness::Freshness;
 use crate::cache::inspect::Inspected;
 use crate::consistency::Divergence;
 use crate::domain::Dist;
-use crate::domain::lifecycle::State;
 
 /// What two requests would be answered with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -121,7 +120,7 @@ impl Known<'_> {
         };
         let state = release.state();
         if !release.serves_bytes() {
-            let status = if state == State::Blocked { 403 } else { 404 };
+            let status = state.refusal().status();
             return Rule::new(
                 Some(status),
                 "lifecycle",

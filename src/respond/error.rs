@@ -15,7 +15,6 @@ use crate::archive::ArchiveError;
 use crate::cache::Failure;
 use crate::cache::Outcome;
 use crate::consistency::Divergence;
-use crate::domain::lifecycle::State;
 use crate::domain::problem::{Kind, Problem};
 use crate::limit::places::Crowded;
 use crate::limit::{Quota, Refused};
@@ -110,7 +109,7 @@ impl From<&Failure> for Refusal {
             Failure::Refused(problem) | Failure::Gated { problem, .. } => (**problem).clone().into(),
             Failure::Withdrawn(status) => {
                 let reason = status.reason.as_deref().map(|reason| format!("; the registry says: {reason}"));
-                Problem::new(withdrawn(status.state), detail + &reason.unwrap_or_default()).into()
+                Problem::new(status.state.refusal(), detail + &reason.unwrap_or_default()).into()
             }
             Failure::Archive(error) => archive(error, detail),
             Failure::Storage(error) => storage(error, detail),
@@ -175,13 +174,6 @@ fn storage(error: &StoreError, detail: String) -> Refusal {
         StoreError::Denied | StoreError::Missing { .. } | StoreError::Io { .. } => {
             blank(StatusCode::SERVICE_UNAVAILABLE, detail)
         }
-    }
-}
-
-fn withdrawn(state: State) -> Kind {
-    match state {
-        State::Blocked => Kind::AuthorizationFailed,
-        State::Tombstoned | State::Unavailable | State::Available | State::Yanked => Kind::NotFound,
     }
 }
 

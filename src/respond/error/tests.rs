@@ -10,7 +10,7 @@ use super::*;
 use crate::archive::{Excess, ManifestError, Violation};
 use crate::clock::Timestamp;
 use crate::consistency::{self, About, Source, Testimony};
-use crate::domain::lifecycle::Status;
+use crate::domain::lifecycle::{State, Status};
 use crate::domain::{Integrity, Purl, Sha256};
 
 fn page(refusal: &Refusal) -> String {
