@@ -242,13 +242,13 @@ impl Documents {
     pub(super) fn watch_index(self: &Arc<Self>, key: &DocumentKey, release: &Document, errand: Errand<'_>) {
         let DocumentKey::Release(name, _) = key else { return };
         let index = DocumentKey::Index(name.clone());
-        let due = match self.remembered(&index) {
-            Some(held) => !self.is_fresh(&index, &held),
+        let held = self.remembered(&index);
+        let due = match &held {
+            Some(held) => !self.is_fresh(&index, held),
             // Settling has just asked for it.
             None => release.settled && !release.is_refusal() && !self.live().policy.offline,
         };
         if due {
-            let held = self.remembered(&index);
             self.refresh(&index, held.as_deref(), errand);
         }
     }
