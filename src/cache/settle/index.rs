@@ -113,9 +113,18 @@ impl Documents {
         index: &Document,
         looked_at: &HashSet<Version>,
     ) -> Vec<Suspect> {
+        let mut changed = changed_rows(index);
+        changed.extend(self.divergences.of_volume(name).iter().map(|open| open.version.clone()));
+        if changed.is_empty() && index.before.is_some() {
+            return Vec::new();
+        }
         let held = self.held_of(name).await;
+        if index.before.is_none() {
+            let unlisted = self.unlisted(name, &changed, &held).await;
+            changed.extend(unlisted);
+        }
         let mut suspects = Vec::new();
-        for version in self.changed(name, index, &held).await {
+        for version in changed {
             let key = DocumentKey::Release(name.clone(), version.clone());
             let open = self.divergences.of(&key);
             if looked_at.contains(&version) || open.as_ref().is_some_and(|open| !self.is_due(open)) {
@@ -138,18 +147,15 @@ impl Documents {
         suspects
     }
 
-    /// The versions whose rows are not those of the index that was settled last.
-    async fn changed(&self, name: &VolumeName, index: &Document, held: &Held) -> Vec<Version> {
-        let mut changed = changed_rows(index);
-        changed.extend(self.divergences.of_volume(name).iter().map(|open| open.version.clone()));
-        if index.before.is_none() {
-            let of = |version: &Version| place(&DocumentKey::Release(name.clone(), version.clone()));
-            let listed: HashSet<_> = changed.iter().map(of).collect();
-            for release in held.releases.difference(&listed) {
-                changed.extend(self.version_at(name, release).await);
-            }
+    /// The versions of stored releases that are none of the `listed`.
+    async fn unlisted(&self, name: &VolumeName, listed: &HashSet<Version>, held: &Held) -> Vec<Version> {
+        let of = |version: &Version| place(&DocumentKey::Release(name.clone(), version.clone()));
+        let listed: HashSet<_> = listed.iter().map(of).collect();
+        let mut unlisted = Vec::new();
+        for release in held.releases.difference(&listed) {
+            unlisted.extend(self.version_at(name, release).await);
         }
-        changed.into_iter().collect()
+        unlisted
     }
 
     /// Asks both sides about one suspect; the verdict is recorded on the way, and its failure is that of
