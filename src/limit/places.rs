@@ -80,14 +80,14 @@ impl Places {
     }
 
     /// Requests in flight.
-    #[must_use]
-    pub fn requests(&self) -> usize {
+    #[cfg(test)]
+    fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
     }
 
     /// Downloads in flight.
-    #[must_use]
-    pub fn downloads(&self) -> usize {
+    #[cfg(test)]
+    fn downloads(&self) -> usize {
         self.downloads.load(Ordering::Relaxed)
     }
 
