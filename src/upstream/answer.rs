@@ -2,12 +2,14 @@
 //!
 //! Owns the table from statuses to meanings, as pure functions. Must not know bodies, retries or who asked.
 
+use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
 
 use ::http::header::{ETAG, HeaderName, LOCATION, RETRY_AFTER};
 use ::http::{HeaderMap, StatusCode};
 
 use super::CouldNotAsk;
+use super::part::{self, Announced};
 use crate::clock::Timestamp;
 
 /// A registry that asks for more is asked again anyway.
@@ -18,6 +20,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 pub(super) enum Answer {
     /// The body is what was asked for.
     Found,
+    /// The body is the range that was asked for.
+    Part(Announced),
     /// What the asker holds is current.
     NotModified,
     /// The body says why not.
@@ -26,16 +30,21 @@ pub(super) enum Answer {
     Redirect(String),
 }
 
-/// Reads a head that came at `now`; `conditional` when an entity tag had been sent.
+/// Reads a head that came at `now`; `conditional` when an entity tag had been sent, `range` when one had.
 pub(super) fn read(
     status: StatusCode,
     headers: &HeaderMap,
     conditional: bool,
+    range: Option<&Range<u64>>,
     now: Timestamp,
 ) -> Result<Answer, CouldNotAsk> {
     let code = status.as_u16();
     match code {
         200 => Ok(Answer::Found),
+        206 => {
+            let part = range.and_then(|range| part::announced(headers, range));
+            part.map(Answer::Part).ok_or(CouldNotAsk::Unexpected(code))
+        }
         304 if conditional => Ok(Answer::NotModified),
         301 | 302 | 303 | 307 | 308 => {
             let location = text(headers, &LOCATION).ok_or(CouldNotAsk::Unexpected(code))?;
@@ -81,6 +90,7 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 pub(super) fn status_label(status: u16) -> &'static str {
     match status {
         200 => "200",
+        206 => "206",
         304 => "304",
         400 => "400",
         401 => "401",
@@ -88,6 +98,7 @@ pub(super) fn status_label(status: u16) -> &'static str {
         404 => "404",
         409 => "409",
         410 => "410",
+        416 => "416",
         422 => "422",
         500 => "500",
         502 => "502",
@@ -99,6 +110,8 @@ pub(super) fn status_label(status: u16) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use ::http::header::CONTENT_RANGE;
+
     use super::*;
 
     fn head(status: u16, headers: &[(HeaderName, &str)]) -> Result<Answer, CouldNotAsk> {
@@ -110,10 +123,19 @@ mod tests {
         headers: &[(HeaderName, &str)],
         conditional: bool,
     ) -> Result<Answer, CouldNotAsk> {
+        asked(status, headers, conditional, None)
+    }
+
+    fn asked(
+        status: u16,
+        headers: &[(HeaderName, &str)],
+        conditional: bool,
+        range: Option<&Range<u64>>,
+    ) -> Result<Answer, CouldNotAsk> {
         let headers =
             headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect::<HeaderMap>();
         // Sun, 06 Nov 1994 08:49:37 GMT
-        read(StatusCode::from_u16(status).unwrap(), &headers, conditional, Timestamp(784_111_777_000))
+        read(StatusCode::from_u16(status).unwrap(), &headers, conditional, range, Timestamp(784_111_777_000))
     }
 
     #[test]
@@ -132,9 +154,20 @@ mod tests {
         for status in [500, 501, 502, 503, 504, 507, 599] {
             assert_eq!(head(status, &[]), Err(CouldNotAsk::ServerError(status)));
         }
-        for status in [201, 204, 206, 300, 302, 305, 402, 405, 418, 600, 999] {
+        for status in [201, 204, 206, 300, 302, 305, 402, 405, 416, 418, 600, 999] {
             assert_eq!(head(status, &[]), Err(CouldNotAsk::Unexpected(status)), "{status}");
         }
+    }
+
+    #[test]
+    fn a_part_is_an_answer_to_whoever_asked_for_it() {
+        let ranged = |status, stated| asked(status, &[(CONTENT_RANGE, stated)], false, Some(&(2..6)));
+        assert_eq!(ranged(206, "bytes 2-5/10"), Ok(Answer::Part(Announced { length: 4, of: Some(10) })));
+        assert_eq!(ranged(206, "bytes 2-5/*"), Ok(Answer::Part(Announced { length: 4, of: None })));
+        assert_eq!(ranged(206, "bytes 0-9/10"), Err(CouldNotAsk::Unexpected(206)));
+        assert_eq!(ranged(416, "bytes */1"), Err(CouldNotAsk::Unexpected(416)));
+        assert_eq!(ranged(200, "bytes 2-5/10"), Ok(Answer::Found), "the whole, whatever else it says");
+        assert_eq!(head(206, &[(CONTENT_RANGE, "bytes 2-5/10")]), Err(CouldNotAsk::Unexpected(206)));
     }
 
     #[test]

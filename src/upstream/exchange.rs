@@ -2,9 +2,10 @@
 //!
 //! Owns that order, and what each outcome says about the registry's health. Must not know any HTTP library.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use ::http::header::{ACCEPT, ACCEPT_ENCODING, AGE, AUTHORIZATION, CONTENT_LENGTH, IF_NONE_MATCH};
+use ::http::header::{ACCEPT, ACCEPT_ENCODING, AGE, AUTHORIZATION, CONTENT_LENGTH, IF_NONE_MATCH, RANGE};
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -16,7 +17,10 @@ use super::answer::{self, Answer, status_label};
 use super::gate::Health;
 use super::guard::{self, Rule};
 use super::observer::Record;
-use super::{CouldNotAsk, Download, Errand, Exchange, Get, Payload, Response, TransportError, Upstream};
+use super::part::{self, Announced};
+use super::{
+    CouldNotAsk, Download, Errand, Exchange, Get, Partial, Payload, Response, TransportError, Upstream,
+};
 use crate::domain::Problem;
 
 const MAX_REDIRECTS: usize = 5;
@@ -27,6 +31,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) struct Question<'a> {
     accept: &'static str,
     etag: Option<HeaderValue>,
+    range: Option<Range<u64>>,
     errand: Errand<'a>,
 }
 
@@ -48,25 +53,26 @@ struct Open {
     body: BoxStream<'static, Result<Bytes, TransportError>>,
     url: Url,
     record: Record,
+    status: &'static str,
     _slot: OwnedSemaphorePermit,
 }
 
 impl<'a> Question<'a> {
     pub(super) fn document(etag: Option<&str>, errand: Errand<'a>) -> Self {
         let etag = etag.and_then(|etag| HeaderValue::from_str(etag).ok());
-        Self { accept: "application/json", etag, errand }
+        Self { accept: "application/json", etag, range: None, errand }
     }
 
-    pub(super) fn download(payload: Payload, errand: Errand<'a>) -> Self {
+    pub(super) fn download(payload: Payload, range: Option<Range<u64>>, errand: Errand<'a>) -> Self {
         let accept = match payload {
             Payload::Archive => "application/gzip",
             Payload::TrustArtifact => "*/*",
         };
-        Self { accept, etag: None, errand }
+        Self { accept, etag: None, range, errand }
     }
 
     fn headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(5);
+        let mut headers = HeaderMap::with_capacity(6);
         headers.insert(ACCEPT, HeaderValue::from_static(self.accept));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Ok(id) = HeaderValue::from_str(self.errand.id) {
@@ -74,6 +80,9 @@ impl<'a> Question<'a> {
         }
         if let Some(etag) = &self.etag {
             headers.insert(IF_NONE_MATCH, etag.clone());
+        }
+        if let Some(range) = self.range.as_ref().and_then(part::header) {
+            headers.insert(RANGE, range);
         }
         headers
     }
@@ -102,12 +111,21 @@ impl Upstream {
         payload: Payload,
         url: &Url,
         question: &Question<'_>,
-    ) -> Result<Download, CouldNotAsk> {
+    ) -> Result<Partial, CouldNotAsk> {
         let attempt = || self.try_download(url, question);
-        let (response, record, slot) = self.exchange(payload.as_str(), url, question, attempt).await?;
-        let length = answer::number(&response.headers, &CONTENT_LENGTH);
-        let open = Open { body: response.body, url: url.clone(), record, _slot: slot };
-        Ok(Download { length, body: stream::unfold(Some(open), next_chunk).boxed() })
+        let ((response, part), record, slot) =
+            self.exchange(payload.as_str(), url, question, attempt).await?;
+        let open = |body, length| {
+            let status = status_label(response.status.as_u16());
+            let open = Open { body, url: url.clone(), record, status, _slot: slot };
+            Download { length, body: stream::unfold(Some(open), next_chunk).boxed() }
+        };
+        Ok(match part {
+            None => Partial::Whole(open(response.body, answer::number(&response.headers, &CONTENT_LENGTH))),
+            Some(Announced { length, of }) => {
+                Partial::Part { of, download: open(part::exactly(response.body, length), Some(length)) }
+            }
+        })
     }
 
     /// Tries until there is an answer or no more use. The registry's standing matters only to questions that
@@ -210,15 +228,20 @@ impl Upstream {
                 problem: Problem::parse(status, &body),
                 body,
             }),
-            Answer::Redirect(_) => Err(CouldNotAsk::Unexpected(status.as_u16())),
+            Answer::Part(_) | Answer::Redirect(_) => Err(CouldNotAsk::Unexpected(status.as_u16())),
         };
         exchange.map_err(|why| Failure { why, at_home })
     }
 
-    async fn try_download(&self, url: &Url, question: &Question<'_>) -> Result<Response, Failure> {
+    async fn try_download(
+        &self,
+        url: &Url,
+        question: &Question<'_>,
+    ) -> Result<(Response, Option<Announced>), Failure> {
         let Reply { answer, response, at_home } = self.follow(url, question).await?;
         match answer {
-            Answer::Found => Ok(response),
+            Answer::Found => Ok((response, None)),
+            Answer::Part(part) => Ok((response, Some(part))),
             Answer::NotModified | Answer::Refused(_) | Answer::Redirect(_) => {
                 Err(Failure { why: CouldNotAsk::Unexpected(response.status.as_u16()), at_home })
             }
@@ -235,7 +258,8 @@ impl Upstream {
             self.guard.allow(&url, from.as_ref()).map_err(fail)?;
             let response = self.ask(&url, question, at_home).await.map_err(fail)?;
             let (status, headers) = (response.status, &response.headers);
-            match answer::read(status, headers, question.etag.is_some(), self.clock.now()).map_err(fail)? {
+            let (conditional, range) = (question.etag.is_some(), question.range.as_ref());
+            match answer::read(status, headers, conditional, range, self.clock.now()).map_err(fail)? {
                 Answer::Redirect(location) => {
                     let next = url.join(&location).map_err(|_| fail(CouldNotAsk::BadLocator))?;
                     from = Some(std::mem::replace(&mut url, next));
@@ -319,7 +343,7 @@ async fn next_chunk(open: Option<Open>) -> Option<(Result<Bytes, CouldNotAsk>, O
             Some((Err(why), None))
         }
         None => {
-            open.record.answered("200");
+            open.record.answered(open.status);
             None
         }
     }

@@ -1,7 +1,7 @@
 //! Asking a registry: one [`Upstream`] for each, and a definite answer or the reason there is none.
 //!
 //! A question passes the gate (`gate`, over `breaker` and `budget`), is asked hop by hop under the guard's eye
-//! (`exchange`, `guard`), its answer is classified (`answer`) and, where that may help, asked again
+//! (`exchange`, `guard`), its answer is classified (`answer`, `part`) and, where that may help, asked again
 //! (`backoff`). Owns everything that is sent to a registry. Must not know what documents mean, nor what is
 //! cached.
 
@@ -16,16 +16,19 @@ mod gate;
 mod guard;
 mod http;
 mod observer;
+mod part;
 mod routing;
 #[cfg(test)]
 pub(crate) mod testing;
 mod transport;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use ::http::HeaderValue;
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use secrecy::ExposeSecret;
 use url::Url;
 
@@ -113,6 +116,20 @@ pub struct Download {
     pub length: Option<u64>,
     /// The bytes; ends with an error when they break off short of the announced length or stop coming.
     pub body: BoxStream<'static, Result<Bytes, CouldNotAsk>>,
+}
+
+/// What comes when a part of a payload is asked for.
+pub enum Partial {
+    /// The part, of exactly the length that was asked for, or an error at its end. Whether the bytes are the right
+    /// ones is for the asker to find out.
+    Part {
+        /// How long the registry says the whole is.
+        of: Option<u64>,
+        /// The bytes asked for and no others.
+        download: Download,
+    },
+    /// The registry sends all there is, as it may.
+    Whole(Download),
 }
 
 impl Upstream {
@@ -203,8 +220,33 @@ impl Upstream {
         from: &str,
         errand: Errand<'_>,
     ) -> Result<Download, CouldNotAsk> {
-        let url = self.at(from)?.join(locator).map_err(|_| CouldNotAsk::BadLocator)?;
-        self.exchange_download(payload, &url, &Question::download(payload, errand)).await
+        let url = self.locate(locator, from)?;
+        match self.exchange_download(payload, &url, &Question::download(payload, None, errand)).await? {
+            Partial::Whole(download) => Ok(download),
+            Partial::Part { .. } => Err(CouldNotAsk::Unexpected(206)),
+        }
+    }
+
+    /// Opens the bytes `range` of the payload at `locator`, as [`download`](Self::download) does all of it. For an
+    /// empty range nobody is asked.
+    ///
+    /// # Errors
+    /// Why there are no bytes. Another part than was asked for is [`Unexpected(206)`](CouldNotAsk::Unexpected), a
+    /// range that the payload does not have `Unexpected(416)`.
+    pub async fn download_range(
+        &self,
+        payload: Payload,
+        locator: &str,
+        from: &str,
+        range: Range<u64>,
+        errand: Errand<'_>,
+    ) -> Result<Partial, CouldNotAsk> {
+        let url = self.locate(locator, from)?;
+        if range.is_empty() {
+            let nothing = Download { length: Some(0), body: stream::empty().boxed() };
+            return Ok(Partial::Part { of: None, download: nothing });
+        }
+        self.exchange_download(payload, &url, &Question::download(payload, Some(range), errand)).await
     }
 
     /// How often a failed read may be tried again.
@@ -216,6 +258,10 @@ impl Upstream {
     /// Waits before the retry that follows `attempt` earlier ones.
     pub async fn pause_before_retry(&self, attempt: u32) {
         tokio::time::sleep(backoff::before_retry(attempt, backoff::roll())).await;
+    }
+
+    fn locate(&self, locator: &str, from: &str) -> Result<Url, CouldNotAsk> {
+        self.at(from)?.join(locator).map_err(|_| CouldNotAsk::BadLocator)
     }
 
     fn at(&self, path: &str) -> Result<Url, CouldNotAsk> {

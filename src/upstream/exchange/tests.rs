@@ -11,6 +11,7 @@ use super::*;
 use crate::config::Credential;
 use crate::domain::{Resource, problem::Kind};
 
+mod ranges;
 mod standing;
 
 const INDEX: &str = "/api/v1/index/volumes/x";
