@@ -7,6 +7,7 @@ pub(crate) mod client;
 pub(crate) mod divergence;
 pub(crate) mod operator;
 pub(crate) mod proxy;
+mod ranging;
 pub(crate) mod reply;
 pub(crate) mod setup;
 pub(crate) mod tarball;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::ranging::{Ranging, requested};
 use super::wire::Fields;
 
 /// A scripted answer.
@@ -17,6 +18,7 @@ pub(crate) struct Reply {
     fields: Vec<(String, String)>,
     body: Arc<[u8]>,
     chunked: bool,
+    ranging: Ranging,
     fault: Fault,
 }
 
@@ -38,7 +40,14 @@ enum Fault {
 impl Reply {
     pub(crate) fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         let fields = vec![("content-type".to_owned(), content_type.to_owned())];
-        Self { status, fields, body: body.into().into(), chunked: false, fault: Fault::None }
+        Self {
+            status,
+            fields,
+            body: body.into().into(),
+            chunked: false,
+            ranging: Ranging::Ignored,
+            fault: Fault::None,
+        }
     }
 
     /// A document with a strong `ETag`, which is honoured.
@@ -93,6 +102,21 @@ impl Reply {
         Self { chunked: true, ..self }
     }
 
+    /// Answers a request for `bytes=a-b` with that part; what is done to a body is then done to the part.
+    pub(crate) fn ranged(self) -> Self {
+        Self { ranging: Ranging::Honoured, ..self }
+    }
+
+    /// The same with every byte of the part turned into another.
+    pub(crate) fn ranged_wrongly(self) -> Self {
+        Self { ranging: Ranging::Garbled, ..self }
+    }
+
+    /// The same with the part one byte beside the one that was asked for, and said to be that.
+    pub(crate) fn ranged_elsewhere(self) -> Self {
+        Self { ranging: Ranging::Elsewhere, ..self }
+    }
+
     pub(crate) fn cut_after(self, bytes: usize) -> Self {
         Self { fault: Fault::Cut(bytes), ..self }
     }
@@ -125,8 +149,20 @@ impl Reply {
             write!(to, "HTTP/1.1 304 Not Modified\r\netag: {}\r\n\r\n", tag.unwrap_or_default())?;
             return Ok(true);
         }
-        to.write_all(self.head().as_bytes())?;
-        if method == "HEAD" { Ok(true) } else { self.write_body(to, sent) }
+        let part = match method {
+            "GET" => self.part(asked),
+            _ => None,
+        };
+        let reply = part.as_ref().unwrap_or(self);
+        to.write_all(reply.head().as_bytes())?;
+        if method == "HEAD" { Ok(true) } else { reply.write_body(to, sent) }
+    }
+
+    /// What is said to whom asks for a range of this.
+    fn part(&self, asked: &Fields) -> Option<Self> {
+        let range = requested(asked.get("range")?).filter(|_| self.status == 200)?;
+        let (status, stated, body) = self.ranging.answer(range, &self.body)?;
+        Some(Self { status, body: body.into(), ..self.clone().with("content-range", &stated) })
     }
 
     fn head(&self) -> String {

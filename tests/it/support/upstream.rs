@@ -73,7 +73,16 @@ impl Upstream {
 
     /// Offers a release on its exact route, its archive route and in its volume's index.
     pub(crate) fn publish(&self, release: &Release) {
-        self.reply(&release.source(), Reply::archive(release.archive()));
+        self.offer(release, Reply::archive(release.archive()));
+    }
+
+    /// The same from a registry that sends ranges of archives.
+    pub(crate) fn publish_ranged(&self, release: &Release) {
+        self.offer(release, Reply::archive(release.archive()).ranged());
+    }
+
+    fn offer(&self, release: &Release, archive: Reply) {
+        self.reply(&release.source(), archive);
         self.say(release, [release.row(&self.url())], Reply::json(&release.metadata(&self.url())));
     }
 
@@ -121,6 +130,12 @@ impl Upstream {
     /// How often a target was asked for; one without its query counts every query.
     pub(crate) fn requests(&self, target: &str) -> usize {
         self.seen().iter().filter(|seen| seen.target == target || path(&seen.target) == target).count()
+    }
+
+    /// The `Range` of every request for a target that had one, in the order they came.
+    pub(crate) fn ranges(&self, target: &str) -> Vec<String> {
+        let asked = self.seen().into_iter().filter(|seen| seen.target == target);
+        asked.filter_map(|seen| seen.fields.get("range").map(str::to_owned)).collect()
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
