@@ -126,10 +126,11 @@ impl Pipeline {
             (Ok(_), Err(error)) => respond::problem(&respond::bad_request(&error.to_string()), asked),
             (Ok(Request::Document(key)), Ok(_)) => self.document(&key, asked, errand).await,
             (Ok(Request::Archive(name, version)), Ok(_)) => {
-                self.file(label, || self.files.archive(&name, &version, errand), asked).await
+                self.file(label, self.files.archive(&name, &version, errand), asked, errand).await
             }
             (Ok(Request::TrustArtifact(name, version, digest)), Ok(_)) => {
-                self.file(label, || self.files.trust_artifact(&name, &version, &digest, errand), asked).await
+                let hold = self.files.trust_artifact(&name, &version, &digest, errand);
+                self.file(label, hold, asked, errand).await
             }
         };
         (label, response)
@@ -146,19 +147,17 @@ impl Pipeline {
     }
 
     /// Answers with the file that `hold` finds.
-    async fn file<F>(&self, resource: &'static str, hold: impl Fn() -> F, asked: Asked<'_>) -> Response
-    where
-        F: Future<Output = Result<Held, Failure>>,
-    {
+    async fn file(
+        &self,
+        resource: &'static str,
+        hold: impl Future<Output = Result<Held, Failure>>,
+        asked: Asked<'_>,
+        errand: Errand<'_>,
+    ) -> Response {
         let Some(place) = self.places.download() else {
             return respond::problem(&Crowded::Proxy.into(), asked);
         };
-        // A stored file found corrupt is set aside, so the second try fetches it anew.
-        let mut answer = self.open(hold(), asked).await;
-        if matches!(&answer, Err(Failure::Storage(_))) {
-            answer = self.open(hold(), asked).await;
-        }
-        match answer {
+        match self.open(hold, asked, errand).await {
             Ok((held, part, body)) => {
                 self.metrics.cache_lookup(resource, held.outcome.label());
                 respond::file(&held, &part, body.holding(place), asked)
@@ -172,6 +171,7 @@ impl Pipeline {
         &self,
         held: impl Future<Output = Result<Held, Failure>>,
         asked: Asked<'_>,
+        errand: Errand<'_>,
     ) -> Result<(Held, Part, Body), Failure> {
         let held = held.await?;
         let part = respond::plan(&held, asked);
@@ -179,14 +179,17 @@ impl Pipeline {
         let left = bytes.end - bytes.start;
         let mut steps = sealed::steps(bytes).peekable();
         let Some(first) = steps.next_if(|_| !asked.head) else { return Ok((held, part, Body::Empty)) };
-        let first = self.files.read(&held.file, first).await?;
+        let first = self.files.read(&held.file, first, errand).await?;
         if steps.peek().is_none() {
             return Ok((held, part, Body::Full(first)));
         }
-        let (files, file) = (Arc::clone(&self.files), held.file.clone());
+        let sent = Arc::new((Arc::clone(&self.files), Arc::clone(&held.file), errand.kept()));
         let rest = stream::iter(steps).map(move |step| {
-            let (files, file) = (Arc::clone(&files), file.clone());
-            async move { files.read(&file, step).await.map_err(std::io::Error::other) }
+            let sent = Arc::clone(&sent);
+            async move {
+                let (files, file, errand) = &*sent;
+                files.read(file, step, errand.lend()).await.map_err(std::io::Error::other)
+            }
         });
         let pieces = stream::iter([Ok(first)]).chain(rest.buffered(READ_AHEAD)).boxed();
         Ok((held, part, Body::Stream { left, pieces }))

@@ -86,6 +86,7 @@ pub struct Metrics {
     divergences_open: IntGauge,
     rate_limited: IntCounterVec,
     store_bytes: IntGauge,
+    healed: IntCounterVec,
     upstream_up: IntGaugeVec,
     upstream_state: IntGaugeVec,
     upstream_budget_left: IntGaugeVec,
@@ -132,6 +133,11 @@ impl Metrics {
                 &["class"],
             )?,
             store_bytes: new.gauge("store_bytes", "Bytes kept in the store, staged ones included.")?,
+            healed: new.counters(
+                "store_healed_total",
+                "Damaged files that were mended while they were sent, by what was fetched for that.",
+                &["how"],
+            )?,
             upstream_up: new.gauges("upstream_up", "1 while the upstream answers, else 0.", &["upstream"])?,
             upstream_state: new.gauges(
                 "upstream_state",
@@ -182,6 +188,11 @@ impl Metrics {
     /// The store holds so many bytes now.
     pub fn store_bytes(&self, bytes: u64) {
         self.store_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// A damaged file was mended while it was sent, or could not be.
+    pub fn healed(&self, how: &'static str) {
+        self.healed.with_label_values(&[how]).inc();
     }
 
     /// Whether requests to an upstream are let through now.

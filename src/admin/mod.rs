@@ -147,7 +147,7 @@ impl Admin {
     /// Ready as long as the process serves: an upstream that is away is what the cache is for, and a store
     /// that takes no writes still serves what it holds.
     async fn status(&self) -> Value {
-        let storage = match self.store.probe().await {
+        let storage = match self.store.probe(1).await {
             Ok(()) => "ok".to_owned(),
             Err(error) => error.to_string(),
         };

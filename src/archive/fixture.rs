@@ -1,17 +1,41 @@
 //! Archives for tests, written block by block so that they can be wrong in every way.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use tar::Header;
 
-use super::TreeHasher;
+use super::{Scratch, TreeHasher};
 use crate::domain::Integrity;
 
 /// A manifest without permissions.
 pub(super) const MANIFEST: &str = "[volume]\nname = \"@acme/review\"\nversion = \"1.2.3\"\n";
+
+struct Unnamed(std::fs::File);
+
+impl Write for Unnamed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Scratch for Unnamed {
+    fn read_exact_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(into, offset)
+    }
+}
+
+/// A temporary file that always has room.
+pub(super) fn scratch() -> io::Result<Box<dyn Scratch>> {
+    Ok(Box::new(Unnamed(tempfile::tempfile()?)))
+}
 
 /// The way a tar spells paths that are long.
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,7 @@
 //! end. Owns that choice. Must not know archives or what the records look like.
 
 use super::profile::FileRecord;
-use super::spill::{Scratch, Spill};
+use super::spill::{NewScratch, Spill};
 use super::{ArchiveError, TreeHasher};
 use crate::domain::Integrity;
 
@@ -22,7 +22,7 @@ pub(super) struct Sorting<'a>(Spill<'a>);
 
 impl<'a> Sorting<'a> {
     /// Keeps up to `window` bytes in memory and more in a scratch file.
-    pub(super) fn new(window: usize, scratch: Scratch<'a>) -> Self {
+    pub(super) fn new(window: usize, scratch: NewScratch<'a>) -> Self {
         Self(Spill::new(window, scratch))
     }
 
@@ -65,7 +65,7 @@ pub(super) enum Optimistic<'a> {
 
 impl<'a> Optimistic<'a> {
     /// Can recover from disorder as long as it starts within the first `window` bytes of content.
-    pub(super) fn new(window: usize, scratch: Scratch<'a>) -> Self {
+    pub(super) fn new(window: usize, scratch: NewScratch<'a>) -> Self {
         let kept = Some(Spill::new(window, scratch));
         Self::InOrder { hasher: TreeHasher::new(), last: String::new(), kept }
     }

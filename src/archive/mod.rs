@@ -27,5 +27,6 @@ pub use error::{ArchiveError, Excess};
 pub use excerpt::Excerpt;
 pub use manifest::{ManifestError, Permission};
 pub use profile::{PathFault, Violation};
+pub use spill::Scratch;
 pub use tree::TreeHasher;
 pub use verify::{Expected, Limits, Verified, verify};

@@ -2,30 +2,37 @@
 //!
 //! Owns the move from memory to a temporary file. Must not know what the contents are.
 
-use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
 
 use super::ArchiveError;
 
 /// Bytes read back from the file at a time.
 const READ_BUFFER: u64 = 256 * 1024;
 
-/// Makes an unnamed temporary file.
-pub(super) type Scratch<'a> = &'a dyn Fn() -> io::Result<File>;
+/// A temporary file, gone with its value.
+pub trait Scratch: Write {
+    /// Fills `into` with the bytes at `offset`.
+    ///
+    /// # Errors
+    /// When they cannot be read, or there are not as many.
+    fn read_exact_at(&self, into: &mut [u8], offset: u64) -> io::Result<()>;
+}
+
+/// Makes a temporary file.
+pub(super) type NewScratch<'a> = &'a dyn Fn() -> io::Result<Box<dyn Scratch>>;
 
 /// Bytes appended one after another, in memory up to a window and in a file beyond it.
 pub(super) struct Spill<'a> {
-    scratch: Scratch<'a>,
+    scratch: NewScratch<'a>,
     window: usize,
     /// All the bytes, or those the file does not have yet.
     memory: Vec<u8>,
-    file: Option<File>,
+    file: Option<Box<dyn Scratch>>,
 }
 
 impl<'a> Spill<'a> {
     /// Keeps up to `window` bytes in memory.
-    pub(super) fn new(window: usize, scratch: Scratch<'a>) -> Self {
+    pub(super) fn new(window: usize, scratch: NewScratch<'a>) -> Self {
         // Reserved in one piece: growing step by step would take up to twice the window.
         Self { scratch, window, memory: Vec::with_capacity(window), file: None }
     }
@@ -71,7 +78,7 @@ pub(super) enum Spilled {
     /// It never outgrew the window.
     Memory(Vec<u8>),
     /// All of it is in the file; the buffer is what was read last.
-    File(File, Vec<u8>),
+    File(Box<dyn Scratch>, Vec<u8>),
 }
 
 impl Spilled {
@@ -110,6 +117,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+    use crate::archive::fixture;
 
     #[test]
     fn reads_back_in_any_order_from_memory_or_file() {
@@ -118,7 +126,7 @@ mod tests {
             let made = Cell::new(0);
             let scratch = || {
                 made.set(made.get() + 1);
-                tempfile::tempfile()
+                fixture::scratch()
             };
             let mut spill = Spill::new(window, &scratch);
             for piece in content.chunks(999) {

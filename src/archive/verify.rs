@@ -3,7 +3,6 @@
 //! Owns the order of the checks: profile and limits as they are met, then the digest, then the manifest. Must
 //! not know how any of them is done.
 
-use std::fs::File;
 use std::io::{self, Read};
 
 use super::entries::{Entries, Kind};
@@ -11,6 +10,7 @@ use super::gzip::Unpacked;
 use super::hashing::{Files, Optimistic, Sorting};
 use super::manifest::{MANIFEST, MAX_MANIFEST, Manifest};
 use super::profile::{FileRecord, Index, Node};
+use super::spill::Scratch;
 use super::{ArchiveError, Excess, ManifestError};
 use crate::domain::{Integrity, Version, VolumeName};
 
@@ -52,14 +52,14 @@ pub struct Verified {
 ///
 /// `arriving` gives the compressed bytes. `again` opens them once more from the start; it is called at most
 /// once, after `arriving` ended, for a large archive whose files are not in path order. `scratch` makes an
-/// unnamed temporary file, wanted only for archives out of order. Memory stays bounded whatever comes.
+/// temporary file, wanted only for archives out of order. Memory stays bounded whatever comes.
 ///
 /// # Errors
 /// [`ArchiveError`] says what is wrong: with the archive, with its source, or with temporary storage.
 pub fn verify<R: Read, A: Read>(
     arriving: R,
     again: impl FnOnce() -> io::Result<A>,
-    scratch: impl Fn() -> io::Result<File>,
+    scratch: impl Fn() -> io::Result<Box<dyn Scratch>>,
     expected: &Expected<'_>,
     limits: &Limits,
 ) -> Result<Verified, ArchiveError> {
@@ -70,7 +70,7 @@ fn verify_within<R: Read, A: Read>(
     window: usize,
     arriving: R,
     again: impl FnOnce() -> io::Result<A>,
-    scratch: impl Fn() -> io::Result<File>,
+    scratch: impl Fn() -> io::Result<Box<dyn Scratch>>,
     expected: &Expected<'_>,
     limits: &Limits,
 ) -> Result<Verified, ArchiveError> {

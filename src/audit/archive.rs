@@ -11,7 +11,7 @@ use super::finding::{Finding, Kind, quoted};
 use crate::consistency::Pins;
 use crate::domain::{DocumentKey, Integrity, Purl, Sha256};
 use crate::store::sealed::{self, Seal, steps};
-use crate::store::{StorageKey, Store, StoreError};
+use crate::store::{Damage, StorageKey, Store, StoreError};
 
 /// Looks at the archive of `tree`; one that went away meanwhile is not wrong.
 ///
@@ -29,9 +29,8 @@ pub(super) async fn judge(
     let seal = match whole(store, &key, pace).await {
         Ok(seal) => seal,
         Err(StoreError::Missing { .. }) => return Ok(()),
-        Err(StoreError::Corrupt { what }) => {
-            let found = what.strip_prefix(&format!("{path}: ")).unwrap_or(&what);
-            let finding = wrong("an archive as it was sealed".to_owned(), found.to_owned());
+        Err(StoreError::Corrupt(damage)) => {
+            let finding = wrong(damage.expected, damage.found);
             return Err(match release(store, &key).await {
                 Some(release) => finding.of(release),
                 None => finding,
@@ -65,19 +64,12 @@ pub(super) async fn judge_artifact(
     pace: &mut Pace,
 ) -> Result<(), Finding> {
     let key = StorageKey::TrustArtifact(digest);
-    let wrong = |found: String| {
-        Finding::new(
-            Kind::Archive,
-            key.path(),
-            format!("the trust artifact {digest} as it was sealed"),
-            found,
-        )
-    };
+    let wrong = |expected: String, found: String| Finding::new(Kind::Archive, key.path(), expected, found);
     match whole(store, &key, pace).await {
         Ok(seal) if seal.raw == digest && seal.known_by == digest => Ok(()),
-        Ok(seal) => Err(wrong(format!("that of {}", seal.raw))),
+        Ok(seal) => Err(wrong(format!("the trust artifact {digest}"), format!("that of {}", seal.raw))),
         Err(StoreError::Missing { .. }) => Ok(()),
-        Err(StoreError::Corrupt { what }) => Err(wrong(what)),
+        Err(StoreError::Corrupt(damage)) => Err(wrong(damage.expected, damage.found)),
         Err(error) => Err(Finding::unreadable(key.path(), &error)),
     }
 }
@@ -107,7 +99,11 @@ async fn read(store: &dyn Store, key: &StorageKey, seal: &Seal, pace: &mut Pace)
     if digest == seal.raw {
         return Ok(());
     }
-    Err(StoreError::Corrupt { what: format!("{}: the content is {digest}, not {}", key.path(), seal.raw) })
+    Err(StoreError::Corrupt(Damage::of(
+        key,
+        format!("content with the digest {}", seal.raw),
+        digest.to_string(),
+    )))
 }
 
 /// The release that a damaged archive was sealed for, if that much is still to be read.

@@ -14,7 +14,7 @@ use crate::cache::document::Content;
 use crate::cache::place::place;
 use crate::consistency::{Pin, Pins, reconcile};
 use crate::domain::{DocumentKey, Purl, VolumeName};
-use crate::store::{Shelf, StorageKey, Store, StoreError};
+use crate::store::{Damage, Shelf, StorageKey, Store, StoreError};
 
 const SHELVES: [Shelf; 4] = [Shelf::Documents, Shelf::Archives, Shelf::TrustArtifacts, Shelf::Pins];
 
@@ -98,8 +98,8 @@ impl Walker<'_> {
         if !self.how.repair || !finding.kind.is_replaceable() {
             return finding;
         }
-        let why = format!("expected {}; found {}", finding.expected, finding.found);
-        match self.store.set_aside(key, &why).await {
+        let damage = Damage::of(key, finding.expected.clone(), finding.found.clone());
+        match self.store.set_aside(key, &damage).await {
             Ok(()) => finding.repaired(),
             Err(error) => {
                 finding.found = format!("{}; cannot be moved: {error}", finding.found);
@@ -125,7 +125,7 @@ impl Walker<'_> {
         let pin = match self.pins.at(key).await {
             Ok(Some(pin)) => pin,
             Ok(None) => return Ok(()),
-            Err(StoreError::Corrupt { .. }) => {
+            Err(StoreError::Corrupt(_)) => {
                 let stored = self.store.read(key).await.ok().flatten().unwrap_or_default();
                 let found = format!("`{}`", quoted(&String::from_utf8_lossy(&stored)));
                 return Err(Finding::new(Kind::Pin, key.path(), "a pin as it was written", found));
@@ -183,6 +183,9 @@ fn counted<'a>(walked: &'a mut Walked, key: &StorageKey) -> Option<&'a mut Count
         }
         StorageKey::Archive(_) | StorageKey::TrustArtifact(_) => Some(&mut walked.archives),
         StorageKey::Pin { .. } => Some(&mut walked.pins),
-        StorageKey::History(_) | StorageKey::Divergence(_) | StorageKey::Invalidations => None,
+        StorageKey::History(_)
+        | StorageKey::Divergence(_)
+        | StorageKey::Invalidations
+        | StorageKey::Quarantined(_) => None,
     }
 }

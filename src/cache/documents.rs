@@ -26,7 +26,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::{self, OnDivergence};
 use crate::consistency::{Divergence, Divergences, History, Pins};
 use crate::domain::DocumentKey;
-use crate::store::Store;
+use crate::store::{Damage, Store};
 use crate::telemetry::Metrics;
 use crate::upstream::{Errand, Upstreams};
 
@@ -331,7 +331,8 @@ impl Documents {
             Err(reason) => {
                 warn!(reason, key = %key, "a stored document cannot be used and is set aside");
                 self.metrics.integrity_failure("stored-document");
-                if let Err(error) = self.store.set_aside(&place, &reason).await {
+                let damage = Damage::of(&place, format!("the stored answer to {key}"), reason);
+                if let Err(error) = self.store.set_aside(&place, &damage).await {
                     error!(%error, "cannot set a damaged document aside");
                 }
                 None

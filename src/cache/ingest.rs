@@ -7,6 +7,7 @@
 //! Owns that flow. Must not know what makes an archive good (`archive`), what a trust artifact
 //! must be (`wanted`) or how bytes are kept (`store`).
 
+use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +16,13 @@ use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::wanted::{Mismatch, Wanted};
-use crate::archive::{self, ArchiveError, Expected, Limits};
+use crate::archive::{self, ArchiveError, Expected, Limits, Scratch};
 use crate::domain::Purl;
-use crate::store::sealed::{Seal, SealWriter};
-use crate::store::{Staged, Store, StoreError};
+use crate::store::sealed::{self, Seal, SealWriter};
+use crate::store::{Committed, Staged, Store, StoreError, Uncommitted};
 use crate::upstream::{CouldNotAsk, Download};
 
 /// Pieces between the network and the verifier.
@@ -49,7 +51,7 @@ pub(super) enum IngestError {
     /// They arrived and are no archive that may be served.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// They passed and could not be kept.
+    /// There is no room to verify them in, or they cannot be read again.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The verifying thread died.
@@ -77,13 +79,22 @@ pub struct Bounds {
     pub limits: Limits,
 }
 
+/// A file that passed, and where its bytes are now.
+#[derive(Debug, Clone)]
+pub(super) struct Brought {
+    /// What was sealed.
+    pub(super) seal: Arc<Seal>,
+    /// The bytes, where the store could not keep them.
+    pub(super) loose: Option<Arc<Staged>>,
+}
+
 /// Brings `download` in as `wanted`.
 pub(super) async fn ingest(
     store: &Arc<dyn Store>,
     download: Download,
     wanted: &Wanted,
     bounds: &Bounds,
-) -> Result<Seal, IngestError> {
+) -> Result<Brought, IngestError> {
     let limit = bounds.max_archive;
     if download.length.is_some_and(|length| length > limit) {
         return Err(IngestError::TooLarge { limit });
@@ -98,8 +109,29 @@ pub(super) async fn ingest(
     // A download that failed starves the verifier, so its reason is the one that counts.
     delivered?;
     let (staged, seal) = verdict?;
-    store.commit(&wanted.place(), staged).await?;
-    Ok(seal)
+    keep(&**store, wanted, staged, seal).await
+}
+
+/// Commits what passed. What cannot be kept can still be sent to those who wait for it.
+pub(super) async fn keep(
+    store: &dyn Store,
+    wanted: &Wanted,
+    staged: Staged,
+    seal: Seal,
+) -> Result<Brought, IngestError> {
+    let place = wanted.place();
+    match store.commit(&place, staged).await {
+        Ok(Committed::Ours) => Ok(Brought { seal: Arc::new(seal), loose: None }),
+        Ok(Committed::Theirs) => {
+            let theirs = sealed::open(store, &place).await?.filter(|theirs| wanted.is_under(theirs));
+            let theirs = theirs.ok_or_else(|| StoreError::Missing { path: place.path() })?;
+            Ok(Brought { seal: Arc::new(theirs), loose: None })
+        }
+        Err(Uncommitted { error, staged }) => {
+            warn!(%error, file = %wanted, "a verified file cannot be kept; it is sent to those who wait for it");
+            Ok(Brought { seal: Arc::new(seal), loose: Some(Arc::new(staged)) })
+        }
+    }
 }
 
 /// Passes the body on piece by piece. Ends early, without an error of its own, when the verifier has given up.
@@ -134,20 +166,24 @@ fn verify(
     wanted: &Wanted,
     limits: &Limits,
 ) -> Result<(Staged, Seal), IngestError> {
-    let mut seal = SealWriter::new(store.stage()?);
-    let again = seal.get_ref().reopen();
+    let seal = RefCell::new(SealWriter::new(store.stage()?));
     let mut unstaged = None;
     let arriving = Arriving {
         pieces: arriving,
         piece: Bytes::new(),
         ended: false,
-        seal: &mut seal,
+        seal: &seal,
         unstaged: &mut unstaged,
+    };
+    let again = || seal.borrow().get_ref().reopen();
+    let scratch = || match store.stage() {
+        Ok(staged) => Ok(Box::new(staged) as Box<dyn Scratch>),
+        Err(error) => Err(io::Error::other(error)),
     };
     let known_by = match wanted {
         Wanted::Archive { release: Purl { name, version }, integrity } => {
             let expected = Expected { name, version, integrity };
-            archive::verify(arriving, || again, || store.scratch(), &expected, limits)
+            archive::verify(arriving, again, scratch, &expected, limits)
                 .map(|verified| *verified.integrity.digest())
                 .map_err(IngestError::from)
         }
@@ -156,6 +192,7 @@ fn verify(
     if let Some(error) = unstaged {
         return Err(StoreError::from(error).into());
     }
+    let seal = seal.into_inner();
     let (staged, seal) = seal.finish(known_by?, &wanted.identity()).map_err(StoreError::from)?;
     wanted.compare(&seal)?;
     Ok((staged, seal))
@@ -171,7 +208,8 @@ struct Arriving<'a> {
     pieces: mpsc::Receiver<Piece>,
     piece: Bytes,
     ended: bool,
-    seal: &'a mut SealWriter<Staged>,
+    /// Shared with who opens the file again, after the last byte.
+    seal: &'a RefCell<SealWriter<Staged>>,
     /// Why a piece could not be staged: the verifier only learns that no more bytes come.
     unstaged: &'a mut Option<io::Error>,
 }
@@ -190,7 +228,7 @@ impl Read for Arriving<'_> {
         while self.piece.is_empty() && !self.ended {
             match self.pieces.blocking_recv() {
                 Some(Piece::Bytes(piece)) => {
-                    if let Err(error) = self.seal.write_all(&piece) {
+                    if let Err(error) = self.seal.borrow_mut().write_all(&piece) {
                         *self.unstaged = Some(error);
                         return Err(ended_early());
                     }
@@ -203,6 +241,12 @@ impl Read for Arriving<'_> {
         let length = self.piece.len().min(into.len());
         self.piece.copy_to_slice(&mut into[..length]);
         Ok(length)
+    }
+}
+
+impl Scratch for Staged {
+    fn read_exact_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        Self::read_exact_at(self, into, offset)
     }
 }
 

@@ -3,26 +3,26 @@
 //! Owns their seals in memory, their one fetch each, and what becomes of a damaged one. Must not know what
 //! permits a file (`archives`, `trust_artifacts`) nor HTTP: ranges and headers are `respond`'s.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{error, warn};
 
 use super::documents::{Answer, Documents};
 use super::failure::Failure;
 use super::flight::Flights;
-use super::ingest::{Bounds, IngestError, ingest};
+use super::ingest::{Bounds, Brought, IngestError, ingest};
 use super::outcome::Outcome;
+pub use super::sealed_file::SealedFile;
+use super::sealed_file::{Fetch, Origin};
 use super::wanted::{Mismatch, Wanted};
 use crate::archive::ArchiveError;
 use crate::domain::DocumentKey;
 use crate::store::sealed::{self, Seal};
-use crate::store::{StorageKey, Store, StoreError};
+use crate::store::{Damage, StorageKey, Store, StoreError};
 use crate::telemetry::Metrics;
-use crate::upstream::{Errand, Payload};
+use crate::upstream::{Errand, Payload, Upstream};
 
 /// Files being brought in at once; each may hold a spill and a download's queue in memory.
 const INGESTS: usize = 8;
@@ -33,22 +33,13 @@ const SEALS: u64 = 10_000;
 #[derive(Debug, Clone)]
 pub struct Held {
     /// The file.
-    pub file: SealedFile,
+    pub file: Arc<SealedFile>,
     /// What it is sent as.
     pub media: Media,
     /// The document that permits it, which says how old the permission is.
     pub gate: Answer,
     /// How it came about.
     pub outcome: Outcome,
-}
-
-/// A stored file whose bytes prove themselves as they are read.
-#[derive(Debug, Clone)]
-pub struct SealedFile {
-    /// What was sealed.
-    pub seal: Arc<Seal>,
-    payload: Payload,
-    place: StorageKey,
 }
 
 /// What a file is sent as.
@@ -71,26 +62,19 @@ pub(super) struct Permit {
     pub(super) gate: Answer,
 }
 
-/// One fetch: a registry's failure to deliver a content is not another registry's.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Fetch {
-    upstream: String,
-    wanted: Wanted,
-}
-
 /// What the fetch of a file comes to.
-type Fill = Result<Arc<Seal>, Failure>;
+pub(super) type Fill = Result<Brought, Failure>;
 
 /// The archives and trust artifacts of every upstream.
 #[derive(Debug)]
 pub struct SealedFiles {
     pub(super) documents: Arc<Documents>,
-    store: Arc<dyn Store>,
-    seals: moka::sync::Cache<StorageKey, Arc<Seal>>,
-    flights: Arc<Flights<Fetch, Fill>>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) seals: moka::sync::Cache<StorageKey, Arc<Seal>>,
+    pub(super) flights: Arc<Flights<Fetch, Fill>>,
     ingests: Semaphore,
-    bounds: ArcSwap<Bounds>,
-    metrics: Arc<Metrics>,
+    pub(super) bounds: ArcSwap<Bounds>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl SealedFiles {
@@ -120,76 +104,74 @@ impl SealedFiles {
 
     /// The file that `permit` is for, fetched where it is not held.
     pub(super) async fn hold(self: &Arc<Self>, permit: Permit, errand: Errand<'_>) -> Result<Held, Failure> {
-        let wanted = &permit.wanted;
-        let (seal, outcome) = match self.sealed(wanted).await? {
-            Some(seal) => (seal, hit(&permit.gate)),
-            None if self.documents.live().policy.offline => return Err(Failure::Offline),
-            None => self.fetch(&permit, errand).await?,
+        let Permit { wanted, media, locator, from, gate } = permit;
+        // Held before it is looked for, so that what is found stays.
+        let hold = self.store.hold(&wanted.place());
+        let upstream = gate.document.meta.upstream.clone();
+        let origin = Arc::new(Origin { fetch: Fetch { upstream, wanted }, locator, from });
+        let wanted = &origin.fetch.wanted;
+        let (brought, outcome) = match self.sealed(wanted).await {
+            Ok(Some(seal)) => (Brought { seal, loose: None }, hit(&gate)),
+            Ok(None) if self.is_offline() => return Err(Failure::Offline),
+            Err(error) if self.is_offline() => return Err(error.into()),
+            Ok(None) | Err(_) => self.fetch(&origin, errand).await?,
         };
-        wanted.compare(&seal).map_err(inconsistent)?;
-        let file = SealedFile { seal, payload: wanted.payload(), place: wanted.place() };
-        Ok(Held { file, media: permit.media, gate: permit.gate, outcome })
+        wanted.compare(&brought.seal).map_err(inconsistent)?;
+        let file = Arc::new(SealedFile::new(brought, Arc::clone(&origin), hold));
+        Ok(Held { file, media, gate, outcome })
     }
 
-    /// Bytes of a sealed file, verified as they are read. One whose bytes changed since it was sealed is
-    /// set aside, so that the next request fetches it anew.
-    ///
-    /// # Errors
-    /// [`StoreError`] when they cannot be read or are not what was sealed.
-    pub async fn read(&self, file: &SealedFile, range: Range<u64>) -> Result<Bytes, StoreError> {
-        let SealedFile { seal, payload, place } = file;
-        let read = seal.read(&*self.store, place, range).await;
-        match &read {
-            Err(StoreError::Corrupt { what }) if !self.replaced(file).await => {
-                self.set_aside(*payload, place, what).await;
-            }
-            Err(_) => self.seals.invalidate(place),
-            Ok(_) => {}
-        }
-        read
+    pub(super) fn is_offline(&self) -> bool {
+        self.documents.live().policy.offline
     }
 
-    /// Whether another, whole file of the same content took the place of the one that was sealed so.
-    async fn replaced(&self, file: &SealedFile) -> bool {
-        let current = sealed::open(&*self.store, &file.place).await;
-        matches!(current, Ok(Some(current)) if current.raw != file.seal.raw)
-    }
-
-    async fn sealed(&self, wanted: &Wanted) -> Result<Option<Arc<Seal>>, Failure> {
+    /// The seal of what is stored as `wanted`. What cannot be it is set aside, and no error.
+    pub(super) async fn sealed(&self, wanted: &Wanted) -> Result<Option<Arc<Seal>>, StoreError> {
         let place = wanted.place();
         if let Some(seal) = self.seals.get(&place) {
             return Ok(Some(seal));
         }
         match sealed::open(&*self.store, &place).await {
-            Ok(Some(seal)) if wanted.is_under(&seal) => Ok(Some(self.remember(place, seal))),
-            Ok(Some(_)) => {
-                self.set_aside(wanted.payload(), &place, "the seal is that of another content").await;
+            Ok(Some(seal)) if wanted.is_under(&seal) => Ok(Some(self.remember(place, Arc::new(seal)))),
+            Ok(Some(seal)) => {
+                let damage = Damage::of(&place, wanted.to_string(), format!("the content {}", seal.known_by));
+                self.set_aside(wanted.payload(), &place, &damage).await;
                 Ok(None)
             }
             Ok(None) => Ok(None),
-            Err(StoreError::Corrupt { what }) => {
-                self.set_aside(wanted.payload(), &place, &what).await;
+            Err(StoreError::Corrupt(damage)) => {
+                self.set_aside(wanted.payload(), &place, &damage).await;
                 Ok(None)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                error!(%error, file = %wanted, "a stored file cannot be read");
+                Err(error)
+            }
         }
     }
 
-    fn remember(&self, place: StorageKey, seal: Seal) -> Arc<Seal> {
-        let seal = Arc::new(seal);
+    fn remember(&self, place: StorageKey, seal: Arc<Seal>) -> Arc<Seal> {
         self.seals.insert(place, Arc::clone(&seal));
         seal
     }
 
-    async fn set_aside(&self, payload: Payload, place: &StorageKey, what: &str) {
+    /// What is stored from now on, or sent to those who wait.
+    pub(super) fn brought(&self, wanted: &Wanted, brought: Brought) -> Brought {
+        if brought.loose.is_none() {
+            self.remember(wanted.place(), Arc::clone(&brought.seal));
+        }
+        brought
+    }
+
+    pub(super) async fn set_aside(&self, payload: Payload, place: &StorageKey, damage: &Damage) {
         self.seals.invalidate(place);
         self.metrics.integrity_failure(match payload {
             Payload::Archive => "stored-archive",
             Payload::TrustArtifact => "stored-trust-artifact",
         });
-        let path = place.path();
-        error!(path, what, "a stored file is corrupt and is set aside");
-        if let Err(error) = self.store.set_aside(place, what).await {
+        let Damage { path, expected, found } = damage;
+        error!(path, expected, found, "a stored file is corrupt and is set aside");
+        if let Err(error) = self.store.set_aside(place, damage).await {
             error!(%error, path, "cannot set a corrupt file aside");
         }
     }
@@ -197,37 +179,34 @@ impl SealedFiles {
     /// Joins the one fetch of a file, or starts it.
     async fn fetch(
         self: &Arc<Self>,
-        permit: &Permit,
+        origin: &Arc<Origin>,
         errand: Errand<'_>,
-    ) -> Result<(Arc<Seal>, Outcome), Failure> {
-        let upstream = permit.gate.document.meta.upstream.clone();
-        let fetch = Fetch { upstream, wanted: permit.wanted.clone() };
-        let joined = self.flights.join(&fetch, || {
-            let (files, fetch, errand) = (Arc::clone(self), fetch.clone(), errand.kept());
-            let (locator, from) = (permit.locator.clone(), permit.from.clone());
-            async move { files.fill(&fetch, &locator, &from, errand.lend()).await }
+    ) -> Result<(Brought, Outcome), Failure> {
+        let joined = self.flights.join(&origin.fetch, || {
+            let (files, origin, errand) = (Arc::clone(self), Arc::clone(origin), errand.kept());
+            async move {
+                match files.sealed(&origin.fetch.wanted).await {
+                    Ok(Some(seal)) => Ok(Brought { seal, loose: None }),
+                    Ok(None) | Err(_) => files.fill(&origin, errand.lend()).await,
+                }
+            }
         });
-        let (seal, collapsed) = joined.await.map_err(|_| Failure::Lost)?;
-        Ok((seal?, Outcome::Forwarded { stale: false, status: 200, stored: true, collapsed }))
+        let (brought, collapsed) = joined.await.map_err(|_| Failure::Lost)?;
+        Ok((brought?, Outcome::Forwarded { stale: false, status: 200, stored: true, collapsed }))
     }
 
     /// The one fetch of a file: downloads until the transport holds, verifies, commits.
-    async fn fill(&self, fetch: &Fetch, locator: &str, from: &DocumentKey, errand: Errand<'_>) -> Fill {
-        let Fetch { upstream, wanted } = fetch;
-        if let Some(seal) = self.sealed(wanted).await? {
-            return Ok(seal);
-        }
-        let _turn = self.ingests.acquire().await.map_err(|_| Failure::Lost)?;
-        let Some(upstream) = self.documents.live().upstreams.named(upstream).cloned() else {
-            return Err(from.volume().cloned().map_or(Failure::Malformed, Failure::NoUpstream));
-        };
+    pub(super) async fn fill(&self, origin: &Origin, errand: Errand<'_>) -> Fill {
+        let Origin { fetch: Fetch { wanted, .. }, locator, from } = origin;
+        let _turn = self.turn().await?;
+        let upstream = self.upstream(origin)?;
         let (payload, from) = (wanted.payload(), from.to_string());
         let name = upstream.name();
         let mut attempt = 0;
         loop {
             let download = upstream.download(payload, locator, &from, errand).await?;
             match ingest(&self.store, download, wanted, &self.bounds.load_full()).await {
-                Ok(seal) => return Ok(self.remember(wanted.place(), seal)),
+                Ok(brought) => return Ok(self.brought(wanted, brought)),
                 Err(error) if error.is_transport() && attempt < upstream.retries() => {
                     warn!(what = payload.as_str(), file = %wanted, upstream = name, request_id = errand.id, %error, "damaged on its way");
                     upstream.pause_before_retry(attempt).await;
@@ -241,6 +220,17 @@ impl SealedFiles {
                 }
             }
         }
+    }
+
+    /// One of the places for files that are being brought in.
+    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        self.ingests.acquire().await.map_err(|_| Failure::Lost)
+    }
+
+    /// The registry that a file comes from, as it is configured now.
+    pub(super) fn upstream(&self, origin: &Origin) -> Result<Arc<Upstream>, Failure> {
+        let upstream = self.documents.live().upstreams.named(&origin.fetch.upstream).cloned();
+        upstream.ok_or_else(|| origin.from.volume().cloned().map_or(Failure::Malformed, Failure::NoUpstream))
     }
 }
 

@@ -229,7 +229,7 @@ impl Documents {
     async fn pinned(&self, release: &Purl) -> Result<Option<Pin>, Failure> {
         match self.pins.of(release).await {
             Ok(pin) => Ok(pin),
-            Err(error @ StoreError::Corrupt { .. }) => Err(error.into()),
+            Err(error @ StoreError::Corrupt(_)) => Err(error.into()),
             Err(error) => {
                 error!(%error, %release, "cannot read a pin");
                 Ok(None)

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::reconcile::{Claim, Difference, Kind, Source};
 use crate::domain::check::Attachment;
 use crate::domain::{Purl, Sha256};
-use crate::store::{StorageKey, Store, StoreError};
+use crate::store::{Damage, StorageKey, Store, StoreError};
 
 /// Attachments by the registry's name for them, with the digests of their bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,8 +62,12 @@ impl History {
         let place = place(release);
         let Some(stored) = self.store.read(&place).await? else { return Ok(Seen::default()) };
         let seen = serde_json::from_slice::<Seen>(&stored).ok();
-        seen.filter(|seen| seen.release == release.to_string()).ok_or_else(|| StoreError::Corrupt {
-            what: format!("{}: expected the attachments seen of {release}", place.path()),
+        seen.filter(|seen| seen.release == release.to_string()).ok_or_else(|| {
+            StoreError::Corrupt(Damage::of(
+                &place,
+                format!("the attachments seen of {release}"),
+                "something else",
+            ))
         })
     }
 
@@ -139,6 +143,6 @@ mod tests {
         let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
         let release: Purl = "pkg:volume/x@1.0.0".parse().unwrap();
         store.write(&place(&release), "{}".into()).await.unwrap();
-        assert!(matches!(History::new(store).of(&release).await, Err(StoreError::Corrupt { .. })));
+        assert!(matches!(History::new(store).of(&release).await, Err(StoreError::Corrupt(_))));
     }
 }

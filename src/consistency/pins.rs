@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::domain::{Integrity, Purl, Sha256, Version, VolumeName};
-use crate::store::{Shelf, StorageKey, Store, StoreError};
+use crate::store::{Damage, Shelf, StorageKey, Store, StoreError};
 
 pub mod import;
 
@@ -126,8 +126,8 @@ fn place(release: &Purl) -> StorageKey {
 }
 
 fn damaged(place: &StorageKey) -> StoreError {
-    let text = "expected a pin as it was written; remove the file to pin the release anew";
-    StoreError::Corrupt { what: format!("{}: {text}", place.path()) }
+    let found = "something else; remove the file to pin the release anew";
+    StoreError::Corrupt(Damage::of(place, "a pin as it was written", found))
 }
 
 #[cfg(test)]
@@ -197,7 +197,7 @@ mod tests {
         for damage in [b"garbage".to_vec(), b"{}".to_vec(), other] {
             store.write(&place(&pin("1.0.0", "a").release()), damage.into()).await.unwrap();
             let refused = pins.admit(pin("1.0.0", "a")).await;
-            assert!(matches!(refused, Err(StoreError::Corrupt { .. })));
+            assert!(matches!(refused, Err(StoreError::Corrupt(_))));
             assert!(pins.all().try_collect::<Vec<_>>().await.is_err());
         }
     }

@@ -176,7 +176,7 @@ async fn sealed_archive(store: &Arc<dyn Store>, integrity: Integrity) -> Result<
         Ok(seal) => {
             Ok(seal.map(|seal| Archive { length: seal.length, sha256: seal.raw, identity: seal.identity }))
         }
-        Err(StoreError::Corrupt { .. }) => Ok(None),
+        Err(StoreError::Corrupt(_)) => Ok(None),
         Err(error) => Err(error),
     }
 }

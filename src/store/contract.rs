@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use tempfile::TempDir;
 
-use super::{ObjectStorage, Shelf, StorageKey, Store, StoreError};
+use super::{Damage, ObjectStorage, Shelf, StorageKey, Store, StoreError, Uncommitted};
 use crate::domain::{Integrity, Resource, Sha256};
 
 fn document(name: &str) -> StorageKey {
@@ -18,6 +18,10 @@ fn document(name: &str) -> StorageKey {
 
 fn pin(release: &[u8]) -> StorageKey {
     StorageKey::Pin { volume: Sha256::of(b"volume"), release: Sha256::of(release) }
+}
+
+fn damage(key: &StorageKey) -> Damage {
+    Damage::of(key, "good bytes", "bad ones")
 }
 
 /// One of every kind, each at a place of its own.
@@ -62,7 +66,7 @@ async fn nothing_is_stored_until_it_is_written() {
             assert_eq!(store.read_range(&key, 0..0).await.unwrap(), None);
             assert_eq!(store.read_tail(&key, 1).await.unwrap(), None);
             store.remove(&key).await.unwrap();
-            store.set_aside(&key, "never there").await.unwrap();
+            store.set_aside(&key, &damage(&key)).await.unwrap();
             assert_eq!(store.read(&key).await.unwrap(), None);
         }
     })
@@ -151,7 +155,7 @@ async fn a_shelf_lists_its_own_values_and_their_sizes() {
         for key in keys() {
             store.write(&key, Bytes::from("12345")).await.unwrap();
         }
-        store.set_aside(&document("x"), "damaged").await.unwrap();
+        store.set_aside(&document("x"), &damage(&document("x"))).await.unwrap();
         store.write(&pin(b"another"), Bytes::from("1")).await.unwrap();
         let [_, slot, first, artifact, archive] = keys();
         assert_eq!(listed(Shelf::Documents).await, [(slot, 5)]);
@@ -169,11 +173,11 @@ async fn what_is_set_aside_is_gone_and_may_come_again() {
     each(async |store| {
         let key = document("damaged");
         store.write(&key, Bytes::from("bad")).await.unwrap();
-        store.set_aside(&key, "checksum").await.unwrap();
+        store.set_aside(&key, &damage(&key)).await.unwrap();
         assert_eq!(store.read(&key).await.unwrap(), None);
         assert!(store.create(&key, Bytes::from("good")).await.unwrap());
         assert_eq!(store.read(&key).await.unwrap().unwrap(), "good");
-        store.probe().await.unwrap();
+        store.probe(10).await.unwrap();
     })
     .await;
 }
@@ -183,15 +187,17 @@ async fn a_dropped_stage_leaves_nothing() {
     local(async |root, store| {
         let mut staged = store.stage().unwrap();
         staged.write_all(b"half").unwrap();
-        store.scratch().unwrap().write_all(b"unnamed").unwrap();
-        assert_eq!(files(root).len(), 1, "the staged file lies below the root, the unnamed one nowhere");
+        assert_eq!(files(root).len(), 1, "the staged file lies below the root");
         drop(staged);
         assert_eq!(files(root), Vec::<PathBuf>::new());
 
-        let staged = store.stage().unwrap();
+        let mut staged = store.stage().unwrap();
+        staged.write_all(b"whole").unwrap();
         fs::write(root.join("archives"), "in the way").unwrap();
         let key = StorageKey::Archive(Integrity::new(Sha256::of(b"tree")));
-        assert!(store.commit(&key, staged).await.is_err());
+        let Uncommitted { staged, .. } = store.commit(&key, staged).await.unwrap_err();
+        assert_eq!(staged.length(), 5, "what could not be committed can still be read");
+        drop(staged);
         assert_eq!(files(root), [root.join("archives")], "a failed commit leaves nothing either");
     })
     .await;
@@ -220,17 +226,32 @@ async fn quarantine_keeps_the_bytes_and_the_reason() {
     local(async |root, store| {
         let key = document("damaged");
         store.write(&key, Bytes::from("bad bytes")).await.unwrap();
-        store.set_aside(&key, "checksum of block 3").await.unwrap();
+        store.set_aside(&key, &damage(&key)).await.unwrap();
         let [aside, note] = files(root).try_into().unwrap();
         let kept = aside.strip_prefix(root.join("quarantine")).unwrap();
         assert_eq!(kept.with_extension("").to_str().unwrap(), key.path());
         assert_eq!(fs::read(&aside).unwrap(), b"bad bytes");
         assert_eq!(note.to_str().unwrap(), format!("{}.json", aside.display()));
         let note: serde_json::Value = serde_json::from_slice(&fs::read(note).unwrap()).unwrap();
-        assert_eq!(note["why"], "checksum of block 3");
+        assert_eq!(note["expected"], "good bytes");
+        assert_eq!(note["found"], "bad ones");
         assert_eq!(note["path"], key.path());
     })
     .await;
+}
+
+#[tokio::test]
+async fn quarantine_has_a_bound() {
+    let root = TempDir::new().unwrap();
+    let store = ObjectStorage::local(root.path(), false).unwrap().setting_aside(10_000);
+    for at in 0..5 {
+        let key = document(&format!("damaged {at}"));
+        store.write(&key, vec![at; 4000].into()).await.unwrap();
+        store.set_aside(&key, &damage(&key)).await.unwrap();
+    }
+    let kept: Vec<(StorageKey, u64)> = store.list(Shelf::Quarantine).try_collect().await.unwrap();
+    let bytes: u64 = kept.iter().map(|(_, bytes)| bytes).sum();
+    assert!((8000..=10_000).contains(&bytes), "{bytes}");
 }
 
 #[tokio::test]
@@ -256,10 +277,10 @@ async fn sweeping_spares_what_is_still_written() {
 #[tokio::test]
 async fn a_place_that_takes_no_writes_fails_the_probe() {
     local(async |root, store| {
-        store.probe().await.unwrap();
+        store.probe(10).await.unwrap();
         fs::remove_dir_all(root).unwrap();
         fs::write(root, "a file where the directory was").unwrap();
-        assert!(matches!(store.probe().await, Err(StoreError::Io { .. })));
+        assert!(matches!(store.probe(10).await, Err(StoreError::Io { .. })));
         fs::remove_file(root).unwrap();
     })
     .await;

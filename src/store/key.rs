@@ -48,6 +48,8 @@ pub enum StorageKey {
     Archive(Integrity),
     /// A sealed trust artifact, by the digest of its bytes.
     TrustArtifact(Sha256),
+    /// A damaged value that was set aside, or the note about it: its path and when.
+    Quarantined(String),
 }
 
 /// Values of one kind, to be listed.
@@ -69,6 +71,8 @@ pub enum Shelf {
     Archives,
     /// All trust artifacts.
     TrustArtifacts,
+    /// All that was set aside.
+    Quarantine,
 }
 
 impl Shelf {
@@ -86,6 +90,7 @@ impl Shelf {
             Self::Divergences => "divergences".to_owned(),
             Self::Archives => "archives".to_owned(),
             Self::TrustArtifacts => "trust-artifacts".to_owned(),
+            Self::Quarantine => "quarantine".to_owned(),
         }
     }
 }
@@ -108,6 +113,7 @@ impl StorageKey {
             Self::Invalidations => "invalidations.json".to_owned(),
             Self::Archive(integrity) => format!("archives/{}", sharded(integrity.digest())),
             Self::TrustArtifact(digest) => format!("trust-artifacts/{}", sharded(digest)),
+            Self::Quarantined(name) => format!("quarantine/{name}"),
         }
     }
 
@@ -136,6 +142,7 @@ impl StorageKey {
             ["invalidations.json"] => Self::Invalidations,
             ["archives", _, tree] => Self::Archive(Integrity::new(digest(tree)?)),
             ["trust-artifacts", _, bytes] => Self::TrustArtifact(digest(bytes)?),
+            ["quarantine", ..] => Self::Quarantined(path.strip_prefix("quarantine/")?.to_owned()),
             _ => return None,
         };
         (key.path() == path).then_some(key)
@@ -172,6 +179,7 @@ mod tests {
             (StorageKey::Invalidations, "invalidations.json".to_owned()),
             (StorageKey::Archive(Integrity::new(name)), format!("archives/ab/{hex}")),
             (StorageKey::TrustArtifact(name), format!("trust-artifacts/ab/{hex}")),
+            (StorageKey::Quarantined(format!("pins/{hex}.17")), format!("quarantine/pins/{hex}.17")),
         ] {
             assert_eq!(key.path(), path);
             assert_eq!(StorageKey::at(&path), Some(key));
@@ -189,7 +197,7 @@ mod tests {
             &format!("archives/ff/{hex}"),
             &format!("archives/ab/{hex}.doc"),
             &format!("documents/recipes/ab/{hex}.doc"),
-            &format!("quarantine/archives/ab/{hex}"),
+            "quarantine",
         ] {
             assert_eq!(StorageKey::at(path), None, "{path}");
         }

@@ -3,7 +3,6 @@
 //! Owns what may be asked of a store and how it fails. Must not know what the bytes mean (the one exception,
 //! `sealed`, adds checksums to any content), when they expire, or HTTP.
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 
@@ -11,17 +10,20 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
+mod hold;
 mod key;
 mod object;
+mod quarantine;
 pub mod sealed;
 mod staged;
 
 #[cfg(test)]
 mod contract;
 
+pub use hold::Hold;
 pub use key::{Shelf, StorageKey};
 pub use object::ObjectStorage;
-pub use staged::Staged;
+pub use staged::{Quota, Staged};
 
 /// A stored value that was listed, with its size in bytes.
 pub type Listed = Result<(StorageKey, u64), StoreError>;
@@ -30,17 +32,14 @@ pub type Listed = Result<(StorageKey, u64), StoreError>;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// No space or quota left.
-    #[error("the storage is full: free space at storage.url or lower storage.max_size")]
+    #[error("the storage is full: free space where storage.url points, or fit storage.max_size to it")]
     Full,
     /// The process may not read or write there.
     #[error("the storage refuses access: the process must own the place storage.url names")]
     Denied,
     /// What is stored is not what was written.
-    #[error("stored data is damaged: {what}")]
-    Corrupt {
-        /// Where, what was expected and what was found.
-        what: String,
-    },
+    #[error("stored data is damaged: {0}")]
+    Corrupt(Damage),
     /// Something that was there is gone, as after an eviction.
     #[error("expected {path} in the storage, where it was a moment ago; ask again")]
     Missing {
@@ -54,6 +53,46 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// What is wrong with a stored value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: expected {expected}, found {found}")]
+pub struct Damage {
+    /// The path inside the storage.
+    pub path: String,
+    /// What should be there.
+    pub expected: String,
+    /// What is.
+    pub found: String,
+}
+
+impl Damage {
+    /// The damage of the value of `key`.
+    #[must_use]
+    pub fn of(key: &StorageKey, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self { path: key.path(), expected: expected.into(), found: found.into() }
+    }
+}
+
+/// Whose value a commit left in place; either is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committed {
+    /// What was staged.
+    Ours,
+    /// Another process committed first, and its value stays.
+    Theirs,
+}
+
+/// A staged file that could not be committed; it can still be read until it is dropped.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot be kept")]
+pub struct Uncommitted {
+    /// Why not.
+    #[source]
+    pub error: StoreError,
+    /// The file, where the failure left it.
+    pub staged: Staged,
 }
 
 impl StoreError {
@@ -97,18 +136,20 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Every value on `shelf`, in no particular order; values written meanwhile may be missed.
     fn list(&self, shelf: Shelf) -> BoxStream<'static, Listed>;
 
+    /// Keeps the value of `key` from being evicted until the hold is dropped. There need not be one yet.
+    fn hold(&self, _key: &StorageKey) -> Hold {
+        Hold::default()
+    }
+
     /// Opens a staged file. Blocks: for threads that may.
     fn stage(&self) -> Result<Staged, StoreError>;
 
-    /// An unnamed file beside the staged ones, gone with its last handle. Blocks: for threads that may.
-    fn scratch(&self) -> io::Result<File>;
-
     /// Makes what was staged the value of `key`, atomically.
-    async fn commit(&self, key: &StorageKey, staged: Staged) -> Result<(), StoreError>;
+    async fn commit(&self, key: &StorageKey, staged: Staged) -> Result<Committed, Uncommitted>;
 
-    /// Moves a damaged value out of the way, with a note that says why; a missing one is fine.
-    async fn set_aside(&self, key: &StorageKey, why: &str) -> Result<(), StoreError>;
+    /// Moves a damaged value to the quarantine, with a note that says why; a missing one is fine.
+    async fn set_aside(&self, key: &StorageKey, damage: &Damage) -> Result<(), StoreError>;
 
-    /// Proves that the store takes writes.
-    async fn probe(&self) -> Result<(), StoreError>;
+    /// Proves that the store takes writes of `bytes` bytes.
+    async fn probe(&self, bytes: usize) -> Result<(), StoreError>;
 }

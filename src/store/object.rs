@@ -4,7 +4,6 @@
 //! object. Must not know what is stored.
 
 use std::error::Error;
-use std::fs::File;
 use std::io::{self, Read};
 use std::iter;
 use std::ops::Range;
@@ -15,8 +14,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path as ObjectPath;
@@ -24,12 +23,16 @@ use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt
 use tempfile::TempDir;
 use tracing::warn;
 
-use super::{Listed, Shelf, Staged, StorageKey, Store, StoreError};
+use super::{
+    Committed, Damage, Listed, Shelf, Staged, StorageKey, Store, StoreError, Uncommitted, quarantine,
+};
 use crate::clock::{Clock, SystemClock, Timestamp};
 
 const STAGING: &str = "staging";
 /// A staged file that nobody wrote to for so long has lost its process.
 const LEFTOVER: Duration = Duration::from_secs(60 * 60);
+/// Bytes of damaged values that are kept where nothing else is said.
+const MOST_SET_ASIDE: u64 = 1 << 30;
 
 /// Values kept as objects.
 #[derive(Debug)]
@@ -37,6 +40,7 @@ pub struct ObjectStorage {
     objects: Arc<dyn ObjectStore>,
     staging: PathBuf,
     commit: Commit,
+    most_set_aside: u64,
     clock: SystemClock,
 }
 
@@ -60,7 +64,7 @@ impl ObjectStorage {
         std::fs::create_dir_all(&staging)?;
         let objects = LocalFileSystem::new_with_prefix(root).map_err(failure)?.with_fsync(durable);
         let commit = Commit::Rename { durable };
-        Ok(Self { objects: Arc::new(objects), staging, commit, clock: SystemClock::default() })
+        Ok(Self::over(Arc::new(objects), staging, commit))
     }
 
     /// Keeps values in memory; only staged files touch the disk, in the system's temporary directory.
@@ -71,7 +75,17 @@ impl ObjectStorage {
         let directory = TempDir::with_prefix("scriptorium-")?;
         let staging = directory.path().to_owned();
         let commit = Commit::Upload { _staging: directory };
-        Ok(Self { objects: Arc::new(InMemory::new()), staging, commit, clock: SystemClock::default() })
+        Ok(Self::over(Arc::new(InMemory::new()), staging, commit))
+    }
+
+    fn over(objects: Arc<dyn ObjectStore>, staging: PathBuf, commit: Commit) -> Self {
+        Self { objects, staging, commit, most_set_aside: MOST_SET_ASIDE, clock: SystemClock::default() }
+    }
+
+    /// The same, keeping at most `bytes` bytes of damaged values.
+    #[must_use]
+    pub fn setting_aside(self, bytes: u64) -> Self {
+        Self { most_set_aside: bytes, ..self }
     }
 
     /// Removes staged files that an earlier process left behind. Blocks: for threads that may.
@@ -106,22 +120,35 @@ impl ObjectStorage {
         Ok(found(self.objects.head(path).await)?.map(|meta| meta.size))
     }
 
-    async fn rename(&self, path: &ObjectPath, staged: Staged, durable: bool) -> Result<(), StoreError> {
-        let staged = if durable { blocking(move || staged.sync().map(|()| staged)).await? } else { staged };
-        let mut staged = staged.into_path();
-        let name = staged.file_name().unwrap_or_default().to_string_lossy();
+    /// Waits for the medium where that was promised, then moves the file.
+    async fn rename(&self, key: &StorageKey, staged: &mut Staged, durable: bool) -> Result<(), StoreError> {
+        if durable {
+            let file = staged.reopen()?;
+            blocking(move || file.sync_all()).await?;
+        }
+        let name = staged.path().file_name().unwrap_or_default().to_string_lossy();
         let from = ObjectPath::from(format!("{STAGING}/{name}"));
-        self.objects.rename(&from, path).await.map_err(failure)?;
-        staged.disable_cleanup(true);
+        self.objects.rename(&from, &place(key)).await.map_err(failure)?;
+        staged.moved();
         Ok(())
     }
 
-    async fn upload(&self, path: &ObjectPath, staged: Staged) -> Result<(), StoreError> {
+    async fn upload(&self, key: &StorageKey, staged: &Staged) -> Result<(), StoreError> {
+        let mut file = staged.reopen()?;
         let content = blocking(move || {
             let mut content = Vec::new();
-            staged.reopen()?.read_to_end(&mut content).map(|_| content)
+            file.read_to_end(&mut content).map(|_| content)
         });
-        self.put(path, content.await?.into(), PutMode::Overwrite).await.map_err(failure)
+        self.put(&place(key), content.await?.into(), PutMode::Overwrite).await.map_err(failure)
+    }
+
+    /// Forgets of the quarantine what is too much.
+    async fn trim(&self) -> Result<(), StoreError> {
+        let kept = self.list(Shelf::Quarantine).try_collect().await?;
+        for key in quarantine::excess(kept, self.most_set_aside) {
+            self.remove(&key).await?;
+        }
+        Ok(())
     }
 }
 
@@ -158,13 +185,13 @@ impl Store for ObjectStorage {
             Ok(None) => return Ok(None),
             Ok(Some(parts)) => match parts.into_iter().next() {
                 Some(bytes) if bytes.len() as u64 == range.end - range.start => return Ok(Some(bytes)),
-                Some(_) | None => short(&path, &range),
+                Some(_) | None => short(&path, &range, 0),
             },
             Err(error) => error,
         };
         // Backends differ in what they say of a range past the end, so the size decides.
         match self.size(&path).await? {
-            Some(size) if size < range.end => Err(short(&path, &range)),
+            Some(size) if size < range.end => Err(short(&path, &range, size)),
             Some(_) => Err(error),
             None => Ok(None),
         }
@@ -191,33 +218,33 @@ impl Store for ObjectStorage {
         Ok(Staged::new(&self.staging)?)
     }
 
-    fn scratch(&self) -> io::Result<File> {
-        tempfile::tempfile_in(&self.staging)
-    }
-
-    async fn commit(&self, key: &StorageKey, staged: Staged) -> Result<(), StoreError> {
-        match self.commit {
-            Commit::Rename { durable } => self.rename(&place(key), staged, durable).await,
-            Commit::Upload { .. } => self.upload(&place(key), staged).await,
+    async fn commit(&self, key: &StorageKey, mut staged: Staged) -> Result<Committed, Uncommitted> {
+        let committed = match (staged.is_away(), &self.commit) {
+            (Some(why), _) => Err(why),
+            (None, Commit::Rename { durable }) => self.rename(key, &mut staged, *durable).await,
+            (None, Commit::Upload { .. }) => self.upload(key, &staged).await,
+        };
+        match committed {
+            Ok(()) => Ok(Committed::Ours),
+            Err(error) => Err(Uncommitted { error, staged }),
         }
     }
 
-    async fn set_aside(&self, key: &StorageKey, why: &str) -> Result<(), StoreError> {
-        let path = key.path();
-        let now = self.clock.now().0;
-        let aside = format!("quarantine/{path}.{now}");
-        let moved = self.objects.rename(&place(key), &ObjectPath::from(aside.as_str())).await;
-        if found(moved)?.is_none() {
+    async fn set_aside(&self, key: &StorageKey, damage: &Damage) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let aside = quarantine::place(&key.path(), now);
+        if found(self.objects.rename(&place(key), &place(&aside)).await)?.is_none() {
             return Ok(());
         }
-        let note = serde_json::json!({ "path": path, "set_aside_at": now, "why": why }).to_string();
-        let place = ObjectPath::from(format!("{aside}.json"));
-        self.put(&place, note.into(), PutMode::Overwrite).await.map_err(failure)
+        let (beside, note) = quarantine::note(damage, now);
+        self.write(&beside, note).await?;
+        self.trim().await
     }
 
-    async fn probe(&self) -> Result<(), StoreError> {
+    async fn probe(&self, bytes: usize) -> Result<(), StoreError> {
         let place = ObjectPath::from(format!("{STAGING}/probe"));
-        self.put(&place, Bytes::from_static(b"writable\n"), PutMode::Overwrite).await.map_err(failure)
+        self.put(&place, vec![0; bytes].into(), PutMode::Overwrite).await.map_err(failure)?;
+        found(self.objects.delete(&place).await).map(drop)
     }
 }
 
@@ -225,8 +252,9 @@ fn place(key: &StorageKey) -> ObjectPath {
     ObjectPath::from(key.path())
 }
 
-fn short(path: &ObjectPath, range: &Range<u64>) -> StoreError {
-    StoreError::Corrupt { what: format!("{path} ends before byte {}, which it must have", range.end) }
+fn short(path: &ObjectPath, range: &Range<u64>, size: u64) -> StoreError {
+    let (expected, found) = (format!("at least {} bytes", range.end), format!("{size}"));
+    StoreError::Corrupt(Damage { path: path.to_string(), expected, found })
 }
 
 async fn blocking<T: Send + 'static>(

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, crc32_iscsi};
 use sha2::Digest;
 
-use super::{StorageKey, Store, StoreError};
+use super::{Damage, StorageKey, Store, StoreError};
 use crate::domain::Sha256;
 
 mod trailer;
@@ -151,26 +151,47 @@ impl Seal {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        let start = range.start - range.start % BLOCK;
-        let end = range.end.next_multiple_of(BLOCK).min(self.length);
-        let Some(bytes) = store.read_range(key, start..end).await? else {
+        let blocks = self.blocks_around(&range);
+        let Some(bytes) = store.read_range(key, blocks.clone()).await? else {
             return Err(StoreError::Missing { path: key.path() });
         };
-        self.verify(start / BLOCK, &bytes).map_err(|what| corrupt(key, &what))?;
-        Ok(bytes.slice((range.start - start) as usize..(range.end - start) as usize))
+        self.verify(blocks.start / BLOCK, &bytes)
+            .map_err(|Broken { expected, found }| StoreError::Corrupt(Damage::of(key, expected, found)))?;
+        Ok(bytes.slice((range.start - blocks.start) as usize..(range.end - blocks.start) as usize))
+    }
+
+    /// The bytes of all blocks that `range` touches.
+    #[must_use]
+    pub fn blocks_around(&self, range: &Range<u64>) -> Range<u64> {
+        range.start - range.start % BLOCK..range.end.next_multiple_of(BLOCK).min(self.length)
     }
 
     /// Holds `bytes`, which begin with block `first`, against the checksums.
-    fn verify(&self, first: u64, bytes: &[u8]) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// [`Broken`] names the first block that is not what was sealed.
+    pub fn verify(&self, first: u64, bytes: &[u8]) -> Result<(), Broken> {
         let sealed = self.blocks.iter().skip(first as usize);
-        let mut checks = bytes.chunks(BLOCK as usize).zip(sealed);
-        match checks.position(|(block, sealed)| crc32_iscsi(block) != *sealed) {
-            None => Ok(()),
-            Some(at) => {
-                Err(format!("block {} does not have the checksum it was sealed with", first + at as u64))
+        for (at, (block, sealed)) in (first..).zip(bytes.chunks(BLOCK as usize).zip(sealed)) {
+            let found = crc32_iscsi(block);
+            if found != *sealed {
+                return Err(Broken {
+                    expected: format!("block {at} with the checksum {sealed:08x}"),
+                    found: format!("{found:08x}"),
+                });
             }
         }
+        Ok(())
     }
+}
+
+/// A block that is not what was sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// Which block, and its checksum.
+    pub expected: String,
+    /// The checksum of what is there.
+    pub found: String,
 }
 
 /// Cuts `range` into what a stream reads at a time: up to 1 MiB, ending where blocks end.
@@ -183,6 +204,6 @@ pub fn steps(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
     })
 }
 
-fn corrupt(key: &StorageKey, what: &str) -> StoreError {
-    StoreError::Corrupt { what: format!("{}: {what}", key.path()) }
+fn corrupt(key: &StorageKey, found: &str) -> StoreError {
+    StoreError::Corrupt(Damage::of(key, "content that ends in its seal", found))
 }

@@ -1,21 +1,87 @@
 //! A file that is being written and belongs to no key yet.
 //!
-//! Owns the promise that what is not committed is gone when it is dropped. Must not know where a commit
-//! takes it.
+//! Where its disk takes no more, it goes on elsewhere: what was written is copied, and whoever writes notices
+//! nothing. It can then be read but not committed. Owns that, how much it may take, and the promise that what is
+//! not committed is gone when it is dropped. Must not know where a commit takes it.
 
+use std::fmt::Debug;
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::NamedTempFile;
+
+use super::StoreError;
+
+/// Bytes asked of a quota at a time.
+const TAKEN_AT_ONCE: u64 = 64 * 1024;
+
+/// How much may lie somewhere. Asked by threads that may block.
+pub trait Quota: Debug + Send + Sync {
+    /// Takes `bytes`.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::StorageFull`] when there are not as many left, or why staging fails for another reason.
+    fn take(&self, bytes: u64) -> io::Result<()>;
+
+    /// Gives back what was taken.
+    fn give(&self, bytes: u64);
+}
+
+/// Where files may be staged, and how much of them.
+#[derive(Debug, Clone)]
+pub(super) struct Ground {
+    /// An existing directory.
+    pub(super) directory: PathBuf,
+    /// Bytes that may lie there.
+    pub(super) quota: Arc<dyn Quota>,
+}
 
 /// A staged file; dropping it removes it.
 #[derive(Debug)]
-pub struct Staged(NamedTempFile);
+pub struct Staged {
+    file: NamedTempFile,
+    length: u64,
+    taken: Taken,
+    /// Where to go on when this place takes no more.
+    retreat: Option<Ground>,
+    /// Why the place from which it could be committed was left.
+    away: Option<io::Error>,
+}
+
+/// What a file holds of a quota, given back with it.
+#[derive(Debug)]
+struct Taken {
+    quota: Arc<dyn Quota>,
+    bytes: u64,
+}
 
 impl Staged {
     pub(super) fn new(directory: &Path) -> io::Result<Self> {
-        tempfile::Builder::new().prefix("staged-").tempfile_in(directory).map(Self)
+        Self::on(&Ground { directory: directory.to_owned(), quota: Arc::new(Unlimited) })
+    }
+
+    fn on(ground: &Ground) -> io::Result<Self> {
+        let file = tempfile::Builder::new().prefix("staged-").tempfile_in(&ground.directory)?;
+        let taken = Taken { quota: Arc::clone(&ground.quota), bytes: 0 };
+        Ok(Self { file, length: 0, taken, retreat: None, away: None })
+    }
+
+    /// One that begins on `ground`, because of `why` it could not begin where it could be committed.
+    pub(super) fn away(ground: &Ground, why: io::Error) -> io::Result<Self> {
+        Ok(Self { away: Some(why), ..Self::on(ground)? })
+    }
+
+    /// The same file, which is still empty, within `quota`.
+    pub(super) fn within(self, quota: Arc<dyn Quota>) -> Self {
+        Self { taken: Taken { quota, bytes: 0 }, ..self }
+    }
+
+    /// The same file, which goes on at `ground` when its own place takes no more.
+    pub(super) fn or_on(self, ground: Ground) -> Self {
+        Self { retreat: Some(ground), ..self }
     }
 
     /// A second handle that reads from the start.
@@ -23,26 +89,177 @@ impl Staged {
     /// # Errors
     /// When the file cannot be opened again.
     pub fn reopen(&self) -> io::Result<File> {
-        self.0.reopen()
+        self.file.reopen()
     }
 
-    /// Waits until the medium has the content.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.0.as_file().sync_all()
+    /// Fills `into` with the bytes at `offset`.
+    ///
+    /// # Errors
+    /// When they cannot be read, or there are not as many.
+    pub fn read_exact_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.as_file().read_exact_at(into, offset)
     }
 
-    /// Gives up the handle; the path still removes the file when dropped.
-    pub(super) fn into_path(self) -> TempPath {
-        self.0.into_temp_path()
+    /// Bytes written so far.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Where it lies.
+    pub(super) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// It is another's file now, and stays.
+    pub(super) fn moved(&mut self) {
+        self.file.disable_cleanup(true);
+    }
+
+    /// Why it can only be read, if so.
+    pub(super) fn is_away(&self) -> Option<StoreError> {
+        self.away.as_ref().map(|why| io::Error::from(why.kind()).into())
+    }
+
+    fn write_here(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.taken.cover(self.length + bytes.len() as u64)?;
+        let written = self.file.write(bytes)?;
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    /// Leaves this place for the next because of `why`, which is the error when there is none.
+    fn retreat(&mut self, why: io::Error) -> io::Result<()> {
+        let Some(ground) = self.retreat.take() else { return Err(why) };
+        let mut elsewhere = Self::away(&ground, why)?;
+        elsewhere.taken.cover(self.length)?;
+        elsewhere.length = io::copy(&mut self.reopen()?, &mut elsewhere.file)?;
+        if elsewhere.length != self.length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        *self = elsewhere;
+        Ok(())
     }
 }
 
 impl Write for Staged {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        match self.write_here(bytes) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                self.retreat(error)?;
+                self.write_here(bytes)
+            }
+            written => written,
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.file.flush()
+    }
+}
+
+impl Taken {
+    /// Takes what is missing to `bytes`.
+    fn cover(&mut self, bytes: u64) -> io::Result<()> {
+        let missing = bytes.saturating_sub(self.bytes);
+        if missing == 0 {
+            return Ok(());
+        }
+        let more = match self.quota.take(missing.max(TAKEN_AT_ONCE)) {
+            Ok(()) => missing.max(TAKEN_AT_ONCE),
+            Err(_) => self.quota.take(missing).map(|()| missing)?,
+        };
+        self.bytes += more;
+        Ok(())
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.quota.give(self.bytes);
+    }
+}
+
+/// As much as the disk.
+#[derive(Debug)]
+struct Unlimited;
+
+impl Quota for Unlimited {
+    fn take(&self, _bytes: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn give(&self, _bytes: u64) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// So many bytes and no more.
+    #[derive(Debug)]
+    struct Purse {
+        left: AtomicU64,
+    }
+
+    impl Quota for Purse {
+        fn take(&self, bytes: u64) -> io::Result<()> {
+            let take = |left: u64| left.checked_sub(bytes);
+            let taken = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take);
+            taken.map(drop).map_err(|_| io::ErrorKind::StorageFull.into())
+        }
+
+        fn give(&self, bytes: u64) {
+            self.left.fetch_add(bytes, Ordering::SeqCst);
+        }
+    }
+
+    fn purse(bytes: u64) -> Arc<Purse> {
+        Arc::new(Purse { left: AtomicU64::new(bytes) })
+    }
+
+    fn count(directory: &TempDir) -> usize {
+        directory.path().read_dir().unwrap().count()
+    }
+
+    #[test]
+    fn a_file_goes_on_elsewhere_and_loses_nothing() {
+        let content: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
+        for room in [0, 1, 65_536, 300_000] {
+            let (home, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+            let (small, large) = (purse(room), purse(1 << 20));
+            let ground = Ground { directory: other.path().to_owned(), quota: large.clone() };
+            let mut staged = Staged::new(home.path()).unwrap().within(small.clone()).or_on(ground);
+            for piece in content.chunks(1000) {
+                staged.write_all(piece).unwrap();
+            }
+            let mut read = Vec::new();
+            staged.reopen().unwrap().read_to_end(&mut read).unwrap();
+            assert!(read == content, "{room}");
+            assert!(matches!(staged.is_away(), Some(StoreError::Full)));
+            assert_eq!((count(&home), count(&other)), (0, 1));
+            assert_eq!(small.left.load(Ordering::SeqCst), room, "what was taken at home is given back");
+            drop(staged);
+            assert_eq!(large.left.load(Ordering::SeqCst), 1 << 20);
+            assert_eq!(count(&other), 0);
+        }
+    }
+
+    #[test]
+    fn a_file_that_fits_nowhere_fails_as_full() {
+        let (home, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let ground = Ground { directory: other.path().to_owned(), quota: purse(5000) };
+        let mut staged = Staged::new(home.path()).unwrap().within(purse(3000)).or_on(ground);
+        staged.write_all(&[1; 3000]).unwrap();
+        assert!(staged.is_away().is_none());
+        staged.write_all(&[1; 2000]).unwrap();
+        let error = staged.write_all(&[1; 1]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(staged.length(), 5000);
     }
 }

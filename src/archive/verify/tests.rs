@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use super::super::Violation;
 use super::super::fixture::{
-    Dialect, MANIFEST as MANIFEST_TEXT, Tar, TestFile, any_tree, gz, header, integrity_of,
+    self, Dialect, MANIFEST as MANIFEST_TEXT, Tar, TestFile, any_tree, gz, header, integrity_of,
 };
 use super::*;
 use proptest::prelude::*;
@@ -28,7 +28,7 @@ fn run(packed: &[u8], window: usize, integrity: Integrity, limits: Limits) -> Ru
     };
     let scratch = || {
         scratch_files.set(scratch_files.get() + 1);
-        tempfile::tempfile()
+        fixture::scratch()
     };
     let outcome = verify_within(window, packed, again, scratch, &expected, &limits);
     Run { outcome, readings: readings.get(), scratch_files: scratch_files.get() }
@@ -209,9 +209,9 @@ fn an_archive_that_changed_before_it_is_read_again_does_not_pass() {
     let (name, version) = ("@acme/review".parse().unwrap(), "1.2.3".parse().unwrap());
     let expected = Expected { name: &name, version: &version, integrity: &integrity };
     let other = archive(&tree(&["b", "volume.toml", "a"], 201));
-    let changed = verify_within(200, &good[..], || Ok(&other[..]), tempfile::tempfile, &expected, &ROOMY);
+    let changed = verify_within(200, &good[..], || Ok(&other[..]), fixture::scratch, &expected, &ROOMY);
     assert!(matches!(changed, Err(ArchiveError::Digest { .. })));
-    let damaged = verify_within(200, &good[..], || Ok(&good[..50]), tempfile::tempfile, &expected, &ROOMY);
+    let damaged = verify_within(200, &good[..], || Ok(&good[..50]), fixture::scratch, &expected, &ROOMY);
     assert!(matches!(damaged, Err(ArchiveError::Scratch(_))));
 }
 
@@ -226,7 +226,7 @@ fn a_bomb_is_refused_after_a_small_part_of_it() {
     let (name, version, integrity) = ("a".parse().unwrap(), "1.0.0".parse().unwrap(), integrity_of(&[]));
     let expected = Expected { name: &name, version: &version, integrity: &integrity };
     let limits = Limits { max_unpacked: BOMB, max_entries: 10 };
-    let refused = verify(&mut left, || Ok(io::empty()), tempfile::tempfile, &expected, &limits);
+    let refused = verify(&mut left, || Ok(io::empty()), fixture::scratch, &expected, &limits);
     assert!(matches!(refused, Err(ArchiveError::TooLarge(Excess::Unpacked { limit: BOMB }))));
     assert!(
         packed.len() - left.len() < packed.len() / 10,

@@ -110,7 +110,7 @@ impl Documents {
         let pin = Pin { volume: name.clone(), version: version.clone(), integrity, since, upstream };
         match self.pins.admit(pin).await {
             Ok(first) => Ok((first.integrity != integrity).then_some(first)),
-            Err(error @ StoreError::Corrupt { .. }) => Err(error.into()),
+            Err(error @ StoreError::Corrupt(_)) => Err(error.into()),
             Err(error) => {
                 error!(%error, volume = %name, %version, "cannot pin a release");
                 Ok(None)

@@ -226,9 +226,12 @@ impl Proposal {
                     pinned
                 }
             },
-            Err(StoreError::Corrupt { what }) => {
-                let damaged =
-                    |(line, _)| Conflict::Damaged { line, release: release.clone(), what: what.clone() };
+            Err(StoreError::Corrupt(damage)) => {
+                let damaged = |(line, _)| Conflict::Damaged {
+                    line,
+                    release: release.clone(),
+                    what: damage.to_string(),
+                };
                 return Ok((Merged::default(), lines.into_iter().map(damaged).collect()));
             }
             Err(error) => return Err(error),

@@ -1,5 +1,6 @@
 //! Every problem document that this proxy makes, as a client gets it.
 
+use crate::store::Damage;
 use std::fmt::Write;
 use std::io;
 use std::sync::Arc;
@@ -100,7 +101,12 @@ fn problem_documents() {
         Failure::TooLarge { limit: 9 },
         StoreError::Full.into(),
         StoreError::Denied.into(),
-        StoreError::Corrupt { what: "internal text".to_owned() }.into(),
+        StoreError::Corrupt(Damage {
+            path: "internal path".to_owned(),
+            expected: "internal text".to_owned(),
+            found: "internal text".to_owned(),
+        })
+        .into(),
         StoreError::from(secret()).into(),
         Failure::Lost,
     ];

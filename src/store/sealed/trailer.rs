@@ -54,13 +54,13 @@ pub(super) fn length(tail: &[u8], size: u64) -> Result<u64, &'static str> {
 
 /// The seal of a value of `size` bytes that ends in `tail`.
 pub(super) fn decode(tail: &[u8], size: u64) -> Result<Seal, &'static str> {
-    const CUT: &str = "expected a whole seal at the end, found a part of one";
+    const CUT: &str = "a part of a seal at the end";
     let footer = Footer::parse(tail)?;
     let length = usize::try_from(footer.trailer(size)?).map_err(|_| CUT)?;
     let start = tail.len().checked_sub(length).ok_or(CUT)?;
     let (trailer, checksum) = tail[start..].split_last_chunk::<CHECKSUM>().ok_or(CUT)?;
     if crc32_iscsi(trailer) != u32::from_le_bytes(*checksum) {
-        return Err("the seal does not have the checksum it was written with");
+        return Err("a seal whose checksum does not hold");
     }
     let variable = length - FOOTER;
     let (blocks, identity) = trailer[..variable].split_at(variable - footer.identity as usize);
@@ -68,7 +68,7 @@ pub(super) fn decode(tail: &[u8], size: u64) -> Result<Seal, &'static str> {
         length: footer.length,
         raw: footer.raw,
         known_by: footer.known_by,
-        identity: String::from_utf8(identity.to_vec()).map_err(|_| "expected an identity in UTF-8")?,
+        identity: String::from_utf8(identity.to_vec()).map_err(|_| "a seal whose identity is not UTF-8")?,
         blocks: blocks
             .as_chunks::<CHECKSUM>()
             .0
@@ -88,8 +88,7 @@ struct Footer {
 
 impl Footer {
     fn parse(tail: &[u8]) -> Result<Self, &'static str> {
-        let footer: &[u8; FOOTER] =
-            tail.last_chunk().ok_or("expected a seal, found too few bytes to be one")?;
+        let footer: &[u8; FOOTER] = tail.last_chunk().ok_or("too few bytes to hold a seal")?;
         let mut rest = footer.as_slice();
         let length = rest.get_u64_le();
         let block = rest.get_u32_le();
@@ -97,11 +96,11 @@ impl Footer {
         let raw = digest(&mut rest);
         let known_by = digest(&mut rest);
         if !rest.starts_with(&MAGIC) {
-            return Err("expected a seal at the end, found something else");
+            return Err("something else at the end");
         }
         rest.advance(MAGIC.len());
         if rest.get_u32_le() != VERSION || u64::from(block) != BLOCK || identity > MAX_IDENTITY {
-            return Err("expected a seal of version 1, found one of another version");
+            return Err("a seal of another version");
         }
         Ok(Self { length, identity, raw, known_by })
     }
@@ -113,7 +112,7 @@ impl Footer {
         if self.length.checked_add(trailer) == Some(size) {
             Ok(trailer)
         } else {
-            Err("the value is not as long as its seal says")
+            Err("a value that is not as long as its seal says")
         }
     }
 }

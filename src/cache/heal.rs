@@ -1,0 +1,230 @@
+//! Healing: a stored file that is damaged while it is sent is mended from its registry, and the response goes on.
+//!
+//! What is still sound is read from the store, what is not is asked for as ranges where the registry offers them, and
+//! the whole must hash to what was sealed before a byte of it is believed: a block's checksum finds accidents, not
+//! lies. A registry without ranges sends all of it, which is verified like any archive. Owns that. Must not know who
+//! is sent what.
+
+use std::io::Write;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::TryStreamExt;
+use tokio::runtime::Handle;
+use tracing::{info, warn};
+
+use super::failure::Failure;
+use super::ingest::{Brought, ingest, keep};
+use super::sealed_file::{Origin, SealedFile};
+use super::sealed_files::{Fill, SealedFiles};
+use crate::store::sealed::{BLOCK, Seal, SealWriter, steps};
+use crate::store::{Damage, Staged, StorageKey, Store, StoreError};
+use crate::upstream::{CouldNotAsk, Download, Errand, Partial};
+
+/// Most pieces that are asked for one by one; a file with more is fetched as a whole.
+const MOST_PIECES: usize = 8;
+/// Most bytes of them, which are held in memory.
+const MOST_BYTES: u64 = 8 * 1024 * 1024;
+
+/// What of a stored file is not what was sealed: whole blocks, in order, and what was wrong first.
+struct Broken {
+    ranges: Vec<Range<u64>>,
+    first: StoreError,
+}
+
+/// What the registry gave for broken blocks.
+enum Mended {
+    /// They fit, and this is the file again.
+    Patched(Staged, Seal),
+    /// It does not send pieces; this is all of it.
+    Whole(Download),
+    /// No pieces that fit.
+    Unpatched,
+}
+
+impl SealedFiles {
+    /// Bytes of a sealed file, verified as they are read. What is damaged is mended first, where the registry can
+    /// be asked.
+    ///
+    /// # Errors
+    /// [`Failure::Storage`] when they cannot be read, or are not what was sealed, and cannot be had anew.
+    pub async fn read(
+        self: &Arc<Self>,
+        file: &SealedFile,
+        range: Range<u64>,
+        errand: Errand<'_>,
+    ) -> Result<Bytes, Failure> {
+        match file.read(&*self.store, range.clone()).await {
+            Ok(bytes) => Ok(bytes),
+            Err(error) => {
+                self.heal(file, error, errand).await?;
+                Ok(file.read(&*self.store, range).await?)
+            }
+        }
+    }
+
+    /// Joins the one healing of a file, or starts it.
+    async fn heal(
+        self: &Arc<Self>,
+        file: &SealedFile,
+        error: StoreError,
+        errand: Errand<'_>,
+    ) -> Result<(), Failure> {
+        self.seals.invalidate(&file.place());
+        let joined = self.flights.join(&file.origin.fetch, || {
+            let (files, errand) = (Arc::clone(self), errand.kept());
+            let (origin, seal) = (Arc::clone(&file.origin), Arc::clone(&file.seal));
+            async move { files.mend(&origin, &seal, errand.lend()).await }
+        });
+        let healed = match joined.await {
+            Ok((Ok(brought), _)) => file.go_on_with(brought),
+            Ok((Err(failure), _)) => {
+                warn!(%failure, file = %file.origin.fetch.wanted, request_id = errand.id, "a damaged file cannot be mended");
+                false
+            }
+            Err(_) => false,
+        };
+        // What was wrong here is what the client is told, not why nobody could help.
+        if healed { Ok(()) } else { Err(error.into()) }
+    }
+
+    /// Makes what is stored what `seal` says again.
+    async fn mend(&self, origin: &Origin, seal: &Seal, errand: Errand<'_>) -> Fill {
+        let wanted = &origin.fetch.wanted;
+        let place = wanted.place();
+        let Some(broken) = broken(&*self.store, &place, seal).await else {
+            return Ok(Brought { seal: Arc::new(seal.clone()), loose: None });
+        };
+        let mended = match self.is_offline() {
+            true => Err(Failure::Offline),
+            false => self.mended(origin, seal, &broken, errand).await,
+        };
+        // What could not be read may be sound; it stays until something whole takes its place.
+        if let StoreError::Corrupt(damage) = &broken.first {
+            self.set_aside(wanted.payload(), &place, damage).await;
+        }
+        let (how, brought) = match mended {
+            Ok(Mended::Patched(staged, seal)) => {
+                ("pieces", keep(&*self.store, wanted, staged, seal).await.map_err(Failure::from))
+            }
+            Ok(Mended::Whole(download)) => {
+                let ingested = ingest(&self.store, download, wanted, &self.bounds.load_full()).await;
+                ("whole", ingested.map_err(Failure::from))
+            }
+            Ok(Mended::Unpatched) => ("whole", self.fill(origin, errand).await),
+            Err(failure) => ("failed", Err(failure)),
+        };
+        let how = if brought.is_ok() { how } else { "failed" };
+        self.metrics.healed(how);
+        let brought = self.brought(wanted, brought?);
+        info!(file = %wanted, request_id = errand.id, how, "a damaged file is whole again");
+        Ok(brought)
+    }
+
+    /// Asks the registry for what is broken, and for no more where that is worth it.
+    async fn mended(
+        &self,
+        origin: &Origin,
+        seal: &Seal,
+        broken: &Broken,
+        errand: Errand<'_>,
+    ) -> Result<Mended, Failure> {
+        let lost: u64 = broken.ranges.iter().map(|range| range.end - range.start).sum();
+        if broken.ranges.len() > MOST_PIECES || lost > MOST_BYTES.min(seal.length / 2) {
+            return Ok(Mended::Unpatched);
+        }
+        let upstream = self.upstream(origin)?;
+        let (wanted, from) = (&origin.fetch.wanted, origin.from.to_string());
+        let _turn = self.turn().await?;
+        let mut pieces = Vec::with_capacity(broken.ranges.len());
+        for range in &broken.ranges {
+            let asked =
+                upstream.download_range(wanted.payload(), &origin.locator, &from, range.clone(), errand);
+            match asked.await {
+                Ok(Partial::Part { download, .. }) => pieces.push((range.start, whole(download).await?)),
+                Ok(Partial::Whole(download)) => return Ok(Mended::Whole(download)),
+                Err(CouldNotAsk::Unexpected(_)) => return Ok(Mended::Unpatched),
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        let (store, place, expected) = (Arc::clone(&self.store), wanted.place(), seal.clone());
+        let patched = tokio::task::spawn_blocking(move || patch(&*store, &place, &expected, &pieces));
+        match patched.await.map_err(|_| Failure::Lost)? {
+            Ok((staged, patched)) if patched == *seal => Ok(Mended::Patched(staged, patched)),
+            Ok(_) => {
+                warn!(file = %wanted, upstream = upstream.name(), request_id = errand.id, "the registry's pieces do not fit");
+                Ok(Mended::Unpatched)
+            }
+            Err(error) => {
+                warn!(%error, file = %wanted, "a damaged file cannot be patched");
+                Ok(Mended::Unpatched)
+            }
+        }
+    }
+}
+
+/// Holds every block of a stored file against its seal. `None` when all are sound.
+async fn broken(store: &dyn Store, place: &StorageKey, seal: &Seal) -> Option<Broken> {
+    let mut broken: Option<Broken> = None;
+    for range in steps(0..seal.length).flat_map(blocks) {
+        let error = match store.read_range(place, range.clone()).await {
+            Ok(Some(bytes)) => match seal.verify(range.start / BLOCK, &bytes) {
+                Ok(()) => continue,
+                Err(wrong) => StoreError::Corrupt(Damage::of(place, wrong.expected, wrong.found)),
+            },
+            Ok(None) => StoreError::Missing { path: place.path() },
+            Err(error) => error,
+        };
+        match &mut broken {
+            None => broken = Some(Broken { ranges: vec![range], first: error }),
+            Some(Broken { ranges, .. }) => match ranges.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => ranges.push(range),
+            },
+        }
+    }
+    broken
+}
+
+/// Cuts a step into its blocks.
+fn blocks(step: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    (step.start..step.end).step_by(BLOCK as usize).map(move |start| start..(start + BLOCK).min(step.end))
+}
+
+/// Writes the file anew, with `pieces` where they belong. Blocks: for threads of a runtime that may.
+fn patch(
+    store: &dyn Store,
+    place: &StorageKey,
+    seal: &Seal,
+    pieces: &[(u64, Bytes)],
+) -> Result<(Staged, Seal), StoreError> {
+    let runtime = Handle::current();
+    let mut writer = SealWriter::new(store.stage()?);
+    let mut at = 0;
+    let copy = |writer: &mut SealWriter<Staged>, sound: Range<u64>| -> Result<(), StoreError> {
+        for step in steps(sound) {
+            let missing = || StoreError::Missing { path: place.path() };
+            let bytes = runtime.block_on(store.read_range(place, step))?.ok_or_else(missing)?;
+            writer.write_all(&bytes)?;
+        }
+        Ok(())
+    };
+    for (start, piece) in pieces {
+        copy(&mut writer, at..*start)?;
+        writer.write_all(piece)?;
+        at = start + piece.len() as u64;
+    }
+    copy(&mut writer, at..seal.length)?;
+    Ok(writer.finish(seal.known_by, &seal.identity)?)
+}
+
+/// All of a piece, which is no longer than was asked for.
+async fn whole(piece: Download) -> Result<Bytes, CouldNotAsk> {
+    let mut whole = BytesMut::new();
+    let mut body = piece.body;
+    while let Some(bytes) = body.try_next().await? {
+        whole.extend_from_slice(&bytes);
+    }
+    Ok(whole.freeze())
+}

@@ -1,0 +1,92 @@
+//! A file that may be sent, and where its bytes are while it is.
+//!
+//! Owns reading it, so that a byte leaves only in a block that is as it was sealed. Must not know what permits it,
+//! nor what is done about damage (`heal`).
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use super::ingest::Brought;
+use super::wanted::Wanted;
+use crate::domain::DocumentKey;
+use crate::store::sealed::{BLOCK, Broken, Seal};
+use crate::store::{Damage, Hold, Staged, StorageKey, Store, StoreError};
+
+/// Where a file's content comes from: what to ask for, of whom.
+#[derive(Debug, Clone)]
+pub(super) struct Origin {
+    pub(super) fetch: Fetch,
+    /// Absolute, or relative to `from`.
+    pub(super) locator: String,
+    /// The document that names it.
+    pub(super) from: DocumentKey,
+}
+
+/// One fetch: a registry's failure to deliver a content is not another registry's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Fetch {
+    pub(super) upstream: String,
+    pub(super) wanted: Wanted,
+}
+
+/// A file whose bytes prove themselves as they are read. It is not evicted before this is dropped.
+#[derive(Debug)]
+pub struct SealedFile {
+    /// What was sealed.
+    pub seal: Arc<Seal>,
+    pub(super) origin: Arc<Origin>,
+    /// The bytes, where the store could not keep them.
+    loose: Mutex<Option<Arc<Staged>>>,
+    _hold: Hold,
+}
+
+impl SealedFile {
+    pub(super) fn new(brought: Brought, origin: Arc<Origin>, hold: Hold) -> Self {
+        Self { seal: brought.seal, origin, loose: Mutex::new(brought.loose), _hold: hold }
+    }
+
+    /// Reads on from what was `brought`, if that is the same content byte for byte.
+    pub(super) fn go_on_with(&self, brought: Brought) -> bool {
+        let same = brought.seal.raw == self.seal.raw;
+        if same {
+            *self.loose.lock().unwrap_or_else(PoisonError::into_inner) = brought.loose;
+        }
+        same
+    }
+
+    pub(super) fn place(&self) -> StorageKey {
+        self.origin.fetch.wanted.place()
+    }
+
+    /// Exactly `range` of the content, from wherever it lies.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read or is not what was sealed.
+    pub(super) async fn read(&self, store: &dyn Store, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let loose = self.loose.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match loose {
+            None => self.seal.read(store, &self.place(), range).await,
+            Some(staged) => {
+                let (seal, place) = (Arc::clone(&self.seal), self.place());
+                let read = tokio::task::spawn_blocking(move || read_loose(&staged, &seal, &place, &range));
+                read.await.map_err(std::io::Error::from)?
+            }
+        }
+    }
+}
+
+fn read_loose(
+    staged: &Staged,
+    seal: &Seal,
+    place: &StorageKey,
+    range: &Range<u64>,
+) -> Result<Bytes, StoreError> {
+    let blocks = seal.blocks_around(range);
+    let mut bytes = vec![0; (blocks.end - blocks.start) as usize];
+    staged.read_exact_at(&mut bytes, blocks.start)?;
+    seal.verify(blocks.start / BLOCK, &bytes)
+        .map_err(|Broken { expected, found }| StoreError::Corrupt(Damage::of(place, expected, found)))?;
+    Ok(Bytes::from(bytes).slice((range.start - blocks.start) as usize..(range.end - blocks.start) as usize))
+}
