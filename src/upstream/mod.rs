@@ -120,8 +120,8 @@ pub struct Download {
 
 /// What comes when a part of a payload is asked for.
 pub enum Partial {
-    /// The part, of exactly the length that was asked for, or an error at its end. Whether the bytes are the right
-    /// ones is for the asker to find out.
+    /// The part, of exactly the length that was asked for, or an error at its end. Whether the bytes are the
+    /// right ones is for the asker to find out.
     Part {
         /// How long the registry says the whole is.
         of: Option<u64>,
@@ -227,12 +227,12 @@ impl Upstream {
         }
     }
 
-    /// Opens the bytes `range` of the payload at `locator`, as [`download`](Self::download) does all of it. For an
-    /// empty range nobody is asked.
+    /// Opens the bytes `range` of the payload at `locator`, as [`download`](Self::download) does all of it.
+    /// For an empty range nobody is asked.
     ///
     /// # Errors
-    /// Why there are no bytes. Another part than was asked for is [`Unexpected(206)`](CouldNotAsk::Unexpected), a
-    /// range that the payload does not have `Unexpected(416)`.
+    /// Why there are no bytes: [`Unexpected(206)`](CouldNotAsk::Unexpected) when another part came,
+    /// `Unexpected(416)` for a range that the payload does not have.
     pub async fn download_range(
         &self,
         payload: Payload,

@@ -1,7 +1,7 @@
 //! A part of a payload: how it is asked for, whether what came is that part, and no byte more of it.
 //!
-//! Owns `Range`, `Content-Range` and the length of a part's body. Must not know statuses, nor what the bytes are
-//! of: that they are the right ones is for whoever knows their checksum.
+//! Owns `Range`, `Content-Range` and the length of a part's body. Must not know statuses, nor what the bytes
+//! are of: that they are the right ones is for whoever knows their checksum.
 
 use std::ops::Range;
 
@@ -89,11 +89,10 @@ mod tests {
     use super::*;
 
     fn read(asked: Range<u64>, headers: &[(HeaderName, &str)]) -> Option<Announced> {
-        let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap()));
         let mut map = HeaderMap::new();
-        headers.for_each(|(name, value)| {
-            map.append(name, value);
-        });
+        for (name, value) in headers {
+            map.append(name, value.parse().unwrap());
+        }
         announced(&map, &asked)
     }
 
