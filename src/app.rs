@@ -11,7 +11,7 @@ use std::time::Duration;
 use http::Request;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::admin::{self, Admin, AdminToken};
 use crate::audit::pace::Sleep;
@@ -27,7 +27,7 @@ use crate::listen::{self, Answer, Certificates, ListenError, Peer, Settings};
 use crate::pipeline::{Arrival, Pipeline};
 use crate::reload::{Reload, Source};
 use crate::respond::{Body, Response};
-use crate::store::{ObjectStorage, Store, StoreError};
+use crate::store::{Ceiling, ObjectStorage, Store, StoreError, Watched};
 use crate::telemetry::{Metrics, TelemetryError};
 use crate::upstream::{HttpTransport, NoTransport, Observer, State, Upstream, Upstreams};
 
@@ -61,7 +61,8 @@ pub enum AppError {
 pub struct App {
     pipeline: Arc<Pipeline>,
     admin: Arc<Admin>,
-    storage: Arc<ObjectStorage>,
+    storage: Arc<Watched>,
+    ceiling: Arc<Ceiling>,
     reload: Arc<Reload>,
     metrics: Arc<Metrics>,
     audit_rate: Option<NonZeroU64>,
@@ -77,7 +78,7 @@ impl App {
     pub fn new(config: &Config, upgrade: bool, source: Option<Box<Source>>) -> Result<Self, AppError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let metrics = Arc::new(Metrics::new()?);
-        let storage = Arc::new(open_storage(&config.storage)?);
+        let (storage, ceiling) = bounded_storage(&config.storage, Arc::clone(&clock))?;
         let upstreams = Registries { clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) };
         let live = upstreams.live(config, None)?;
         let documents =
@@ -102,13 +103,14 @@ impl App {
         });
         let token = Arc::new(AdminToken::new(config.server.admin_token_sha256));
         let settings = settings(config, upgrade)?;
-        let parts = parts::reloadable(config, &pipeline, &token, upstreams, settings.tls.as_ref());
+        let parts = parts::reloadable(config, &pipeline, &ceiling, &token, upstreams, settings.tls.as_ref());
         let reload = Arc::new(Reload::new(config, source, parts));
         let admin = Admin::new(documents, storage.clone(), Arc::clone(&metrics), token, Arc::clone(&reload));
         Ok(Self {
             pipeline,
             admin: Arc::new(admin),
             storage,
+            ceiling,
             reload,
             metrics,
             audit_rate: NonZeroU64::new(config.consistency.audit_rate),
@@ -121,15 +123,15 @@ impl App {
     /// # Errors
     /// [`AppError::Listen`] when a port cannot be served.
     pub fn run(self) -> Result<(), AppError> {
-        let Self { pipeline, admin, storage, reload, metrics, audit_rate, settings } = self;
+        let Self { pipeline, admin, storage, ceiling, reload, metrics, audit_rate, settings } = self;
         let audited: Arc<dyn Store> = storage.clone();
-        let background = async move {
-            if let Err(error) = tokio::task::spawn_blocking(move || storage.sweep()).await {
-                error!(%error, "the sweep of staged files died");
-            }
+        let audit = async move {
             if let Some(rate) = audit_rate {
                 pass::for_ever(audited, rate, metrics, Arc::new(Sleep)).await;
             }
+        };
+        let background = async move {
+            futures_util::join!(storage.sweep(), storage.watch(), ceiling.keep(), audit);
         };
         // What comes of it is logged where it is done.
         let reload = move || drop(reload.reload());
@@ -139,6 +141,19 @@ impl App {
         info!(listen = %settings.listen, admin = %settings.admin_listen, "serving");
         listen::run(settings, pipeline, admin, background, reload).map_err(AppError::from)
     }
+}
+
+/// The store of a running proxy: bounded, and watched.
+fn bounded_storage(
+    storage: &config::Storage,
+    clock: Arc<dyn Clock>,
+) -> Result<(Arc<Watched>, Arc<Ceiling>), AppError> {
+    let most_set_aside = storage.max_quarantine.min(storage.max_size / 10);
+    let objects = open_storage(storage)?.setting_aside(most_set_aside);
+    let ceiling = Ceiling::new(Arc::new(objects), storage.max_size, fastrand::Rng::new())
+        .with_scratch(&storage.scratch, storage.max_scratch);
+    let ceiling = Arc::new(ceiling);
+    Ok((Arc::new(Watched::new(ceiling.clone(), clock)), ceiling))
 }
 
 fn open_storage(storage: &config::Storage) -> Result<ObjectStorage, AppError> {

@@ -19,6 +19,10 @@ use tracing_subscriber::{Layer, Registry as Records, fmt};
 
 use crate::config::{LogFormat, LogLevel};
 
+mod store;
+
+pub use store::StoreMetrics;
+
 /// Libraries whose records are of interest only when something is wrong.
 const QUIET: [&str; 6] = ["pingora", "hyper", "h2", "reqwest", "rustls", "object_store"];
 
@@ -85,8 +89,8 @@ pub struct Metrics {
     integrity_failures: IntCounterVec,
     divergences_open: IntGauge,
     rate_limited: IntCounterVec,
-    store_bytes: IntGauge,
-    healed: IntCounterVec,
+    /// What is counted about the store.
+    pub store: StoreMetrics,
     upstream_up: IntGaugeVec,
     upstream_state: IntGaugeVec,
     upstream_budget_left: IntGaugeVec,
@@ -132,12 +136,7 @@ impl Metrics {
                 "Requests refused because the client asked too often.",
                 &["class"],
             )?,
-            store_bytes: new.gauge("store_bytes", "Bytes kept in the store, staged ones included.")?,
-            healed: new.counters(
-                "store_healed_total",
-                "Damaged files that were mended while they were sent, by what was fetched for that.",
-                &["how"],
-            )?,
+            store: StoreMetrics::new(&new)?,
             upstream_up: new.gauges("upstream_up", "1 while the upstream answers, else 0.", &["upstream"])?,
             upstream_state: new.gauges(
                 "upstream_state",
@@ -185,16 +184,6 @@ impl Metrics {
         self.rate_limited.with_label_values(&[class]).inc();
     }
 
-    /// The store holds so many bytes now.
-    pub fn store_bytes(&self, bytes: u64) {
-        self.store_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-    }
-
-    /// A damaged file was mended while it was sent, or could not be.
-    pub fn healed(&self, how: &'static str) {
-        self.healed.with_label_values(&[how]).inc();
-    }
-
     /// Whether requests to an upstream are let through now.
     pub fn upstream_up(&self, upstream: &str, up: bool) {
         self.upstream_up.with_label_values(&[upstream]).set(i64::from(up));
@@ -231,6 +220,12 @@ impl Registration {
         let family = IntCounterVec::new(Opts::new(name, help), labels)?;
         self.0.register(Box::new(family.clone()))?;
         Ok(family)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+        let counter = IntCounter::new(name, help)?;
+        self.0.register(Box::new(counter.clone()))?;
+        Ok(counter)
     }
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
@@ -348,7 +343,7 @@ mod tests {
         let metrics = metrics();
         metrics.divergences_open(2);
         metrics.divergences_open(1);
-        metrics.store_bytes(1 << 40);
+        metrics.store.used(1 << 40, 1 << 41);
         metrics.upstream_up("public", true);
         metrics.upstream_up("public", false);
         metrics.upstream_state("public", &["closed", "open"], "closed");

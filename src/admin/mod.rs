@@ -22,6 +22,7 @@ use crate::store::Store;
 use crate::telemetry::Metrics;
 
 mod request;
+mod storage;
 mod token;
 
 use request::{Invalidate, Question};
@@ -79,7 +80,7 @@ impl Admin {
         }
         match path {
             "/livez" => reply("text/plain; charset=utf-8", "ok\n".to_owned(), asked),
-            "/readyz" | "/admin/v1/status" => document(&self.status().await, asked),
+            "/readyz" | "/admin/v1/status" => document(&self.status(), asked),
             "/metrics" => self.metrics(asked),
             "/admin/v1/divergences" => self.divergences(asked).await,
             "/admin/v1/explain" => self.explain(query.unwrap_or_default(), asked).await,
@@ -93,6 +94,7 @@ impl Admin {
     fn metrics(&self, asked: Asked<'_>) -> Response {
         // Holds and budgets change by the mere passing of time.
         self.documents.live().upstreams.iter().for_each(|upstream| upstream.tell_standing());
+        storage::tell(&*self.store, &self.metrics.store);
         reply("text/plain; version=0.0.4; charset=utf-8", self.metrics.render(), asked)
     }
 
@@ -146,11 +148,7 @@ impl Admin {
 
     /// Ready as long as the process serves: an upstream that is away is what the cache is for, and a store
     /// that takes no writes still serves what it holds.
-    async fn status(&self) -> Value {
-        let storage = match self.store.probe(1).await {
-            Ok(()) => "ok".to_owned(),
-            Err(error) => error.to_string(),
-        };
+    fn status(&self) -> Value {
         let live = self.documents.live();
         let upstreams =
             live.upstreams.iter().map(|upstream| json!({"name": upstream.name(), "up": upstream.is_up()}));
@@ -158,7 +156,7 @@ impl Admin {
             "status": "ready",
             "version": env!("CARGO_PKG_VERSION"),
             "offline": live.policy.offline,
-            "storage": storage,
+            "storage": storage::standing(&*self.store),
             "upstreams": upstreams.collect::<Vec<_>>(),
         })
     }

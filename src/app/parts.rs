@@ -14,6 +14,7 @@ use crate::limit::places::Capacity;
 use crate::listen::Certificates;
 use crate::pipeline::Pipeline;
 use crate::reload::{Part, Ready};
+use crate::store::Ceiling;
 
 /// Keys that documents obey, and the registries they come from.
 pub(super) const LIVE: &[&str] = &[
@@ -46,6 +47,7 @@ pub(super) const SIZES: &[&str] =
 pub(super) fn reloadable(
     config: &Config,
     pipeline: &Arc<Pipeline>,
+    ceiling: &Arc<Ceiling>,
     token: &Arc<AdminToken>,
     upstreams: Registries,
     certificates: Option<&Certificates>,
@@ -53,7 +55,7 @@ pub(super) fn reloadable(
     let (documents, files) = (Arc::clone(&pipeline.documents), Arc::clone(&pipeline.files));
     let (limiter, places) = (Arc::clone(&pipeline.limiter), Arc::clone(&pipeline.places));
     let (pipeline, token) = (Arc::clone(pipeline), Arc::clone(token));
-    let certificates = certificates.cloned();
+    let (certificates, ceiling) = (certificates.cloned(), Arc::clone(ceiling));
     let guarded = !config.server.admin_listen.ip().is_loopback();
     vec![
         Part::checked(LIVE, move |config| {
@@ -65,6 +67,7 @@ pub(super) fn reloadable(
         Part::new(LIMITING, move |config| limiter.reload(&config.into())),
         Part::new(SIZES, move |config| places.reload(sizes(config))),
         Part::new(BOUNDS, move |config| files.reload(bounds(config))),
+        Part::new(&["storage.max_size"], move |config| ceiling.resize(config.storage.max_size)),
         Part::new(&["server.public_url"], move |config| pipeline.base.reload(public_url(config))),
         Part::checked(&["server.tls"], move |config| match (&certificates, &config.server.tls) {
             (Some(running), Some(tls)) => {

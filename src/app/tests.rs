@@ -15,6 +15,9 @@ const RESTART: &[&str] = &[
     "cache.memory",
     "storage.url",
     "storage.durability",
+    "storage.max_quarantine",
+    "storage.scratch",
+    "storage.max_scratch",
     "consistency.audit_rate",
     "log.format",
     "log.level",
@@ -22,7 +25,6 @@ const RESTART: &[&str] = &[
     "limits.header_timeout",
     "limits.send_timeout",
     // Not yet in force.
-    "storage.max_size",
     "limits.max_request_body",
     "relays",
 ];
@@ -67,7 +69,7 @@ fn what_is_reported_as_applied_is_in_force() {
     // A port that was plain becomes an encrypted one with a restart only.
     let waits = |key: &str| RESTART.contains(&key) || key.starts_with("server.tls.");
     assert!(report.restart.iter().all(|key| waits(key)), "{report:?}");
-    assert_eq!(report.applied.len(), LIVE.len() + BOUNDS.len() + SIZES.len() + 7, "{report:?}");
+    assert_eq!(report.applied.len(), LIVE.len() + BOUNDS.len() + SIZES.len() + 8, "{report:?}");
 
     let live = app.pipeline.documents.live();
     assert_eq!(live.policy, every.cache);

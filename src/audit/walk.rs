@@ -186,6 +186,7 @@ fn counted<'a>(walked: &'a mut Walked, key: &StorageKey) -> Option<&'a mut Count
         StorageKey::History(_)
         | StorageKey::Divergence(_)
         | StorageKey::Invalidations
+        | StorageKey::Uses
         | StorageKey::Quarantined(_) => None,
     }
 }

@@ -116,7 +116,7 @@ impl SealedFiles {
             Err(failure) => ("failed", Err(failure)),
         };
         let how = if brought.is_ok() { how } else { "failed" };
-        self.metrics.healed(how);
+        self.metrics.store.healed(how);
         let brought = self.brought(wanted, brought?);
         info!(file = %wanted, request_id = errand.id, how, "a damaged file is whole again");
         Ok(brought)

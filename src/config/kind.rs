@@ -167,6 +167,8 @@ pub(super) const FILE: Kind<PathBuf> = Kind {
     print: |path| Value::String(path.display().to_string()),
 };
 
+pub(super) const FOLDER: Kind<PathBuf> = Kind { expected: "the path of a folder", ..FILE };
+
 pub(super) const NAME: Kind<String> = Kind {
     expected: "a name of 1 to 64 ASCII letters, digits, dots, hyphens or underscores",
     read: |scalar, _| {

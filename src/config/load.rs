@@ -15,8 +15,8 @@ use super::value::Location;
 use crate::domain::pattern::VolumePattern;
 
 /// Keys that are accepted and validated, and that nothing obeys yet.
-const NOT_YET_IN_FORCE: [&str; 5] =
-    ["upstreams.writes", "upstreams.writes_check", "storage.max_size", "limits.max_request_body", "relays"];
+const NOT_YET_IN_FORCE: [&str; 4] =
+    ["upstreams.writes", "upstreams.writes_check", "limits.max_request_body", "relays"];
 
 /// What the command line says; it has the last word.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -207,6 +207,12 @@ pub struct Storage {
     pub max_size: u64,
     /// When a commit reaches the disk.
     pub durability: Durability,
+    /// Most bytes of damaged values that are kept to be looked at.
+    pub max_quarantine: u64,
+    /// Where what finds no room in the storage is verified and sent from.
+    pub scratch: PathBuf,
+    /// Most bytes that may lie there.
+    pub max_scratch: u64,
 }
 
 impl Default for Storage {
@@ -215,6 +221,9 @@ impl Default for Storage {
             url: Location::File(PathBuf::from("/var/lib/scriptorium")),
             max_size: 50 * GIB,
             durability: Durability::Commit,
+            max_quarantine: GIB,
+            scratch: PathBuf::from("/tmp"),
+            max_scratch: 2 * GIB,
         }
     }
 }

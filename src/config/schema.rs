@@ -7,8 +7,8 @@ use url::Url;
 
 use super::kind::{
     ADDRESS, BASE_URL, BUDGET, CLASS, CONCURRENCY, CONNECTIONS, CREDENTIAL, DURABILITY, ENTRIES, FILE, FLAG,
-    FORMAT, HOST, Kind, LEVEL, LOCATION, MOUNT, NAME, NETWORK, ON_DIVERGENCE, PACE, PATTERN, PERIOD, RATE,
-    RELAY, RETRIES, SECRET_DIGEST, SIZE, THREADS, TIMEOUT, WRITES_CHECK,
+    FOLDER, FORMAT, HOST, Kind, LEVEL, LOCATION, MOUNT, NAME, NETWORK, ON_DIVERGENCE, PACE, PATTERN, PERIOD,
+    RATE, RELAY, RETRIES, SECRET_DIGEST, SIZE, THREADS, TIMEOUT, WRITES_CHECK,
 };
 use super::model::{
     Cache, Config, Consistency, Limits, Log, RateLimits, Relay, Server, Storage, Tls, Token, Upstream,
@@ -137,6 +137,9 @@ fn storage<V: Visitor>(v: &mut V, now: &Storage) -> Storage {
         url: v.setting("url", &LOCATION, &now.url),
         max_size: v.setting("max_size", &SIZE, &now.max_size),
         durability: v.setting("durability", &DURABILITY, &now.durability),
+        max_quarantine: v.setting("max_quarantine", &SIZE, &now.max_quarantine),
+        scratch: v.setting("scratch", &FOLDER, &now.scratch),
+        max_scratch: v.setting("max_scratch", &SIZE, &now.max_scratch),
     }
 }
 

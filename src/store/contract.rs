@@ -1,15 +1,16 @@
 //! What every store must do, whatever keeps the bytes: the same tests run against each.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use fastrand::Rng;
 use futures_util::TryStreamExt;
 use tempfile::TempDir;
 
-use super::{Damage, ObjectStorage, Shelf, StorageKey, Store, StoreError, Uncommitted};
+use super::{Ceiling, Damage, ObjectStorage, Shelf, StorageKey, Store, StoreError, Uncommitted};
 use crate::domain::{Integrity, Resource, Sha256};
 
 fn document(name: &str) -> StorageKey {
@@ -38,8 +39,12 @@ async fn each(test: impl AsyncFn(&dyn Store)) {
     test(&ObjectStorage::memory().unwrap()).await;
     for durable in [false, true] {
         let root = TempDir::new().unwrap();
-        test(&ObjectStorage::local(root.path(), durable).unwrap()).await;
+        let local = ObjectStorage::local(root.path(), durable).unwrap();
+        test(&local).await;
     }
+    let bounded = Ceiling::new(Arc::new(ObjectStorage::memory().unwrap()), 64 << 20, Rng::with_seed(1));
+    bounded.count().await;
+    test(&bounded).await;
 }
 
 async fn local(test: impl AsyncFn(&Path, ObjectStorage)) {
@@ -252,26 +257,6 @@ async fn quarantine_has_a_bound() {
     let kept: Vec<(StorageKey, u64)> = store.list(Shelf::Quarantine).try_collect().await.unwrap();
     let bytes: u64 = kept.iter().map(|(_, bytes)| bytes).sum();
     assert!((8000..=10_000).contains(&bytes), "{bytes}");
-}
-
-#[tokio::test]
-async fn sweeping_spares_what_is_still_written() {
-    local(async |root, store| {
-        let (old, young) = (store.stage().unwrap(), store.stage().unwrap());
-        let before = files(root);
-        let age = |file: File, minutes: u64| {
-            file.set_modified(SystemTime::now() - Duration::from_secs(60 * minutes)).unwrap();
-        };
-        age(young.reopen().unwrap(), 59);
-        age(old.reopen().unwrap(), 61);
-        fs::create_dir(root.join("staging/not-a-file")).unwrap();
-        age(File::open(root.join("staging/not-a-file")).unwrap(), 61);
-        store.sweep();
-        let left = files(root);
-        assert_eq!((before.len(), left.len()), (2, 1));
-        assert!(young.reopen().is_ok() && old.reopen().is_err());
-    })
-    .await;
 }
 
 #[tokio::test]

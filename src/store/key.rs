@@ -44,6 +44,8 @@ pub enum StorageKey {
     Divergence(Sha256),
     /// What an operator declared out of date.
     Invalidations,
+    /// How much each value was used.
+    Uses,
     /// A sealed archive.
     Archive(Integrity),
     /// A sealed trust artifact, by the digest of its bytes.
@@ -111,6 +113,7 @@ impl StorageKey {
             Self::History(release) => format!("histories/{}", sharded(release)),
             Self::Divergence(subject) => format!("divergences/{}", subject.hex()),
             Self::Invalidations => "invalidations.json".to_owned(),
+            Self::Uses => "uses".to_owned(),
             Self::Archive(integrity) => format!("archives/{}", sharded(integrity.digest())),
             Self::TrustArtifact(digest) => format!("trust-artifacts/{}", sharded(digest)),
             Self::Quarantined(name) => format!("quarantine/{name}"),
@@ -140,6 +143,7 @@ impl StorageKey {
             ["histories", _, release] => Self::History(digest(release)?),
             ["divergences", subject] => Self::Divergence(digest(subject)?),
             ["invalidations.json"] => Self::Invalidations,
+            ["uses"] => Self::Uses,
             ["archives", _, tree] => Self::Archive(Integrity::new(digest(tree)?)),
             ["trust-artifacts", _, bytes] => Self::TrustArtifact(digest(bytes)?),
             ["quarantine", ..] => Self::Quarantined(path.strip_prefix("quarantine/")?.to_owned()),
@@ -177,6 +181,7 @@ mod tests {
             (StorageKey::History(name), format!("histories/ab/{hex}")),
             (StorageKey::Divergence(name), format!("divergences/{hex}")),
             (StorageKey::Invalidations, "invalidations.json".to_owned()),
+            (StorageKey::Uses, "uses".to_owned()),
             (StorageKey::Archive(Integrity::new(name)), format!("archives/ab/{hex}")),
             (StorageKey::TrustArtifact(name), format!("trust-artifacts/ab/{hex}")),
             (StorageKey::Quarantined(format!("pins/{hex}.17")), format!("quarantine/pins/{hex}.17")),

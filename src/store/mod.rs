@@ -10,20 +10,27 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
+mod allowance;
+mod ceiling;
 mod hold;
 mod key;
+pub mod ledger;
 mod object;
 mod quarantine;
 pub mod sealed;
 mod staged;
+mod staging;
+mod watched;
 
 #[cfg(test)]
 mod contract;
 
+pub use ceiling::{Ceiling, Usage};
 pub use hold::Hold;
 pub use key::{Shelf, StorageKey};
 pub use object::ObjectStorage;
 pub use staged::{Quota, Staged};
+pub use watched::{Ailment, Trouble, Watched};
 
 /// A stored value that was listed, with its size in bytes.
 pub type Listed = Result<(StorageKey, u64), StoreError>;
@@ -96,6 +103,11 @@ pub struct Uncommitted {
 }
 
 impl StoreError {
+    /// What the medium said, for logs.
+    fn source_text(&self) -> String {
+        std::error::Error::source(self).map(ToString::to_string).unwrap_or_default()
+    }
+
     /// The failures an operator can act on, by their kind.
     fn of_kind(kind: io::ErrorKind) -> Option<Self> {
         match kind {
@@ -152,4 +164,17 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Proves that the store takes writes of `bytes` bytes.
     async fn probe(&self, bytes: usize) -> Result<(), StoreError>;
+
+    /// Removes what was staged by processes that are no more.
+    async fn sweep(&self);
+
+    /// How full it is, where that is bounded.
+    fn usage(&self) -> Option<Usage> {
+        None
+    }
+
+    /// What is wrong with it, where that is watched.
+    fn trouble(&self) -> Option<Trouble> {
+        None
+    }
 }

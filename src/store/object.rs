@@ -10,7 +10,6 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::slice;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,14 +22,13 @@ use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt
 use tempfile::TempDir;
 use tracing::warn;
 
+use super::staging::Staging;
 use super::{
     Committed, Damage, Listed, Shelf, Staged, StorageKey, Store, StoreError, Uncommitted, quarantine,
 };
-use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::clock::{Clock, SystemClock};
 
 const STAGING: &str = "staging";
-/// A staged file that nobody wrote to for so long has lost its process.
-const LEFTOVER: Duration = Duration::from_secs(60 * 60);
 /// Bytes of damaged values that are kept where nothing else is said.
 const MOST_SET_ASIDE: u64 = 1 << 30;
 
@@ -38,7 +36,7 @@ const MOST_SET_ASIDE: u64 = 1 << 30;
 #[derive(Debug)]
 pub struct ObjectStorage {
     objects: Arc<dyn ObjectStore>,
-    staging: PathBuf,
+    staging: Arc<Staging>,
     commit: Commit,
     most_set_aside: u64,
     clock: SystemClock,
@@ -48,7 +46,7 @@ pub struct ObjectStorage {
 #[derive(Debug)]
 enum Commit {
     /// Staging lies beside the objects: a rename does it, after an fsync when it must outlive a power cut.
-    Rename { durable: bool },
+    Rename { durable: bool, root: PathBuf },
     /// The content is copied; the directory goes with the storage.
     Upload { _staging: TempDir },
 }
@@ -60,11 +58,10 @@ impl ObjectStorage {
     /// # Errors
     /// When the directory cannot be made or opened.
     pub fn local(root: &Path, durable: bool) -> Result<Self, StoreError> {
-        let staging = root.join(STAGING);
-        std::fs::create_dir_all(&staging)?;
+        std::fs::create_dir_all(root)?;
         let objects = LocalFileSystem::new_with_prefix(root).map_err(failure)?.with_fsync(durable);
-        let commit = Commit::Rename { durable };
-        Ok(Self::over(Arc::new(objects), staging, commit))
+        let commit = Commit::Rename { durable, root: root.to_owned() };
+        Ok(Self::over(Arc::new(objects), root.join(STAGING), commit))
     }
 
     /// Keeps values in memory; only staged files touch the disk, in the system's temporary directory.
@@ -73,12 +70,13 @@ impl ObjectStorage {
     /// When the temporary directory cannot be made.
     pub fn memory() -> Result<Self, StoreError> {
         let directory = TempDir::with_prefix("scriptorium-")?;
-        let staging = directory.path().to_owned();
+        let staging = directory.path().join(STAGING);
         let commit = Commit::Upload { _staging: directory };
         Ok(Self::over(Arc::new(InMemory::new()), staging, commit))
     }
 
     fn over(objects: Arc<dyn ObjectStore>, staging: PathBuf, commit: Commit) -> Self {
+        let staging = Arc::new(Staging::below(staging));
         Self { objects, staging, commit, most_set_aside: MOST_SET_ASIDE, clock: SystemClock::default() }
     }
 
@@ -86,30 +84,6 @@ impl ObjectStorage {
     #[must_use]
     pub fn setting_aside(self, bytes: u64) -> Self {
         Self { most_set_aside: bytes, ..self }
-    }
-
-    /// Removes staged files that an earlier process left behind. Blocks: for threads that may.
-    pub fn sweep(&self) {
-        let entries = match std::fs::read_dir(&self.staging) {
-            Ok(entries) => entries,
-            Err(error) => {
-                return warn!(staging = %self.staging.display(), %error, "could not list staged files");
-            }
-        };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            if let Err(error) = self.sweep_file(&path) {
-                warn!(path = %path.display(), %error, "could not remove a file that an earlier run staged");
-            }
-        }
-    }
-
-    fn sweep_file(&self, path: &Path) -> io::Result<()> {
-        let written = std::fs::metadata(path)?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let written = Timestamp(u64::try_from(written.as_millis()).unwrap_or(u64::MAX));
-        match self.clock.now().since(written) {
-            Some(age) if age > LEFTOVER => std::fs::remove_file(path),
-            Some(_) | None => Ok(()),
-        }
     }
 
     async fn put(&self, path: &ObjectPath, bytes: Bytes, mode: PutMode) -> object_store::Result<()> {
@@ -121,13 +95,19 @@ impl ObjectStorage {
     }
 
     /// Waits for the medium where that was promised, then moves the file.
-    async fn rename(&self, key: &StorageKey, staged: &mut Staged, durable: bool) -> Result<(), StoreError> {
+    async fn rename(
+        &self,
+        key: &StorageKey,
+        staged: &mut Staged,
+        durable: bool,
+        root: &Path,
+    ) -> Result<(), StoreError> {
         if durable {
             let file = staged.reopen()?;
             blocking(move || file.sync_all()).await?;
         }
-        let name = staged.path().file_name().unwrap_or_default().to_string_lossy();
-        let from = ObjectPath::from(format!("{STAGING}/{name}"));
+        let from = staged.path().strip_prefix(root).map_err(io::Error::other)?;
+        let from = ObjectPath::from(from.to_string_lossy().as_ref());
         self.objects.rename(&from, &place(key)).await.map_err(failure)?;
         staged.moved();
         Ok(())
@@ -215,13 +195,13 @@ impl Store for ObjectStorage {
     }
 
     fn stage(&self) -> Result<Staged, StoreError> {
-        Ok(Staged::new(&self.staging)?)
+        Ok(self.staging.file()?)
     }
 
     async fn commit(&self, key: &StorageKey, mut staged: Staged) -> Result<Committed, Uncommitted> {
         let committed = match (staged.is_away(), &self.commit) {
             (Some(why), _) => Err(why),
-            (None, Commit::Rename { durable }) => self.rename(key, &mut staged, *durable).await,
+            (None, Commit::Rename { durable, root }) => self.rename(key, &mut staged, *durable, root).await,
             (None, Commit::Upload { .. }) => self.upload(key, &staged).await,
         };
         match committed {
@@ -239,6 +219,13 @@ impl Store for ObjectStorage {
         let (beside, note) = quarantine::note(damage, now);
         self.write(&beside, note).await?;
         self.trim().await
+    }
+
+    async fn sweep(&self) {
+        let staging = Arc::clone(&self.staging);
+        if let Err(error) = tokio::task::spawn_blocking(move || staging.sweep()).await {
+            warn!(%error, "the sweep of staged files died");
+        }
     }
 
     async fn probe(&self, bytes: usize) -> Result<(), StoreError> {

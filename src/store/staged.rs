@@ -8,12 +8,13 @@ use std::fmt::Debug;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tempfile::NamedTempFile;
 
 use super::StoreError;
+use super::staging::Staging;
 
 /// Bytes asked of a quota at a time.
 const TAKEN_AT_ONCE: u64 = 64 * 1024;
@@ -30,11 +31,11 @@ pub trait Quota: Debug + Send + Sync {
     fn give(&self, bytes: u64);
 }
 
-/// Where files may be staged, and how much of them.
+/// Where else files may be staged, and how much of them.
 #[derive(Debug, Clone)]
 pub(super) struct Ground {
-    /// An existing directory.
-    pub(super) directory: PathBuf,
+    /// The place.
+    pub(super) staging: Arc<Staging>,
     /// Bytes that may lie there.
     pub(super) quota: Arc<dyn Quota>,
 }
@@ -59,19 +60,17 @@ struct Taken {
 }
 
 impl Staged {
+    /// One in `directory`, which may take as much as the disk.
     pub(super) fn new(directory: &Path) -> io::Result<Self> {
-        Self::on(&Ground { directory: directory.to_owned(), quota: Arc::new(Unlimited) })
-    }
-
-    fn on(ground: &Ground) -> io::Result<Self> {
-        let file = tempfile::Builder::new().prefix("staged-").tempfile_in(&ground.directory)?;
-        let taken = Taken { quota: Arc::clone(&ground.quota), bytes: 0 };
+        let file = tempfile::Builder::new().prefix("staged-").tempfile_in(directory)?;
+        let taken = Taken { quota: Arc::new(Unlimited), bytes: 0 };
         Ok(Self { file, length: 0, taken, retreat: None, away: None })
     }
 
     /// One that begins on `ground`, because of `why` it could not begin where it could be committed.
     pub(super) fn away(ground: &Ground, why: io::Error) -> io::Result<Self> {
-        Ok(Self { away: Some(why), ..Self::on(ground)? })
+        let staged = ground.staging.file()?.within(Arc::clone(&ground.quota));
+        Ok(Self { away: Some(why), ..staged })
     }
 
     /// The same file, which is still empty, within `quota`.
@@ -111,6 +110,12 @@ impl Staged {
         self.file.path()
     }
 
+    /// The file itself.
+    #[cfg(test)]
+    pub(super) fn file(self) -> NamedTempFile {
+        self.file
+    }
+
     /// It is another's file now, and stays.
     pub(super) fn moved(&mut self) {
         self.file.disable_cleanup(true);
@@ -119,6 +124,16 @@ impl Staged {
     /// Why it can only be read, if so.
     pub(super) fn is_away(&self) -> Option<StoreError> {
         self.away.as_ref().map(|why| io::Error::from(why.kind()).into())
+    }
+
+    /// Leaves what it holds of its quota to somebody else; so many bytes.
+    pub(super) fn hand_over(&mut self) -> u64 {
+        std::mem::take(&mut self.taken.bytes)
+    }
+
+    /// Holds `bytes` of its quota again.
+    pub(super) fn take_back(&mut self, bytes: u64) {
+        self.taken.bytes += bytes;
     }
 
     fn write_here(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -195,36 +210,24 @@ impl Quota for Unlimited {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::path::PathBuf;
 
     use tempfile::TempDir;
 
     use super::*;
+    use crate::store::allowance::Allowance;
 
-    /// So many bytes and no more.
-    #[derive(Debug)]
-    struct Purse {
-        left: AtomicU64,
+    fn purse(bytes: u64) -> Arc<Allowance> {
+        Arc::new(Allowance::of(bytes))
     }
 
-    impl Quota for Purse {
-        fn take(&self, bytes: u64) -> io::Result<()> {
-            let take = |left: u64| left.checked_sub(bytes);
-            let taken = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take);
-            taken.map(drop).map_err(|_| io::ErrorKind::StorageFull.into())
-        }
-
-        fn give(&self, bytes: u64) {
-            self.left.fetch_add(bytes, Ordering::SeqCst);
-        }
-    }
-
-    fn purse(bytes: u64) -> Arc<Purse> {
-        Arc::new(Purse { left: AtomicU64::new(bytes) })
+    fn below(directory: &TempDir) -> Arc<Staging> {
+        Arc::new(Staging::below(directory.path().to_owned()))
     }
 
     fn count(directory: &TempDir) -> usize {
-        directory.path().read_dir().unwrap().count()
+        let below = |path: PathBuf| if path.is_dir() { path.read_dir().unwrap().count() } else { 1 };
+        directory.path().read_dir().unwrap().map(|entry| below(entry.unwrap().path())).sum()
     }
 
     #[test]
@@ -233,7 +236,7 @@ mod tests {
         for room in [0, 1, 65_536, 300_000] {
             let (home, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
             let (small, large) = (purse(room), purse(1 << 20));
-            let ground = Ground { directory: other.path().to_owned(), quota: large.clone() };
+            let ground = Ground { staging: below(&other), quota: large.clone() };
             let mut staged = Staged::new(home.path()).unwrap().within(small.clone()).or_on(ground);
             for piece in content.chunks(1000) {
                 staged.write_all(piece).unwrap();
@@ -243,9 +246,9 @@ mod tests {
             assert!(read == content, "{room}");
             assert!(matches!(staged.is_away(), Some(StoreError::Full)));
             assert_eq!((count(&home), count(&other)), (0, 1));
-            assert_eq!(small.left.load(Ordering::SeqCst), room, "what was taken at home is given back");
+            assert_eq!(small.left(), room, "what was taken at home is given back");
             drop(staged);
-            assert_eq!(large.left.load(Ordering::SeqCst), 1 << 20);
+            assert_eq!(large.left(), 1 << 20);
             assert_eq!(count(&other), 0);
         }
     }
@@ -253,7 +256,7 @@ mod tests {
     #[test]
     fn a_file_that_fits_nowhere_fails_as_full() {
         let (home, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-        let ground = Ground { directory: other.path().to_owned(), quota: purse(5000) };
+        let ground = Ground { staging: below(&other), quota: purse(5000) };
         let mut staged = Staged::new(home.path()).unwrap().within(purse(3000)).or_on(ground);
         staged.write_all(&[1; 3000]).unwrap();
         assert!(staged.is_away().is_none());

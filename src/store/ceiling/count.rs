@@ -1,0 +1,61 @@
+//! Counting what an earlier process left.
+//!
+//! Owns where that lies. Must not know what waits for it.
+
+use std::collections::HashMap;
+
+use futures_util::TryStreamExt;
+use tracing::{info, warn};
+
+use super::Ceiling;
+use super::account::{Usage, pages};
+use crate::store::{Shelf, StorageKey, StoreError};
+
+/// Everything that counts besides the quarantine and what has a fixed place.
+pub(super) const SHELVES: [Shelf; 6] = [
+    Shelf::Documents,
+    Shelf::Archives,
+    Shelf::TrustArtifacts,
+    Shelf::Pins,
+    Shelf::Histories,
+    Shelf::Divergences,
+];
+
+impl Ceiling {
+    /// Counts what an earlier process left.
+    pub async fn count(&self) {
+        let uses = self.saved_uses().await;
+        let mut counted = Ok(());
+        for shelf in SHELVES {
+            counted = counted.and(self.count_shelf(shelf, &uses).await);
+        }
+        self.count_quarantine().await;
+        if let Err(error) = counted {
+            warn!(%error, "not all that is stored could be counted; storage.max_size may be exceeded");
+        }
+        self.books.account().counted = true;
+        self.books.counted.send_replace(true);
+        let Usage { used, max, archives, documents, .. } = self.books.account().usage();
+        info!(used, max, archives = archives.values, documents = documents.values, "the store is counted");
+        self.books.look();
+    }
+
+    async fn count_shelf(&self, shelf: Shelf, uses: &HashMap<StorageKey, f32>) -> Result<(), StoreError> {
+        let listed = self.books.store.list(shelf);
+        let restore = async |(key, size): (StorageKey, u64)| {
+            let uses = uses.get(&key).copied().unwrap_or(1.0);
+            self.books.account().ledger.restore(key, pages(size), uses);
+            Ok(())
+        };
+        listed.try_for_each(restore).await
+    }
+
+    pub(super) async fn count_quarantine(&self) {
+        let listed = self.books.store.list(Shelf::Quarantine);
+        let sum = listed.try_fold(0, async |sum, (_, size)| Ok(sum + pages(size))).await;
+        match sum {
+            Ok(sum) => self.books.account().quarantine(sum),
+            Err(error) => warn!(%error, "the quarantine could not be counted"),
+        }
+    }
+}
