@@ -72,21 +72,22 @@ impl SealedFiles {
         errand: Errand<'_>,
     ) -> Result<(), Failure> {
         self.seals.invalidate(&file.place());
+        let is_gone = matches!(error, StoreError::Missing { .. });
         let joined = self.flights.join(&file.origin.fetch, || {
             let (files, errand) = (Arc::clone(self), errand.kept());
             let (origin, seal) = (Arc::clone(&file.origin), Arc::clone(&file.seal));
             async move { files.mend(&origin, &seal, errand.lend()).await }
         });
-        let healed = match joined.await {
-            Ok((Ok(brought), _)) => file.go_on_with(brought),
+        match joined.await {
+            Ok((Ok(brought), _)) if file.go_on_with(&brought) => Ok(()),
+            Ok((Ok(_), _)) | Err(_) => Err(error.into()),
+            // What is gone is a miss. Of damage, the client is told that, not why nobody could help.
+            Ok((Err(failure), _)) if is_gone => Err(failure),
             Ok((Err(failure), _)) => {
                 warn!(%failure, file = %file.origin.fetch.wanted, request_id = errand.id, "a damaged file cannot be mended");
-                false
+                Err(error.into())
             }
-            Err(_) => false,
-        };
-        // What was wrong here is what the client is told, not why nobody could help.
-        if healed { Ok(()) } else { Err(error.into()) }
+        }
     }
 
     /// Makes what is stored what `seal` says again.
@@ -96,6 +97,9 @@ impl SealedFiles {
         let Some(broken) = broken(&*self.store, &place, seal).await else {
             return Ok(Brought { seal: Arc::new(seal.clone()), loose: None });
         };
+        if let StoreError::Missing { .. } = broken.first {
+            return if self.is_offline() { Err(Failure::Offline) } else { self.fill(origin, errand).await };
+        }
         let mended = match self.is_offline() {
             true => Err(Failure::Offline),
             false => self.mended(origin, seal, &broken, errand).await,
@@ -173,7 +177,10 @@ async fn broken(store: &dyn Store, place: &StorageKey, seal: &Seal) -> Option<Br
                 Ok(()) => continue,
                 Err(wrong) => StoreError::Corrupt(Damage::of(place, wrong.expected, wrong.found)),
             },
-            Ok(None) => StoreError::Missing { path: place.path() },
+            Ok(None) => {
+                let first = StoreError::Missing { path: place.path() };
+                return Some(Broken { ranges: Vec::new(), first });
+            }
             Err(error) => error,
         };
         match &mut broken {

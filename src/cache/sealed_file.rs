@@ -48,10 +48,10 @@ impl SealedFile {
     }
 
     /// Reads on from what was `brought`, if that is the same content byte for byte.
-    pub(super) fn go_on_with(&self, brought: Brought) -> bool {
+    pub(super) fn go_on_with(&self, brought: &Brought) -> bool {
         let same = brought.seal.raw == self.seal.raw;
         if same {
-            *self.loose.lock().unwrap_or_else(PoisonError::into_inner) = brought.loose;
+            *self.loose.lock().unwrap_or_else(PoisonError::into_inner) = brought.loose.clone();
         }
         same
     }

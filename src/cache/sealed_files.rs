@@ -107,6 +107,9 @@ impl SealedFiles {
         let Permit { wanted, media, locator, from, gate } = permit;
         // Held before it is looked for, so that what is found stays.
         let hold = self.store.hold(&wanted.place());
+        if hold.is_vacant() {
+            self.seals.invalidate(&wanted.place());
+        }
         let upstream = gate.document.meta.upstream.clone();
         let origin = Arc::new(Origin { fetch: Fetch { upstream, wanted }, locator, from });
         let wanted = &origin.fetch.wanted;

@@ -148,7 +148,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Every value on `shelf`, in no particular order; values written meanwhile may be missed.
     fn list(&self, shelf: Shelf) -> BoxStream<'static, Listed>;
 
-    /// Keeps the value of `key` from being evicted until the hold is dropped. There need not be one yet.
+    /// Keeps the value of `key` from being evicted until the hold is dropped, also one that comes later.
     fn hold(&self, _key: &StorageKey) -> Hold {
         Hold::default()
     }

@@ -123,8 +123,9 @@ impl Books {
         let mut account = self.account();
         account.ledger.hold(key);
         account.ledger.touch(key);
+        let vacant = account.counted && account.ledger.size_of(key).is_none();
         drop(account);
-        self.until_released(key)
+        self.until_released(key).of_nothing(vacant)
     }
 
     fn until_released(self: &Arc<Self>, key: &StorageKey) -> Hold {
