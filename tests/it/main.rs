@@ -10,6 +10,7 @@ mod architecture;
 mod audit;
 mod budget;
 mod commands;
+mod crash;
 mod definite;
 mod demo;
 mod divergence;

@@ -9,8 +9,10 @@ pub(crate) mod operator;
 pub(crate) mod proxy;
 mod ranging;
 pub(crate) mod reply;
+pub(crate) mod seed;
 pub(crate) mod setup;
 pub(crate) mod tarball;
+pub(crate) mod truth;
 pub(crate) mod upstream;
 mod wire;
 
@@ -25,7 +27,9 @@ pub(crate) use client::{Answer, Client, Conversation};
 pub(crate) use divergence::Lie;
 pub(crate) use proxy::Proxy;
 pub(crate) use reply::Reply;
+pub(crate) use seed::{Seed, setting};
 pub(crate) use setup::Setup;
+pub(crate) use truth::{Truth, Verdict};
 pub(crate) use upstream::Upstream;
 
 /// How long a condition may take to come true before the test fails.
@@ -67,6 +71,11 @@ pub(crate) fn free_port() -> u16 {
         let port = 10_000 + (RandomState::new().hash_one(0) % 20_000) as u16;
         TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
     })
+}
+
+/// Two such ports.
+pub(crate) fn free_ports() -> [u16; 2] {
+    eventually("two free ports", || Some([free_port(), free_port()]).filter(|[one, other]| one != other))
 }
 
 /// Bytes that gzip cannot shrink, the same for the same seed.

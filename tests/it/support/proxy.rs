@@ -11,7 +11,7 @@ use std::thread;
 
 use tempfile::TempDir;
 
-use super::{Client, Setup, eventually, free_port};
+use super::{Client, Setup, eventually, free_ports};
 
 /// How often another pair of ports is tried when somebody else was quicker.
 const ATTEMPTS: usize = 5;
@@ -111,9 +111,14 @@ impl Proxy {
 
     /// Ends the process as a power cut would and starts another on what it left.
     pub(crate) fn crash_and_restart(&mut self) {
-        self.instance.child.kill().unwrap();
-        self.exit();
+        self.crash();
         self.revive();
+    }
+
+    /// Ends the process as a power cut would.
+    pub(crate) fn crash(&mut self) {
+        self.instance.child.kill().unwrap();
+        self.instance.child.wait().unwrap();
     }
 
     /// Starts a proxy that has ended on the data it left.
@@ -128,18 +133,21 @@ impl Proxy {
 
     /// Files of the data directory that contain `needle`.
     pub(crate) fn files_holding(&self, needle: &[u8]) -> Vec<PathBuf> {
+        let holds = |path: &PathBuf| fs::read(path).is_ok_and(|bytes| contains(&bytes, needle));
+        self.files("").into_iter().filter(holds).collect()
+    }
+
+    /// All files below one folder of the data directory, in order.
+    pub(crate) fn files(&self, shelf: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();
-        let mut folders = vec![data(self.directory.path())];
+        let mut folders = vec![self.data().join(shelf)];
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
                 let path = entry.path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if fs::read(&path).is_ok_and(|bytes| contains(&bytes, needle)) {
-                    found.push(path);
-                }
+                if path.is_dir() { folders.push(path) } else { found.push(path) }
             }
         }
+        found.sort();
         found
     }
 
@@ -203,7 +211,7 @@ impl Instance {
     }
 
     fn try_start(setup: &Setup, directory: &Path) -> Result<Self, String> {
-        let [public, admin] = [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
+        let [public, admin] = free_ports().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let config = config(directory);
         let setup = at(setup, directory, public, admin);
         setup.write(&config);

@@ -1,0 +1,179 @@
+//! What a registry ever published, and the judge of what a proxy makes of it: every byte of every answer is held
+//! against it. Owns what counts as wrong; what counts as bad luck is the test's affair.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use fastrand::Rng;
+use serde_json::{Value, json};
+
+use super::{Answer, Client, Release, Upstream};
+
+/// The host that every request names, so that links read the same whatever port answers.
+const HOST: &str = "volumes.example";
+
+/// Everything that was published.
+#[derive(Default)]
+pub(crate) struct Truth {
+    targets: Mutex<Targets>,
+    rows: Mutex<HashMap<String, Vec<Value>>>,
+    answers: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Targets {
+    order: Vec<String>,
+    known: HashMap<String, Target>,
+}
+
+#[derive(Default)]
+struct Target {
+    /// What it read after each publication, the latest last.
+    texts: Vec<Arc<[u8]>>,
+    /// The latest of them that a client was given whole.
+    given: Option<usize>,
+}
+
+/// An answer that is not wrong.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Verdict {
+    /// What was asked for; whether out of the cache.
+    Right { hit: bool },
+    /// The right bytes, and fewer than were announced.
+    Short,
+    /// An honest problem: could not ask, or no room.
+    Unable(String),
+}
+
+impl Verdict {
+    pub(crate) fn is_right(&self) -> bool {
+        matches!(self, Self::Right { .. })
+    }
+}
+
+impl Truth {
+    /// Publishes a release, and remembers first what may be answered from then on.
+    pub(crate) fn publish(&self, upstream: &Upstream, release: &Release) {
+        let base = format!("http://{HOST}");
+        let mut metadata = release.metadata(&base);
+        metadata["dist"]["url"] = (base.clone() + &release.download()).into();
+        let index = {
+            let mut rows = self.rows.lock().unwrap();
+            let rows = rows.entry(release.name.clone()).or_default();
+            rows.push(release.row(&base));
+            json!({ "items": rows }).to_string()
+        };
+        let mut targets = self.targets.lock().unwrap();
+        targets.add(release.index(), index.into());
+        targets.add(release.exact(), metadata.to_string().into());
+        targets.add(release.download(), release.archive());
+        drop(targets);
+        upstream.publish(release);
+    }
+
+    /// Every target there is, the latest last.
+    pub(crate) fn targets(&self) -> Vec<String> {
+        self.targets.lock().unwrap().order.clone()
+    }
+
+    /// Every target of which a client was given all.
+    pub(crate) fn given(&self) -> Vec<String> {
+        let targets = self.targets.lock().unwrap();
+        let is_given = |target: &&String| targets.known[*target].given.is_some();
+        targets.order.iter().filter(is_given).cloned().collect()
+    }
+
+    /// How many answers were judged.
+    pub(crate) fn answers(&self) -> usize {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    /// Asks for all of a target.
+    pub(crate) fn ask(&self, client: Client, target: &str) -> io::Result<Verdict> {
+        let since = self.since(target);
+        let answer = client.try_send("GET", target, &[("host", HOST)])?;
+        Ok(self.judge(target, &answer, since))
+    }
+
+    /// Asks for a part of an archive.
+    pub(crate) fn ask_part(&self, client: Client, target: &str, chance: &mut Rng) -> io::Result<Verdict> {
+        let (since, length) = (self.since(target), self.targets.lock().unwrap().known[target].texts[0].len());
+        let (from, to) = (chance.usize(..length), chance.usize(..length));
+        let range = match chance.u8(..3) {
+            0 => format!("bytes={}-{}", from.min(to), from.max(to)),
+            1 => format!("bytes={from}-"),
+            _ => format!("bytes=-{}", to + 1),
+        };
+        let answer = client.try_send("GET", target, &[("host", HOST), ("range", &range)])?;
+        Ok(self.judge(target, &answer, since))
+    }
+
+    /// Asks for an archive in whole or in part, or for a document.
+    pub(crate) fn ask_any(&self, client: Client, target: &str, chance: &mut Rng) -> io::Result<Verdict> {
+        match target.starts_with("/archives/") && chance.bool() {
+            true => self.ask_part(client, target, chance),
+            false => self.ask(client, target),
+        }
+    }
+
+    /// The oldest text of a target that may be answered from now on.
+    fn since(&self, target: &str) -> usize {
+        self.targets.lock().unwrap().known[target].given.unwrap_or_default()
+    }
+
+    /// Panics at a byte, a length or a status that no honest proxy answers with.
+    fn judge(&self, target: &str, answer: &Answer, since: usize) -> Verdict {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        if ![200, 206].contains(&answer.status) {
+            assert!([502, 503, 504, 507].contains(&answer.status), "{target}: {answer:?}");
+            if answer.whole {
+                answer.problem(answer.status, "about:blank");
+            }
+            return Verdict::Unable(format!("{} {}", answer.status, answer.text()));
+        }
+        let texts = self.targets.lock().unwrap().known[target].texts.clone();
+        let right = texts.iter().rposition(|text| {
+            let meant = text.get(part(answer, text.len())).unwrap_or_default();
+            match answer.whole {
+                true => meant == answer.body,
+                false => meant.starts_with(&answer.body),
+            }
+        });
+        let start = String::from_utf8_lossy(&answer.body[..answer.body.len().min(2000)]);
+        let Some(right) = right else {
+            let (status, length) = (answer.status, answer.body.len());
+            panic!("WRONG BYTES: {status} {target}, {length} bytes, {:?}\n{start}", answer.fields)
+        };
+        if !answer.whole {
+            return Verdict::Short;
+        }
+        assert!(right >= since, "{target} went back from what it read at publication {since} to {right}");
+        let mut targets = self.targets.lock().unwrap();
+        let given = &mut targets.known.get_mut(target).unwrap().given;
+        *given = Some(given.unwrap_or_default().max(right));
+        Verdict::Right { hit: answer.is_hit() }
+    }
+}
+
+impl Targets {
+    fn add(&mut self, target: String, text: Vec<u8>) {
+        let known = self.known.entry(target.clone()).or_default();
+        if known.texts.is_empty() {
+            self.order.push(target);
+        }
+        known.texts.push(text.into());
+    }
+}
+
+/// Which bytes of `length` an answer says it has.
+fn part(answer: &Answer, length: usize) -> std::ops::Range<usize> {
+    let Some(stated) = answer.header("content-range").filter(|_| answer.status == 206) else {
+        return 0..length;
+    };
+    let (range, whole) = stated.strip_prefix("bytes ").and_then(|stated| stated.split_once('/')).unwrap();
+    let (from, to) = range.split_once('-').unwrap();
+    assert_eq!(whole, length.to_string(), "another length: {stated}");
+    from.parse().unwrap()..to.parse::<usize>().unwrap() + 1
+}
