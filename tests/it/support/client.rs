@@ -127,6 +127,18 @@ impl Conversation {
         Ok(())
     }
 
+    /// Waits for as long as it takes.
+    pub(crate) fn patient(self) -> Self {
+        self.0.get_ref().set_read_timeout(None).unwrap();
+        self
+    }
+
+    /// Passes on the body of an answer that `begin` started, and says how long it was.
+    pub(crate) fn pass_on(&mut self, answer: &Answer, into: &mut impl Write) -> io::Result<u64> {
+        let length = answer.header("content-length").and_then(|text| text.parse().ok());
+        io::copy(&mut (&mut self.0).take(length.ok_or(io::ErrorKind::InvalidData)?), into)
+    }
+
     fn read_chunks(&mut self, body: &mut Vec<u8>) -> io::Result<bool> {
         loop {
             let Some(size) = read_line(&mut self.0)? else { return Ok(false) };

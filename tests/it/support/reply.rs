@@ -4,6 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -17,10 +19,14 @@ pub(crate) struct Reply {
     status: u16,
     fields: Vec<(String, String)>,
     body: Arc<[u8]>,
+    made: Option<Made>,
     chunked: bool,
     ranging: Ranging,
     fault: Fault,
 }
+
+/// A body that is too long to be held: its length, and who writes it.
+type Made = (u64, Arc<dyn Fn(&mut dyn Write) -> io::Result<()> + Send + Sync>);
 
 #[derive(Clone)]
 enum Fault {
@@ -31,6 +37,8 @@ enum Fault {
     Claims(usize),
     /// Sends so much of the body, the rest when the hold is released.
     Pauses(usize, Arc<Gate>),
+    /// Waits so long before each piece of the body.
+    Slow(Duration),
     /// Accepts and never answers.
     Silent,
     /// Writes these bytes instead of HTTP.
@@ -44,6 +52,7 @@ impl Reply {
             status,
             fields,
             body: body.into().into(),
+            made: None,
             chunked: false,
             ranging: Ranging::Ignored,
             fault: Fault::None,
@@ -64,6 +73,14 @@ impl Reply {
 
     pub(crate) fn archive(bytes: impl Into<Vec<u8>>) -> Self {
         Self::new(200, "application/gzip", bytes)
+    }
+
+    /// An archive of this length that is written anew for everybody who asks.
+    pub(crate) fn made_archive(
+        length: u64,
+        make: impl Fn(&mut dyn Write) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self { made: Some((length, Arc::new(make))), ..Self::archive([]) }
     }
 
     pub(crate) fn problem(status: u16, slug: &str, title: &str, detail: &str) -> Self {
@@ -121,6 +138,17 @@ impl Reply {
         Self { fault: Fault::Cut(bytes), ..self }
     }
 
+    /// Closes in the middle of the body.
+    pub(crate) fn halved(self) -> Self {
+        let half = self.body.len() / 2;
+        self.cut_after(half)
+    }
+
+    /// Waits before each piece of the body.
+    pub(crate) fn slowed_by(self, pause: Duration) -> Self {
+        Self { fault: Fault::Slow(pause), ..self }
+    }
+
     pub(crate) fn claiming(self, length: usize) -> Self {
         Self { fault: Fault::Claims(length), ..self }
     }
@@ -166,9 +194,10 @@ impl Reply {
     }
 
     fn head(&self) -> String {
-        let length = match self.fault {
-            Fault::Claims(length) => length,
-            _ => self.body.len(),
+        let length = match (&self.fault, &self.made) {
+            (Fault::Claims(length), _) => *length as u64,
+            (_, Some((length, _))) => *length,
+            _ => self.body.len() as u64,
         };
         let framing = if self.chunked {
             "transfer-encoding: chunked".to_owned()
@@ -183,6 +212,9 @@ impl Reply {
     }
 
     fn write_body(&self, to: &mut TcpStream, sent: &AtomicU64) -> io::Result<bool> {
+        if let Some((_, make)) = &self.made {
+            return make(&mut Counted { to, sent }).map(|()| true);
+        }
         let (now, later) = match &self.fault {
             Fault::Cut(bytes) => (&self.body[..*bytes], None),
             Fault::Pauses(bytes, gate) => (&self.body[..*bytes], Some((gate, &self.body[*bytes..]))),
@@ -193,7 +225,7 @@ impl Reply {
             gate.wait();
             self.write_pieces(rest, to, sent)?;
         }
-        let ended = matches!(self.fault, Fault::None | Fault::Pauses(..));
+        let ended = matches!(self.fault, Fault::None | Fault::Pauses(..) | Fault::Slow(_));
         if self.chunked && ended {
             to.write_all(b"0\r\n\r\n")?;
         }
@@ -202,6 +234,9 @@ impl Reply {
 
     fn write_pieces(&self, bytes: &[u8], to: &mut TcpStream, sent: &AtomicU64) -> io::Result<()> {
         bytes.chunks(64 << 10).try_for_each(|piece| {
+            if let Fault::Slow(pause) = self.fault {
+                thread::sleep(pause);
+            }
             sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
             if !self.chunked {
                 return to.write_all(piece);
@@ -210,6 +245,24 @@ impl Reply {
             to.write_all(piece)?;
             to.write_all(b"\r\n")
         })
+    }
+}
+
+/// Counts what passes through it.
+struct Counted<'a> {
+    to: &'a mut TcpStream,
+    sent: &'a AtomicU64,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.sent.fetch_add(written as u64, Ordering::Relaxed);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
     }
 }
 

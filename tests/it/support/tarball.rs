@@ -32,7 +32,13 @@ impl Entry {
     }
 
     fn header(&self) -> Header {
+        self.header_of(self.content.len() as u64)
+    }
+
+    /// Its header, had it so much content.
+    pub(super) fn header_of(&self, size: u64) -> Header {
         let mut header = self.unsealed_header();
+        header.set_size(size);
         header.set_cksum();
         header
     }
@@ -43,7 +49,6 @@ impl Entry {
         fields.name[..self.path.len()].copy_from_slice(self.path.as_bytes());
         fields.linkname[..self.target.len()].copy_from_slice(self.target.as_bytes());
         header.set_mode(if self.executable { 0o755 } else { 0o644 });
-        header.set_size(self.content.len() as u64);
         header.set_entry_type(self.kind);
         header
     }
@@ -90,9 +95,7 @@ pub(crate) fn bomb(files: u64, megabytes: u64) -> Vec<u8> {
     let zeros = vec![0; 1 << 20];
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     for file in 0..files {
-        let mut header = Entry::file(&format!("data/{file}"), "").unsealed_header();
-        header.set_size(megabytes << 20);
-        header.set_cksum();
+        let header = Entry::file(&format!("data/{file}"), "").header_of(megabytes << 20);
         encoder.write_all(header.as_bytes()).unwrap();
         (0..megabytes).try_for_each(|_| encoder.write_all(&zeros)).unwrap();
     }

@@ -54,7 +54,7 @@ impl Verdict {
 }
 
 impl Truth {
-    /// Publishes a release, and remembers first what may be answered from then on.
+    /// Publishes a release: what it may be answered with is known before, that it may be asked for afterwards.
     pub(crate) fn publish(&self, upstream: &Upstream, release: &Release) {
         let base = format!("http://{HOST}");
         let mut metadata = release.metadata(&base);
@@ -65,12 +65,14 @@ impl Truth {
             rows.push(release.row(&base));
             json!({ "items": rows }).to_string()
         };
-        let mut targets = self.targets.lock().unwrap();
-        targets.add(release.index(), index.into());
-        targets.add(release.exact(), metadata.to_string().into());
-        targets.add(release.download(), release.archive());
-        drop(targets);
+        let texts = [
+            (release.index(), index.into()),
+            (release.exact(), metadata.to_string().into()),
+            (release.download(), release.archive()),
+        ];
+        let new = self.targets.lock().unwrap().add(texts);
         upstream.publish(release);
+        self.targets.lock().unwrap().order.extend(new);
     }
 
     /// Every target there is, the latest last.
@@ -127,7 +129,8 @@ impl Truth {
     fn judge(&self, target: &str, answer: &Answer, since: usize) -> Verdict {
         self.answers.fetch_add(1, Ordering::Relaxed);
         if ![200, 206].contains(&answer.status) {
-            assert!([502, 503, 504, 507].contains(&answer.status), "{target}: {answer:?}");
+            let (status, text) = (answer.status, answer.text());
+            assert!([502, 503, 504, 507].contains(&status), "{target}: {status} {:?} {text}", answer.fields);
             if answer.whole {
                 answer.problem(answer.status, "about:blank");
             }
@@ -158,12 +161,17 @@ impl Truth {
 }
 
 impl Targets {
-    fn add(&mut self, target: String, text: Vec<u8>) {
-        let known = self.known.entry(target.clone()).or_default();
-        if known.texts.is_empty() {
-            self.order.push(target);
+    /// Adds what targets read from now on. Answers with those that are new.
+    fn add(&mut self, texts: impl IntoIterator<Item = (String, Vec<u8>)>) -> Vec<String> {
+        let mut new = Vec::new();
+        for (target, text) in texts {
+            let known = self.known.entry(target.clone()).or_default();
+            if known.texts.is_empty() {
+                new.push(target);
+            }
+            known.texts.push(text.into());
         }
-        known.texts.push(text.into());
+        new
     }
 }
 

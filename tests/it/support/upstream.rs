@@ -45,6 +45,7 @@ struct Script {
     replies: HashMap<String, Reply>,
     gates: HashMap<String, Arc<Gate>>,
     otherwise: Option<Reply>,
+    spoilt: Option<fn(Reply) -> Reply>,
 }
 
 impl Upstream {
@@ -118,6 +119,11 @@ impl Upstream {
     /// Scripts the answer of every target that has none of its own.
     pub(crate) fn otherwise(&self, reply: Reply) {
         self.script().otherwise = Some(reply);
+    }
+
+    /// Makes something else of every answer, or nothing any more.
+    pub(crate) fn spoil(&self, how: Option<fn(Reply) -> Reply>) {
+        self.script().spoilt = how;
     }
 
     /// Keeps the answers of a target back from now on; requests are counted as they arrive.
@@ -223,6 +229,11 @@ impl Shared {
         let script = self.script.lock().unwrap();
         let reply = script.replies.get(target).or_else(|| script.replies.get(path(target)));
         let reply = reply.or(script.otherwise.as_ref()).cloned();
-        (script.gates.get(target).cloned(), reply.unwrap_or_else(Reply::not_found))
+        let reply = reply.unwrap_or_else(Reply::not_found);
+        let reply = match script.spoilt {
+            Some(spoil) => spoil(reply),
+            None => reply,
+        };
+        (script.gates.get(target).cloned(), reply)
     }
 }
