@@ -70,7 +70,8 @@ impl World {
         let Self { proxy, truth, chance, .. } = self;
         let (client, dying) = (proxy.client(), AtomicBool::new(false));
         let (tell, told) = mpsc::channel();
-        let (life, last) = (LIFE.mul_f64(chance.f64()), if chance.bool() { chance.usize(1..9) } else { MANY });
+        let (life, last) =
+            (LIFE.mul_f64(chance.f64()), if chance.bool() { chance.usize(1..9) } else { MANY });
         thread::scope(|scope| {
             for _ in 0..CLIENTS {
                 let (truth, dying, chance, tell) = (&*truth, &dying, chance.fork(), tell.clone());
@@ -155,13 +156,7 @@ fn digits(release: &Release) -> String {
 }
 
 /// Asks for what is cold and what is warm; nothing but the kill is a reason not to answer.
-fn ask_until_it_dies(
-    truth: &Truth,
-    client: Client,
-    dying: &AtomicBool,
-    mut chance: Rng,
-    told: &Sender<()>,
-) {
+fn ask_until_it_dies(truth: &Truth, client: Client, dying: &AtomicBool, mut chance: Rng, told: &Sender<()>) {
     let targets = truth.targets();
     let cold = targets.len().saturating_sub(8);
     loop {

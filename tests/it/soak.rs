@@ -30,7 +30,7 @@ enum Fault {
     Flip,
     Truncate,
     Delete,
-    /// Two archives change places.
+    /// Two archives, or two documents, change places.
     Swap,
     /// The registry is gone.
     Down,
@@ -181,13 +181,17 @@ impl Driver<'_> {
 
     /// A stored archive or document.
     fn victim(&mut self) -> io::Result<PathBuf> {
+        self.victims::<1>().map(|[one]| one)
+    }
+
+    fn victims<const COUNT: usize>(&mut self) -> io::Result<[PathBuf; COUNT]> {
         let shelf = if self.chance.bool() { "archives" } else { "documents" };
-        self.chance.choice(self.proxy.files(shelf)).ok_or_else(|| io::ErrorKind::NotFound.into())
+        let chosen = self.chance.choose_multiple(self.proxy.files(shelf), COUNT);
+        chosen.try_into().map_err(|_| io::ErrorKind::NotFound.into())
     }
 
     fn swap(&mut self) -> io::Result<()> {
-        let two = self.chance.choose_multiple(self.proxy.files("archives"), 2);
-        let [one, other] = &two[..] else { return Err(io::ErrorKind::NotFound.into()) };
+        let [one, other] = &self.victims()?;
         let between = self.proxy.data().with_extension("swapped");
         fs::rename(one, &between)?;
         fs::rename(other, one)?;
