@@ -199,6 +199,12 @@ impl Driver<'_> {
     }
 }
 
+/// Documents that are asked for again and again or seldom, and that are read from the disk often or seldom.
+fn any_setup(upstream: &Upstream, chance: &mut Rng) -> Setup {
+    let setup = Setup::before(upstream).set("cache.memory", ["64KiB", "64MiB"][chance.usize(..2)]);
+    if chance.bool() { setup.short_lived() } else { setup }
+}
+
 /// How often clients were answered, and how.
 #[derive(Default)]
 struct Tally {
@@ -227,8 +233,7 @@ fn whatever_breaks_no_byte_is_wrong_and_everything_mends() {
     let seed = Seed::from("SCRIPTORIUM_SOAK_SEED");
     let seconds = setting("SCRIPTORIUM_SOAK_SECONDS", USUAL);
     let (upstream, truth, tally) = (Upstream::start(), Truth::default(), Tally::default());
-    // So little memory that documents are read from the disk again and again.
-    let mut proxy = Setup::before(&upstream).short_lived().set("cache.memory", "64KiB").start();
+    let mut proxy = any_setup(&upstream, &mut seed.choices(u64::MAX)).start();
     let door = Door { client: proxy.client().into(), turns: AtomicUsize::new(0) };
     let (over, end) = (AtomicBool::new(false), Instant::now() + Duration::from_secs(seconds));
     let injected = thread::scope(|scope| {

@@ -144,10 +144,9 @@ impl Truth {
                 false => meant.starts_with(&answer.body),
             }
         });
-        let start = String::from_utf8_lossy(&answer.body[..answer.body.len().min(2000)]);
         let Some(right) = right else {
-            let (status, length) = (answer.status, answer.body.len());
-            panic!("WRONG BYTES: {status} {target}, {length} bytes, {:?}\n{start}", answer.fields)
+            let (status, text) = (answer.status, std::str::from_utf8(&answer.body).unwrap_or("no text"));
+            panic!("WRONG BYTES: {status} {target}, whole: {}, {:?}\n{text}", answer.whole, answer.fields)
         };
         if !answer.whole {
             return Verdict::Short;
