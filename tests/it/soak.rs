@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use crate::support::{
 
 /// How long it goes on, in seconds.
 const USUAL: u64 = 8;
-const CLIENTS: usize = 4;
+const CLIENTS: u64 = 4;
 /// Past so many releases none is added.
 const MOST: usize = 200;
 
@@ -44,18 +44,9 @@ enum Fault {
 }
 
 impl Fault {
-    const ALL: [Self; 10] = [
-        Self::Flip,
-        Self::Truncate,
-        Self::Delete,
-        Self::Swap,
-        Self::Down,
-        Self::Failing,
-        Self::Slow,
-        Self::Cutting,
-        Self::Kill,
-        Self::Reload,
-    ];
+    const OF_THE_DISK: [Self; 4] = [Self::Flip, Self::Truncate, Self::Delete, Self::Swap];
+    const OTHERS: [Self; 6] =
+        [Self::Down, Self::Failing, Self::Slow, Self::Cutting, Self::Kill, Self::Reload];
 }
 
 /// Where clients go, and how often the proxy died or came back: it is dead at odd numbers.
@@ -88,12 +79,51 @@ impl Door {
     }
 }
 
+/// What clients ask, of whom, and for how long.
+struct Course {
+    upstream: Upstream,
+    truth: Truth,
+    door: Door,
+    end: Instant,
+    tally: Tally,
+    /// Whether what clients were given once must still be there.
+    is_disk_sound: bool,
+}
+
+/// How often clients were answered, and how.
+#[derive(Default)]
+struct Tally {
+    right: AtomicUsize,
+    short: AtomicUsize,
+    unable: AtomicUsize,
+}
+
+impl Course {
+    fn ask_to_its_end(&self, mut chance: Rng) {
+        while Instant::now() < self.end {
+            let targets = self.truth.targets();
+            let first = if chance.bool() { targets.len().saturating_sub(12) } else { 0 };
+            let target = &targets[chance.usize(first..targets.len())];
+            let must_be_kept = self.is_disk_sound && self.truth.is_given(target);
+            let asked = self.door.through(|client| self.truth.ask_any(client, target, &mut chance));
+            let count = match asked {
+                Some(Verdict::Right { .. }) => &self.tally.right,
+                Some(Verdict::Short) => &self.tally.short,
+                Some(Verdict::Unable(why)) => {
+                    assert!(!must_be_kept, "{target} was given once, and now: {why}");
+                    &self.tally.unable
+                }
+                None => continue,
+            };
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Who injects the faults.
 struct Driver<'a> {
-    upstream: &'a Upstream,
+    course: &'a Course,
     proxy: &'a mut Proxy,
-    truth: &'a Truth,
-    door: &'a Door,
     chance: Rng,
     published: usize,
     injected: BTreeMap<Fault, usize>,
@@ -106,15 +136,14 @@ impl Driver<'_> {
         // The first MiB is read before an answer begins: only what is longer can be cut short.
         let longest = if number.is_multiple_of(4) { 4 << 20 } else { 40 << 10 };
         let content = noise(chance.u64(..), chance.usize(1000..longest));
-        self.truth.publish(self.upstream, &release.adding(Entry::file("data.bin", content)));
+        self.course.truth.publish(&self.course.upstream, &release.adding(Entry::file("data.bin", content)));
         self.published += 1;
     }
 
     /// Every kind once, in any order, while there is time.
-    fn pass(&mut self, end: Instant) {
-        let mut kinds = Fault::ALL;
+    fn pass(&mut self, mut kinds: Vec<Fault>) {
         self.chance.shuffle(&mut kinds);
-        for fault in kinds.into_iter().take_while(|_| Instant::now() < end) {
+        for fault in kinds.into_iter().take_while(|_| Instant::now() < self.course.end) {
             if self.inject(fault).is_ok() {
                 *self.injected.entry(fault).or_default() += 1;
             }
@@ -145,18 +174,18 @@ impl Driver<'_> {
             Fault::Delete => fs::remove_file(self.victim()?),
             Fault::Swap => self.swap(),
             Fault::Down => {
-                self.upstream.down();
+                self.course.upstream.down();
                 Ok(())
             }
             Fault::Failing => self.spoil(|_| Reply::failure(500)),
             Fault::Slow => self.spoil(|reply| reply.slowed_by(Duration::from_millis(20))),
             Fault::Cutting => self.spoil(Reply::halved),
             Fault::Kill => {
-                self.door.turn();
+                self.course.door.turn();
                 self.proxy.crash();
                 self.proxy.revive();
-                *self.door.client() = self.proxy.client();
-                self.door.turn();
+                *self.course.door.client() = self.proxy.client();
+                self.course.door.turn();
                 Ok(())
             }
             Fault::Reload => {
@@ -169,14 +198,14 @@ impl Driver<'_> {
     }
 
     fn spoil(&self, how: fn(Reply) -> Reply) -> io::Result<()> {
-        self.upstream.spoil(Some(how));
+        self.course.upstream.spoil(Some(how));
         Ok(())
     }
 
     fn mend(&self) {
-        self.upstream.spoil(None);
-        self.upstream.down();
-        self.upstream.up();
+        self.course.upstream.spoil(None);
+        self.course.upstream.down();
+        self.course.upstream.up();
     }
 
     /// A stored archive or document.
@@ -205,61 +234,48 @@ fn any_setup(upstream: &Upstream, chance: &mut Rng) -> Setup {
     if chance.bool() { setup.short_lived() } else { setup }
 }
 
-/// How often clients were answered, and how.
-#[derive(Default)]
-struct Tally {
-    right: AtomicUsize,
-    short: AtomicUsize,
-    unable: AtomicUsize,
-}
-
-fn ask_until(over: &AtomicBool, truth: &Truth, door: &Door, tally: &Tally, mut chance: Rng) {
-    while !over.load(Ordering::SeqCst) {
-        let targets = truth.targets();
-        let first = if chance.bool() { targets.len().saturating_sub(12) } else { 0 };
-        let target = &targets[chance.usize(first..targets.len())];
-        let count = match door.through(|client| truth.ask_any(client, target, &mut chance)) {
-            Some(Verdict::Right { .. }) => &tally.right,
-            Some(Verdict::Short) => &tally.short,
-            Some(Verdict::Unable(_)) => &tally.unable,
-            None => continue,
-        };
-        count.fetch_add(1, Ordering::Relaxed);
+/// Lets these faults happen for a while; afterwards nothing may be missing.
+fn soak(faults: &[Fault], is_disk_sound: bool) {
+    let seed = Seed::from("SCRIPTORIUM_SOAK_SEED");
+    let seconds = setting("SCRIPTORIUM_SOAK_SECONDS", USUAL);
+    let upstream = Upstream::start();
+    let mut proxy = any_setup(&upstream, &mut seed.choices(u64::MAX)).start();
+    let door = Door { client: proxy.client().into(), turns: AtomicUsize::new(0) };
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let (truth, tally) = (Truth::default(), Tally::default());
+    let course = Course { upstream, truth, door, end, tally, is_disk_sound };
+    let (chance, injected) = (seed.choices(0), BTreeMap::new());
+    let mut driver = Driver { course: &course, proxy: &mut proxy, chance, published: 0, injected };
+    (0..4).for_each(|_| driver.publish());
+    thread::scope(|scope| {
+        for number in 1..=CLIENTS {
+            let (course, chance) = (&course, seed.choices(number));
+            scope.spawn(move || course.ask_to_its_end(chance));
+        }
+        while Instant::now() < end {
+            driver.pass(faults.to_vec());
+        }
+    });
+    driver.mend();
+    let injected = driver.injected;
+    for target in course.truth.targets() {
+        within(Duration::from_secs(90), &format!("{target}, whole and right again"), || {
+            course.truth.ask(proxy.client(), &target).unwrap().is_right().then_some(())
+        });
     }
+    assert!(seconds < USUAL || injected.len() == faults.len(), "not every fault happened: {injected:?}");
+    let Tally { right, short, unable } = course.tally;
+    let [right, short, unable] = [right, short, unable].map(AtomicUsize::into_inner);
+    assert!(right > 0, "nothing was served");
+    eprintln!("{injected:?}: {right} right, {short} cut short, {unable} unable, 0 wrong bytes");
 }
 
 #[test]
 fn whatever_breaks_no_byte_is_wrong_and_everything_mends() {
-    let seed = Seed::from("SCRIPTORIUM_SOAK_SEED");
-    let seconds = setting("SCRIPTORIUM_SOAK_SECONDS", USUAL);
-    let (upstream, truth, tally) = (Upstream::start(), Truth::default(), Tally::default());
-    let mut proxy = any_setup(&upstream, &mut seed.choices(u64::MAX)).start();
-    let door = Door { client: proxy.client().into(), turns: AtomicUsize::new(0) };
-    let (over, end) = (AtomicBool::new(false), Instant::now() + Duration::from_secs(seconds));
-    let injected = thread::scope(|scope| {
-        let (injected, chance) = (BTreeMap::new(), seed.choices(0));
-        let (upstream, truth, door, proxy) = (&upstream, &truth, &door, &mut proxy);
-        let mut driver = Driver { upstream, proxy, truth, door, chance, published: 0, injected };
-        (0..4).for_each(|_| driver.publish());
-        for number in 0..CLIENTS {
-            let (over, tally, chance) = (&over, &tally, seed.choices(1 + number as u64));
-            scope.spawn(move || ask_until(over, truth, door, tally, chance));
-        }
-        while Instant::now() < end {
-            driver.pass(end);
-        }
-        over.store(true, Ordering::SeqCst);
-        driver.mend();
-        driver.injected
-    });
-    for target in truth.targets() {
-        within(Duration::from_secs(90), &format!("{target}, whole and right again"), || {
-            let verdict = truth.ask(proxy.client(), &target).unwrap();
-            verdict.is_right().then_some(())
-        });
-    }
-    assert!(seconds < USUAL || injected.len() == Fault::ALL.len(), "not every fault happened: {injected:?}");
-    let [right, short, unable] = [tally.right, tally.short, tally.unable].map(AtomicUsize::into_inner);
-    assert!(right > 0, "nothing was served");
-    eprintln!("{injected:?}: {right} right, {short} cut short, {unable} unable, 0 wrong bytes");
+    soak(&[&Fault::OF_THE_DISK[..], &Fault::OTHERS].concat(), false);
+}
+
+#[test]
+fn on_a_sound_disk_what_was_given_is_given_again_whatever_breaks() {
+    soak(&Fault::OTHERS, true);
 }

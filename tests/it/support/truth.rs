@@ -32,7 +32,7 @@ struct Targets {
 struct Target {
     /// What it read after each publication, the latest last.
     texts: Vec<Arc<[u8]>>,
-    /// The latest of them that a client was given whole.
+    /// The latest of them that a client was given.
     given: Option<usize>,
 }
 
@@ -80,11 +80,14 @@ impl Truth {
         self.targets.lock().unwrap().order.clone()
     }
 
-    /// Every target of which a client was given all.
+    /// Whether a client was given a target, or a part of it.
+    pub(crate) fn is_given(&self, target: &str) -> bool {
+        self.targets.lock().unwrap().known[target].given.is_some()
+    }
+
+    /// Every target that a client was given.
     pub(crate) fn given(&self) -> Vec<String> {
-        let targets = self.targets.lock().unwrap();
-        let is_given = |target: &&String| targets.known[*target].given.is_some();
-        targets.order.iter().filter(is_given).cloned().collect()
+        self.targets().into_iter().filter(|target| self.is_given(target)).collect()
     }
 
     /// How many answers were judged.
