@@ -44,25 +44,25 @@ fn started(bulk: &Bulk, length: u64) -> (Upstream, Proxy) {
 
 /// Serves an archive cold, hot, in parts and resumed.
 fn assert_served(bulk: &Bulk) {
-    let (length, whole) = bulk.digests(&[0..u64::MAX]);
+    let (length, whole) = bulk.whole();
     let (middle, last, rest) =
-        (length / 2 - 1000..length / 2 + (3 << 20), length - 1000..length, length / 3..length);
+        (length / 2 - 1000..(length / 2 + (3 << 20)).min(length), length - 1000..length, length / 3..length);
     let parts = [
         (format!("bytes={}-{}", middle.start, middle.end - 1), middle),
         (format!("bytes={}-{}", last.start, last.end - 1), last.clone()),
         ("bytes=-1000".to_owned(), last),
         (format!("bytes={}-", rest.start), rest),
     ];
-    let (_, digests) = bulk.digests(&parts.clone().map(|(_, part)| part));
+    let digests = bulk.digests(&parts.clone().map(|(_, part)| part));
     let (upstream, proxy) = started(bulk, length);
     let target = bulk.release().download();
 
     let begun = Instant::now();
     let (cold, digest) = digested(&proxy, &target, &[]);
-    assert_eq!(digest, whole[0], "cold");
+    assert_eq!(digest, whole, "cold");
     let took = begun.elapsed();
     let (hot, digest) = digested(&proxy, &target, &[]);
-    assert!(hot.is_hit() && digest == whole[0], "hot");
+    assert!(hot.is_hit() && digest == whole, "hot");
     eprintln!("{} MiB: cold in {took:?}, hot in {:?}", length >> 20, begun.elapsed() - took);
 
     let tag = cold.header("etag").unwrap();

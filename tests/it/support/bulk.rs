@@ -63,11 +63,18 @@ impl Bulk {
         gzip.finish()?.flush()
     }
 
-    /// Length and digest of the archive, and the digests of these parts of it.
-    pub(crate) fn digests(&self, parts: &[Range<u64>]) -> (u64, Vec<String>) {
+    /// Length and digest of the archive.
+    pub(crate) fn whole(&self) -> (u64, String) {
+        let mut windows = Windows::whole();
+        self.write(&mut windows).unwrap();
+        (windows.at, windows.digests().remove(0))
+    }
+
+    /// The digests of these parts of the archive.
+    pub(crate) fn digests(&self, parts: &[Range<u64>]) -> Vec<String> {
         let mut windows = Windows::of(parts);
         self.write(&mut windows).unwrap();
-        (windows.at, windows.digests())
+        windows.digests()
     }
 
     pub(crate) fn integrity(&self) -> String {
@@ -118,7 +125,7 @@ impl Windows {
 
     /// Of all that passes through.
     pub(crate) fn whole() -> Self {
-        Self::of(&[0..u64::MAX])
+        Self { at: 0, parts: vec![(0..u64::MAX, Sha256::new())] }
     }
 
     pub(crate) fn digests(self) -> Vec<String> {

@@ -127,9 +127,9 @@ impl Conversation {
         Ok(())
     }
 
-    /// Waits for as long as it takes.
+    /// Waits for answers that take longer than those of a usual test.
     pub(crate) fn patient(self) -> Self {
-        self.0.get_ref().set_read_timeout(None).unwrap();
+        self.0.get_ref().set_read_timeout(Some(10 * TIMEOUT)).unwrap();
         self
     }
 
