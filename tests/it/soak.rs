@@ -64,18 +64,14 @@ impl Door {
         self.client.lock().unwrap()
     }
 
-    /// What an answer is worth; nothing is one that a kill may have cut.
-    fn through<T>(&self, ask: impl FnOnce(Client) -> io::Result<T>) -> Option<T> {
+    /// What came of a question, and whether the proxy was dead or died meanwhile, without which it is answered.
+    fn through<T>(&self, ask: impl FnOnce(Client) -> io::Result<T>) -> (Option<T>, bool) {
         let before = self.turns.load(Ordering::SeqCst);
         let client = *self.client();
-        match ask(client) {
-            Ok(answer) => Some(answer),
-            Err(error) => {
-                let after = self.turns.load(Ordering::SeqCst);
-                assert!(before % 2 == 1 || before != after, "no answer, though nothing was killed: {error}");
-                None
-            }
-        }
+        let asked = ask(client);
+        let died = before % 2 == 1 || before != self.turns.load(Ordering::SeqCst);
+        let answer = asked.map_err(|error| assert!(died, "no answer, though nothing was killed: {error}"));
+        (answer.ok(), died)
     }
 }
 
@@ -105,10 +101,13 @@ impl Course {
             let first = if chance.bool() { targets.len().saturating_sub(12) } else { 0 };
             let target = &targets[chance.usize(first..targets.len())];
             let must_be_kept = self.is_disk_sound && self.truth.is_given(target);
-            let asked = self.door.through(|client| self.truth.ask_any(client, target, &mut chance));
+            let (asked, died) = self.door.through(|client| self.truth.ask_any(client, target, &mut chance));
             let count = match asked {
                 Some(Verdict::Right { .. }) => &self.tally.right,
-                Some(Verdict::Short) => &self.tally.short,
+                Some(Verdict::Short) => {
+                    assert!(died || !self.is_disk_sound, "{target} was cut short for no reason");
+                    &self.tally.short
+                }
                 Some(Verdict::Unable(why)) => {
                     assert!(!must_be_kept, "{target} was given once, and now: {why}");
                     &self.tally.unable

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -99,20 +100,29 @@ impl Truth {
     pub(crate) fn ask(&self, client: Client, target: &str) -> io::Result<Verdict> {
         let since = self.since(target);
         let answer = client.try_send("GET", target, &[("host", HOST)])?;
-        Ok(self.judge(target, &answer, since))
+        assert_ne!(answer.status, 206, "{target}: a part, though all was asked for");
+        Ok(self.judge(target, &answer, 0..0, since))
     }
 
     /// Asks for a part of an archive.
     pub(crate) fn ask_part(&self, client: Client, target: &str, chance: &mut Rng) -> io::Result<Verdict> {
         let (since, length) = (self.since(target), self.targets.lock().unwrap().known[target].texts[0].len());
-        let (from, to) = (chance.usize(..length), chance.usize(..length));
-        let range = match chance.u8(..3) {
-            0 => format!("bytes={}-{}", from.min(to), from.max(to)),
-            1 => format!("bytes={from}-"),
-            _ => format!("bytes=-{}", to + 1),
+        let (one, other) = (chance.usize(..length), chance.usize(..length));
+        let (part, range) = match (one.min(other), one.max(other) + 1, chance.u8(..3)) {
+            (from, to, 0) => (from..to, format!("bytes={from}-{}", to - 1)),
+            (from, _, 1) => (from..length, format!("bytes={from}-")),
+            (from, ..) => (from..length, format!("bytes=-{}", length - from)),
         };
         let answer = client.try_send("GET", target, &[("host", HOST), ("range", &range)])?;
-        Ok(self.judge(target, &answer, since))
+        if answer.status == 206 {
+            let stated = format!("bytes {}-{}/{length}", part.start, part.end - 1);
+            assert_eq!(
+                answer.header("content-range"),
+                Some(&*stated),
+                "{target}, of which {range} was asked"
+            );
+        }
+        Ok(self.judge(target, &answer, part, since))
     }
 
     /// Asks for an archive in whole or in part, or for a document.
@@ -128,8 +138,8 @@ impl Truth {
         self.targets.lock().unwrap().known[target].given.unwrap_or_default()
     }
 
-    /// Panics at a byte, a length or a status that no honest proxy answers with.
-    fn judge(&self, target: &str, answer: &Answer, since: usize) -> Verdict {
+    /// Panics at a byte, a length or a status that no honest proxy answers with. A 206 is to be `part`.
+    fn judge(&self, target: &str, answer: &Answer, part: Range<usize>, since: usize) -> Verdict {
         self.answers.fetch_add(1, Ordering::Relaxed);
         if ![200, 206].contains(&answer.status) {
             let (status, text) = (answer.status, answer.text());
@@ -141,7 +151,7 @@ impl Truth {
         }
         let texts = self.targets.lock().unwrap().known[target].texts.clone();
         let right = texts.iter().rposition(|text| {
-            let meant = text.get(part(answer, text.len())).unwrap_or_default();
+            let meant = if answer.status == 206 { &text[part.clone()] } else { text };
             match answer.whole {
                 true => meant == answer.body,
                 false => meant.starts_with(&answer.body),
@@ -175,15 +185,4 @@ impl Targets {
         }
         new
     }
-}
-
-/// Which bytes of `length` an answer says it has.
-fn part(answer: &Answer, length: usize) -> std::ops::Range<usize> {
-    let Some(stated) = answer.header("content-range").filter(|_| answer.status == 206) else {
-        return 0..length;
-    };
-    let (range, whole) = stated.strip_prefix("bytes ").and_then(|stated| stated.split_once('/')).unwrap();
-    let (from, to) = range.split_once('-').unwrap();
-    assert_eq!(whole, length.to_string(), "another length: {stated}");
-    from.parse().unwrap()..to.parse::<usize>().unwrap() + 1
 }
