@@ -1,5 +1,5 @@
-//! Killed at any instant and started again on what is left: what a client was given is still there, what was half
-//! done is gone, and no byte is wrong.
+//! Killed at any instant and started again on what is left: what a client was given is still there, what was
+//! half done is gone, and no byte is wrong.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -127,7 +127,7 @@ impl World {
         self.proxy.files("archives").iter().map(|file| known(file)).collect()
     }
 
-    /// Kills the proxy in the middle of a download, lets two hours pass, and asserts that nothing stays staged.
+    /// Kills the proxy in the middle of a download, lets two hours pass, and asserts that nothing is staged.
     fn check_sweep(&mut self) {
         let release = Release::new("heavy", "1.0.0").adding(Entry::file("data.bin", noise(1, 1 << 20)));
         self.upstream.publish(&release);

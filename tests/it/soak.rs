@@ -1,5 +1,5 @@
-//! Everything goes wrong at once, for a while: files rot, the registry fails in every way, the process is killed.
-//! No client sees a wrong byte meanwhile, and afterwards everything is served again.
+//! Everything goes wrong at once, for a while: files rot, the registry fails in every way, the process is
+//! killed. No client sees a wrong byte meanwhile, and afterwards everything is served again.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -64,7 +64,7 @@ impl Door {
         self.client.lock().unwrap()
     }
 
-    /// What came of a question, and whether the proxy was dead or died meanwhile, without which it is answered.
+    /// What came of a question, and whether the proxy was dead or died meanwhile: else there is an answer.
     fn through<T>(&self, ask: impl FnOnce(Client) -> io::Result<T>) -> (Option<T>, bool) {
         let before = self.turns.load(Ordering::SeqCst);
         let client = *self.client();

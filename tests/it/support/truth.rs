@@ -1,5 +1,5 @@
-//! What a registry ever published, and the judge of what a proxy makes of it: every byte of every answer is held
-//! against it. Owns what counts as wrong; what counts as bad luck is the test's affair.
+//! What a registry ever published, and the judge of what a proxy makes of it: every byte of every answer is
+//! held against it. Owns what counts as wrong; what counts as bad luck is the test's affair.
 
 use std::collections::HashMap;
 use std::io;
@@ -55,7 +55,7 @@ impl Verdict {
 }
 
 impl Truth {
-    /// Publishes a release: what it may be answered with is known before, that it may be asked for afterwards.
+    /// Publishes a release: what it may be answered with is known before, its targets are asked for after.
     pub(crate) fn publish(&self, upstream: &Upstream, release: &Release) {
         let base = format!("http://{HOST}");
         let mut metadata = release.metadata(&base);
