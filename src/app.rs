@@ -20,18 +20,22 @@ use crate::base::BaseUrl;
 use crate::cache::documents::Live;
 use crate::cache::{Documents, SealedFiles};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Config, Durability, Location};
+use crate::config::{self, Config, Location};
 use crate::limit::Limiter;
 use crate::limit::places::Places;
 use crate::listen::{self, Answer, Certificates, ListenError, Peer, Settings};
 use crate::pipeline::{Arrival, Pipeline};
 use crate::reload::{Reload, Source};
 use crate::respond::{Body, Response};
-use crate::store::{Ceiling, ObjectStorage, Store, StoreError, Watched};
+use crate::store::{BucketError, Store, StoreError};
 use crate::telemetry::{Metrics, TelemetryError};
 use crate::upstream::{HttpTransport, NoTransport, Observer, State, Upstream, Upstreams};
 
 mod parts;
+mod storage;
+
+use storage::Opened;
+pub use storage::kept_store;
 
 /// Why the proxy cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -39,11 +43,16 @@ pub enum AppError {
     /// The store cannot be opened.
     #[error("storage.url cannot be used")]
     Store(#[from] StoreError),
-    /// A kind of store this version does not have.
-    #[error("storage.url: s3:// is not yet in force; use file:///… or memory:///")]
-    ObjectStorageUnavailable,
+    /// The bucket cannot be used.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+    /// The folder before the bucket cannot be used.
+    #[error("storage.tier cannot be used")]
+    Tier(#[source] StoreError),
     /// A command beside the proxy cannot see into another process's memory.
-    #[error("storage.url: memory:/// keeps nothing that this command could see; name the proxy's file:///…")]
+    #[error(
+        "storage.url: memory:/// keeps nothing that this command could see; name the proxy's file:///… or s3://…"
+    )]
     NothingKept,
     /// A client for upstreams cannot be made.
     #[error("no client for upstreams can be made")]
@@ -61,8 +70,7 @@ pub enum AppError {
 pub struct App {
     pipeline: Arc<Pipeline>,
     admin: Arc<Admin>,
-    storage: Arc<Watched>,
-    ceiling: Arc<Ceiling>,
+    storage: Opened,
     reload: Arc<Reload>,
     metrics: Arc<Metrics>,
     audit_rate: Option<NonZeroU64>,
@@ -78,14 +86,14 @@ impl App {
     pub fn new(config: &Config, upgrade: bool, source: Option<Box<Source>>) -> Result<Self, AppError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let metrics = Arc::new(Metrics::new()?);
-        let (storage, ceiling) = bounded_storage(&config.storage, Arc::clone(&clock))?;
+        let storage = storage::open(&config.storage, &clock)?;
         let upstreams = Registries { clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) };
         let live = upstreams.live(config, None)?;
         let documents =
-            Arc::new(Documents::new(storage.clone(), live, Arc::clone(&clock), Arc::clone(&metrics)));
+            Arc::new(Documents::new(storage.store.clone(), live, Arc::clone(&clock), Arc::clone(&metrics)));
         let files = SealedFiles::new(
             Arc::clone(&documents),
-            storage.clone(),
+            storage.store.clone(),
             parts::bounds(config),
             Arc::clone(&metrics),
         );
@@ -103,14 +111,15 @@ impl App {
         });
         let token = Arc::new(AdminToken::new(config.server.admin_token_sha256));
         let settings = settings(config, upgrade)?;
-        let parts = parts::reloadable(config, &pipeline, &ceiling, &token, upstreams, settings.tls.as_ref());
+        let parts =
+            parts::reloadable(config, &pipeline, &storage.ceiling, &token, upstreams, settings.tls.as_ref());
         let reload = Arc::new(Reload::new(config, source, parts));
-        let admin = Admin::new(documents, storage.clone(), Arc::clone(&metrics), token, Arc::clone(&reload));
+        let admin =
+            Admin::new(documents, storage.store.clone(), Arc::clone(&metrics), token, Arc::clone(&reload));
         Ok(Self {
             pipeline,
             admin: Arc::new(admin),
             storage,
-            ceiling,
             reload,
             metrics,
             audit_rate: NonZeroU64::new(config.consistency.audit_rate),
@@ -123,15 +132,15 @@ impl App {
     /// # Errors
     /// [`AppError::Listen`] when a port cannot be served.
     pub fn run(self) -> Result<(), AppError> {
-        let Self { pipeline, admin, storage, ceiling, reload, metrics, audit_rate, settings } = self;
-        let audited: Arc<dyn Store> = storage.clone();
+        let Self { pipeline, admin, storage, reload, metrics, audit_rate, settings } = self;
+        let Opened { store, audited, ceiling } = storage;
         let audit = async move {
             if let Some(rate) = audit_rate {
                 pass::for_ever(audited, rate, metrics, Arc::new(Sleep)).await;
             }
         };
         let background = async move {
-            futures_util::join!(storage.sweep(), storage.watch(), ceiling.keep(), audit);
+            futures_util::join!(store.sweep(), store.watch(), ceiling.keep(), audit);
         };
         // What comes of it is logged where it is done.
         let reload = move || drop(reload.reload());
@@ -140,38 +149,6 @@ impl App {
         }
         info!(listen = %settings.listen, admin = %settings.admin_listen, "serving");
         listen::run(settings, pipeline, admin, background, reload).map_err(AppError::from)
-    }
-}
-
-/// The store of a running proxy: bounded, and watched.
-fn bounded_storage(
-    storage: &config::Storage,
-    clock: Arc<dyn Clock>,
-) -> Result<(Arc<Watched>, Arc<Ceiling>), AppError> {
-    let most_set_aside = storage.max_quarantine.min(storage.max_size / 10);
-    let objects = open_storage(storage)?.setting_aside(most_set_aside);
-    let ceiling = Ceiling::new(Arc::new(objects), storage.max_size, fastrand::Rng::new())
-        .with_scratch(&storage.scratch, storage.max_scratch);
-    let ceiling = Arc::new(ceiling);
-    Ok((Arc::new(Watched::new(ceiling.clone(), clock)), ceiling))
-}
-
-fn open_storage(storage: &config::Storage) -> Result<ObjectStorage, AppError> {
-    match &storage.url {
-        Location::File(root) => Ok(ObjectStorage::local(root, storage.durability == Durability::Commit)?),
-        Location::Memory => Ok(ObjectStorage::memory()?),
-        Location::S3 { .. } => Err(AppError::ObjectStorageUnavailable),
-    }
-}
-
-/// The store of a proxy that may be running, for a command beside it.
-///
-/// # Errors
-/// [`AppError`] when there is none, or none that outlives a process.
-pub fn kept_store(storage: &config::Storage) -> Result<Arc<dyn Store>, AppError> {
-    match &storage.url {
-        Location::Memory => Err(AppError::NothingKept),
-        Location::File(_) | Location::S3 { .. } => Ok(Arc::new(open_storage(storage)?)),
     }
 }
 
@@ -200,7 +177,8 @@ fn settings(config: &Config, upgrade: bool) -> Result<Settings, ListenError> {
     let server = &config.server;
     let run = match &config.storage.url {
         Location::File(root) => root.clone(),
-        Location::Memory | Location::S3 { .. } => PathBuf::from("/tmp"),
+        Location::S3 { .. } => config.storage.tier.clone(),
+        Location::Memory => PathBuf::from("/tmp"),
     };
     let tls = server.tls.as_ref().map(|tls| Certificates::read(&tls.cert, &tls.key)).transpose()?;
     Ok(Settings {

@@ -18,6 +18,7 @@ const RESTART: &[&str] = &[
     "storage.max_quarantine",
     "storage.scratch",
     "storage.max_scratch",
+    "storage.tier",
     "consistency.audit_rate",
     "log.format",
     "log.level",

@@ -11,7 +11,6 @@ use super::model::{Config, Upstream};
 use super::read::Reader;
 use super::schema;
 use super::source::Node;
-use super::value::Location;
 use crate::domain::pattern::VolumePattern;
 
 /// Keys that are accepted and validated, and that nothing obeys yet.
@@ -74,9 +73,6 @@ fn notes(config: &Config, changed: &[String]) -> Vec<String> {
     let inert = NOT_YET_IN_FORCE.iter().filter(|inert| changed.iter().any(|key| covers(inert, key)));
     let mut notes: Vec<_> =
         inert.map(|key| format!("{key} is accepted but not yet in force in this version")).collect();
-    if matches!(config.storage.url, Location::S3 { .. }) {
-        notes.push("storage.url: s3:// is accepted but not yet in force in this version".to_owned());
-    }
     let greedy = config.upstreams.iter().position(takes_everything);
     for (index, upstream) in config.upstreams.iter().enumerate().skip(greedy.map_or(usize::MAX, |at| at + 1))
     {

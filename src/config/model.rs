@@ -203,7 +203,7 @@ impl Default for Cache {
 pub struct Storage {
     /// Where documents and archives are kept.
     pub url: Location,
-    /// Hard ceiling in bytes, staged data included.
+    /// Hard ceiling in bytes, staged data included; of the tier, where `url` is a bucket.
     pub max_size: u64,
     /// When a commit reaches the disk.
     pub durability: Durability,
@@ -213,6 +213,8 @@ pub struct Storage {
     pub scratch: PathBuf,
     /// Most bytes that may lie there.
     pub max_scratch: u64,
+    /// Where files of a bucket are kept near.
+    pub tier: PathBuf,
 }
 
 impl Default for Storage {
@@ -224,6 +226,8 @@ impl Default for Storage {
             max_quarantine: GIB,
             scratch: PathBuf::from("/tmp"),
             max_scratch: 2 * GIB,
+            // Not below /tmp, where others may write and which is often memory.
+            tier: PathBuf::from("/var/cache/scriptorium"),
         }
     }
 }

@@ -140,6 +140,7 @@ fn storage<V: Visitor>(v: &mut V, now: &Storage) -> Storage {
         max_quarantine: v.setting("max_quarantine", &SIZE, &now.max_quarantine),
         scratch: v.setting("scratch", &FOLDER, &now.scratch),
         max_scratch: v.setting("max_scratch", &SIZE, &now.max_scratch),
+        tier: v.setting("tier", &FOLDER, &now.tier),
     }
 }
 

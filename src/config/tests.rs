@@ -268,7 +268,6 @@ fn notes_tell_of_what_is_not_in_force_or_unreachable() {
         loaded.notes,
         [
             "upstreams.writes is accepted but not yet in force in this version",
-            "storage.url: s3:// is accepted but not yet in force in this version",
             "upstreams[1] (b) is never asked: one listed before it takes every volume",
         ]
     );

@@ -10,8 +10,14 @@ use fastrand::Rng;
 use futures_util::TryStreamExt;
 use tempfile::TempDir;
 
-use super::{Ceiling, Damage, ObjectStorage, Shelf, StorageKey, Store, StoreError, Uncommitted};
+use super::{
+    Bucket, Ceiling, Committed, Damage, ObjectStorage, Shelf, StorageKey, Store, StoreError, Tiered,
+    Uncommitted,
+};
+use crate::clock::SystemClock;
 use crate::domain::{Integrity, Resource, Sha256};
+
+pub(super) mod moto;
 
 fn document(name: &str) -> StorageKey {
     StorageKey::Document { resource: Resource::Index, name: Sha256::of(name.as_bytes()) }
@@ -45,6 +51,21 @@ async fn each(test: impl AsyncFn(&dyn Store)) {
     let bounded = Ceiling::new(Arc::new(ObjectStorage::memory().unwrap()), 64 << 20, Rng::with_seed(1));
     bounded.count().await;
     test(&bounded).await;
+    let root = TempDir::new().unwrap();
+    test(&tiered(ObjectStorage::memory().unwrap(), root.path())).await;
+    let Some(endpoint) = moto::endpoint() else { return };
+    let bucket =
+        || Bucket { name: moto::BUCKET.to_owned(), prefix: format!("contract/{:016x}", fastrand::u64(..)) };
+    let [staging, near] = [(); 2].map(|()| TempDir::new().unwrap());
+    test(&ObjectStorage::s3_at(&bucket(), staging.path(), endpoint)).await;
+    let far = ObjectStorage::s3_at(&bucket(), staging.path(), endpoint);
+    test(&tiered(far, near.path())).await;
+}
+
+/// `far` with a folder before it.
+fn tiered(far: ObjectStorage, near: &Path) -> Tiered {
+    let near = Arc::new(ObjectStorage::local(near, false).unwrap());
+    Tiered::new(Arc::new(far), near, Arc::new(SystemClock::default()))
 }
 
 async fn local(test: impl AsyncFn(&Path, ObjectStorage)) {
@@ -136,17 +157,45 @@ async fn ranges_are_exact_or_damage() {
 }
 
 #[tokio::test]
-async fn a_commit_replaces_and_can_be_read_at_once() {
+async fn a_commit_can_be_read_at_once_and_another_takes_its_place_or_yields() {
     each(async |store| {
         let key = StorageKey::Archive(Integrity::new(Sha256::of(b"tree")));
-        for content in [vec![1; 3_000_000], b"small".to_vec()] {
+        let mut stays = None;
+        for content in [vec![1; 20_000_000], b"small".to_vec(), vec![2; 20_000_000]] {
             let mut staged = store.stage().unwrap();
             staged.write_all(&content).unwrap();
             let mut again = Vec::new();
             staged.reopen().unwrap().read_to_end(&mut again).unwrap();
             assert!(again == content, "a reopened file starts at its first byte");
-            store.commit(&key, staged).await.unwrap();
-            assert!(store.read(&key).await.unwrap().unwrap() == content);
+            let committed = store.commit(&key, staged).await.unwrap();
+            if committed == Committed::Ours {
+                stays = Some(content);
+            }
+            assert!(store.read(&key).await.unwrap() == stays.clone().map(Bytes::from));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_commits_that_race_each_leaves_a_whole_value() {
+    each(async |store| {
+        for size in [1000, 9_000_000] {
+            let key = StorageKey::Archive(Integrity::new(Sha256::of(&[u8::from(size > 1000)])));
+            let commits = (0..4_u8).map(|writer| {
+                let mut staged = store.stage().unwrap();
+                staged.write_all(&vec![writer; size]).unwrap();
+                store.commit(&key, staged)
+            });
+            let committed = futures_util::future::join_all(commits).await;
+            let committed: Vec<Committed> = committed.into_iter().map(Result::unwrap).collect();
+            assert!(committed.contains(&Committed::Ours), "{committed:?}");
+            let value = store.read(&key).await.unwrap().unwrap();
+            assert!(value.len() == size && value.iter().all(|byte| *byte == value[0]));
+            if committed.contains(&Committed::Theirs) {
+                assert_eq!(committed.iter().filter(|one| **one == Committed::Ours).count(), 1);
+                assert_eq!(committed[usize::from(value[0])], Committed::Ours, "the winner's value stays");
+            }
         }
     })
     .await;

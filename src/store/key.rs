@@ -120,6 +120,24 @@ impl StorageKey {
         }
     }
 
+    /// The digest that a sealed value is known by; `None` for a key of other values.
+    #[must_use]
+    pub fn sealed_as(&self) -> Option<&Sha256> {
+        match self {
+            Self::Archive(integrity) => Some(integrity.digest()),
+            Self::TrustArtifact(digest) => Some(digest),
+            Self::Document { .. }
+            | Self::OfRelease { .. }
+            | Self::Slot { .. }
+            | Self::Pin { .. }
+            | Self::History(_)
+            | Self::Divergence(_)
+            | Self::Invalidations
+            | Self::Uses
+            | Self::Quarantined(_) => None,
+        }
+    }
+
     /// What lies at `path`; `None` for a path that is the place of nothing.
     #[must_use]
     pub fn at(path: &str) -> Option<Self> {

@@ -20,6 +20,7 @@ mod quarantine;
 pub mod sealed;
 mod staged;
 mod staging;
+mod tiered;
 mod watched;
 
 #[cfg(test)]
@@ -28,8 +29,9 @@ mod contract;
 pub use ceiling::{Ceiling, Usage};
 pub use hold::Hold;
 pub use key::{Shelf, StorageKey};
-pub use object::ObjectStorage;
+pub use object::{Bucket, BucketError, ObjectStorage};
 pub use staged::{Quota, Staged};
+pub use tiered::Tiered;
 pub use watched::{Ailment, Trouble, Watched};
 
 /// A stored value that was listed, with its size in bytes.
@@ -42,7 +44,9 @@ pub enum StoreError {
     #[error("the storage is full: free space where storage.url points, or fit storage.max_size to it")]
     Full,
     /// The process may not read or write there.
-    #[error("the storage refuses access: the process must own the place storage.url names")]
+    #[error(
+        "the storage refuses access: the process, or its credentials, must own the place storage.url names"
+    )]
     Denied,
     /// What is stored is not what was written.
     #[error("stored data is damaged: {0}")]

@@ -116,6 +116,11 @@ impl Staged {
         self.file
     }
 
+    /// Waits until the medium has the content.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.as_file().sync_all()
+    }
+
     /// It is another's file now, and stays.
     pub(super) fn moved(&mut self) {
         self.file.disable_cleanup(true);

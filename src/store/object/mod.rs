@@ -1,15 +1,17 @@
-//! The store over `object_store`: a directory, or memory.
+//! The store over `object_store`: a directory, memory, or a bucket.
 //!
-//! The only file that names that library. Owns how its errors become ours and how a staged file becomes an
+//! The only folder that names that library. Owns how its errors become ours and how a staged file becomes an
 //! object. Must not know what is stored.
 
 use std::error::Error;
-use std::io::{self, Read};
+use std::fmt;
+use std::io::{self, Write};
 use std::iter;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::slice;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,14 +28,20 @@ use super::staging::Staging;
 use super::{
     Committed, Damage, Listed, Shelf, Staged, StorageKey, Store, StoreError, Uncommitted, quarantine,
 };
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Timestamp};
+
+mod bucket;
+mod upload;
+
+pub use bucket::{Bucket, BucketError};
 
 const STAGING: &str = "staging";
+/// What was staged and nobody wrote to for so long has lost its process.
+const LEFTOVER: Duration = Duration::from_secs(60 * 60);
 /// Bytes of damaged values that are kept where nothing else is said.
 const MOST_SET_ASIDE: u64 = 1 << 30;
 
 /// Values kept as objects.
-#[derive(Debug)]
 pub struct ObjectStorage {
     objects: Arc<dyn ObjectStore>,
     staging: Arc<Staging>,
@@ -47,8 +55,8 @@ pub struct ObjectStorage {
 enum Commit {
     /// Staging lies beside the objects: a rename does it, after an fsync when it must outlive a power cut.
     Rename { durable: bool, root: PathBuf },
-    /// The content is copied; the directory goes with the storage.
-    Upload { _staging: TempDir },
+    /// The content is sent, and stays only where nothing is yet. A directory made for it goes with the storage.
+    Upload { _staging: Option<TempDir> },
 }
 
 impl ObjectStorage {
@@ -71,7 +79,7 @@ impl ObjectStorage {
     pub fn memory() -> Result<Self, StoreError> {
         let directory = TempDir::with_prefix("scriptorium-")?;
         let staging = directory.path().join(STAGING);
-        let commit = Commit::Upload { _staging: directory };
+        let commit = Commit::Upload { _staging: Some(directory) };
         Ok(Self::over(Arc::new(InMemory::new()), staging, commit))
     }
 
@@ -86,7 +94,53 @@ impl ObjectStorage {
         Self { most_set_aside: bytes, ..self }
     }
 
-    async fn put(&self, path: &ObjectPath, bytes: Bytes, mode: PutMode) -> object_store::Result<()> {
+    /// Removes drafts that processes which are no more left in a bucket; nobody can be asked whether one still is.
+    async fn sweep_drafts(&self) {
+        let mut staged = self.objects.list(Some(&ObjectPath::from(STAGING)));
+        while let Some(listed) = staged.next().await {
+            let swept = match listed {
+                Ok(object) if self.is_leftover(&object) => self.objects.delete(&object.location).await,
+                Ok(_) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = found(swept) {
+                warn!(%error, "could not remove what an earlier run staged");
+            }
+        }
+    }
+
+    fn is_leftover(&self, object: &ObjectMeta) -> bool {
+        let written = u64::try_from(object.last_modified.timestamp_millis()).unwrap_or_default();
+        self.clock.now().since(Timestamp(written)).is_some_and(|age| age > LEFTOVER)
+    }
+
+    /// Writes a value, which where there may be none yet is [`Committed::Theirs`] when there is one.
+    async fn put(&self, path: &ObjectPath, bytes: Bytes, mode: PutMode) -> Result<Committed, StoreError> {
+        let put = match &self.commit {
+            Commit::Rename { durable, root } => {
+                // A draft beside its place would outlive a crash; one that is staged is swept.
+                let (staging, durable) = (Arc::clone(&self.staging), *durable);
+                let mut staged = blocking(move || drafted(&staging, &bytes, durable)).await?;
+                let from = below(root, &staged)?;
+                let moved = match mode {
+                    PutMode::Create => self.objects.rename_if_not_exists(&from, path).await,
+                    PutMode::Overwrite | PutMode::Update(_) => self.objects.rename(&from, path).await,
+                };
+                if moved.is_ok() {
+                    staged.moved();
+                }
+                moved
+            }
+            Commit::Upload { .. } => self.put_object(path, bytes, mode).await,
+        };
+        match put {
+            Ok(()) => Ok(Committed::Ours),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(Committed::Theirs),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    async fn put_object(&self, path: &ObjectPath, bytes: Bytes, mode: PutMode) -> object_store::Result<()> {
         self.objects.put_opts(path, bytes.into(), mode.into()).await.map(drop)
     }
 
@@ -106,20 +160,10 @@ impl ObjectStorage {
             let file = staged.reopen()?;
             blocking(move || file.sync_all()).await?;
         }
-        let from = staged.path().strip_prefix(root).map_err(io::Error::other)?;
-        let from = ObjectPath::from(from.to_string_lossy().as_ref());
+        let from = below(root, staged)?;
         self.objects.rename(&from, &place(key)).await.map_err(failure)?;
         staged.moved();
         Ok(())
-    }
-
-    async fn upload(&self, key: &StorageKey, staged: &Staged) -> Result<(), StoreError> {
-        let mut file = staged.reopen()?;
-        let content = blocking(move || {
-            let mut content = Vec::new();
-            file.read_to_end(&mut content).map(|_| content)
-        });
-        self.put(&place(key), content.await?.into(), PutMode::Overwrite).await.map_err(failure)
     }
 
     /// Forgets of the quarantine what is too much.
@@ -140,15 +184,11 @@ impl Store for ObjectStorage {
     }
 
     async fn write(&self, key: &StorageKey, bytes: Bytes) -> Result<(), StoreError> {
-        self.put(&place(key), bytes, PutMode::Overwrite).await.map_err(failure)
+        self.put(&place(key), bytes, PutMode::Overwrite).await.map(drop)
     }
 
     async fn create(&self, key: &StorageKey, bytes: Bytes) -> Result<bool, StoreError> {
-        match self.put(&place(key), bytes, PutMode::Create).await {
-            Ok(()) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
-            Err(error) => Err(failure(error)),
-        }
+        self.put(&place(key), bytes, PutMode::Create).await.map(|committed| committed == Committed::Ours)
     }
 
     async fn remove(&self, key: &StorageKey) -> Result<(), StoreError> {
@@ -179,9 +219,20 @@ impl Store for ObjectStorage {
 
     async fn read_tail(&self, key: &StorageKey, bytes: u64) -> Result<Option<(Bytes, u64)>, StoreError> {
         let options = GetOptions::new().with_range(Some(GetRange::Suffix(bytes)));
-        let Some(object) = found(self.objects.get_opts(&place(key), options).await)? else { return Ok(None) };
-        let size = object.meta.size;
-        object.bytes().await.map(|tail| Some((tail, size))).map_err(failure)
+        let path = place(key);
+        match found(self.objects.get_opts(&path, options).await) {
+            Ok(None) => Ok(None),
+            Ok(Some(object)) => {
+                let size = object.meta.size;
+                object.bytes().await.map(|tail| Some((tail, size))).map_err(failure)
+            }
+            // A bucket has no range to give of nothing.
+            Err(error) => match self.size(&path).await? {
+                Some(0) => Ok(Some((Bytes::new(), 0))),
+                Some(_) => Err(error),
+                None => Ok(None),
+            },
+        }
     }
 
     fn list(&self, shelf: Shelf) -> BoxStream<'static, Listed> {
@@ -201,13 +252,12 @@ impl Store for ObjectStorage {
     async fn commit(&self, key: &StorageKey, mut staged: Staged) -> Result<Committed, Uncommitted> {
         let committed = match (staged.is_away(), &self.commit) {
             (Some(why), _) => Err(why),
-            (None, Commit::Rename { durable, root }) => self.rename(key, &mut staged, *durable, root).await,
+            (None, Commit::Rename { durable, root }) => {
+                self.rename(key, &mut staged, *durable, root).await.map(|()| Committed::Ours)
+            }
             (None, Commit::Upload { .. }) => self.upload(key, &staged).await,
         };
-        match committed {
-            Ok(()) => Ok(Committed::Ours),
-            Err(error) => Err(Uncommitted { error, staged }),
-        }
+        committed.map_err(|error| Uncommitted { error, staged })
     }
 
     async fn set_aside(&self, key: &StorageKey, damage: &Damage) -> Result<(), StoreError> {
@@ -222,6 +272,9 @@ impl Store for ObjectStorage {
     }
 
     async fn sweep(&self) {
+        if let Commit::Upload { .. } = self.commit {
+            self.sweep_drafts().await;
+        }
         let staging = Arc::clone(&self.staging);
         if let Err(error) = tokio::task::spawn_blocking(move || staging.sweep()).await {
             warn!(%error, "the sweep of staged files died");
@@ -230,13 +283,36 @@ impl Store for ObjectStorage {
 
     async fn probe(&self, bytes: usize) -> Result<(), StoreError> {
         let place = ObjectPath::from(format!("{STAGING}/probe"));
-        self.put(&place, vec![0; bytes].into(), PutMode::Overwrite).await.map_err(failure)?;
+        self.put(&place, vec![0; bytes].into(), PutMode::Overwrite).await?;
         found(self.objects.delete(&place).await).map(drop)
+    }
+}
+
+/// What the library would print may hold credentials.
+impl fmt::Debug for ObjectStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ObjectStorage({})", self.objects)
     }
 }
 
 fn place(key: &StorageKey) -> ObjectPath {
     ObjectPath::from(key.path())
+}
+
+/// Where in the directory that the objects are in a staged file lies.
+fn below(root: &Path, staged: &Staged) -> io::Result<ObjectPath> {
+    let path = staged.path().strip_prefix(root).map_err(io::Error::other)?;
+    Ok(ObjectPath::from(path.to_string_lossy().as_ref()))
+}
+
+/// A staged file of these bytes.
+fn drafted(staging: &Staging, bytes: &[u8], durable: bool) -> io::Result<Staged> {
+    let mut staged = staging.file()?;
+    staged.write_all(bytes)?;
+    if durable {
+        staged.sync()?;
+    }
+    Ok(staged)
 }
 
 fn short(path: &ObjectPath, range: &Range<u64>, size: u64) -> StoreError {
@@ -261,6 +337,10 @@ fn found<T>(result: object_store::Result<T>) -> Result<Option<T>, StoreError> {
 
 /// The library wraps what the operating system said; the kind decides what an operator is told.
 fn failure(error: object_store::Error) -> StoreError {
+    use object_store::Error::{PermissionDenied, Unauthenticated};
+    if let PermissionDenied { .. } | Unauthenticated { .. } = error {
+        return StoreError::Denied;
+    }
     let first: &(dyn Error + 'static) = &error;
     let mut causes = iter::successors(Some(first), |&cause| cause.source());
     let kind = causes.find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);

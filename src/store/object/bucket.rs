@@ -1,0 +1,221 @@
+//! A bucket of S3-compatible storage.
+//!
+//! Owns how it is reached, what is believed of the environment, and what a bucket must prove before anything is kept
+//! there. Must not know what is. Nothing here says a secret: errors name variables, not values.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use object_store::aws::{
+    AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvider, S3ConditionalPut, S3CopyIfNotExists,
+};
+use object_store::path::Path as ObjectPath;
+use object_store::prefix::PrefixStore;
+use object_store::{BackoffConfig, ObjectStore, ObjectStoreExt, PutMode, RetryConfig};
+
+use super::{Commit, ObjectStorage, STAGING};
+
+/// Further tries of a request.
+const RETRIES: usize = 2;
+/// A request is tried again only this soon, so that a bucket nobody can reach fails in seconds.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Where nothing is ever kept.
+const NOTHING: &str = "nothing";
+
+/// Where in which bucket things are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its name.
+    pub name: String,
+    /// What all keys begin with, percent-encoded; may be empty.
+    pub prefix: String,
+}
+
+/// Why a bucket cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BucketError {
+    /// The environment, or the prefix, makes no sense.
+    #[error("storage.url: the bucket cannot be set up from storage.url and the AWS_… variables")]
+    Settings(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Nobody says who asks.
+    #[error(
+        "storage.url: no credentials for the bucket; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where \
+         a role gives them"
+    )]
+    NoCredentials(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// There is no such bucket.
+    #[error(
+        "storage.url: there is no bucket \"{0}\" at this endpoint; create it, or set AWS_ENDPOINT_URL and AWS_REGION \
+         to where it is"
+    )]
+    NoBucket(String),
+    /// The bucket is not for these credentials.
+    #[error(
+        "storage.url: the bucket refuses these credentials; they need to list it, and to read, write and delete \
+         objects (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION)"
+    )]
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Two processes would overwrite each other's values.
+    #[error(
+        "storage.url: the endpoint ignores conditional writes (If-None-Match), on which pins and commits depend; use \
+         one that honours them"
+    )]
+    Unconditional,
+    /// Nobody could be asked.
+    #[error(
+        "storage.url: the bucket cannot be reached (AWS_ENDPOINT_URL, and AWS_ALLOW_HTTP=true for http://)"
+    )]
+    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl ObjectStorage {
+    /// Keeps values in `bucket`, reached as the environment says (`AWS_…`). Files are staged in `staging`, which
+    /// must be there. Asks nobody.
+    ///
+    /// # Errors
+    /// [`BucketError::Settings`] when the environment makes no sense.
+    pub fn s3(bucket: &Bucket, staging: &Path) -> Result<Self, BucketError> {
+        Self::on(bucket, staging, AmazonS3Builder::from_env())
+    }
+
+    /// A bucket of a server that a test started at `endpoint`.
+    #[cfg(test)]
+    pub(in crate::store) fn s3_at(bucket: &Bucket, staging: &Path, endpoint: &str) -> Self {
+        Self::on(bucket, staging, tests::environment(endpoint)).unwrap()
+    }
+
+    fn on(bucket: &Bucket, staging: &Path, environment: AmazonS3Builder) -> Result<Self, BucketError> {
+        let (s3, prefix) = connect(bucket, environment)?;
+        let objects = Arc::new(PrefixStore::new(s3, prefix));
+        Ok(Self::over(objects, staging.to_owned(), Commit::Upload { _staging: None }))
+    }
+}
+
+impl Bucket {
+    /// Proves that the bucket is there and may be listed.
+    ///
+    /// # Errors
+    /// [`BucketError`] says what is in the way.
+    pub async fn look(&self) -> Result<(), BucketError> {
+        let (s3, prefix) = connect(self, AmazonS3Builder::from_env())?;
+        self.look_into(&s3, &prefix).await
+    }
+
+    /// Proves that the bucket is there, may be written to, and lets one of two writers win.
+    ///
+    /// # Errors
+    /// [`BucketError`] says what is in the way.
+    pub async fn prove(&self) -> Result<(), BucketError> {
+        let (s3, prefix) = connect(self, AmazonS3Builder::from_env())?;
+        self.prove_on(s3, prefix).await
+    }
+
+    async fn prove_on(&self, s3: AmazonS3, prefix: ObjectPath) -> Result<(), BucketError> {
+        self.look_into(&s3, &prefix).await?;
+        let name = format!("{STAGING}/condition-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+        let (bucket, path) = (PrefixStore::new(s3, prefix), ObjectPath::from(name));
+        let create = || bucket.put_opts(&path, "proof".into(), PutMode::Create.into());
+        create().await.map_err(|error| self.told(error))?;
+        let again = create().await;
+        bucket.delete(&path).await.map_err(|error| self.told(error))?;
+        match again {
+            Ok(_) => Err(BucketError::Unconditional),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+            Err(error) => Err(self.told(error)),
+        }
+    }
+
+    async fn look_into(&self, s3: &AmazonS3, prefix: &ObjectPath) -> Result<(), BucketError> {
+        let provider: &AwsCredentialProvider = s3.credentials();
+        provider.get_credential().await.map_err(|error| BucketError::NoCredentials(error.into()))?;
+        // Of an object that is not there, who may not list the bucket is told nothing but a refusal.
+        match s3.head(&prefix.clone().join(NOTHING)).await {
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(self.told(error)),
+        }
+        s3.list(Some(prefix)).next().await.transpose().map(drop).map_err(|error| self.told(error))
+    }
+
+    fn told(&self, error: object_store::Error) -> BucketError {
+        match error {
+            // A listing's failure keeps its status to itself, but not the protocol's own word for it.
+            error if format!("{error:?}").contains("NoSuchBucket") => {
+                BucketError::NoBucket(self.name.clone())
+            }
+            object_store::Error::NotFound { .. } => BucketError::NoBucket(self.name.clone()),
+            object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
+                BucketError::Refused(error.into())
+            }
+            error => BucketError::Unreachable(error.into()),
+        }
+    }
+}
+
+fn connect(bucket: &Bucket, environment: AmazonS3Builder) -> Result<(AmazonS3, ObjectPath), BucketError> {
+    // The client's TLS; whoever was here first installed the same one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let copies = environment.get_config_value(&AmazonS3ConfigKey::CopyIfNotExists).is_some();
+    let environment =
+        if copies { environment } else { environment.with_copy_if_not_exists(S3CopyIfNotExists::Multipart) };
+    let retry =
+        RetryConfig { backoff: BackoffConfig::default(), max_retries: RETRIES, retry_timeout: PATIENCE };
+    let s3 = environment
+        .with_bucket_name(&bucket.name)
+        .with_conditional_put(S3ConditionalPut::ETagMatch)
+        // One key at a time is all that is ever deleted, and not every endpoint has the bulk call.
+        .with_disable_bulk_delete(true)
+        .with_retry(retry)
+        .build();
+    let s3 = s3.map_err(|error| BucketError::Settings(error.into()))?;
+    let prefix = ObjectPath::from_url_path(&bucket.prefix);
+    Ok((s3, prefix.map_err(|error| BucketError::Settings(error.into()))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::contract::moto;
+
+    pub(super) fn environment(endpoint: &str) -> AmazonS3Builder {
+        AmazonS3Builder::new()
+            .with_endpoint(endpoint)
+            .with_allow_http(true)
+            .with_access_key_id("test")
+            .with_secret_access_key("hunter2")
+    }
+
+    async fn prove(name: &str, environment: AmazonS3Builder) -> Result<(), BucketError> {
+        let bucket = Bucket { name: name.to_owned(), prefix: "a%20b/c".to_owned() };
+        let (s3, prefix) = connect(&bucket, environment)?;
+        bucket.prove_on(s3, prefix).await
+    }
+
+    #[tokio::test]
+    async fn a_bucket_proves_itself_or_says_what_to_do() {
+        let Some(endpoint) = moto::endpoint() else { return };
+        prove(moto::BUCKET, environment(endpoint)).await.unwrap();
+        let missing = prove("not-there", environment(endpoint)).await.unwrap_err();
+        assert!(matches!(&missing, BucketError::NoBucket(name) if name == "not-there"), "{missing:?}");
+        assert!(missing.to_string().contains("AWS_ENDPOINT_URL"));
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_told_in_seconds_and_says_no_secret() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let error = prove("bucket", environment(&format!("http://{closed}"))).await.unwrap_err();
+        assert!(matches!(error, BucketError::Unreachable(_)), "{error:?}");
+        assert!(!format!("{error:?}").contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn half_a_credential_and_an_unfit_prefix_are_settings() {
+        let half = AmazonS3Builder::new().with_access_key_id("test");
+        assert!(matches!(prove("bucket", half).await, Err(BucketError::Settings(_))));
+        let bucket = Bucket { name: "bucket".to_owned(), prefix: "a//b".to_owned() };
+        let refused = connect(&bucket, environment("http://127.0.0.1:1"));
+        assert!(matches!(refused, Err(BucketError::Settings(_))));
+    }
+}
