@@ -152,14 +152,21 @@ impl Documents {
         self.fetch(key, since, errand).await.map(|(filled, _)| filled.document)
     }
 
-    /// Nothing speaks against `document`: it may be served until it is stale. `None` when something new came
-    /// up since it had so many `doubts`, or a newer answer came.
-    async fn agree(&self, key: &DocumentKey, document: &Document, doubts: u32) -> Option<Settled> {
+    /// Nothing speaks against `document`: it may be served until it is stale, or, where its pin is not `kept`, until
+    /// somebody asks again. `None` when something new came up since it had so many `doubts`, or a newer answer came.
+    async fn agree(
+        &self,
+        key: &DocumentKey,
+        document: &Document,
+        doubts: u32,
+        kept: bool,
+    ) -> Option<Settled> {
         self.close(key).await;
         let doubted = self.remembered(key).is_some_and(|held| held.doubts != doubts);
-        let settled = Document { settled: !doubted, before: None, ..document.clone() };
-        let held = (!doubted).then(|| self.remember(key, settled));
-        held.filter(|held| held.settled).map(Settled::Agreed)
+        let settled = Document { settled: kept && !doubted, before: None, ..document.clone() };
+        let held = (!doubted).then(|| self.remember(key, settled))?;
+        let agreed = held.settled || (!kept && held.asked == document.asked);
+        agreed.then_some(Settled::Agreed(held))
     }
 
     /// What memory holds of `key` where that was asked for later than `document`.

@@ -40,10 +40,15 @@ impl Documents {
             let open = self.divergences.of(&key);
             match &difference {
                 None if open.is_none() || before.is_some() => {
-                    let first = self.admit(name, version, &release, pin.as_ref()).await?;
-                    if first.is_some() {
-                        pin = first;
-                    } else if let Some(settled) = self.agree(&key, &release, doubts).await {
+                    let kept = match self.admit(name, version, &release, pin.as_ref()).await? {
+                        Admitted::Earlier(first) => {
+                            pin = Some(first);
+                            continue;
+                        }
+                        Admitted::Kept => true,
+                        Admitted::Unkept => false,
+                    };
+                    if let Some(settled) = self.agree(&key, &release, doubts, kept).await {
                         return Ok(settled);
                     }
                     continue;
@@ -91,32 +96,38 @@ impl Documents {
         asked.ok().and_then(Result::ok).or(held)
     }
 
-    /// Pins what a release that agrees with its index says. Answers with a pin that is in force and was not
-    /// known.
+    /// Pins what a release that agrees with its index says.
     async fn admit(
         &self,
         name: &VolumeName,
         version: &Version,
         release: &Document,
         known: Option<&Pin>,
-    ) -> Result<Option<Pin>, Failure> {
-        let Some(integrity) = release.content.release().and_then(|release| release.integrity) else {
-            return Ok(None);
-        };
-        if known.is_some() {
-            return Ok(None);
-        }
+    ) -> Result<Admitted, Failure> {
+        let integrity = release.content.release().and_then(|release| release.integrity);
+        let (None, Some(integrity)) = (known, integrity) else { return Ok(Admitted::Kept) };
         let (since, upstream) = (release.meta.fetched_at, release.meta.upstream.clone());
         let pin = Pin { volume: name.clone(), version: version.clone(), integrity, since, upstream };
         match self.pins.admit(pin).await {
-            Ok(first) => Ok((first.integrity != integrity).then_some(first)),
+            Ok(first) if first.integrity == integrity => Ok(Admitted::Kept),
+            Ok(first) => Ok(Admitted::Earlier(first)),
             Err(error @ StoreError::Corrupt(_)) => Err(error.into()),
             Err(error) => {
-                error!(%error, volume = %name, %version, "cannot pin a release");
-                Ok(None)
+                error!(%error, volume = %name, %version, "cannot pin a release; its next reader tries again");
+                Ok(Admitted::Unkept)
             }
         }
     }
+}
+
+/// What became of a release's pin.
+enum Admitted {
+    /// It is kept, or there is nothing to pin.
+    Kept,
+    /// An earlier one that was not known is in force, and says something else.
+    Earlier(Pin),
+    /// The store could not keep it.
+    Unkept,
 }
 
 /// What may be said of a release while its sides differ and cannot be asked again. What gives no bytes may

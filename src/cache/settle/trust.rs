@@ -53,7 +53,7 @@ impl Documents {
             };
             let Some(difference) = differs(trust, &subject, &seen) else {
                 self.history.extend(&release, seen, &trust.attachments).await?;
-                match self.agree(key, &view, doubts).await {
+                match self.agree(key, &view, doubts, true).await {
                     Some(settled) => return Ok(settled),
                     None => continue,
                 }
