@@ -10,9 +10,10 @@ use fastrand::Rng;
 use futures_util::TryStreamExt;
 use tempfile::TempDir;
 
+use super::faulty::Faulty;
 use super::{
     Bucket, Ceiling, Committed, Damage, ObjectStorage, Shelf, StorageKey, Store, StoreError, Tiered,
-    Uncommitted,
+    Uncommitted, Watched,
 };
 use crate::clock::SystemClock;
 use crate::domain::{Integrity, Resource, Sha256};
@@ -43,6 +44,7 @@ fn keys() -> [StorageKey; 5] {
 /// Runs `test` against every kind of store.
 async fn each(test: impl AsyncFn(&dyn Store)) {
     test(&ObjectStorage::memory().unwrap()).await;
+    test(&Faulty::over(ObjectStorage::memory().unwrap())).await;
     for durable in [false, true] {
         let root = TempDir::new().unwrap();
         let local = ObjectStorage::local(root.path(), durable).unwrap();
@@ -51,6 +53,8 @@ async fn each(test: impl AsyncFn(&dyn Store)) {
     let bounded = Ceiling::new(Arc::new(ObjectStorage::memory().unwrap()), 64 << 20, Rng::with_seed(1));
     bounded.count().await;
     test(&bounded).await;
+    let watched = ObjectStorage::memory().unwrap();
+    test(&Watched::new(Arc::new(watched), Arc::new(SystemClock::default()))).await;
     let root = TempDir::new().unwrap();
     test(&tiered(ObjectStorage::memory().unwrap(), root.path())).await;
     let Some(endpoint) = moto::endpoint() else { return };

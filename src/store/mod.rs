@@ -25,6 +25,8 @@ mod watched;
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+pub(crate) mod faulty;
 
 pub use ceiling::{Ceiling, Usage};
 pub use hold::Hold;

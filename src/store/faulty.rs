@@ -1,0 +1,258 @@
+//! A store that fails when it is told to, for tests of everything above it.
+//!
+//! Every call counts as one operation, and so does every time a staged file asks for room to grow: what is written
+//! to it comes no other way. Owns that count and which of them fail. Must not know what is stored.
+
+use std::io::{self, ErrorKind};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+
+use super::{
+    Committed, Damage, Hold, Listed, Quota, Shelf, Staged, StorageKey, Store, StoreError, Uncommitted,
+};
+
+/// What an operation that fails meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// `ENOSPC`.
+    Full,
+    /// `EACCES`, as `EROFS` is told.
+    Denied,
+    /// `EIO`.
+    Io,
+}
+
+impl Fault {
+    fn error(self) -> io::Error {
+        match self {
+            Self::Full => ErrorKind::StorageFull.into(),
+            Self::Denied => ErrorKind::PermissionDenied.into(),
+            Self::Io => io::Error::other("input/output error"),
+        }
+    }
+}
+
+/// A store whose operations fail as planned.
+#[derive(Debug)]
+pub(crate) struct Faulty<S> {
+    inner: S,
+    course: Arc<Course>,
+}
+
+/// What has happened and what will.
+#[derive(Debug, Default)]
+struct Course(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    operations: u64,
+    injected: u64,
+    plan: Option<Plan>,
+}
+
+/// So many operations from the `from`th on fail.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    from: u64,
+    times: u64,
+    fault: Fault,
+}
+
+impl<S> Faulty<S> {
+    /// `inner`, with nothing planned.
+    pub(crate) fn over(inner: S) -> Self {
+        Self { inner, course: Arc::default() }
+    }
+
+    /// The store below, which never fails by plan.
+    pub(crate) fn inner(&self) -> &S {
+        &self.inner
+    }
+
+    /// Operations so far.
+    pub(crate) fn operations(&self) -> u64 {
+        self.course.state().operations
+    }
+
+    /// Operations that failed by plan so far.
+    pub(crate) fn injected(&self) -> u64 {
+        self.course.state().injected
+    }
+
+    /// Lets `times` operations fail, the first of them the `nth` from now.
+    pub(crate) fn fail(&self, nth: u64, times: u64, fault: Fault) {
+        let mut state = self.course.state();
+        state.plan = Some(Plan { from: state.operations + nth, times, fault });
+    }
+
+    /// Lets the `nth` operation from now and all after it fail.
+    pub(crate) fn fail_from(&self, nth: u64, fault: Fault) {
+        self.fail(nth, u64::MAX, fault);
+    }
+
+    /// Lets nothing fail any more.
+    pub(crate) fn clear(&self) {
+        self.course.state().plan = None;
+    }
+}
+
+impl Course {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    /// Counts one operation, and says whether it fails.
+    fn next(&self) -> io::Result<()> {
+        let mut state = self.state();
+        state.operations += 1;
+        let operation = state.operations;
+        let due = |plan: &Plan| operation.checked_sub(plan.from).is_some_and(|since| since < plan.times);
+        let Some(Plan { fault, .. }) = state.plan.filter(due) else { return Ok(()) };
+        state.injected += 1;
+        Err(fault.error())
+    }
+}
+
+#[async_trait]
+impl<S: Store> Store for Faulty<S> {
+    async fn read(&self, key: &StorageKey) -> Result<Option<Bytes>, StoreError> {
+        self.course.next()?;
+        self.inner.read(key).await
+    }
+
+    async fn write(&self, key: &StorageKey, bytes: Bytes) -> Result<(), StoreError> {
+        self.course.next()?;
+        self.inner.write(key, bytes).await
+    }
+
+    async fn create(&self, key: &StorageKey, bytes: Bytes) -> Result<bool, StoreError> {
+        self.course.next()?;
+        self.inner.create(key, bytes).await
+    }
+
+    async fn remove(&self, key: &StorageKey) -> Result<(), StoreError> {
+        self.course.next()?;
+        self.inner.remove(key).await
+    }
+
+    async fn read_range(&self, key: &StorageKey, range: Range<u64>) -> Result<Option<Bytes>, StoreError> {
+        self.course.next()?;
+        self.inner.read_range(key, range).await
+    }
+
+    async fn read_tail(&self, key: &StorageKey, bytes: u64) -> Result<Option<(Bytes, u64)>, StoreError> {
+        self.course.next()?;
+        self.inner.read_tail(key, bytes).await
+    }
+
+    fn list(&self, shelf: Shelf) -> BoxStream<'static, Listed> {
+        match self.course.next() {
+            Ok(()) => self.inner.list(shelf),
+            Err(error) => stream::iter([Err(error.into())]).boxed(),
+        }
+    }
+
+    /// Cannot fail and is no operation.
+    fn hold(&self, key: &StorageKey) -> Hold {
+        self.inner.hold(key)
+    }
+
+    fn stage(&self) -> Result<Staged, StoreError> {
+        self.course.next()?;
+        let growth = Growth { course: Arc::clone(&self.course), refused: Mutex::default() };
+        Ok(self.inner.stage()?.within(Arc::new(growth)))
+    }
+
+    async fn commit(&self, key: &StorageKey, staged: Staged) -> Result<Committed, Uncommitted> {
+        match self.course.next() {
+            Ok(()) => self.inner.commit(key, staged).await,
+            Err(error) => Err(Uncommitted { error: error.into(), staged }),
+        }
+    }
+
+    async fn set_aside(&self, key: &StorageKey, damage: &Damage) -> Result<(), StoreError> {
+        self.course.next()?;
+        self.inner.set_aside(key, damage).await
+    }
+
+    async fn probe(&self, bytes: usize) -> Result<(), StoreError> {
+        self.course.next()?;
+        self.inner.probe(bytes).await
+    }
+}
+
+/// The growth of one staged file.
+#[derive(Debug)]
+struct Growth {
+    course: Arc<Course>,
+    /// Why room was refused just now: less is asked for at once, which belongs to the same operation.
+    refused: Mutex<Option<ErrorKind>>,
+}
+
+impl Quota for Growth {
+    fn take(&self, _bytes: u64) -> io::Result<()> {
+        let mut refused = self.refused.lock().unwrap();
+        if let Some(kind) = refused.take() {
+            return Err(kind.into());
+        }
+        self.course.next().inspect_err(|error| *refused = Some(error.kind()))
+    }
+
+    fn give(&self, _bytes: u64) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::domain::{Integrity, Sha256};
+    use crate::store::ObjectStorage;
+
+    fn faulty() -> Faulty<ObjectStorage> {
+        Faulty::over(ObjectStorage::memory().unwrap())
+    }
+
+    fn key() -> StorageKey {
+        StorageKey::Archive(Integrity::new(Sha256::of(b"tree")))
+    }
+
+    #[tokio::test]
+    async fn the_planned_operations_fail_and_no_other() {
+        let store = faulty();
+        store.fail(2, 2, Fault::Denied);
+        store.write(&key(), "a".into()).await.unwrap();
+        assert!(matches!(store.write(&key(), "b".into()).await, Err(StoreError::Denied)));
+        assert!(matches!(store.read(&key()).await, Err(StoreError::Denied)));
+        assert_eq!(store.read(&key()).await.unwrap().unwrap(), "a", "what failed did nothing");
+        assert_eq!((store.operations(), store.injected()), (4, 2));
+        store.fail_from(1, Fault::Io);
+        assert!(matches!(store.list(Shelf::Archives).next().await, Some(Err(StoreError::Io { .. }))));
+        assert!(store.probe(1).await.is_err() && store.stage().is_err());
+        store.clear();
+        store.probe(1).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_staged_file_fails_as_it_grows_and_when_it_is_committed() {
+        let store = faulty();
+        let mut staged = store.stage().unwrap();
+        staged.write_all(&[1; 60_000]).unwrap();
+        staged.write_all(&[1; 5_000]).unwrap();
+        assert_eq!(store.operations(), 2, "64 KiB are one operation");
+        store.fail(1, 1, Fault::Full);
+        let error = staged.write_all(&[1; 1_000]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::StorageFull);
+        staged.write_all(&[1; 1_000]).unwrap();
+        store.fail(1, 1, Fault::Full);
+        let Uncommitted { error, staged } = store.commit(&key(), staged).await.unwrap_err();
+        assert!(matches!(error, StoreError::Full));
+        store.commit(&key(), staged).await.unwrap();
+        assert_eq!(store.read(&key()).await.unwrap().unwrap().len(), 66_000);
+    }
+}
