@@ -8,6 +8,8 @@ pub mod document;
 pub mod documents;
 pub mod envelope;
 pub mod failure;
+#[cfg(test)]
+mod faults;
 mod fill;
 pub mod flight;
 pub mod freshness;
