@@ -18,7 +18,8 @@ use super::failure::Failure;
 use super::ingest::{Brought, ingest, keep};
 use super::sealed_file::{Origin, SealedFile};
 use super::sealed_files::{Fill, SealedFiles};
-use crate::store::sealed::{BLOCK, Seal, SealWriter, steps};
+use super::wanted::Wanted;
+use crate::store::sealed::{self, BLOCK, Seal, SealWriter, steps};
 use crate::store::{Damage, Staged, StorageKey, Store, StoreError};
 use crate::upstream::{CouldNotAsk, Download, Errand, Partial};
 
@@ -100,6 +101,9 @@ impl SealedFiles {
         if let StoreError::Missing { .. } = broken.first {
             return if self.is_offline() { Err(Failure::Offline) } else { self.fill(origin, errand).await };
         }
+        if let Some(other) = self.repacked(wanted, &place, seal).await {
+            return Ok(self.brought(wanted, Brought { seal: Arc::new(other), loose: None }));
+        }
         let mended = match self.is_offline() {
             true => Err(Failure::Offline),
             false => self.mended(origin, seal, &broken, errand).await,
@@ -124,6 +128,14 @@ impl SealedFiles {
         let brought = self.brought(wanted, brought?);
         info!(file = %wanted, request_id = errand.id, how, "a damaged file is whole again");
         Ok(brought)
+    }
+
+    /// The seal of what lies there, where it is the same content compressed otherwise: that took the place of what
+    /// `seal` is of and is not damaged, though whoever began with the one cannot go on with the other.
+    async fn repacked(&self, wanted: &Wanted, place: &StorageKey, seal: &Seal) -> Option<Seal> {
+        let now = sealed::open(&*self.store, place).await.ok()??;
+        let sound = wanted.is_under(&now) && wanted.compare(&now).is_ok();
+        (sound && now.raw != seal.raw).then_some(now)
     }
 
     /// Asks the registry for what is broken, and for no more where that is worth it.

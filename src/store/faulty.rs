@@ -184,6 +184,10 @@ impl<S: Store> Store for Faulty<S> {
         self.course.next()?;
         self.inner.probe(bytes).await
     }
+
+    async fn sweep(&self) {
+        self.inner.sweep().await;
+    }
 }
 
 /// The growth of one staged file.
