@@ -111,7 +111,7 @@ impl Tar {
     }
 
     /// The bytes with the two zero blocks that end a tar.
-    pub(super) fn ended(mut self) -> Vec<u8> {
+    pub(crate) fn ended(mut self) -> Vec<u8> {
         self.0.resize(self.0.len() + 1024, 0);
         self.0
     }

@@ -192,3 +192,33 @@ async fn a_flipped_byte_of_a_seal_is_noticed() {
     flips += survives_without_its_seal(&Release::new(1000, Vec::new()), File::Archive).await;
     eprintln!("{flips} flips of seals");
 }
+
+#[tokio::test]
+async fn a_value_that_is_gone_cut_or_longer_is_never_sent_otherwise_than_it_was() {
+    let release = Release::new(3 * BLOCK as usize + 1000, noise(2, 2 * BLOCK as usize + 1));
+    for file in [File::Archive, File::Artifact] {
+        for keep in
+            [None, Some(0), Some(1), Some(BLOCK as usize), Some(2 * BLOCK as usize + 9), Some(usize::MAX)]
+        {
+            for restarted in [false, true] {
+                let rot = Rot::new(&release, file, Ranging::Honoured).await;
+                match keep {
+                    None => rot.store.remove(&rot.place).await.unwrap(),
+                    Some(keep) => {
+                        let mut bytes = rot.sound.to_vec();
+                        bytes.push(7);
+                        bytes.truncate(keep);
+                        rot.store.write(&rot.place, bytes.into()).await.unwrap();
+                    }
+                }
+                let proxy = if restarted { &rot.fresh() } else { &rot.warm };
+                let what = format!("{file:?}, {keep:?} bytes left, restarted: {restarted}");
+                assert!(rot.read(proxy).await.unwrap() == *rot.content, "{what}");
+                // Started anew, since a byte too many is nothing to who knows the seal.
+                assert!(rot.read(&rot.fresh()).await.unwrap() == *rot.content, "{what}");
+                rot.registry.cut_off();
+                assert!(rot.read(&rot.fresh()).await.unwrap() == *rot.content, "{what}: it was not kept");
+            }
+        }
+    }
+}

@@ -3,12 +3,15 @@
 //! Owns what is published and how it is read back. Must not know what is promised.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures_util::{StreamExt, stream};
 use http::header::{CONTENT_RANGE, RANGE};
 use http::{HeaderMap, StatusCode};
@@ -43,12 +46,20 @@ pub(super) fn noise(seed: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
+fn packed(tar: &[u8], level: u32) -> Vec<u8> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::new(level));
+    packer.write_all(tar).unwrap();
+    packer.finish().unwrap()
+}
+
 /// Everything that is published of one release.
 pub(super) struct Release {
     pub(super) name: VolumeName,
     pub(super) version: Version,
     pub(super) integrity: Integrity,
     pub(super) archive: Bytes,
+    /// The same tree, compressed otherwise.
+    pub(super) repacked: Bytes,
     pub(super) artifact: Bytes,
 }
 
@@ -62,10 +73,12 @@ impl Release {
             ("noise.bin".into(), false, noise(1, noisy)),
             ("README.md".into(), false, b"read me".to_vec()),
         ];
-        let tar = files.iter().fold(Tar::default(), |tar, (path, _, content)| tar.file(path, content));
+        let tar =
+            files.iter().fold(Tar::default(), |tar, (path, _, content)| tar.file(path, content)).ended();
         let (name, version) = ("x".parse().unwrap(), "1.0.0".parse().unwrap());
         let integrity = integrity_of(&files);
-        Self { name, version, integrity, archive: tar.gz().into(), artifact: artifact.into() }
+        let (archive, repacked) = (packed(&tar, 1).into(), packed(&tar, 0).into());
+        Self { name, version, integrity, archive, repacked, artifact: artifact.into() }
     }
 
     pub(super) fn purl(&self) -> Purl {
@@ -131,7 +144,7 @@ pub(super) enum Ranging {
 
 /// A registry and its archive host.
 pub(super) struct Registry {
-    answers: HashMap<String, Bytes>,
+    answers: Mutex<HashMap<String, Bytes>>,
     ranging: Ranging,
     up: AtomicBool,
     asked: Mutex<Vec<(String, Option<String>)>>,
@@ -140,7 +153,7 @@ pub(super) struct Registry {
 impl Registry {
     pub(super) fn of(release: &Release, ranging: Ranging) -> Arc<Self> {
         let asked = Mutex::default();
-        Arc::new(Self { answers: release.answers(), ranging, up: AtomicBool::new(true), asked })
+        Arc::new(Self { answers: Mutex::new(release.answers()), ranging, up: AtomicBool::new(true), asked })
     }
 
     pub(super) fn cut_off(&self) {
@@ -148,8 +161,13 @@ impl Registry {
     }
 
     /// What is said of a document.
-    pub(super) fn says(&self, key: &DocumentKey) -> &Bytes {
-        &self.answers[&key.to_string()]
+    pub(super) fn says(&self, key: &DocumentKey) -> Bytes {
+        self.answers.lock().unwrap()[&key.to_string()].clone()
+    }
+
+    /// Publishes other bytes at `path` from now on.
+    pub(super) fn replace(&self, path: &str, body: Bytes) {
+        self.answers.lock().unwrap().insert(path.to_owned(), body);
     }
 
     /// The `Range` of every question for `path` since the last call, in order; none for one about the whole.
@@ -185,11 +203,11 @@ impl Transport for Registry {
         if !self.up.load(Ordering::SeqCst) {
             return Err(TransportError::Connect);
         }
-        let Some(body) = self.answers.get(path) else {
+        let Some(body) = self.answers.lock().unwrap().get(path).cloned() else {
             return Ok(response(404, HeaderMap::new(), Bytes::new()));
         };
-        let part = range.and_then(|range| self.part(&range, body));
-        Ok(part.unwrap_or_else(|| response(200, HeaderMap::new(), body.clone())))
+        let part = range.and_then(|range| self.part(&range, &body));
+        Ok(part.unwrap_or_else(|| response(200, HeaderMap::new(), body)))
     }
 }
 

@@ -4,10 +4,12 @@
 
 use std::sync::Arc;
 
-use super::desk::{ARTIFACT, Proxy, Ranging, Registry, Release, noise, places};
+use futures_util::TryStreamExt;
+
+use super::desk::{ARCHIVE, ARTIFACT, Proxy, Ranging, Registry, Release, noise, places};
 use crate::clock::ManualClock;
 use crate::store::sealed::BLOCK;
-use crate::store::{ObjectStorage, Store};
+use crate::store::{ObjectStorage, Shelf, Store};
 
 /// What was asked for to mend these blocks of an artifact of `blocks`, and how it was counted.
 async fn asked(blocks: u64, broken: impl IntoIterator<Item = u64>, ranging: Ranging) -> Asked {
@@ -86,4 +88,28 @@ async fn who_sends_no_pieces_or_wrong_ones_is_asked_for_the_whole() {
     let Asked { questions, counted } = asked(4, [1, 3], Ranging::Ignored).await;
     assert_eq!(questions, [Some(format!("bytes={}-{}", BLOCK, 2 * BLOCK - 1))], "what came was the whole");
     assert_eq!(counted, [0, 1, 0]);
+}
+
+#[tokio::test]
+async fn who_reads_on_in_what_was_repacked_takes_nothing_for_damaged() {
+    let release = Release::new(3 * BLOCK as usize, Vec::new());
+    let (clock, registry) = (Arc::new(ManualClock::at(1_000_000)), Registry::of(&release, Ranging::Honoured));
+    let store = Arc::new(ObjectStorage::memory().unwrap());
+    let proxy = Proxy::over(store.clone(), &registry, clock);
+    let (one, other) = (proxy.archive(&release).await.unwrap(), proxy.archive(&release).await.unwrap());
+    registry.replace(ARCHIVE, release.repacked.clone());
+    let [place, _] = places(&release);
+    let mut stored = store.read(&place).await.unwrap().unwrap().to_vec();
+    stored[5] ^= 1;
+    store.write(&place, stored.into()).await.unwrap();
+    registry.asked(ARCHIVE);
+    for held in [&one, &other, &one] {
+        assert!(proxy.read_all(held).await.is_err(), "nothing of it is what was begun");
+    }
+    let whole = registry.asked(ARCHIVE).into_iter().filter(Option::is_none).count();
+    assert_eq!(whole, 1, "who comes later finds it repacked");
+    let aside: Vec<_> = store.list(Shelf::Quarantine).try_collect().await.unwrap();
+    assert_eq!(aside.len(), 2, "one value and its note: {aside:?}");
+    let held = proxy.archive(&release).await.unwrap();
+    assert!(proxy.read_all(&held).await.unwrap() == release.repacked);
 }

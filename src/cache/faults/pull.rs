@@ -46,7 +46,7 @@ async fn pull(proxy: &Proxy, release: &Release, registry: &Registry, case: &Case
         Err(failure) => errors.push((what, failure)),
     };
     for (what, key) in [("index", release.index()), ("exact", release.exact())] {
-        note(what, proxy.document(&key).await, registry.says(&key));
+        note(what, proxy.document(&key).await, &registry.says(&key));
     }
     let whole = 0..release.archive.len() as u64;
     for (what, range) in [("cold", whole.clone()), ("warm", whole), ("part", 262_000..262_300)] {
