@@ -171,3 +171,23 @@ async fn a_refused_access_anywhere_in_a_pull_costs_no_truth() {
 async fn a_failing_disk_anywhere_in_a_pull_costs_no_truth() {
     sweep(Fault::Io).await;
 }
+
+#[tokio::test]
+async fn a_pin_that_could_not_be_read_binds_again_when_it_can() {
+    let (first, second) = (Release::new(100, Vec::new()), Release::new(200, Vec::new()));
+    let (clock, registry) = (Arc::new(ManualClock::at(1_000_000)), Registry::of(&first, Ranging::Honoured));
+    let store = Arc::new(Faulty::over(ObjectStorage::memory().unwrap()));
+    let start = || Proxy::over(store.clone(), &registry, clock.clone());
+    let proxy = start();
+    proxy.document(&first.exact()).await.unwrap();
+    proxy.idle().await;
+    registry.publish(&second);
+    let proxy = start();
+    store.fail_from(1, Fault::Io);
+    // Nothing says that this release was replaced while the store tells nothing.
+    proxy.document(&first.exact()).await.unwrap();
+    proxy.idle().await;
+    store.clear();
+    let refused = proxy.document(&first.exact()).await;
+    assert!(matches!(refused, Err(Failure::Divergent(_))), "{refused:?}");
+}
