@@ -25,15 +25,24 @@ pub(crate) enum Fault {
     Denied,
     /// `EIO`.
     Io,
+    /// `EIO` told of a change that was made, as when only its way to the medium failed. Reads, and what is staged
+    /// and committed, fail before.
+    Late,
 }
 
-impl Fault {
-    fn error(self) -> io::Error {
-        match self {
-            Self::Full => ErrorKind::StorageFull.into(),
-            Self::Denied => ErrorKind::PermissionDenied.into(),
-            Self::Io => io::Error::other("input/output error"),
+impl From<Fault> for io::Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Full => ErrorKind::StorageFull.into(),
+            Fault::Denied => ErrorKind::PermissionDenied.into(),
+            Fault::Io | Fault::Late => Self::other("input/output error"),
         }
+    }
+}
+
+impl From<Fault> for StoreError {
+    fn from(fault: Fault) -> Self {
+        io::Error::from(fault).into()
     }
 }
 
@@ -107,14 +116,23 @@ impl Course {
     }
 
     /// Counts one operation, and says whether it fails.
-    fn next(&self) -> io::Result<()> {
+    fn next(&self) -> Result<(), Fault> {
         let mut state = self.state();
         state.operations += 1;
         let operation = state.operations;
         let due = |plan: &Plan| operation.checked_sub(plan.from).is_some_and(|since| since < plan.times);
         let Some(Plan { fault, .. }) = state.plan.filter(due) else { return Ok(()) };
         state.injected += 1;
-        Err(fault.error())
+        Err(fault)
+    }
+
+    /// Makes a change, unless it fails before.
+    async fn change<T>(&self, change: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        match self.next() {
+            Ok(()) => change.await,
+            Err(Fault::Late) => change.await.and(Err(Fault::Late.into())),
+            Err(fault) => Err(fault.into()),
+        }
     }
 }
 
@@ -126,18 +144,15 @@ impl<S: Store> Store for Faulty<S> {
     }
 
     async fn write(&self, key: &StorageKey, bytes: Bytes) -> Result<(), StoreError> {
-        self.course.next()?;
-        self.inner.write(key, bytes).await
+        self.course.change(self.inner.write(key, bytes)).await
     }
 
     async fn create(&self, key: &StorageKey, bytes: Bytes) -> Result<bool, StoreError> {
-        self.course.next()?;
-        self.inner.create(key, bytes).await
+        self.course.change(self.inner.create(key, bytes)).await
     }
 
     async fn remove(&self, key: &StorageKey) -> Result<(), StoreError> {
-        self.course.next()?;
-        self.inner.remove(key).await
+        self.course.change(self.inner.remove(key)).await
     }
 
     async fn read_range(&self, key: &StorageKey, range: Range<u64>) -> Result<Option<Bytes>, StoreError> {
@@ -153,7 +168,7 @@ impl<S: Store> Store for Faulty<S> {
     fn list(&self, shelf: Shelf) -> BoxStream<'static, Listed> {
         match self.course.next() {
             Ok(()) => self.inner.list(shelf),
-            Err(error) => stream::iter([Err(error.into())]).boxed(),
+            Err(fault) => stream::iter([Err(fault.into())]).boxed(),
         }
     }
 
@@ -171,13 +186,12 @@ impl<S: Store> Store for Faulty<S> {
     async fn commit(&self, key: &StorageKey, staged: Staged) -> Result<Committed, Uncommitted> {
         match self.course.next() {
             Ok(()) => self.inner.commit(key, staged).await,
-            Err(error) => Err(Uncommitted { error: error.into(), staged }),
+            Err(fault) => Err(Uncommitted { error: fault.into(), staged }),
         }
     }
 
     async fn set_aside(&self, key: &StorageKey, damage: &Damage) -> Result<(), StoreError> {
-        self.course.next()?;
-        self.inner.set_aside(key, damage).await
+        self.course.change(self.inner.set_aside(key, damage)).await
     }
 
     async fn probe(&self, bytes: usize) -> Result<(), StoreError> {
@@ -195,16 +209,16 @@ impl<S: Store> Store for Faulty<S> {
 struct Growth {
     course: Arc<Course>,
     /// Why room was refused just now: less is asked for at once, which belongs to the same operation.
-    refused: Mutex<Option<ErrorKind>>,
+    refused: Mutex<Option<Fault>>,
 }
 
 impl Quota for Growth {
     fn take(&self, _bytes: u64) -> io::Result<()> {
         let mut refused = self.refused.lock().unwrap();
-        if let Some(kind) = refused.take() {
-            return Err(kind.into());
+        if let Some(fault) = refused.take() {
+            return Err(fault.into());
         }
-        self.course.next().inspect_err(|error| *refused = Some(error.kind()))
+        self.course.next().inspect_err(|fault| *refused = Some(*fault)).map_err(io::Error::from)
     }
 
     fn give(&self, _bytes: u64) {}
@@ -240,6 +254,9 @@ mod tests {
         assert!(store.probe(1).await.is_err() && store.stage().is_err());
         store.clear();
         store.probe(1).await.unwrap();
+        store.fail(1, 1, Fault::Late);
+        assert!(store.write(&key(), "c".into()).await.is_err());
+        assert_eq!(store.read(&key()).await.unwrap().unwrap(), "c", "what failed late was done");
     }
 
     #[tokio::test]

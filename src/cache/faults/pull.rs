@@ -173,6 +173,11 @@ async fn a_failing_disk_anywhere_in_a_pull_costs_no_truth() {
 }
 
 #[tokio::test]
+async fn a_change_that_was_made_and_called_failed_costs_no_truth() {
+    sweep(Fault::Late).await;
+}
+
+#[tokio::test]
 async fn a_pin_that_could_not_be_read_binds_again_when_it_can() {
     let (first, second) = (Release::new(100, Vec::new()), Release::new(200, Vec::new()));
     let (clock, registry) = (Arc::new(ManualClock::at(1_000_000)), Registry::of(&first, Ranging::Honoured));
