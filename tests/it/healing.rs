@@ -15,9 +15,9 @@ use crate::support::{Answer, Conversation, Proxy, Release, Reply, Setup, Upstrea
 const MIB: usize = 1 << 20;
 const BLOCK: usize = 256 << 10;
 /// More than sockets and the proxy's reading ahead hold together.
-const BIG: usize = 24 * MIB;
+const BIG: usize = 16 * MIB;
 /// Far behind what was sent when only the head of an answer was read.
-const FAR: usize = 20 * MIB;
+const FAR: usize = 13 * MIB;
 
 fn release(name: &str, size: usize) -> Release {
     Release::new(name, "1.0.0").adding(Entry::file("data.bin", noise(size as u64, size)))
@@ -62,7 +62,7 @@ struct Begun(Conversation, Answer);
 
 impl Begun {
     fn new(proxy: &Proxy, release: &Release) -> Self {
-        let mut conversation = Conversation::open(proxy.client().0).unwrap();
+        let mut conversation = Conversation::open_narrow(proxy.client().0).unwrap();
         conversation.ask("GET", &release.download(), &[]).unwrap();
         let answer = conversation.begin().unwrap();
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -75,14 +75,14 @@ impl Begun {
     }
 
     #[track_caller]
-    fn is_right(self, release: &Release) {
+    fn ends_right(self, release: &Release) {
         let answer = self.finish();
         assert!(answer.whole, "cut after {} bytes", answer.body.len());
         assert!(answer.body == release.archive(), "wrong bytes were sent");
     }
 
     #[track_caller]
-    fn is_cut(self, release: &Release) {
+    fn ends_short(self, release: &Release) {
         let (answer, archive) = (self.finish(), release.archive());
         assert!(!answer.whole, "a cut was passed off as the whole");
         assert!(answer.body.len() < archive.len() && archive.starts_with(&answer.body), "wrong bytes");
@@ -124,7 +124,7 @@ fn a_block_that_rots_while_it_is_sent_is_fetched_alone() {
     let proxy = holding(&upstream, &[&lamp]);
     let begun = Begun::new(&proxy, &lamp);
     flip(&proxy, &lamp, FAR);
-    begun.is_right(&lamp);
+    begun.ends_right(&lamp);
     assert_eq!(upstream.ranges(&lamp.source()), [range_of_block(FAR)]);
     assert_eq!(upstream.requests(&lamp.source()), 2, "the first fetch, and the block");
     assert_eq!(["pieces", "whole", "failed"].map(|how| healed(&proxy, how)), [1, 0, 0]);
@@ -140,7 +140,7 @@ fn a_registry_without_ranges_mends_it_too() {
     let proxy = holding(&upstream, &[&lamp]);
     let begun = Begun::new(&proxy, &lamp);
     flip(&proxy, &lamp, FAR);
-    begun.is_right(&lamp);
+    begun.ends_right(&lamp);
     assert_eq!(["pieces", "whole", "failed"].map(|how| healed(&proxy, how)), [0, 1, 0]);
     assert_eq!(upstream.requests(&lamp.source()), 2, "the answer to the range was the whole");
     assert_set_aside_once(&proxy);
@@ -156,7 +156,7 @@ fn registries_that_lie_about_ranges_do_no_harm() {
         let proxy = holding(&upstream, &[&lamp]);
         let begun = Begun::new(&proxy, &lamp);
         flip(&proxy, &lamp, FAR);
-        begun.is_right(&lamp);
+        begun.ends_right(&lamp);
         assert_eq!(["pieces", "whole", "failed"].map(|how| healed(&proxy, how)), [0, 1, 0]);
     }
 }
@@ -169,7 +169,7 @@ fn what_cannot_be_mended_is_cut_short() {
     let begun = Begun::new(&proxy, &lamp);
     upstream.down();
     flip(&proxy, &lamp, FAR);
-    begun.is_cut(&lamp);
+    begun.ends_short(&lamp);
     assert_eq!(healed(&proxy, "failed"), 1);
 }
 
@@ -187,7 +187,7 @@ fn another_compression_of_the_same_tree_is_never_mixed_in() {
         let reply = Reply::archive(packed.clone());
         upstream.reply(&lamp.source(), if ranged { reply.ranged() } else { reply });
         flip(&proxy, &lamp, FAR);
-        begun.is_cut(&lamp);
+        begun.ends_short(&lamp);
         assert!(proxy.client().get(&lamp.download()).ok().body == packed, "the next client gets the new one");
     }
 }
@@ -199,13 +199,13 @@ fn a_file_that_vanishes_or_shrinks_while_it_is_sent_is_had_again() {
     let proxy = holding(&upstream, &[&lamp]);
     let begun = Begun::new(&proxy, &lamp);
     fs::remove_file(stored(&proxy, &lamp)).unwrap();
-    begun.is_right(&lamp);
+    begun.ends_right(&lamp);
     for (length, how) in [(FAR + MIB, "pieces"), (MIB, "whole"), (0, "whole")] {
         let before = healed(&proxy, how);
         let begun = Begun::new(&proxy, &lamp);
         let file = fs::OpenOptions::new().write(true).open(stored(&proxy, &lamp)).unwrap();
         file.set_len(length as u64).unwrap();
-        begun.is_right(&lamp);
+        begun.ends_right(&lamp);
         assert_eq!(healed(&proxy, how), before + 1, "cut to {length} bytes");
     }
 }
@@ -223,8 +223,8 @@ fn two_files_that_change_places_are_put_right() {
     fs::rename(&first, &aside).unwrap();
     fs::rename(&second, &first).unwrap();
     fs::rename(&aside, &second).unwrap();
-    one.is_right(&lamp);
-    other.is_right(&desk);
+    one.ends_right(&lamp);
+    other.ends_right(&desk);
     upstream.down();
     for release in [&lamp, &desk] {
         assert!(proxy.client().get(&release.download()).ok().body == release.archive());
@@ -253,7 +253,7 @@ fn thirty_clients_of_a_broken_file_are_one_repair() {
 }
 
 #[test]
-fn a_range_that_lies_in_a_broken_block_is_right() {
+fn a_range_that_lies_in_a_broken_block_ends_right() {
     let (upstream, lamp) = (Upstream::start(), release("lamp", 2 * MIB));
     upstream.publish_ranged(&lamp);
     let proxy = holding(&upstream, &[&lamp]);

@@ -72,6 +72,14 @@ impl Conversation {
         Self::over(socket.into())
     }
 
+    /// A connection that takes little more than what is read from it.
+    pub(crate) fn open_narrow(address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.set_recv_buffer_size(64 << 10)?;
+        socket.connect_timeout(&address.into(), TIMEOUT)?;
+        Self::over(socket.into())
+    }
+
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.0.get_mut().write_all(bytes)
     }
