@@ -70,7 +70,8 @@ fn is_honest(failure: &Failure) -> bool {
 }
 
 fn staged(root: &Path) -> usize {
-    root.join("staging").read_dir().unwrap().count()
+    let Ok(runs) = root.join("staging").read_dir() else { return 0 };
+    runs.map(|run| run.unwrap().path().read_dir().unwrap().count()).sum()
 }
 
 /// Flips a bit in the first block of the stored archive.
