@@ -121,7 +121,11 @@ impl SealedFiles {
                 ("whole", ingested.map_err(Failure::from))
             }
             Ok(Mended::Unpatched) => ("whole", self.fill(origin, errand).await),
-            Err(failure) => ("failed", Err(failure)),
+            // What was damaged may have been a copy; then the original is what is found now.
+            Err(failure) => match self.sealed(wanted).await {
+                Ok(Some(seal)) => ("original", Ok(Brought { seal, loose: None })),
+                Ok(None) | Err(_) => ("failed", Err(failure)),
+            },
         };
         let how = if brought.is_ok() { how } else { "failed" };
         self.metrics.store.healed(how);

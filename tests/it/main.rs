@@ -29,6 +29,7 @@ mod hostile_client;
 mod invalidate;
 mod lifecycle;
 mod memory;
+mod object_storage;
 mod pins;
 mod privacy;
 mod problems;

@@ -3,6 +3,7 @@
 //! crate under test: digests and documents are made independently.
 
 pub(crate) mod bulk;
+pub(crate) mod bucket;
 pub(crate) mod catalogue;
 pub(crate) mod client;
 pub(crate) mod divergence;

@@ -184,11 +184,13 @@ fn data(directory: &Path) -> PathBuf {
 
 /// The configuration of a proxy on these ports and in this directory.
 fn at(setup: &Setup, directory: &Path, public: SocketAddr, admin: SocketAddr) -> Setup {
-    setup
-        .clone()
-        .set("server.listen", public.to_string())
-        .set("server.admin_listen", admin.to_string())
-        .set("storage.url", format!("file://{}", data(directory).display()))
+    let (setup, data) = (setup.clone(), data(directory).display().to_string());
+    let setup = setup.set("server.listen", public.to_string()).set("server.admin_listen", admin.to_string());
+    match setup.table.get("storage").is_some_and(|storage| storage.get("url").is_some()) {
+        // Of a bucket, the folder before it.
+        true => setup.set("storage.tier", data),
+        false => setup.set("storage.url", format!("file://{data}")),
+    }
 }
 
 fn config(directory: &Path) -> PathBuf {

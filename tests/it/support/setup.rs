@@ -65,7 +65,7 @@ impl Setup {
     }
 
     /// Writes the file, in one step for whoever reads it meanwhile.
-    pub(super) fn write(&self, file: &Path) {
+    pub(crate) fn write(&self, file: &Path) {
         let draft = file.with_extension("draft");
         fs::write(&draft, toml::to_string(&self.table).unwrap()).unwrap();
         fs::rename(draft, file).unwrap();
