@@ -186,6 +186,26 @@ fn the_first_integrity_wins_for_every_proxy() {
 }
 
 #[test]
+fn a_large_archive_needs_little_memory_on_its_way_to_the_bucket_and_back() {
+    let Some(bucket) = Bucket::start() else { return };
+    let upstream = Upstream::start();
+    let parts = (0..12).map(|part| Entry::file(&format!("data/{part:02}"), noise(part, 10 << 20)));
+    let release = parts.fold(small(), Release::adding);
+    upstream.publish(&release);
+    let mut proxy = proxy(&upstream, &bucket);
+    assert_serves(&proxy, &release);
+    let sent = proxy.peak_memory();
+    proxy.stop();
+    fs::remove_dir_all(proxy.data()).unwrap();
+    proxy.revive();
+    assert_serves(&proxy, &release);
+    assert_eq!(upstream.requests(&release.source()), 1);
+    for peak in [sent, proxy.peak_memory()] {
+        assert!(peak < 100 << 20, "{peak} bytes");
+    }
+}
+
+#[test]
 fn a_bucket_that_cannot_be_meant_is_told_at_once_and_says_no_secret() {
     let Some(bucket) = Bucket::start() else { return };
     let upstream = Upstream::start();
@@ -193,10 +213,7 @@ fn a_bucket_that_cannot_be_meant_is_told_at_once_and_says_no_secret() {
     let file = folder.path().join("scriptorium.toml");
     let setup = Setup::before(&upstream).set("storage.tier", folder.path().to_str().unwrap());
     let missing = bucket.named(setup.clone(), "not-there");
-    let unknown = setup
-        .set("storage.url", "s3://volumes/")
-        .env("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")
-        .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
+    let unknown = setup.set("storage.url", "s3://volumes/").env("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
     for (setup, says) in [(missing, "AWS_ENDPOINT_URL"), (unknown, "AWS_ACCESS_KEY_ID")] {
         setup.write(&file);
         for command in [&["serve"][..], &["pins", "export"]] {
