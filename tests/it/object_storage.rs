@@ -167,6 +167,23 @@ fn without_the_bucket_what_is_held_and_what_is_asked_for_is_served() {
 }
 
 #[test]
+fn a_bucket_that_stops_answering_is_left_alone_for_a_while() {
+    let Some(bucket) = Bucket::start() else { return };
+    let (upstream, cold, later) = (Upstream::start(), small(), Release::new("lamp", "2.0.0"));
+    upstream.publish(&cold);
+    let proxy = bucket.below(Setup::before(&upstream).env("AWS_TIMEOUT", "1s")).start();
+    bucket.signal("STOP");
+    assert_serves(&proxy, &cold);
+    assert!(proxy.log().contains("left alone"), "{}", proxy.log());
+    bucket.signal("CONT");
+    upstream.publish(&later);
+    eventually("something to be kept again", || {
+        assert_serves(&proxy, &later);
+        (!bucket.keys("archives").is_empty()).then_some(())
+    });
+}
+
+#[test]
 fn the_first_integrity_wins_for_every_proxy() {
     let Some(bucket) = Bucket::start() else { return };
     let (upstream, first, second) = (Upstream::start(), big(1), big(2));

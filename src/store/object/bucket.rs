@@ -15,7 +15,9 @@ use object_store::path::Path as ObjectPath;
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ObjectStore, ObjectStoreExt, PutMode, RetryConfig};
 
+use super::patience::Impatient;
 use super::{Commit, ObjectStorage, STAGING};
+use crate::clock::SystemClock;
 
 /// Further tries of a request.
 const RETRIES: usize = 2;
@@ -89,7 +91,8 @@ impl ObjectStorage {
 
     fn on(bucket: &Bucket, staging: &Path, environment: AmazonS3Builder) -> Result<Self, BucketError> {
         let (s3, prefix) = connect(bucket, environment)?;
-        let objects = Arc::new(PrefixStore::new(s3, prefix));
+        let patient = PrefixStore::new(s3, prefix);
+        let objects = Arc::new(Impatient::new(patient, Arc::new(SystemClock::default())));
         Ok(Self::over(objects, staging.to_owned(), Commit::Upload { _staging: None }))
     }
 }
@@ -176,6 +179,9 @@ fn connect(bucket: &Bucket, environment: AmazonS3Builder) -> Result<(AmazonS3, O
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
     use crate::store::contract::moto;
 
@@ -200,6 +206,36 @@ mod tests {
         let missing = prove("not-there", environment(endpoint)).await.unwrap_err();
         assert!(matches!(&missing, BucketError::NoBucket(name) if name == "not-there"), "{missing:?}");
         assert!(missing.to_string().contains("AWS_ENDPOINT_URL"));
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_that_lets_two_writers_win_is_refused() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        // Says yes to whatever it is asked, one connection a request.
+        let yes = async {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = [0; 4096];
+                let read = stream.read(&mut head).await.unwrap();
+                let body = if head[..read].starts_with(b"GET") {
+                    "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+                } else {
+                    ""
+                };
+                let fields =
+                    "ETag: \"x\"\r\nLast-Modified: Thu, 01 Jan 1970 00:00:00 GMT\r\nConnection: close";
+                let length = body.len();
+                let answer = format!("HTTP/1.1 200 OK\r\n{fields}\r\nContent-Length: {length}\r\n\r\n{body}");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        };
+        tokio::select! {
+            () = yes => {}
+            proven = prove("bucket", environment(&endpoint)) => {
+                assert!(matches!(proven, Err(BucketError::Unconditional)), "{proven:?}");
+            }
+        }
     }
 
     #[tokio::test]

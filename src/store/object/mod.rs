@@ -31,6 +31,7 @@ use super::{
 use crate::clock::{Clock, SystemClock, Timestamp};
 
 mod bucket;
+mod patience;
 mod upload;
 
 pub use bucket::{Bucket, BucketError};

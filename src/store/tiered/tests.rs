@@ -95,10 +95,13 @@ async fn what_is_only_far_is_copied_once_for_all_who_ask() {
     let (tiers, key) = (Tiers::new(), archive("a"));
     let staged = sealed(&*tiers.far, &key, 9_000_000);
     tiers.far.commit(&key, staged).await.unwrap();
+    let [first, second] = [(); 2].map(|()| Copies::bring(&tiers.tiered.copies, &key));
+    assert!(first.ptr_eq(&second), "two copies at once");
     let reads = join_all((0..50).map(|at| tiers.tiered.read_range(&key, at..at + 4))).await;
     assert!(reads.into_iter().all(|read| read.unwrap().unwrap() == vec![7; 4]));
     assert_eq!(fs::read(tiers.copy(&key)).unwrap(), fs::read(tiers.original(&key)).unwrap());
 
+    assert_eq!(first.await, Copied::Near);
     fs::remove_file(tiers.original(&key)).unwrap();
     assert!(tiers.tiered.read_tail(&key, 1).await.unwrap().is_some(), "read far once more");
     fs::remove_file(tiers.copy(&key)).unwrap();

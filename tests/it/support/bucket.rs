@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::Setup;
+use super::proxy::signal;
 
 const NAME: &str = "volumes";
 const PREFIX: &str = "some/where";
@@ -83,6 +84,11 @@ impl Bucket {
     pub(crate) fn down(&mut self) {
         self.server.kill().unwrap();
         self.server.wait().unwrap();
+    }
+
+    /// Keeps the server from answering, or lets it go on.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.server.id(), name);
     }
 
     fn ask(&self, method: &str, what: &str, body: &[u8]) -> Vec<u8> {
