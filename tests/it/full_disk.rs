@@ -91,9 +91,7 @@ fn a_full_disk_stops_nothing_that_needs_none_and_clears_by_itself() {
         (proxy.admin().get("/readyz").ok().json()["storage"]["state"] == "ok").then_some(())
     });
     assert_eq!(pins(&proxy), 2, "what could not be pinned is pinned by its next reader");
-    eventually("nothing staged", || {
-        proxy.files("staging").is_empty().then_some(())
-    });
+    eventually("nothing staged", || proxy.files("staging").is_empty().then_some(()));
     upstream.down();
     assert_eq!(proxy.client().get(&cold.download()).ok().body, cold.archive(), "it was not kept");
 }

@@ -2,8 +2,8 @@
 //! a child process, and a client that says exactly what it is told to. Nothing here may call the
 //! crate under test: digests and documents are made independently.
 
-pub(crate) mod bulk;
 pub(crate) mod bucket;
+pub(crate) mod bulk;
 pub(crate) mod catalogue;
 pub(crate) mod client;
 pub(crate) mod divergence;
