@@ -24,19 +24,24 @@ use super::allowance::Allowance;
 use super::ledger::Ledger;
 use super::staged::Ground;
 use super::staging::Staging;
-use super::{Committed, Damage, Hold, Listed, Shelf, Staged, StorageKey, Store, StoreError, Uncommitted};
-use account::pages;
+use super::{
+    Batch, Committed, Damage, Hold, Listed, Shelf, Staged, StorageKey, Store, StoreError, Uncommitted,
+};
+pub(super) use account::pages;
 use books::{Books, Share};
+pub(super) use count::{FIXED, SHELVES};
 
 mod account;
 mod books;
 mod count;
+mod plan;
 mod uses;
 
 #[cfg(test)]
 mod tests;
 
 pub use account::Usage;
+pub use plan::Plan;
 
 /// The directory of its own that is made where scratch files may lie.
 const SCRATCH: &str = "scriptorium-scratch";
@@ -180,7 +185,9 @@ impl Store for Ceiling {
         if set_aside.is_ok() {
             self.books.account().ledger.remove(key);
         }
-        self.count_quarantine().await;
+        if let Err(error) = self.count_quarantine().await {
+            warn!(%error, "the quarantine could not be counted");
+        }
         self.books.look();
         set_aside
     }
@@ -191,6 +198,10 @@ impl Store for Ceiling {
         let probed = self.books.store.probe(bytes).await;
         self.books.account().unstage(taken);
         probed
+    }
+
+    async fn staged(&self) -> Result<Vec<Batch>, StoreError> {
+        self.books.store.staged().await
     }
 
     async fn sweep(&self) {

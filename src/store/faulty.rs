@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 
 use super::{
-    Committed, Damage, Hold, Listed, Quota, Shelf, Staged, StorageKey, Store, StoreError, Uncommitted,
+    Batch, Committed, Damage, Hold, Listed, Quota, Shelf, Staged, StorageKey, Store, StoreError, Uncommitted,
 };
 
 /// What an operation that fails meets.
@@ -197,6 +197,10 @@ impl<S: Store> Store for Faulty<S> {
     async fn probe(&self, bytes: usize) -> Result<(), StoreError> {
         self.course.next()?;
         self.inner.probe(bytes).await
+    }
+
+    async fn staged(&self) -> Result<Vec<Batch>, StoreError> {
+        self.inner.staged().await
     }
 
     async fn sweep(&self) {

@@ -138,6 +138,24 @@ impl StorageKey {
         }
     }
 
+    /// The kind of value, in a word: a document's own kind, or the directory.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Document { resource, .. }
+            | Self::OfRelease { resource, .. }
+            | Self::Slot { resource, .. } => resource.as_str(),
+            Self::Pin { .. } => "pins",
+            Self::History(_) => "histories",
+            Self::Divergence(_) => "divergences",
+            Self::Invalidations => "invalidations",
+            Self::Uses => "uses",
+            Self::Archive(_) => "archives",
+            Self::TrustArtifact(_) => "trust-artifacts",
+            Self::Quarantined(_) => "quarantine",
+        }
+    }
+
     /// What lies at `path`; `None` for a path that is the place of nothing.
     #[must_use]
     pub fn at(path: &str) -> Option<Self> {

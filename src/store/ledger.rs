@@ -158,6 +158,14 @@ impl Ledger {
         archives.cheapest(rng, may_go).or_else(|| documents.cheapest(rng, may_go))
     }
 
+    /// Everything that may go and its size, what is worth least first: the order that [`victim`](Self::victim)
+    /// comes near to without looking at all of it.
+    pub fn order(&self) -> impl Iterator<Item = (&StorageKey, u64)> {
+        let classes = [Class::Archives, Class::Documents].into_iter();
+        let ordered = classes.flat_map(|class| self.pool(class).ordered());
+        ordered.filter(|(key, _)| !self.readers.contains_key(key))
+    }
+
     /// What [`restore`](Self::restore) takes, of every value: its key, its size and its uses as of now.
     pub fn snapshot(&self) -> impl Iterator<Item = (&StorageKey, u64, f32)> {
         Class::ALL.into_iter().flat_map(|class| self.pool(class).snapshot())

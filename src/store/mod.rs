@@ -20,6 +20,7 @@ mod quarantine;
 pub mod sealed;
 mod staged;
 mod staging;
+pub mod stock;
 mod tiered;
 mod watched;
 
@@ -28,11 +29,12 @@ mod contract;
 #[cfg(test)]
 pub(crate) mod faulty;
 
-pub use ceiling::{Ceiling, Usage};
+pub use ceiling::{Ceiling, Plan, Usage};
 pub use hold::Hold;
 pub use key::{Shelf, StorageKey};
 pub use object::{Bucket, BucketError, ObjectStorage};
 pub use staged::{Quota, Staged};
+pub use staging::Batch;
 pub use tiered::Tiered;
 pub use watched::{Ailment, Trouble, Watched};
 
@@ -170,6 +172,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Proves that the store takes writes of `bytes` bytes.
     async fn probe(&self, bytes: usize) -> Result<(), StoreError>;
+
+    /// What other processes staged and did not commit, be they gone or not.
+    async fn staged(&self) -> Result<Vec<Batch>, StoreError>;
 
     /// Removes what was staged by processes that are no more.
     async fn sweep(&self);

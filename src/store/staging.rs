@@ -3,7 +3,7 @@
 //! The directory is locked as long as the process lives, however it ends. So what a crash left is swept at once, and
 //! what another process beside this one is writing never is. Owns that. Must not know what is staged.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, DirEntry, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,12 +11,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tracing::{info, warn};
 
 use super::Staged;
+use super::ceiling::pages;
+use super::ledger::Tally;
+
+/// Its directory inside a storage.
+pub(super) const STAGING: &str = "staging";
 
 /// A directory that processes stage in, each in a directory of its own below it.
 #[derive(Debug)]
 pub(super) struct Staging {
     root: PathBuf,
     own: Mutex<Option<Arc<Own>>>,
+}
+
+/// What one process staged and did not commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Where it lies, inside the storage.
+    pub path: String,
+    /// Its files, and the bytes they take of the disk.
+    pub tally: Tally,
+    /// Whether the process is gone, so that nobody misses it.
+    pub abandoned: bool,
 }
 
 /// This process's own directory, made when it is first needed, gone with the value.
@@ -38,12 +54,34 @@ impl Staging {
         Staged::new(&self.own()?.directory)
     }
 
+    /// The path of this process's own directory inside the storage.
+    pub(super) fn own_path(&self) -> io::Result<String> {
+        Ok(inside(&self.own()?.directory))
+    }
+
     fn own(&self) -> io::Result<Arc<Own>> {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         match &*own {
             Some(own) if own.directory.is_dir() => Ok(Arc::clone(own)),
             _ => Ok(Arc::clone(own.insert(Arc::new(Own::below(&self.root)?)))),
         }
+    }
+
+    /// What lies here, of every process but this one. Blocks: for threads that may.
+    pub(super) fn batches(&self) -> io::Result<Vec<Batch>> {
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let entries = match fs::read_dir(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut batches = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if own.as_ref().is_none_or(|own| own.directory != entry.path()) {
+                batches.extend(there(batch(&entry))?);
+            }
+        }
+        Ok(batches)
     }
 
     /// Removes the directories of processes that are no more. Blocks: for threads that may.
@@ -93,6 +131,45 @@ impl Drop for Own {
     }
 }
 
+/// What lies at one place below the root.
+fn batch(entry: &DirEntry) -> io::Result<Batch> {
+    let path = entry.path();
+    // Shared, so that two who look do not take each other for its owner.
+    let abandoned = match File::open(&path)?.try_lock_shared() {
+        Ok(()) => true,
+        Err(TryLockError::WouldBlock) => false,
+        Err(TryLockError::Error(error)) => return Err(error),
+    };
+    let mut tally = Tally::default();
+    let mut count = |file: &DirEntry| {
+        if let Some(metadata) = there(file.metadata())? {
+            tally.values += 1;
+            tally.bytes += pages(metadata.len());
+        }
+        io::Result::Ok(())
+    };
+    if path.is_dir() {
+        // Files lie side by side.
+        fs::read_dir(&path)?.try_for_each(|file| count(&file?))?;
+    } else {
+        count(entry)?;
+    }
+    Ok(Batch { path: inside(&path), tally, abandoned })
+}
+
+/// The path inside the storage of what lies below the root.
+fn inside(path: &Path) -> String {
+    format!("{STAGING}/{}", path.file_name().unwrap_or_default().display())
+}
+
+/// What went away meanwhile is nothing.
+fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
+}
+
 /// Whether there was something, and nobody's.
 fn sweep_one(path: &Path) -> io::Result<bool> {
     let lock = File::open(path)?;
@@ -131,7 +208,18 @@ mod tests {
 
         let own = Staging::below(staging.clone());
         let mine = own.file().unwrap();
+        written.write_all(&[1; 5000]).unwrap();
+        let mut seen: Vec<_> = own
+            .batches()
+            .unwrap()
+            .into_iter()
+            .map(|Batch { tally: Tally { values, bytes }, abandoned, .. }| (abandoned, values, bytes))
+            .collect();
+        seen.sort_unstable();
+        let (theirs, nobodys, odd) = ((false, 1, 8192), (true, 1, 0), (true, 1, 4096));
+        assert_eq!(seen, [theirs, nobodys, odd], "and not its own");
         own.sweep();
+        assert!(own.batches().unwrap().iter().all(|batch| !batch.abandoned));
         assert_eq!(fs::read_dir(&staging).unwrap().count(), 2);
         written.write_all(b"still there").unwrap();
         assert!(mine.path().exists() && written.path().exists());

@@ -22,7 +22,7 @@ use tracing::{debug, warn};
 
 use super::sealed;
 use super::{
-    Committed, Damage, Hold, Listed, ObjectStorage, Shelf, Staged, StorageKey, Store, StoreError,
+    Batch, Committed, Damage, Hold, Listed, ObjectStorage, Shelf, Staged, StorageKey, Store, StoreError,
     Uncommitted, Usage,
 };
 use crate::clock::Clock;
@@ -166,6 +166,10 @@ impl Store for Tiered {
 
     async fn probe(&self, bytes: usize) -> Result<(), StoreError> {
         self.far.probe(bytes).await
+    }
+
+    async fn staged(&self) -> Result<Vec<Batch>, StoreError> {
+        self.near.staged().await
     }
 
     async fn sweep(&self) {

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tracing::{error, info};
 
 use super::{
-    Committed, Damage, Hold, Listed, Shelf, Staged, StorageKey, Store, StoreError, Uncommitted, Usage,
+    Batch, Committed, Damage, Hold, Listed, Shelf, Staged, StorageKey, Store, StoreError, Uncommitted, Usage,
 };
 use crate::clock::{Clock, Timestamp};
 
@@ -190,6 +190,10 @@ impl Store for Watched {
 
     async fn probe(&self, bytes: usize) -> Result<(), StoreError> {
         self.noting(self.store.probe(bytes).await)
+    }
+
+    async fn staged(&self) -> Result<Vec<Batch>, StoreError> {
+        self.noting(self.store.staged().await)
     }
 
     async fn sweep(&self) {

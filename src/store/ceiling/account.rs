@@ -52,7 +52,7 @@ pub(super) struct Account {
 }
 
 /// What a value of `bytes` bytes takes.
-pub(super) fn pages(bytes: u64) -> u64 {
+pub(in crate::store) fn pages(bytes: u64) -> u64 {
     bytes.div_ceil(PAGE).saturating_mul(PAGE)
 }
 

@@ -12,7 +12,7 @@ use super::account::{Usage, pages};
 use crate::store::{Shelf, StorageKey, StoreError};
 
 /// Everything that counts besides the quarantine and what has a fixed place.
-pub(super) const SHELVES: [Shelf; 6] = [
+pub(in crate::store) const SHELVES: [Shelf; 6] = [
     Shelf::Documents,
     Shelf::Archives,
     Shelf::TrustArtifacts,
@@ -21,16 +21,13 @@ pub(super) const SHELVES: [Shelf; 6] = [
     Shelf::Divergences,
 ];
 
+/// What lies in a place of its own.
+pub(in crate::store) const FIXED: [StorageKey; 2] = [StorageKey::Invalidations, StorageKey::Uses];
+
 impl Ceiling {
     /// Counts what an earlier process left.
     pub async fn count(&self) {
-        let uses = self.saved_uses().await;
-        let mut counted = Ok(());
-        for shelf in SHELVES {
-            counted = counted.and(self.count_shelf(shelf, &uses).await);
-        }
-        self.count_quarantine().await;
-        if let Err(error) = counted {
+        if let Err(error) = self.count_all().await {
             warn!(%error, "not all that is stored could be counted; storage.max_size may be exceeded");
         }
         self.books.account().counted = true;
@@ -38,6 +35,26 @@ impl Ceiling {
         let Usage { used, max, archives, documents, .. } = self.books.account().usage();
         info!(used, max, archives = archives.values, documents = documents.values, "the store is counted");
         self.books.look();
+    }
+
+    /// Counts as much as can be counted; why that is not all.
+    pub(super) async fn count_all(&self) -> Result<(), StoreError> {
+        let uses = self.saved_uses().await;
+        let mut counted = Ok(());
+        for shelf in SHELVES {
+            counted = counted.and(self.count_shelf(shelf, &uses).await);
+        }
+        for key in FIXED {
+            counted = counted.and(self.count_fixed(key).await);
+        }
+        counted.and(self.count_quarantine().await)
+    }
+
+    async fn count_fixed(&self, key: StorageKey) -> Result<(), StoreError> {
+        if let Some((_, size)) = self.books.store.read_tail(&key, 1).await? {
+            self.books.account().ledger.restore(key, pages(size), 1.0);
+        }
+        Ok(())
     }
 
     async fn count_shelf(&self, shelf: Shelf, uses: &HashMap<StorageKey, f32>) -> Result<(), StoreError> {
@@ -50,12 +67,10 @@ impl Ceiling {
         listed.try_for_each(restore).await
     }
 
-    pub(super) async fn count_quarantine(&self) {
+    pub(super) async fn count_quarantine(&self) -> Result<(), StoreError> {
         let listed = self.books.store.list(Shelf::Quarantine);
-        let sum = listed.try_fold(0, async |sum, (_, size)| Ok(sum + pages(size))).await;
-        match sum {
-            Ok(sum) => self.books.account().quarantine(sum),
-            Err(error) => warn!(%error, "the quarantine could not be counted"),
-        }
+        let sum = listed.try_fold(0, async |sum, (_, size)| Ok(sum + pages(size))).await?;
+        self.books.account().quarantine(sum);
+        Ok(())
     }
 }

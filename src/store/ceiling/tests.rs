@@ -224,3 +224,76 @@ async fn what_vanished_is_not_counted_for_ever() {
     assert!(ceiling.read_tail(&archive(1), 10).await.unwrap().is_none());
     assert_eq!(ceiling.usage().unwrap().used, 0);
 }
+
+/// A plan for what lies in the ceiling's store, by a process beside its own.
+async fn planned(ceiling: &Ceiling, to: u64, and_quarantine: bool) -> Plan {
+    let beside = Ceiling::new(Arc::clone(&ceiling.books.store), to, Rng::with_seed(1));
+    beside.plan(and_quarantine).await.unwrap()
+}
+
+fn names(plan: &Plan) -> Vec<String> {
+    plan.values.iter().map(|(key, _)| key.path()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_takes_archives_by_use_then_documents_and_no_more_than_it_must() {
+    let ceiling = below(100 * MIB).await;
+    for name in 0..6 {
+        bring(&ceiling, name, 1_000_000).await.unwrap();
+        ceiling.write(&document(name), vec![1; 4000].into()).await.unwrap();
+        assert!(ceiling.create(&pin(name), vec![1; 100].into()).await.unwrap());
+    }
+    for (name, uses) in [(0, 5), (1, 4), (2, 3), (4, 2), (5, 1)] {
+        (0..uses).for_each(|_| drop(ceiling.hold(&archive(name))));
+    }
+    ceiling.save_uses().await;
+    let all = stored(&ceiling).await + pages(1);
+    let whole = planned(&ceiling, all, true).await;
+    assert_eq!((whole.before, whole.after, whole.values.len()), (all, all, 0), "the uses are a page, too");
+
+    let archives = [3, 5, 4, 2, 1, 0].map(|name| archive(name).path());
+    let two = planned(&ceiling, all - pages(1_000_000) - 1, true).await;
+    assert_eq!(names(&two), archives[..2]);
+    assert_eq!(two.after, all - 2 * pages(1_000_000));
+    let least = 7 * pages(1);
+    let one_stays = planned(&ceiling, least + pages(4000), true).await;
+    assert_eq!(names(&one_stays)[..6], archives);
+    assert_eq!((one_stays.values.len(), one_stays.after), (11, least + pages(4000)));
+    let none = planned(&ceiling, 1, true).await;
+    assert_eq!((none.least, none.after, none.values.len()), (least, least, 12), "pins never go");
+    assert_eq!(stored(&ceiling).await + pages(1), all, "a plan removes nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_takes_the_quarantine_where_that_is_asked_for() {
+    let ceiling = below(100 * MIB).await;
+    for name in 0..2 {
+        bring(&ceiling, name, 1_000_000).await.unwrap();
+    }
+    ceiling.set_aside(&archive(0), &Damage::of(&archive(0), "a", "b")).await.unwrap();
+    let (set_aside, note) = (pages(1_000_000), pages(1));
+    let without = planned(&ceiling, 1, false).await;
+    assert_eq!((without.least, names(&without)), (set_aside + note, vec![archive(1).path()]));
+    let with = planned(&ceiling, set_aside, true).await;
+    assert_eq!((with.least, with.after, with.values.len()), (0, pages(1_000_000), 2));
+    assert!(names(&with).iter().all(|path| path.starts_with("quarantine/")), "no archive had to go");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_counts_what_is_staged_and_takes_what_is_abandoned() {
+    let folder = TempDir::new().unwrap();
+    let store = || Arc::new(ObjectStorage::local(folder.path(), false).unwrap());
+    let running = store();
+    let mut staged = running.stage().unwrap();
+    staged.write_all(&[1; 9000]).unwrap();
+    std::fs::create_dir(folder.path().join("staging/run-gone")).unwrap();
+    std::fs::write(folder.path().join("staging/run-gone/staged-1"), [1; 5000]).unwrap();
+    let beside = Ceiling::new(store(), 1, Rng::with_seed(1));
+    let plan = beside.plan(false).await.unwrap();
+    assert_eq!((plan.before, plan.after, plan.least), (pages(9000) + pages(5000), pages(9000), pages(9000)));
+    let [abandoned] = &*plan.abandoned else { panic!("{plan:?}") };
+    assert_eq!((&*abandoned.path, abandoned.tally.bytes), ("staging/run-gone", pages(5000)));
+    beside.sweep().await;
+    assert_eq!(beside.plan(false).await.unwrap().abandoned, []);
+    drop(staged);
+}

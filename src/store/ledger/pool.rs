@@ -98,6 +98,14 @@ impl Pool {
         of_few.or_else(|| self.cheapest_at(0..len, &may_go))
     }
 
+    /// All of it, what is worth least first.
+    pub(super) fn ordered(&self) -> impl Iterator<Item = (&StorageKey, u64)> {
+        let mut all: Vec<_> =
+            self.entries.iter().map(|(key, entry)| (self.worth(entry), key, entry.size)).collect();
+        all.sort_by(|(one, ..), (other, ..)| one.total_cmp(other));
+        all.into_iter().map(|(_, key, size)| (key, size))
+    }
+
     pub(super) fn snapshot(&self) -> impl Iterator<Item = (&StorageKey, u64, f32)> {
         self.entries.iter().map(|(key, entry)| (key, entry.size, self.faded(entry.heat)))
     }

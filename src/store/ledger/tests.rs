@@ -37,6 +37,23 @@ fn sorted(ledger: &Ledger) -> Vec<(String, u64, f32)> {
 }
 
 #[test]
+fn the_order_is_that_of_the_victims() {
+    let mut ledger = ledger();
+    for number in 0..40 {
+        let key = if number % 4 == 0 { document(number) } else { archive(number) };
+        ledger.restore(key, (number * 7919 % 37 + 1) << 14, (number * 31 % 11) as f32 + 0.5);
+    }
+    ledger.hold(&archive(5));
+    let order: Vec<_> = ledger.order().map(|(key, size)| (key.clone(), size)).collect();
+    let victims = std::iter::from_fn(|| {
+        let (victim, size) = ledger.victim()?;
+        ledger.remove(&victim);
+        Some((victim, size))
+    });
+    assert_eq!((order.len(), order), (39, victims.collect::<Vec<_>>()));
+}
+
+#[test]
 fn archives_go_first_then_documents_and_records_never() {
     let mut ledger = ledger();
     let (resource, name) = (Resource::Release, digest(1));

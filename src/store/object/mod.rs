@@ -24,9 +24,9 @@ use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt
 use tempfile::TempDir;
 use tracing::warn;
 
-use super::staging::Staging;
+use super::staging::{STAGING, Staging};
 use super::{
-    Committed, Damage, Listed, Shelf, Staged, StorageKey, Store, StoreError, Uncommitted, quarantine,
+    Batch, Committed, Damage, Listed, Shelf, Staged, StorageKey, Store, StoreError, Uncommitted, quarantine,
 };
 use crate::clock::{Clock, SystemClock, Timestamp};
 
@@ -36,7 +36,6 @@ mod upload;
 
 pub use bucket::{Bucket, BucketError};
 
-const STAGING: &str = "staging";
 /// What was staged and nobody wrote to for so long has lost its process.
 const LEFTOVER: Duration = Duration::from_secs(60 * 60);
 /// Bytes of damaged values that are kept where nothing else is said.
@@ -282,8 +281,16 @@ impl Store for ObjectStorage {
         }
     }
 
+    async fn staged(&self) -> Result<Vec<Batch>, StoreError> {
+        let staging = Arc::clone(&self.staging);
+        blocking(move || staging.batches()).await
+    }
+
     async fn probe(&self, bytes: usize) -> Result<(), StoreError> {
-        let place = ObjectPath::from(format!("{STAGING}/probe"));
+        // In this process's own directory, which no other sweeps.
+        let staging = Arc::clone(&self.staging);
+        let own = blocking(move || staging.own_path()).await?;
+        let place = ObjectPath::from(format!("{own}/probe"));
         self.put(&place, vec![0; bytes].into(), PutMode::Overwrite).await?;
         found(self.objects.delete(&place).await).map(drop)
     }
