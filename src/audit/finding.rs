@@ -48,7 +48,8 @@ impl Kind {
     fn advice(self) -> &'static str {
         match self {
             Self::Document | Self::Archive => {
-                "run `audit --repair`: it is moved to quarantine/ and the proxy fetches it anew"
+                "run `audit` or `store verify` with --repair: it is moved to quarantine/ and the proxy fetches it \
+                 anew"
             }
             Self::Pin => {
                 "find out what the release must be, from another proxy's `pins export` say; then remove the file \
@@ -58,7 +59,7 @@ impl Kind {
                 "ask the proxy for the release anew and run `pins check`; if they still disagree, report it to \
                  the registry's operator"
             }
-            Self::Unreadable => "look at the medium and who may read there, then run the audit again",
+            Self::Unreadable => "look at the medium and who may read there, then look again",
         }
     }
 }
@@ -135,7 +136,7 @@ pub struct Walked {
     pub archives: Count,
     /// Pins.
     pub pins: Count,
-    /// Releases of which more than one thing is stored, held against one another.
+    /// Releases of which more than one thing is stored, held against one another; none where nothing is compared.
     pub releases: u64,
 }
 

@@ -23,7 +23,7 @@ const MOST_LOGGED: usize = 100;
 pub async fn for_ever(store: Arc<dyn Store>, rate: NonZeroU64, metrics: Arc<Metrics>, rest: Arc<dyn Rest>) {
     loop {
         let pace = Pace::limited(rate, Arc::clone(&rest));
-        let report = walk(&store, Walk { repair: false, pace, progress: &|_| {} }).await;
+        let report = walk(&store, Walk { repair: false, compare: true, pace, progress: &|_| {} }).await;
         tell(&report);
         (0..report.wrong).for_each(|_| metrics.integrity_failure("audit"));
         rest.rest(BETWEEN).await;

@@ -117,7 +117,16 @@ impl Shop {
     }
 
     async fn audit(&self, repair: bool) -> Report {
-        walk(&self.store, Walk { repair, pace: Pace::unlimited(), progress: &|_| {} }).await
+        self.walk(repair, true).await
+    }
+
+    /// Looks at each value for itself.
+    async fn verify(&self) -> Report {
+        self.walk(false, false).await
+    }
+
+    async fn walk(&self, repair: bool, compare: bool) -> Report {
+        walk(&self.store, Walk { repair, compare, pace: Pace::unlimited(), progress: &|_| {} }).await
     }
 
     /// The only finding, which must be of `kind` and about `key`.
@@ -304,4 +313,21 @@ async fn an_archive_is_of_the_content_its_release_is_known_by() {
     let shop = Shop::stocked().await;
     shop.seal("7.0.0", integrity("7.0.0")).await;
     assert_eq!(shop.audit(false).await.findings, [], "nothing is known of that release");
+}
+
+#[tokio::test]
+async fn without_comparing_only_what_is_damaged_is_found() {
+    let shop = Shop::stocked().await;
+    shop.put(&index(), 200, &json!({ "items": [row_of("1.0.0", integrity("other"))] })).await;
+    shop.seal("1.0.0", integrity("other")).await;
+    let other = pin("2.0.0", integrity("other"));
+    shop.store.write(&pin_place("2.0.0"), other.line().into()).await.unwrap();
+    assert!(shop.audit(false).await.wrong >= 3);
+    let report = shop.verify().await;
+    assert_eq!((&*report.findings, report.walked.releases), (&[][..], 0));
+    let keys = [archive("1.0.0"), place(&index()), place(&exact("2.0.0")), pin_place("2.0.0")];
+    for (found, key) in (1..).zip(&keys) {
+        shop.damage(key, |bytes| bytes[30] ^= 1);
+        assert_eq!(shop.verify().await.wrong, found, "{}", key.path());
+    }
 }

@@ -1,21 +1,18 @@
 //! `audit`: everything that is stored, looked at once.
 //!
-//! Owns its arguments and help, how a report is shown and what the exit code says of it. Must not know what is compared with what.
+//! Owns its arguments and help, how a report is shown and what the exit code says of it, also for `store verify`,
+//! which compares nothing. Must not know what is compared with what.
 
 use std::fmt::Write;
-use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use bytesize::ByteSize;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
+use super::progress;
 use super::storage::StorageArgs;
 use crate::audit::finding::{Count, Finding, Walked};
 use crate::audit::{Pace, Report, Walk, walk};
-use crate::store::Store;
-
-const BAR: &str = "{wide_bar} {bytes} of {total_bytes}, {eta} left";
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -42,41 +39,34 @@ pub(super) struct AuditArgs {
 }
 
 pub(super) fn run(args: &AuditArgs) -> ExitCode {
-    audit(args).unwrap_or_else(|code| code)
+    look(args, true).unwrap_or_else(|code| code)
 }
 
-fn audit(args: &AuditArgs) -> Result<ExitCode, ExitCode> {
+/// Looks at each value for itself and, where that is asked for, at what is known of each release.
+pub(super) fn look(args: &AuditArgs, compare: bool) -> Result<ExitCode, ExitCode> {
     let store = args.storage.open()?;
     let report = super::wait(async {
-        let bar = bar(args, &*store).await;
+        // What cannot be listed is a finding of the walk; the bar is then too short.
+        let size = match progress::is_watched(args.json) {
+            true => Some(walk::size(&*store).await.unwrap_or(0)),
+            false => None,
+        };
+        let bar = progress::bar(size);
         let progress = |bytes| bar.inc(bytes);
-        let report =
-            walk(&store, Walk { repair: args.repair, pace: Pace::unlimited(), progress: &progress }).await;
+        let pace = Pace::unlimited();
+        let report = walk(&store, Walk { repair: args.repair, compare, pace, progress: &progress }).await;
         bar.finish_and_clear();
         report
     })?;
-    let written = super::answer(&if args.json { json(&report) } else { text(&report) });
+    let written = super::answer(&if args.json { json(&report) } else { text(&report, compare) });
     Ok(if report.remaining() == 0 { written } else { ExitCode::FAILURE })
-}
-
-/// Shown to a person who waits, and to nobody else.
-async fn bar(args: &AuditArgs, store: &dyn Store) -> ProgressBar {
-    if args.json || !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    // What cannot be listed is a finding of the walk; the bar is then too short.
-    let bar = ProgressBar::new(walk::size(store).await.unwrap_or(0));
-    match ProgressStyle::with_template(BAR) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }
 
 fn json(report: &Report) -> String {
     serde_json::to_string_pretty(report).unwrap_or_default() + "\n"
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &Report, compared: bool) -> String {
     let mut text = String::new();
     for finding in &report.findings {
         describe(&mut text, finding);
@@ -90,7 +80,9 @@ fn text(report: &Report) -> String {
     {
         let _ = writeln!(text, "{label:<9}  {count:>8}  {}", ByteSize(*bytes));
     }
-    let _ = writeln!(text, "releases   {releases:>8}  compared");
+    if compared {
+        let _ = writeln!(text, "releases   {releases:>8}  compared");
+    }
     let repaired = match report.repaired {
         0 => String::new(),
         repaired => format!("  {repaired} of them moved to quarantine/"),

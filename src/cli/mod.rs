@@ -8,8 +8,10 @@ mod config_check;
 mod demo;
 mod explain;
 mod pins;
+mod progress;
 mod serve;
 mod storage;
+mod store;
 mod token_hash;
 
 use std::error::Error;
@@ -31,6 +33,7 @@ Examples:
   scriptorium config check --config /etc/scriptorium.toml
   scriptorium pins export --config /etc/scriptorium.toml > pins.jsonl
   scriptorium audit --config /etc/scriptorium.toml
+  scriptorium store stats --config /etc/scriptorium.toml
   printf %s \"$TOKEN\" | scriptorium token hash
 
 Exit codes: 0 done, 1 failed at run time, 2 bad usage or configuration.";
@@ -99,6 +102,9 @@ enum Command {
     /// Check that everything stored is what it says
     #[command(after_help = audit::EXAMPLES)]
     Audit(audit::AuditArgs),
+    /// Count, verify or free what is stored
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Work with clients' tokens
     #[command(subcommand)]
     Token(TokenCommand),
@@ -176,6 +182,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Pins(command) => pins::run(command),
+        Command::Store(command) => store::run(&command),
         Command::Token(TokenCommand::Hash) => token_hash::run(),
     }
 }
@@ -238,6 +245,7 @@ mod tests {
     use super::audit::AuditArgs;
     use super::pins::{CheckArgs, PinsCommand};
     use super::storage::StorageArgs;
+    use super::store::{GcArgs, StatsArgs, StoreCommand};
     use super::*;
     use clap::CommandFactory;
 
@@ -263,6 +271,15 @@ mod tests {
         assert!(matches!(import, Command::Pins(PinsCommand::Import { file: Some(_), .. })));
         let check = parse("scriptorium pins check --config a.toml --upstream u --json").unwrap();
         assert!(matches!(check, Command::Pins(PinsCommand::Check(CheckArgs { json: true, .. }))));
+        let gc = parse("scriptorium store gc --data d --to 10GiB --quarantine --apply --json").unwrap();
+        let Command::Store(StoreCommand::Gc(GcArgs { to: asked, quarantine, apply, json, .. })) = gc else {
+            panic!("gc was not understood")
+        };
+        assert_eq!((asked, quarantine, apply, json), (Some(10 << 30), true, true, true));
+        let stats = parse("scriptorium store stats --config a.toml --largest 3").unwrap();
+        assert!(matches!(stats, Command::Store(StoreCommand::Stats(StatsArgs { largest: 3, .. }))));
+        let verify = parse("scriptorium store verify --data d --repair").unwrap();
+        assert!(matches!(verify, Command::Store(StoreCommand::Verify(AuditArgs { repair: true, .. }))));
         let Ok(Command::Serve(args)) =
             parse("scriptorium serve --upstream http://u --listen [::1]:1 --data d --upgrade")
         else {
@@ -279,6 +296,8 @@ mod tests {
             ("scriptorium what", 2),
             ("scriptorium serve --nope", 2),
             ("scriptorium pins export --config a.toml --data d", 2),
+            ("scriptorium store gc --to much", 2),
+            ("scriptorium store gc --to 0", 2),
             ("scriptorium --help", 0),
             ("scriptorium --version", 0),
         ] {
@@ -298,6 +317,9 @@ mod tests {
             vec!["pins", "export"],
             vec!["pins", "import"],
             vec!["pins", "check"],
+            vec!["store", "stats"],
+            vec!["store", "gc"],
+            vec!["store", "verify"],
             vec!["token", "hash"],
         ] {
             let mut command = Cli::command();

@@ -100,7 +100,7 @@ pub(super) const TIMEOUT: Kind<Duration> = Kind {
 
 pub(super) const SIZE: Kind<u64> = Kind {
     expected: "a size from 1 byte to 1 EiB such as \"64MiB\"",
-    read: |scalar, _| size(scalar).filter(|bytes| (1..=EXBIBYTE).contains(bytes)),
+    read: |scalar, _| size(scalar).filter(|bytes| is_size(*bytes)),
     print: |bytes| Value::String(print_size(*bytes)),
 };
 
@@ -274,8 +274,29 @@ fn print_duration(period: &Duration) -> Value {
 fn size(scalar: &Scalar) -> Option<u64> {
     match integer(scalar) {
         Some(bytes) => bytes.try_into().ok(),
-        None => text(scalar)?.parse::<ByteSize>().ok().map(|size| size.0),
+        None => bytes_of(text(scalar)?),
     }
+}
+
+fn bytes_of(text: &str) -> Option<u64> {
+    text.parse::<ByteSize>().ok().map(|size| size.0)
+}
+
+fn is_size(bytes: u64) -> bool {
+    (1..=EXBIBYTE).contains(&bytes)
+}
+
+/// Text that is no size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected {}", SIZE.expected)]
+pub struct InvalidSize;
+
+/// The bytes that `text` says, read as a size in a configuration is.
+///
+/// # Errors
+/// [`InvalidSize`] says what was expected.
+pub fn parse_size(text: &str) -> Result<u64, InvalidSize> {
+    bytes_of(text).filter(|bytes| is_size(*bytes)).ok_or(InvalidSize)
 }
 
 /// The largest unit that leaves nothing over, so that what is printed reads back exactly.

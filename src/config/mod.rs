@@ -17,6 +17,7 @@ mod source;
 mod value;
 
 pub use error::{ConfigError, ConfigErrors, Origin};
+pub use kind::{InvalidSize, parse_size};
 pub use load::{Loaded, Overrides};
 pub use model::*;
 pub use value::{Credential, HostPattern, InvalidValue, Location, Rate};

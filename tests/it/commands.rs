@@ -38,7 +38,7 @@ fn version_and_help_are_told() {
         String::from_utf8(version.stdout).unwrap().trim(),
         format!("scriptorium {}", env!("CARGO_PKG_VERSION"))
     );
-    let commands: [&[&str]; 10] = [
+    let commands: [&[&str]; 13] = [
         &["--help"],
         &["serve", "--help"],
         &["demo", "--help"],
@@ -48,6 +48,9 @@ fn version_and_help_are_told() {
         &["pins", "export", "--help"],
         &["pins", "import", "--help"],
         &["pins", "check", "--help"],
+        &["store", "stats", "--help"],
+        &["store", "gc", "--help"],
+        &["store", "verify", "--help"],
         &["token", "hash", "--help"],
     ];
     for command in commands {
@@ -58,13 +61,16 @@ fn version_and_help_are_told() {
 
 #[test]
 fn bad_usage_exits_with_2() {
-    let commands: [&[&str]; 7] = [
+    let commands: [&[&str]; 10] = [
         &["no-such-command"],
         &["serve", "--no-such-flag"],
         &["config", "check"],
         &["serve", "--listen", "nowhere"],
         &["audit", "--data", "/no/such/folder"],
         &["pins", "export", "--data", "/no/such/folder"],
+        &["store", "stats", "--data", "/no/such/folder"],
+        &["store", "gc", "--data", "/no/such/folder"],
+        &["store", "verify", "--data", "/no/such/folder"],
         &["pins", "import", "--data", "unused", "/no/such/file"],
     ];
     for command in commands {

@@ -45,6 +45,7 @@ mod routes;
 mod settle;
 mod soak;
 mod states;
+mod store_command;
 mod stored;
 mod tls;
 mod tools;
