@@ -139,8 +139,10 @@ impl App {
                 pass::for_ever(audited, rate, metrics, Arc::new(Sleep)).await;
             }
         };
+        let documents = Arc::clone(&pipeline.documents);
         let background = async move {
-            futures_util::join!(store.sweep(), store.watch(), ceiling.keep(), audit);
+            let store = async { futures_util::join!(store.sweep(), store.watch(), ceiling.keep()) };
+            futures_util::join!(store, documents.write_pins(), audit);
         };
         // What comes of it is logged where it is done.
         let reload = move || drop(reload.reload());

@@ -2,19 +2,27 @@
 //!
 //! A pin is written before the release is first served and survives the archive's eviction, so a registry
 //! that quietly replaces a version is caught however late. Two first sights at once are settled by the
-//! store's atomic create. Owns pins; must not know what follows from a broken one.
+//! store's atomic create. One that the store does not take binds from memory until it does.
+//! Owns pins; must not know what follows from a broken one.
 
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
+use tracing::{error, info};
+
+use unwritten::Unwritten;
 
 use crate::clock::Timestamp;
 use crate::domain::{Integrity, Purl, Sha256, Version, VolumeName};
 use crate::store::{Damage, Shelf, StorageKey, Store, StoreError};
 
 pub mod import;
+mod unwritten;
+
+/// Writes that may fail in one go before the rest waits for the next.
+const ENOUGH_FAILURES: usize = 8;
 
 /// What is pinned of one release. As JSON on one line it is also the form of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,22 +60,31 @@ impl Pin {
 #[derive(Debug, Clone)]
 pub struct Pins {
     store: Arc<dyn Store>,
+    unwritten: Arc<Unwritten>,
 }
 
 impl Pins {
     /// Pins kept in `store`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+        Self { store, unwritten: Arc::default() }
     }
 
-    /// The pin of `release`.
+    /// The pin of `release`; the stored one, where there is one.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when the pin is damaged, which is no licence to believe anything; another when
     /// it cannot be read.
     pub async fn of(&self, release: &Purl) -> Result<Option<Pin>, StoreError> {
-        self.at(&place(release)).await
+        let place = place(release);
+        // Looked up first: one that is written meanwhile is found in one place or the other.
+        let unwritten = self.unwritten.at(&place);
+        match (self.at(&place).await, unwritten) {
+            (Ok(None) | Err(StoreError::Full | StoreError::Denied | StoreError::Io { .. }), Some(pin)) => {
+                Ok(Some(pin))
+            }
+            (stored, _) => stored,
+        }
     }
 
     /// Pins what `pin` says, unless something was pinned before. Answers with the pin in force.
@@ -75,17 +92,61 @@ impl Pins {
     /// # Errors
     /// As [`of`](Self::of), or when it cannot be written.
     pub async fn admit(&self, pin: Pin) -> Result<Pin, StoreError> {
+        match self.of(&pin.release()).await? {
+            Some(first) => Ok(first),
+            None => self.create(pin).await,
+        }
+    }
+
+    async fn create(&self, pin: Pin) -> Result<Pin, StoreError> {
+        let place = place(&pin.release());
+        if self.store.create(&place, pin.line().into()).await? {
+            return Ok(pin);
+        }
+        self.at(&place).await?.ok_or_else(|| damaged(&place))
+    }
+
+    /// The same where a store that takes no writes must cost neither the answer nor the pin, which then binds as
+    /// long as this process lives and is [written](Self::write_down) later.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of), since what cannot be read may be another pin; or when it cannot be written and too many
+    /// wait for that.
+    pub async fn bind(&self, pin: Pin) -> Result<Pin, StoreError> {
         let release = pin.release();
         if let Some(first) = self.of(&release).await? {
             return Ok(first);
         }
-        if self.store.create(&place(&release), pin.line().into()).await? {
-            return Ok(pin);
-        }
-        self.of(&release).await?.ok_or_else(|| damaged(&place(&release)))
+        let error = match self.create(pin.clone()).await {
+            Err(error @ (StoreError::Full | StoreError::Denied | StoreError::Io { .. })) => error,
+            created => return created,
+        };
+        let text = error.to_string();
+        let kept = self.unwritten.keep(place(&release), pin).ok_or(error)?;
+        error!(error = text, %release, "cannot write a pin; it is kept in memory until the storage takes it");
+        Ok(kept)
     }
 
-    /// Every pin, by volume and then by version as SemVer orders them. What cannot be read is told and left out.
+    /// Writes what the store did not take before, as far as it does now.
+    pub async fn write_down(&self) {
+        let (mut written, mut failed) = (0, 0);
+        for (place, pin) in self.unwritten.all() {
+            match self.store.create(&place, pin.line().into()).await {
+                // A pin that came to lie there by another way is in force.
+                Ok(_) => {
+                    self.unwritten.forget(&place);
+                    written += 1;
+                }
+                Err(_) if failed < ENOUGH_FAILURES => failed += 1,
+                Err(_) => break,
+            }
+        }
+        if written > 0 {
+            info!(written, "pins that the storage did not take before are written");
+        }
+    }
+
+    /// Every pin that is stored, by volume and then by version as SemVer orders them. What cannot be read is told and left out.
     pub async fn sorted(&self, mut unreadable: impl FnMut(StoreError)) -> Vec<Pin> {
         let (mut pins, mut all) = (Vec::new(), self.all());
         while let Some(pin) = all.next().await {
@@ -98,7 +159,7 @@ impl Pins {
         pins
     }
 
-    /// Every pin, in no particular order.
+    /// Every pin that is stored, in no particular order.
     pub fn all(&self) -> BoxStream<'_, Result<Pin, StoreError>> {
         let listed = self.store.list(Shelf::Pins);
         listed
@@ -133,6 +194,7 @@ fn damaged(place: &StorageKey) -> StoreError {
 #[cfg(test)]
 mod tests {
     use futures_util::TryStreamExt;
+    use tempfile::TempDir;
 
     use super::*;
     use crate::store::ObjectStorage;
@@ -187,6 +249,30 @@ mod tests {
         let admitted = contents.map(|content| pins.admit(pin("1.0.0", content)));
         let admitted = futures_util::future::try_join_all(admitted).await.unwrap();
         assert!(admitted.iter().all(|pin| *pin == admitted[0]));
+    }
+
+    #[tokio::test]
+    async fn what_the_store_does_not_take_binds_until_it_does() {
+        let place = TempDir::new().unwrap();
+        let store: Arc<dyn Store> = Arc::new(ObjectStorage::local(place.path(), false).unwrap());
+        std::fs::write(place.path().join("pins"), "no directory").unwrap();
+        let pins = Pins::new(store.clone());
+        assert!(pins.admit(pin("1.0.0", "a")).await.is_err(), "who must know gets no promise");
+        assert_eq!(pins.bind(pin("1.0.0", "a")).await.unwrap(), pin("1.0.0", "a"));
+        assert_eq!(pins.clone().bind(pin("1.0.0", "b")).await.unwrap(), pin("1.0.0", "a"));
+        assert_eq!(pins.bind(pin("2.0.0", "c")).await.unwrap(), pin("2.0.0", "c"));
+        pins.write_down().await;
+        assert_eq!(pins.of(&pin("1.0.0", "b").release()).await.unwrap(), Some(pin("1.0.0", "a")));
+
+        std::fs::remove_file(place.path().join("pins")).unwrap();
+        let another = Pins::new(store);
+        another.admit(pin("2.0.0", "of another process")).await.unwrap();
+        assert_eq!(pins.of(&pin("1.0.0", "b").release()).await.unwrap(), Some(pin("1.0.0", "a")));
+        pins.write_down().await;
+        assert!(pins.unwritten.all().is_empty());
+        let stored = [pin("1.0.0", "a"), pin("2.0.0", "of another process")];
+        assert_eq!(another.sorted(|_| ()).await, stored);
+        assert_eq!(pins.of(&stored[1].release()).await.unwrap().as_ref(), Some(&stored[1]));
     }
 
     #[tokio::test]

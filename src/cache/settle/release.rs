@@ -4,6 +4,7 @@
 //! Must not know how a difference is shown.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::error;
 
@@ -17,7 +18,18 @@ use crate::domain::{DocumentKey, Purl, Version, VolumeName};
 use crate::store::StoreError;
 use crate::upstream::Errand;
 
+/// Between two tries to write pins that the store did not take.
+const WRITE_PINS_EVERY: Duration = Duration::from_secs(2);
+
 impl Documents {
+    /// Writes down the pins that the store did not take when they were first believed, once it does. Never ends.
+    pub async fn write_pins(&self) {
+        loop {
+            tokio::time::sleep(WRITE_PINS_EVERY).await;
+            self.pins.write_down().await;
+        }
+    }
+
     pub(super) async fn settle_release(
         self: &Arc<Self>,
         name: &VolumeName,
@@ -108,7 +120,7 @@ impl Documents {
         let (None, Some(integrity)) = (known, integrity) else { return Ok(Admitted::Kept) };
         let (since, upstream) = (release.meta.fetched_at, release.meta.upstream.clone());
         let pin = Pin { volume: name.clone(), version: version.clone(), integrity, since, upstream };
-        match self.pins.admit(pin).await {
+        match self.pins.bind(pin).await {
             Ok(first) if first.integrity == integrity => Ok(Admitted::Kept),
             Ok(first) => Ok(Admitted::Earlier(first)),
             Err(error @ StoreError::Corrupt(_)) => Err(error.into()),

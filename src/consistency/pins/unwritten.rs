@@ -1,0 +1,78 @@
+//! Pins that the store did not take when they were first believed.
+//!
+//! They bind as long as the process lives, and wait here until the store takes writes again. Owns them and how many
+//! there may be. Must not know why a store takes none.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::Pin;
+use crate::store::StorageKey;
+
+/// Pins that are kept in memory at most, a few hundred bytes each.
+const MOST: usize = 10_000;
+
+/// Pins in memory, by the places where they should lie.
+#[derive(Debug, Default)]
+pub(super) struct Unwritten(Mutex<HashMap<StorageKey, Pin>>);
+
+impl Unwritten {
+    /// The pin that should lie at `place`.
+    pub(super) fn at(&self, place: &StorageKey) -> Option<Pin> {
+        self.pins().get(place).cloned()
+    }
+
+    /// Keeps `pin`, unless one was kept before. Answers with the one in force; `None` when there is no room.
+    pub(super) fn keep(&self, place: StorageKey, pin: Pin) -> Option<Pin> {
+        let mut pins = self.pins();
+        if pins.len() >= MOST && !pins.contains_key(&place) {
+            return None;
+        }
+        Some(pins.entry(place).or_insert(pin).clone())
+    }
+
+    /// Something lies at `place` now.
+    pub(super) fn forget(&self, place: &StorageKey) {
+        self.pins().remove(place);
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<(StorageKey, Pin)> {
+        self.pins().iter().map(|(place, pin)| (place.clone(), pin.clone())).collect()
+    }
+
+    fn pins(&self) -> MutexGuard<'_, HashMap<StorageKey, Pin>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::domain::{Integrity, Sha256};
+
+    fn pin(number: usize, content: &str) -> Pin {
+        Pin {
+            volume: "@acme/x".parse().unwrap(),
+            version: format!("{number}.0.0").parse().unwrap(),
+            integrity: Integrity::new(Sha256::of(content.as_bytes())),
+            since: Timestamp(7),
+            upstream: "public".into(),
+        }
+    }
+
+    #[test]
+    fn the_first_stays_and_there_is_an_end_of_room() {
+        let unwritten = Unwritten::default();
+        let place = |number| super::super::place(&pin(number, "a").release());
+        for number in 0..MOST {
+            assert_eq!(unwritten.keep(place(number), pin(number, "a")), Some(pin(number, "a")));
+        }
+        assert_eq!(unwritten.keep(place(MOST), pin(MOST, "a")), None);
+        assert_eq!(unwritten.keep(place(0), pin(0, "b")), Some(pin(0, "a")), "the first binds");
+        unwritten.forget(&place(1));
+        assert_eq!(unwritten.keep(place(MOST), pin(MOST, "a")), Some(pin(MOST, "a")));
+        assert_eq!(unwritten.all().len(), MOST);
+    }
+}
