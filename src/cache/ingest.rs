@@ -178,7 +178,7 @@ fn verify(
     let again = || seal.borrow().get_ref().reopen();
     let scratch = || match store.stage() {
         Ok(staged) => Ok(Box::new(staged) as Box<dyn Scratch>),
-        Err(error) => Err(io::Error::other(error)),
+        Err(error) => Err(error.into()),
     };
     let known_by = match wanted {
         Wanted::Archive { release: Purl { name, version }, integrity } => {

@@ -9,7 +9,6 @@
 //!
 //! Owns that. Must not know how bytes are kept.
 
-use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,12 +21,11 @@ use tracing::warn;
 
 use super::allowance::Allowance;
 use super::ledger::Ledger;
-use super::staged::Ground;
+use super::staged::{Ground, pages};
 use super::staging::Staging;
 use super::{
     Batch, Committed, Damage, Hold, Listed, Shelf, Staged, StorageKey, Store, StoreError, Uncommitted,
 };
-pub(super) use account::pages;
 use books::{Books, Share};
 pub(super) use count::{FIXED, SHELVES};
 
@@ -161,7 +159,7 @@ impl Store for Ceiling {
             (Ok(staged), None) => Ok(staged.within(quota)),
             (Ok(staged), Some(scratch)) => Ok(staged.within(quota).or_on(scratch.clone())),
             (Err(error), None) => Err(error),
-            (Err(error), Some(scratch)) => Ok(Staged::away(scratch, io::Error::other(error))?),
+            (Err(error), Some(scratch)) => Ok(Staged::away(scratch, error.into())?),
         }
     }
 

@@ -126,6 +126,20 @@ impl StoreError {
     }
 }
 
+/// Leads back to the same: what an operator can act on is not lost on the way through a reader or a writer.
+impl From<StoreError> for io::Error {
+    fn from(error: StoreError) -> Self {
+        let kind = match error {
+            StoreError::Full => io::ErrorKind::StorageFull,
+            StoreError::Denied => io::ErrorKind::PermissionDenied,
+            StoreError::Corrupt(_) | StoreError::Missing { .. } | StoreError::Io { .. } => {
+                io::ErrorKind::Other
+            }
+        };
+        Self::new(kind, error)
+    }
+}
+
 impl From<io::Error> for StoreError {
     fn from(error: io::Error) -> Self {
         Self::of_kind(error.kind()).unwrap_or_else(|| Self::Io { source: error.into() })

@@ -19,6 +19,14 @@ use super::staging::Staging;
 /// Bytes asked of a quota at a time.
 const TAKEN_AT_ONCE: u64 = 64 * 1024;
 
+/// What a file takes of a disk is whole pages.
+const PAGE: u64 = 4096;
+
+/// What a file of `bytes` bytes takes of a disk.
+pub(super) fn pages(bytes: u64) -> u64 {
+    bytes.div_ceil(PAGE).saturating_mul(PAGE)
+}
+
 /// How much may lie somewhere. Asked by threads that may block.
 pub trait Quota: Debug + Send + Sync {
     /// Takes `bytes`.
@@ -179,9 +187,9 @@ impl Write for Staged {
 }
 
 impl Taken {
-    /// Takes what is missing to `bytes`.
+    /// Takes what is missing to `bytes`, in whole pages, since that is what a file takes.
     fn cover(&mut self, bytes: u64) -> io::Result<()> {
-        let missing = bytes.saturating_sub(self.bytes);
+        let missing = pages(bytes).saturating_sub(self.bytes);
         if missing == 0 {
             return Ok(());
         }
@@ -261,13 +269,14 @@ mod tests {
     #[test]
     fn a_file_that_fits_nowhere_fails_as_full() {
         let (home, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-        let ground = Ground { staging: below(&other), quota: purse(5000) };
-        let mut staged = Staged::new(home.path()).unwrap().within(purse(3000)).or_on(ground);
+        let ground = Ground { staging: below(&other), quota: purse(2 * PAGE) };
+        let mut staged = Staged::new(home.path()).unwrap().within(purse(PAGE + 1)).or_on(ground);
         staged.write_all(&[1; 3000]).unwrap();
-        assert!(staged.is_away().is_none());
+        assert!(staged.is_away().is_none(), "a page is taken whole");
         staged.write_all(&[1; 2000]).unwrap();
+        staged.write_all(&[1; 2 * PAGE as usize - 5000]).unwrap();
         let error = staged.write_all(&[1; 1]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-        assert_eq!(staged.length(), 5000);
+        assert_eq!(staged.length(), 2 * PAGE);
     }
 }

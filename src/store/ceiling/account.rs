@@ -7,9 +7,6 @@ use std::collections::HashMap;
 use crate::store::StorageKey;
 use crate::store::ledger::{Class, Ledger, Tally};
 
-/// What a file takes of a disk is whole pages.
-const PAGE: u64 = 4096;
-
 /// What is evicted is removed behind requests once the store is fuller than this, in hundredths of its ceiling.
 const HIGH: u64 = 95;
 /// Until it is no fuller than this.
@@ -49,11 +46,6 @@ pub(super) struct Account {
     leaving: HashMap<StorageKey, u64>,
     evicted: Tally,
     pub(super) counted: bool,
-}
-
-/// What a value of `bytes` bytes takes.
-pub(in crate::store) fn pages(bytes: u64) -> u64 {
-    bytes.div_ceil(PAGE).saturating_mul(PAGE)
 }
 
 impl Account {

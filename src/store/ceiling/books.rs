@@ -11,8 +11,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tracing::warn;
 
-use super::account::{Account, pages};
+use super::account::Account;
 use crate::store::ledger::Ledger;
+use crate::store::staged::pages;
 use crate::store::{Hold, Quota, Staged, StorageKey, Store, StoreError};
 
 /// No value takes more than this part of the whole.
@@ -200,10 +201,7 @@ impl Books {
             let _ = self.counted.subscribe().wait_for(|counted| *counted).await;
             self.room(bytes).await
         });
-        taken.map_err(|error| match error {
-            StoreError::Full => io::ErrorKind::StorageFull.into(),
-            error => io::Error::other(error),
-        })
+        taken.map_err(io::Error::from)
     }
 
     pub(super) fn give(&self, bytes: u64) {

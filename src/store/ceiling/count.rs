@@ -8,7 +8,8 @@ use futures_util::TryStreamExt;
 use tracing::{info, warn};
 
 use super::Ceiling;
-use super::account::{Usage, pages};
+use super::account::Usage;
+use crate::store::staged::pages;
 use crate::store::{Shelf, StorageKey, StoreError};
 
 /// Everything that counts besides the quarantine and what has a fixed place.
