@@ -72,11 +72,23 @@ pub enum Failure {
         limit: u64,
     },
     /// What was fetched could not be kept, or what is kept could not be read.
-    #[error("this proxy's storage failed; try again later")]
+    #[error("{}", advice(.0))]
     Storage(Arc<StoreError>),
     /// Fetch after fetch died.
     #[error("the fetch was lost inside this proxy; try again")]
     Lost,
+}
+
+fn advice(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Full => {
+            "this proxy has no room to verify this in; try again later; if that lasts, ask its operator to free \
+             space or to raise storage.max_scratch"
+        }
+        StoreError::Denied | StoreError::Corrupt(_) | StoreError::Missing { .. } | StoreError::Io { .. } => {
+            "this proxy's storage failed; try again later"
+        }
+    }
 }
 
 impl Failure {

@@ -276,6 +276,8 @@ impl From<IngestError> for Failure {
             IngestError::Download(error) => Self::CouldNotAsk(error),
             IngestError::TooLarge { limit } => Self::TooLarge { limit },
             IngestError::Mismatch(mismatch) => inconsistent(mismatch),
+            // That is this proxy's trouble, and says nothing of the archive.
+            IngestError::Archive(ArchiveError::Scratch(error)) => StoreError::from(error).into(),
             IngestError::Archive(error) => Self::Archive(Arc::new(error)),
             IngestError::Store(error) => error.into(),
             IngestError::Lost => Self::Lost,
