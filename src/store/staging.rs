@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tracing::{info, warn};
 
 use super::Staged;
-use super::ceiling::pages;
+use super::staged::pages;
 use super::ledger::Tally;
 
 /// Its directory inside a storage.

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::TryStreamExt;
 
-use super::ceiling::{FIXED, SHELVES, pages};
+use super::ceiling::{FIXED, SHELVES};
+use super::staged::pages;
 use super::ledger::Tally;
 use super::{Shelf, StorageKey, Store, StoreError};
 use crate::domain::Integrity;

@@ -1,97 +1,268 @@
-//! A disk that is full: what is held is served, metadata flows, and all is well by itself when there is room again.
-//! Needs the right to mount a small file system; without it nothing is tested, and that is said.
+//! A disk that is full, takes no writes or holds something else than it should: what is held is served, what is
+//! asked for is fetched and checked, whoever looks sees the state, and no first sight of a release is forgotten.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs;
 
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::disk::taken;
+use crate::support::divergence::replaced;
 use crate::support::tarball::Entry;
-use crate::support::{Proxy, Release, Setup, Upstream, eventually, noise};
+use crate::support::{Disk, Proxy, Release, Setup, Upstream, eventually, noise};
 
-const SIZE: usize = 1 << 20;
+const MIB: u64 = 1 << 20;
 
 fn release(name: &str) -> Release {
-    Release::new(name, "1.0.0").adding(Entry::file("data.bin", noise(name.len() as u64, SIZE)))
+    let seed = name.bytes().map(u64::from).sum();
+    Release::new(&format!("@acme/{name}"), "1.0.0").adding(Entry::file("data.bin", noise(seed, 300 << 10)))
 }
 
-/// A file system of a few megabytes at a folder.
-struct Small(PathBuf);
+fn published(upstream: &Upstream, name: &str) -> Release {
+    let release = release(name);
+    upstream.publish(&release);
+    release
+}
 
-impl Small {
-    fn mount(at: &Path) -> Option<Self> {
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]).arg(at).output();
-        mounted.is_ok_and(|output| output.status.success()).then(|| Self(at.to_owned()))
+/// What a disk does to the proxy on it.
+#[derive(Clone, Copy, Debug)]
+enum Outage {
+    Full,
+    ReadOnly,
+}
+
+impl Outage {
+    fn begin(self, disk: &Disk) {
+        match self {
+            Self::Full => disk.fill(),
+            Self::ReadOnly => disk.read_only(),
+        }
     }
 
-    fn ballast(&self) -> PathBuf {
-        self.0.join("ballast")
+    fn end(self, disk: &Disk) {
+        match self {
+            Self::Full => disk.free(),
+            Self::ReadOnly => disk.writable(),
+        }
     }
 
-    /// Leaves no room for a byte more.
-    fn fill(&self) {
-        let mut ballast = File::create(self.ballast()).unwrap();
-        while ballast.write_all(&[1; 4096]).is_ok() {}
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.ballast()).unwrap();
+    fn state(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::ReadOnly => "denied",
+        }
     }
 }
 
-impl Drop for Small {
-    fn drop(&mut self) {
-        Command::new("umount").arg("-l").arg(&self.0).status().ok();
-    }
+fn pull(proxy: &Proxy, release: &Release) {
+    let answer = proxy.client().get(&release.download()).ok();
+    assert!(answer.body == release.archive(), "wrong bytes of {}", release.name);
+}
+
+fn until_refused(proxy: &Proxy, release: &Release) {
+    let refused = eventually("the replacement to be noticed", || {
+        Some(proxy.client().get(&release.exact())).filter(|answer| answer.status != 200)
+    });
+    refused.problem(409, "inconsistent-registry-state");
+    proxy.client().get(&release.download()).problem(409, "inconsistent-registry-state");
+}
+
+fn state_of(proxy: &Proxy, state: &str) -> f64 {
+    proxy.metric(&format!("scriptorium_store_state{{state=\"{state}\"}}"))
+}
+
+fn until_state(proxy: &Proxy, state: &str) -> Value {
+    eventually(&format!("the state {state}"), || {
+        Some(proxy.storage()).filter(|storage| storage["state"] == state)
+    })
+}
+
+#[track_caller]
+fn assert_told(proxy: &Proxy, outage: Outage) {
+    let storage = until_state(proxy, outage.state());
+    let said = |member: &str| storage[member].as_str().is_some_and(|text| !text.is_empty());
+    assert!(said("detail") && said("since"), "{storage}");
+    assert!((state_of(proxy, outage.state()), state_of(proxy, "ok")) == (1.0, 0.0));
+    assert_eq!(proxy.admin().get("/readyz").status, 200);
+}
+
+/// Nobody asks for anything meanwhile.
+fn until_well(proxy: &Proxy) {
+    until_state(proxy, "ok");
+    assert_eq!(state_of(proxy, "ok"), 1.0);
 }
 
 fn pins(proxy: &Proxy) -> usize {
-    let folders = fs::read_dir(proxy.data().join("pins")).into_iter().flatten();
-    let mut folders: Vec<_> = folders.map(|entry| entry.unwrap().path()).collect();
-    let mut files = 0;
-    while let Some(folder) = folders.pop() {
-        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            if path.is_dir() { folders.push(path) } else { files += 1 }
-        }
+    taken(&proxy.data().join("pins")).0
+}
+
+fn archives(proxy: &Proxy) -> usize {
+    taken(&proxy.data().join("archives")).0
+}
+
+fn serves_through(outage: Outage) {
+    let (upstream, scratch) = (Upstream::start(), TempDir::new().unwrap());
+    let Some(disk) = Disk::of(24 * MIB) else { return };
+    let [held, fresh, later] = ["held", "fresh", "later"].map(|name| published(&upstream, name));
+    let setup = Setup::before(&upstream).set("storage.scratch", scratch.path().to_str().unwrap());
+    let mut proxy = Proxy::start_on(&disk, setup);
+    pull(&proxy, &held);
+    outage.begin(&disk);
+
+    assert!(proxy.client().get(&held.exact()).ok().is_hit());
+    pull(&proxy, &held);
+    for target in [fresh.index(), fresh.exact()] {
+        proxy.client().get(&target).ok();
     }
-    files
+    pull(&proxy, &fresh);
+    assert_told(&proxy, outage);
+    assert_eq!(upstream.requests(&held.source()), 1);
+    assert_eq!(archives(&proxy), 1);
+
+    // So does a process that finds the disk like that.
+    proxy.restart();
+    let asked = upstream.connections();
+    for target in [held.index(), held.exact()] {
+        assert!(proxy.client().get(&target).ok().is_hit(), "{target}");
+    }
+    pull(&proxy, &held);
+    assert_eq!(upstream.connections(), asked, "what is held was fetched");
+    pull(&proxy, &fresh);
+    assert_told(&proxy, outage);
+
+    outage.end(&disk);
+    until_well(&proxy);
+    pull(&proxy, &later);
+    assert_eq!(archives(&proxy), 2, "what was pulled first after the outage is stored");
+    eventually("no scratch file", || (taken(scratch.path()).0 == 0).then_some(()));
+    assert_eq!(taken(&proxy.data().join("staging")).0, 0);
 }
 
 #[test]
-fn a_full_disk_stops_nothing_that_needs_none_and_clears_by_itself() {
-    let (upstream, held, cold) = (Upstream::start(), release("held"), release("colder"));
-    upstream.publish(&held);
-    upstream.publish(&cold);
-    let mut proxy = Setup::before(&upstream).start();
-    proxy.stop();
-    let Some(disk) = Small::mount(&proxy.data()) else {
-        return eprintln!("skipped: this user may not mount a file system");
-    };
-    proxy.revive();
-    assert_eq!(proxy.client().get(&held.download()).ok().body, held.archive());
-    disk.fill();
+fn a_full_disk_costs_no_answer() {
+    serves_through(Outage::Full);
+}
 
-    for _ in 0..3 {
-        assert_eq!(proxy.client().get(&held.download()).ok().body, held.archive());
-        proxy.client().get(&cold.index()).ok();
-        assert_eq!(proxy.client().get(&cold.exact()).ok().json()["integrity"], cold.integrity());
-        let answer = proxy.client().get(&cold.download());
-        match answer.status {
-            200 => assert_eq!(answer.ok().body, cold.archive()),
-            _ => drop(answer.problem(507, "about:blank")),
-        }
-        let ready = proxy.admin().get("/readyz").ok().json();
-        assert_eq!(ready["storage"]["state"], "full", "{ready}");
+#[test]
+fn a_read_only_disk_costs_no_answer() {
+    serves_through(Outage::ReadOnly);
+}
+
+fn binds_through(outage: Outage) {
+    let upstream = Upstream::start();
+    let Some(disk) = Disk::of(24 * MIB) else { return };
+    let [held, during, after] = ["held", "during", "after"].map(|name| published(&upstream, name));
+    let mut proxy = Proxy::start_on(&disk, Setup::before(&upstream).short_lived());
+    pull(&proxy, &held);
+    outage.begin(&disk);
+    pull(&proxy, &during);
+    proxy.client().get(&after.exact()).ok();
+    assert_eq!(pins(&proxy), 1, "a pin was written to a disk that takes none");
+
+    upstream.publish(&replaced(&held));
+    until_refused(&proxy, &held);
+    upstream.publish(&replaced(&during));
+    until_refused(&proxy, &during);
+
+    outage.end(&disk);
+    eventually("the pins on the disk", || (pins(&proxy) == 3).then_some(()));
+    upstream.publish(&replaced(&after));
+    until_refused(&proxy, &after);
+    proxy.restart();
+    for release in [&held, &during, &after] {
+        until_refused(&proxy, release);
+        upstream.publish(release);
+        eventually("the release that was first", || {
+            (proxy.client().get(&release.download()).status == 200).then_some(())
+        });
+        pull(&proxy, release);
     }
-    assert_eq!(pins(&proxy), 1, "there was room for a pin");
+}
 
+#[test]
+fn what_is_first_seen_on_a_full_disk_binds() {
+    binds_through(Outage::Full);
+}
+
+#[test]
+fn what_is_first_seen_on_a_read_only_disk_binds() {
+    binds_through(Outage::ReadOnly);
+}
+
+#[test]
+fn without_room_anywhere_the_answer_says_what_to_do() {
+    let (upstream, scratch) = (Upstream::start(), TempDir::new().unwrap());
+    let Some(disk) = Disk::of(24 * MIB) else { return };
+    let [held, fresh] = ["held", "fresh"].map(|name| published(&upstream, name));
+    let setup = Setup::before(&upstream)
+        .set("storage.scratch", scratch.path().to_str().unwrap())
+        .set("storage.max_scratch", "64KiB");
+    let proxy = Proxy::start_on(&disk, setup);
+    pull(&proxy, &held);
+    disk.fill();
+    for _ in 0..2 {
+        let problem = proxy.client().get(&fresh.download()).problem(507, "about:blank");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("storage.max_scratch"), "{detail}");
+    }
+    proxy.client().get(&fresh.exact()).ok();
+    pull(&proxy, &held);
+    assert_told(&proxy, Outage::Full);
     disk.free();
-    assert_eq!(proxy.client().get(&cold.download()).ok().body, cold.archive());
-    eventually("a storage that is well again", || {
-        (proxy.admin().get("/readyz").ok().json()["storage"]["state"] == "ok").then_some(())
-    });
-    assert_eq!(pins(&proxy), 2, "what could not be pinned is pinned by its next reader");
-    eventually("nothing staged", || proxy.files("staging").is_empty().then_some(()));
-    upstream.down();
-    assert_eq!(proxy.client().get(&cold.download()).ok().body, cold.archive(), "it was not kept");
+    until_well(&proxy);
+    pull(&proxy, &fresh);
+    assert_eq!(taken(scratch.path()).0, 0);
+}
+
+#[test]
+fn a_store_that_was_read_only_from_the_start_serves_what_it_holds() {
+    let upstream = Upstream::start();
+    let Some(disk) = Disk::of(24 * MIB) else { return };
+    let [held, fresh] = ["held", "fresh"].map(|name| published(&upstream, name));
+    let mut proxy = Proxy::start_on(&disk, Setup::before(&upstream));
+    pull(&proxy, &held);
+    proxy.stop();
+    disk.read_only();
+    proxy.revive();
+    let asked = upstream.connections();
+    for target in [held.index(), held.exact(), held.download()] {
+        assert!(proxy.client().get(&target).ok().is_hit(), "{target}");
+    }
+    assert_eq!(upstream.connections(), asked);
+    until_state(&proxy, "denied");
+    pull(&proxy, &fresh);
+    assert_eq!(proxy.storage()["counted"], true);
+}
+
+#[test]
+fn a_place_that_is_no_directory_costs_what_lies_there_and_nothing_else() {
+    for shelf in ["archives", "documents", "pins", "staging"] {
+        let upstream = Upstream::start();
+        let names = ["held", "fresh", "later"].map(|name| format!("{name}-{shelf}"));
+        let [held, fresh, later] = names.map(|name| published(&upstream, &name));
+        let mut proxy = Setup::before(&upstream).start();
+        pull(&proxy, &held);
+        let (place, aside) = (proxy.data().join(shelf), proxy.data().join("aside"));
+        fs::rename(&place, &aside).unwrap();
+        fs::write(&place, "not a directory").unwrap();
+
+        pull(&proxy, &fresh);
+        let storage = proxy.storage();
+        assert_eq!(storage["state"], "failing", "{shelf}: {storage}");
+        assert!(storage["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{storage}");
+        assert_eq!(proxy.admin().get("/readyz").status, 200);
+        for release in [&held, &fresh] {
+            proxy.client().get(&release.exact()).ok();
+            pull(&proxy, release);
+        }
+        assert!(proxy.is_running());
+
+        fs::remove_file(&place).unwrap();
+        fs::rename(&aside, &place).unwrap();
+        until_well(&proxy);
+        let before = archives(&proxy);
+        pull(&proxy, &later);
+        assert_eq!(archives(&proxy), before + 1, "{shelf}");
+        eventually("the pins", || (pins(&proxy) == 3).then_some(()));
+    }
 }

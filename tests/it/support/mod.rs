@@ -6,6 +6,7 @@ pub(crate) mod bucket;
 pub(crate) mod bulk;
 pub(crate) mod catalogue;
 pub(crate) mod client;
+pub(crate) mod disk;
 pub(crate) mod divergence;
 pub(crate) mod operator;
 pub(crate) mod proxy;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use catalogue::Release;
 pub(crate) use client::{Answer, Client, Conversation};
+pub(crate) use disk::{Disk, Watch};
 pub(crate) use divergence::Lie;
 pub(crate) use proxy::Proxy;
 pub(crate) use reply::Reply;

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -11,7 +12,7 @@ use std::thread;
 
 use tempfile::TempDir;
 
-use super::{Client, Setup, eventually, free_ports};
+use super::{Client, Disk, Setup, eventually, free_ports};
 
 /// How often another pair of ports is tried when somebody else was quicker.
 const ATTEMPTS: usize = 5;
@@ -33,6 +34,14 @@ struct Instance {
 impl Proxy {
     pub(crate) fn start(setup: Setup) -> Self {
         let directory = TempDir::new().unwrap();
+        let instance = Instance::start(&setup, directory.path());
+        Self { setup, directory, instance }
+    }
+
+    /// Starts with its data on a disk of its own.
+    pub(crate) fn start_on(disk: &Disk, setup: Setup) -> Self {
+        let directory = TempDir::new().unwrap();
+        symlink(disk.path(), data(directory.path())).unwrap();
         let instance = Instance::start(&setup, directory.path());
         Self { setup, directory, instance }
     }
@@ -187,13 +196,14 @@ fn data(directory: &Path) -> PathBuf {
 
 /// The configuration of a proxy on these ports and in this directory.
 fn at(setup: &Setup, directory: &Path, public: SocketAddr, admin: SocketAddr) -> Setup {
-    let (setup, data) = (setup.clone(), data(directory).display().to_string());
-    let setup = setup.set("server.listen", public.to_string()).set("server.admin_listen", admin.to_string());
-    match setup.table.get("storage").is_some_and(|storage| storage.get("url").is_some()) {
-        // Of a bucket, the folder before it.
-        true => setup.set("storage.tier", data),
-        false => setup.set("storage.url", format!("file://{data}")),
-    }
+    let data = data(directory).display().to_string();
+    setup
+        .clone()
+        .set("server.listen", public.to_string())
+        .set("server.admin_listen", admin.to_string())
+        .set_unless("storage.url", format!("file://{data}"))
+        // With a bucket, the folder before it.
+        .set_unless("storage.tier", data)
 }
 
 fn config(directory: &Path) -> PathBuf {

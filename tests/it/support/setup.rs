@@ -50,6 +50,13 @@ impl Setup {
         self
     }
 
+    /// Sets `section.key` where nothing else was said.
+    pub(super) fn set_unless(self, key: &str, value: impl Into<Value>) -> Self {
+        let (section, name) = key.split_once('.').unwrap();
+        let said = self.table.get(section).and_then(|section| section.get(name)).is_some();
+        if said { self } else { self.set(key, value) }
+    }
+
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
