@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tracing::{info, warn};
 
 use super::Staged;
-use super::staged::pages;
 use super::ledger::Tally;
+use super::staged::pages;
 
 /// Its directory inside a storage.
 pub(super) const STAGING: &str = "staging";

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::TryStreamExt;
 
 use super::ceiling::{FIXED, SHELVES};
-use super::staged::pages;
 use super::ledger::Tally;
+use super::staged::pages;
 use super::{Shelf, StorageKey, Store, StoreError};
 use crate::domain::Integrity;
 

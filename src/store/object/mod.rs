@@ -31,6 +31,7 @@ use super::{
 use crate::clock::{Clock, SystemClock, Timestamp};
 
 mod bucket;
+mod directory;
 mod patience;
 mod upload;
 
@@ -66,7 +67,7 @@ impl ObjectStorage {
     /// # Errors
     /// When the directory cannot be made or opened.
     pub fn local(root: &Path, durable: bool) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(root)?;
+        directory::make(root, durable)?;
         let objects = LocalFileSystem::new_with_prefix(root).map_err(failure)?.with_fsync(durable);
         let commit = Commit::Rename { durable, root: root.to_owned() };
         Ok(Self::over(Arc::new(objects), root.join(STAGING), commit))
