@@ -165,8 +165,8 @@ fn what_is_being_sent_is_neither_evicted_nor_cut() {
     let mut answer = client.begin().unwrap();
     assert_eq!(answer.status, 200);
     others.iter().for_each(|release| pull(&proxy, release));
-    assert!(proxy.stored("/evicted/values") > 20);
     assert!(is_stored(&proxy, &slow), "what is read now was evicted");
+    assert!(proxy.stored("/evicted/values") > 20);
     client.finish(&mut answer).unwrap();
     assert!(answer.ok().body == slow.archive());
     assert_eq!(upstream.requests(&slow.source()), 1);

@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+use crate::support::disk::taken;
 use crate::support::{Release, Setup, Upstream, within};
-
-use std::time::Duration;
 
 /// Entries of each kind.
 const MANY: usize = 50_000;
@@ -34,6 +33,10 @@ fn litter(data: &Path, place: impl Fn(usize) -> String) {
     }
 }
 
+fn files_below(data: &Path, shelf: &str) -> usize {
+    taken(&data.join(shelf)).0
+}
+
 #[test]
 fn nothing_waits_for_the_count_of_a_large_store() {
     let upstream = Upstream::start();
@@ -44,38 +47,39 @@ fn nothing_waits_for_the_count_of_a_large_store() {
     proxy.client().get(&held.download()).ok();
     proxy.stop();
     let (archives, documents) =
-        (proxy_count(&proxy.data(), "archives"), proxy_count(&proxy.data(), "documents"));
+        (files_below(&proxy.data(), "archives"), files_below(&proxy.data(), "documents"));
     litter(&proxy.data(), |number| {
         let (volume, name) = (hex(number % 500), hex(number));
         format!("documents/release/{}/{volume}/{name}.doc", &volume[..2])
     });
     litter(&proxy.data(), |number| format!("archives/{}/{}", &hex(number)[..2], hex(number)));
 
+    // Whoever waits for the count never answers before it is over; others do, unless the machine is very busy.
+    let before_the_count = (0..5).any(|_| {
+        let started = Instant::now();
+        proxy.revive();
+        let answer = proxy.client().get(&held.download()).ok();
+        let answered = started.elapsed();
+        let counting = proxy.storage()["counted"] == false;
+        assert!(answer.is_hit() && answer.body == held.archive());
+        let when = if counting { "before" } else { "when" };
+        eprintln!("{} entries: first hit {answered:?} after the start, {when} they were counted", 2 * MANY);
+        if !counting {
+            proxy.stop();
+        }
+        counting
+    });
+    assert!(before_the_count, "the first hit waited for the count");
     let started = Instant::now();
-    proxy.revive();
-    let answer = proxy.client().get(&held.download()).ok();
-    let answered = started.elapsed();
-    let while_counting = proxy.storage()["counted"] == false;
-    assert!(answer.is_hit() && answer.body == held.archive());
-    assert_eq!(upstream.requests(&held.source()), 1);
     proxy.client().get(&held.exact()).ok();
     proxy.client().get(&cold.exact()).ok();
     assert_eq!(proxy.client().get(&cold.download()).ok().body, cold.archive());
+    assert_eq!(upstream.requests(&held.source()), 1);
     let storage = within(Duration::from_secs(60), "the count", || {
         Some(proxy.storage()).filter(|storage| storage["counted"] == true)
     });
-    let counted = started.elapsed();
-    eprintln!(
-        "on a store of {} entries: first hit {answered:?} after the start ({} the count was over), counted after at \
-         most {counted:?}",
-        2 * MANY,
-        if while_counting { "before" } else { "when" },
-    );
+    eprintln!("counted at most {:?} after that", started.elapsed());
     assert_eq!(storage["archives"]["values"], MANY + archives + 1, "{storage}");
     // The release and the index of the one that was cold.
     assert_eq!(storage["documents"]["values"], MANY + documents + 2, "{storage}");
-}
-
-fn proxy_count(data: &Path, shelf: &str) -> usize {
-    crate::support::disk::taken(&data.join(shelf)).0
 }
