@@ -10,5 +10,5 @@ pub mod reconcile;
 
 pub use divergences::{About, Divergence, Divergences, Testimony};
 pub use history::History;
-pub use pins::{Pin, Pins};
+pub use pins::{Bound, Pin, Pins};
 pub use reconcile::{Difference, Exact, Kind, Source, reconcile, reconcile_trust};

@@ -56,6 +56,15 @@ impl Pin {
     }
 }
 
+/// A pin in force, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bound {
+    /// For ever.
+    Stored(Pin),
+    /// Until the store takes it, or says that there was another.
+    InMemory(Pin),
+}
+
 /// The pins of one store.
 #[derive(Debug, Clone)]
 pub struct Pins {
@@ -70,21 +79,13 @@ impl Pins {
         Self { store, unwritten: Arc::default() }
     }
 
-    /// The pin of `release`; the stored one, where there is one.
+    /// The pin that is stored of `release`.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when the pin is damaged, which is no licence to believe anything; another when
     /// it cannot be read.
     pub async fn of(&self, release: &Purl) -> Result<Option<Pin>, StoreError> {
-        let place = place(release);
-        // Looked up first: one that is written meanwhile is found in one place or the other.
-        let unwritten = self.unwritten.at(&place);
-        match (self.at(&place).await, unwritten) {
-            (Ok(None) | Err(StoreError::Full | StoreError::Denied | StoreError::Io { .. }), Some(pin)) => {
-                Ok(Some(pin))
-            }
-            (stored, _) => stored,
-        }
+        self.at(&place(release)).await
     }
 
     /// Pins what `pin` says, unless something was pinned before. Answers with the pin in force.
@@ -106,25 +107,28 @@ impl Pins {
         self.at(&place).await?.ok_or_else(|| damaged(&place))
     }
 
-    /// The same where a store that takes no writes must cost neither the answer nor the pin, which then binds as
-    /// long as this process lives and is [written](Self::write_down) later.
+    /// The same where a store that fails must cost neither the answer nor the pin, which then binds as long as this
+    /// process lives and is [written](Self::write_down) later. What could not be read may be another one, so nothing is
+    /// settled by a pin that is in memory only.
     ///
     /// # Errors
-    /// As [`of`](Self::of), since what cannot be read may be another pin; or when it cannot be written and too many
-    /// wait for that.
-    pub async fn bind(&self, pin: Pin) -> Result<Pin, StoreError> {
+    /// [`StoreError::Corrupt`] when the pin is damaged; another when the store fails and too many pins wait for it.
+    pub async fn bind(&self, pin: Pin) -> Result<Bound, StoreError> {
         let release = pin.release();
-        if let Some(first) = self.of(&release).await? {
-            return Ok(first);
-        }
-        let error = match self.create(pin.clone()).await {
+        let place = place(&release);
+        let pin = self.unwritten.at(&place).unwrap_or(pin);
+        let error = match self.admit(pin.clone()).await {
+            Ok(first) => {
+                self.unwritten.forget(&place);
+                return Ok(Bound::Stored(first));
+            }
             Err(error @ (StoreError::Full | StoreError::Denied | StoreError::Io { .. })) => error,
-            created => return created,
+            Err(error @ (StoreError::Corrupt(_) | StoreError::Missing { .. })) => return Err(error),
         };
         let text = error.to_string();
-        let kept = self.unwritten.keep(place(&release), pin).ok_or(error)?;
-        error!(error = text, %release, "cannot write a pin; it is kept in memory until the storage takes it");
-        Ok(kept)
+        let kept = self.unwritten.keep(place, pin).ok_or(error)?;
+        error!(error = text, %release, "a pin is kept in memory until the storage takes it");
+        Ok(Bound::InMemory(kept))
     }
 
     /// Writes what the store did not take before, as far as it does now.
@@ -258,19 +262,21 @@ mod tests {
         std::fs::write(place.path().join("pins"), "no directory").unwrap();
         let pins = Pins::new(store.clone());
         assert!(pins.admit(pin("1.0.0", "a")).await.is_err(), "who must know gets no promise");
-        assert_eq!(pins.bind(pin("1.0.0", "a")).await.unwrap(), pin("1.0.0", "a"));
-        assert_eq!(pins.clone().bind(pin("1.0.0", "b")).await.unwrap(), pin("1.0.0", "a"));
-        assert_eq!(pins.bind(pin("2.0.0", "c")).await.unwrap(), pin("2.0.0", "c"));
+        let in_memory = |version, content| Bound::InMemory(pin(version, content));
+        assert_eq!(pins.bind(pin("1.0.0", "a")).await.unwrap(), in_memory("1.0.0", "a"));
+        assert_eq!(pins.clone().bind(pin("1.0.0", "b")).await.unwrap(), in_memory("1.0.0", "a"));
+        assert_eq!(pins.bind(pin("2.0.0", "c")).await.unwrap(), in_memory("2.0.0", "c"));
+        assert_eq!(pins.bind(pin("3.0.0", "d")).await.unwrap(), in_memory("3.0.0", "d"));
         pins.write_down().await;
-        assert_eq!(pins.of(&pin("1.0.0", "b").release()).await.unwrap(), Some(pin("1.0.0", "a")));
 
         std::fs::remove_file(place.path().join("pins")).unwrap();
         let another = Pins::new(store);
         another.admit(pin("2.0.0", "of another process")).await.unwrap();
-        assert_eq!(pins.of(&pin("1.0.0", "b").release()).await.unwrap(), Some(pin("1.0.0", "a")));
+        let stored = pins.bind(pin("3.0.0", "e")).await.unwrap();
+        assert_eq!(stored, Bound::Stored(pin("3.0.0", "d")), "the first sight, not the second");
         pins.write_down().await;
         assert!(pins.unwritten.all().is_empty());
-        let stored = [pin("1.0.0", "a"), pin("2.0.0", "of another process")];
+        let stored = [pin("1.0.0", "a"), pin("2.0.0", "of another process"), pin("3.0.0", "d")];
         assert_eq!(another.sorted(|_| ()).await, stored);
         assert_eq!(pins.of(&stored[1].release()).await.unwrap().as_ref(), Some(&stored[1]));
     }

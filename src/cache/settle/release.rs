@@ -13,7 +13,7 @@ use crate::cache::document::{Content, Document};
 use crate::cache::documents::Documents;
 use crate::cache::failure::Failure;
 use crate::cache::freshness::Freshness;
-use crate::consistency::{Difference, Kind, Pin, reconcile};
+use crate::consistency::{Bound, Difference, Kind, Pin, reconcile};
 use crate::domain::{DocumentKey, Purl, Version, VolumeName};
 use crate::store::StoreError;
 use crate::upstream::Errand;
@@ -121,8 +121,9 @@ impl Documents {
         let (since, upstream) = (release.meta.fetched_at, release.meta.upstream.clone());
         let pin = Pin { volume: name.clone(), version: version.clone(), integrity, since, upstream };
         match self.pins.bind(pin).await {
-            Ok(first) if first.integrity == integrity => Ok(Admitted::Kept),
-            Ok(first) => Ok(Admitted::Earlier(first)),
+            Ok(Bound::Stored(first)) if first.integrity == integrity => Ok(Admitted::Kept),
+            Ok(Bound::InMemory(first)) if first.integrity == integrity => Ok(Admitted::Unkept),
+            Ok(Bound::Stored(first) | Bound::InMemory(first)) => Ok(Admitted::Earlier(first)),
             Err(error @ StoreError::Corrupt(_)) => Err(error.into()),
             Err(error) => {
                 error!(%error, volume = %name, %version, "cannot pin a release; its next reader tries again");
