@@ -179,12 +179,19 @@ impl Store for Ceiling {
     }
 
     async fn set_aside(&self, key: &StorageKey, damage: &Damage) -> Result<(), StoreError> {
+        let (apart, note) = (self.books.account().set_apart(key), pages(1));
+        // A store too full for a note needs it all the more; a page is the most that it is exceeded by.
+        let noted = self.books.room(note).await.is_ok();
         let set_aside = self.books.store.set_aside(key, damage).await;
-        if set_aside.is_ok() {
-            self.books.account().ledger.remove(key);
-        }
         if let Err(error) = self.count_quarantine().await {
             warn!(%error, "the quarantine could not be counted");
+        }
+        {
+            let mut account = self.books.account();
+            account.unstage(apart + if noted { note } else { 0 });
+            if set_aside.is_err() && apart > 0 && account.ledger.size_of(key).is_none() {
+                account.ledger.insert(key.clone(), apart);
+            }
         }
         self.books.look();
         set_aside

@@ -94,6 +94,13 @@ impl Account {
         }
     }
 
+    /// The value of `key` is about to be moved elsewhere; so many bytes, which are set apart until it is.
+    pub(super) fn set_apart(&mut self, key: &StorageKey) -> u64 {
+        let size = self.ledger.remove(key).unwrap_or(0);
+        self.staged += size;
+        size
+    }
+
     /// Replaces what is known of the quarantine.
     pub(super) fn quarantine(&mut self, bytes: u64) {
         self.quarantined = bytes;
