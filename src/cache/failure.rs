@@ -81,7 +81,7 @@ pub enum Failure {
 
 fn advice(error: &StoreError) -> &'static str {
     match error {
-        StoreError::Full => {
+        StoreError::Full | StoreError::TooLarge => {
             "this proxy has no room to verify this in; try again later; if that lasts, ask its operator to free \
              space or to raise storage.max_scratch"
         }

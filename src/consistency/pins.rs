@@ -122,8 +122,8 @@ impl Pins {
                 self.unwritten.forget(&place);
                 return Ok(Bound::Stored(first));
             }
-            Err(error @ (StoreError::Full | StoreError::Denied | StoreError::Io { .. })) => error,
-            Err(error @ (StoreError::Corrupt(_) | StoreError::Missing { .. })) => return Err(error),
+            Err(error @ StoreError::Corrupt(_)) => return Err(error),
+            Err(error) => error,
         };
         let text = error.to_string();
         let kept = self.unwritten.keep(place, pin).ok_or(error)?;

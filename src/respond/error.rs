@@ -169,7 +169,7 @@ fn divergent(divergence: &Divergence, detail: String) -> Problem {
 
 fn storage(error: &StoreError, detail: String) -> Refusal {
     match error {
-        StoreError::Full => blank(StatusCode::INSUFFICIENT_STORAGE, detail),
+        StoreError::Full | StoreError::TooLarge => blank(StatusCode::INSUFFICIENT_STORAGE, detail),
         StoreError::Corrupt(_) => blank(StatusCode::BAD_GATEWAY, detail),
         StoreError::Denied | StoreError::Missing { .. } | StoreError::Io { .. } => {
             blank(StatusCode::SERVICE_UNAVAILABLE, detail)

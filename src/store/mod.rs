@@ -47,6 +47,9 @@ pub enum StoreError {
     /// No space or quota left.
     #[error("the storage is full: free space where storage.url points, or fit storage.max_size to it")]
     Full,
+    /// The value alone takes more than any may; there may be room for others.
+    #[error("larger than any file here may be: half of storage.max_size")]
+    TooLarge,
     /// The process may not read or write there.
     #[error(
         "the storage refuses access: the process, or its credentials, must own the place storage.url names"
@@ -120,6 +123,7 @@ impl StoreError {
     fn of_kind(kind: io::ErrorKind) -> Option<Self> {
         match kind {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Self::Full),
+            io::ErrorKind::FileTooLarge => Some(Self::TooLarge),
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Some(Self::Denied),
             _ => None,
         }
@@ -131,6 +135,7 @@ impl From<StoreError> for io::Error {
     fn from(error: StoreError) -> Self {
         let kind = match error {
             StoreError::Full => io::ErrorKind::StorageFull,
+            StoreError::TooLarge => io::ErrorKind::FileTooLarge,
             StoreError::Denied => io::ErrorKind::PermissionDenied,
             StoreError::Corrupt(_) | StoreError::Missing { .. } | StoreError::Io { .. } => {
                 io::ErrorKind::Other

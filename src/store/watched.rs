@@ -57,7 +57,7 @@ impl Ailment {
             StoreError::Full => Some(Self::Full),
             StoreError::Denied => Some(Self::Denied),
             StoreError::Io { .. } => Some(Self::Failing),
-            StoreError::Corrupt(_) | StoreError::Missing { .. } => None,
+            StoreError::TooLarge | StoreError::Corrupt(_) | StoreError::Missing { .. } => None,
         }
     }
 }

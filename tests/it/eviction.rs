@@ -202,6 +202,7 @@ fn an_archive_too_large_to_keep_is_served_and_not_kept() {
         pull(&proxy, &large);
         assert!(!is_stored(&proxy, &large));
         assert_eq!(upstream.requests(&large.source()), asked);
+        assert_eq!(proxy.storage()["state"], "ok", "the storage has room for others");
     }
     assert!(is_stored(&proxy, &small), "something went for what cannot be kept");
     assert_eq!(proxy.metric("scriptorium_store_evicted_total"), 0.0);

@@ -143,7 +143,7 @@ impl Books {
     ) -> Result<bool, StoreError> {
         let bytes = pages(bytes);
         if bytes > self.largest() {
-            return Err(StoreError::Full);
+            return Err(StoreError::TooLarge);
         }
         let _written = self.hold_for_writing(key).await;
         self.room(bytes).await?;
@@ -228,7 +228,7 @@ impl Quota for Share {
     fn take(&self, bytes: u64) -> io::Result<()> {
         // One huge archive must not empty the store before it is known that it does not fit.
         if self.taken.load(Ordering::Relaxed).saturating_add(bytes) > self.most {
-            return Err(io::ErrorKind::StorageFull.into());
+            return Err(io::ErrorKind::FileTooLarge.into());
         }
         self.books.take(bytes)?;
         self.taken.fetch_add(bytes, Ordering::Relaxed);

@@ -134,8 +134,11 @@ async fn what_is_read_stays_and_what_was_read_may_go() {
 async fn nothing_goes_for_what_would_never_fit() {
     let ceiling = below(4 * MIB).await;
     bring(&ceiling, 1, 1_000_000).await.unwrap();
-    assert!(matches!(bring(&ceiling, 2, 5_000_000).await, Err(StoreError::Full)));
-    assert!(matches!(ceiling.write(&document(1), vec![0; 3_000_000].into()).await, Err(StoreError::Full)));
+    assert!(matches!(bring(&ceiling, 2, 5_000_000).await, Err(StoreError::TooLarge)));
+    assert!(matches!(
+        ceiling.write(&document(1), vec![0; 3_000_000].into()).await,
+        Err(StoreError::TooLarge)
+    ));
     assert!(holds(&ceiling, &archive(1)).await);
     assert_eq!(ceiling.usage().unwrap().staged, 0, "what was taken is given back");
 }
@@ -155,7 +158,7 @@ async fn what_does_not_fit_goes_on_in_the_scratch_space() {
     let writing = write.clone();
     let staged = tokio::task::spawn_blocking(move || writing(3_000_000)).await.unwrap().unwrap();
     let Uncommitted { error, staged } = ceiling.commit(&archive(1), staged).await.unwrap_err();
-    assert!(matches!(error, StoreError::Full));
+    assert!(matches!(error, StoreError::TooLarge));
     assert_eq!((staged.length(), ceiling.usage().unwrap().used), (3_000_000, 0));
     let second = tokio::task::spawn_blocking(move || write(6_000_000)).await.unwrap();
     assert!(matches!(second, Err(StoreError::Full)), "the scratch space has a bound of its own");
@@ -214,6 +217,24 @@ async fn staged_files_wait_for_the_count_and_documents_do_not() {
     }
     ceiling.count().await;
     brought.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_set_aside_counts_like_what_is_kept() {
+    let ceiling = below(4 * MIB).await;
+    for name in 1..=4 {
+        bring(&ceiling, name, 900_000).await.unwrap();
+    }
+    let damage = Damage::of(&archive(1), "a", "b");
+    ceiling.set_aside(&archive(1), &damage).await.unwrap();
+    ceiling.set_aside(&archive(1), &damage).await.unwrap();
+    let usage = ceiling.usage().unwrap();
+    assert_eq!((usage.used, usage.staged), (stored(&ceiling).await, 0));
+    assert!(usage.used <= usage.max && usage.quarantined > 900_000);
+    bring(&ceiling, 5, 1_800_000).await.unwrap();
+    let usage = ceiling.usage().unwrap();
+    assert_eq!((usage.used, usage.staged), (stored(&ceiling).await, 0));
+    assert!(usage.used <= usage.max);
 }
 
 #[tokio::test(flavor = "multi_thread")]
