@@ -6,10 +6,11 @@ use std::fs;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::catalogue::attachment;
 use crate::support::disk::taken;
 use crate::support::divergence::replaced;
 use crate::support::tarball::Entry;
-use crate::support::{Disk, Proxy, Release, Setup, Upstream, eventually, noise};
+use crate::support::{Disk, Proxy, Release, Reply, Setup, Upstream, eventually, noise};
 
 const MIB: u64 = 1 << 20;
 
@@ -187,6 +188,31 @@ fn what_is_first_seen_on_a_full_disk_binds() {
 #[test]
 fn what_is_first_seen_on_a_read_only_disk_binds() {
     binds_through(Outage::ReadOnly);
+}
+
+#[test]
+fn attachments_that_cannot_be_remembered_are_not_believed_yet() {
+    for outage in [Outage::Full, Outage::ReadOnly] {
+        let upstream = Upstream::start();
+        let Some(disk) = Disk::of(24 * MIB) else { return };
+        let [before, during] = ["before", "during"].map(|name| published(&upstream, name));
+        for release in [&before, &during] {
+            let detail = release.attested(&[attachment("sbom", "content", "active")]);
+            upstream.reply(&release.trust("detail"), Reply::json(&detail));
+        }
+        let proxy = Proxy::start_on(&disk, Setup::before(&upstream).short_lived());
+        proxy.client().get(&before.trust("detail")).ok();
+        outage.begin(&disk);
+        proxy.client().get(&before.trust("detail")).ok();
+        let refused = proxy.client().get(&during.trust("detail"));
+        let status = if matches!(outage, Outage::Full) { 507 } else { 503 };
+        refused.problem(status, "about:blank");
+        proxy.client().get(&during.exact()).ok();
+        outage.end(&disk);
+        eventually("the trust detail", || {
+            (proxy.client().get(&during.trust("detail")).status == 200).then_some(())
+        });
+    }
 }
 
 #[test]
