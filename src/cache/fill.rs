@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::freshness::Freshness;
 use super::place::place;
 use crate::domain::DocumentKey;
+use crate::store::StoreError;
 use crate::upstream::{CouldNotAsk, Errand, Exchange, Upstream, Upstreams};
 
 /// How often a fill that others had started too early, or that an invalidation overtook, is started over.
@@ -186,7 +187,7 @@ impl Documents {
             });
         }
         // Stored before it is told, so that a crash does not bring back what was refused already.
-        if let Err(error) = self.store.write(&place(key), document.envelope().encode()).await {
+        if let Err(error) = self.put(key, held, &document).await {
             error!(%error, key = %key, "cannot store a document");
         }
         let mut document = self.remember(key, document);
@@ -195,6 +196,26 @@ impl Documents {
             document = self.show(name).unwrap_or(document);
         }
         Filled { document, status, stored: true }
+    }
+
+    /// Stores an answer in place of what was `held`. Where there is no room beside it, what says something else goes
+    /// first: it must not come back after a restart. What says the same stays.
+    async fn put(
+        &self,
+        key: &DocumentKey,
+        held: Option<&Document>,
+        document: &Document,
+    ) -> Result<(), StoreError> {
+        let (place, bytes) = (place(key), document.envelope().encode());
+        let Err(error) = self.store.write(&place, bytes.clone()).await else { return Ok(()) };
+        let says_the_same = |held: &Document| {
+            held.is_refusal() == document.is_refusal() && held.content.body() == document.content.body()
+        };
+        if held.is_some_and(says_the_same) {
+            return Err(error);
+        }
+        self.store.remove(&place).await?;
+        self.store.write(&place, bytes).await
     }
 }
 

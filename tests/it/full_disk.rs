@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::support::catalogue::attachment;
 use crate::support::disk::taken;
-use crate::support::divergence::replaced;
+use crate::support::divergence::{refusal, replaced};
 use crate::support::tarball::Entry;
 use crate::support::{Disk, Proxy, Release, Reply, Setup, Upstream, eventually, noise};
 
@@ -188,6 +188,35 @@ fn what_is_first_seen_on_a_full_disk_binds() {
 #[test]
 fn what_is_first_seen_on_a_read_only_disk_binds() {
     binds_through(Outage::ReadOnly);
+}
+
+#[test]
+fn a_refusal_that_came_on_a_full_disk_outlives_the_process() {
+    let upstream = Upstream::start();
+    let Some(disk) = Disk::of(24 * MIB) else { return };
+    let [blocked, held] = ["blocked", "held"].map(|name| published(&upstream, name));
+    let mut proxy = Proxy::start_on(&disk, Setup::before(&upstream).short_lived());
+    pull(&proxy, &blocked);
+    pull(&proxy, &held);
+    disk.fill();
+    let row = blocked.clone().state("blocked", "malicious").row(&upstream.url());
+    upstream.say(&blocked, [row], refusal(403));
+    for target in [blocked.exact(), blocked.download()] {
+        eventually("the block", || (proxy.client().get(&target).status == 403).then_some(()));
+    }
+    // Another answer that says the same could not be stored either, and costs nothing.
+    eventually("another answer", || {
+        proxy.client().get(&held.exact()).ok();
+        (upstream.requests(&held.exact()) > 2).then_some(())
+    });
+    upstream.down();
+    proxy.crash_and_restart();
+    for target in [blocked.exact(), blocked.download()] {
+        let answer = proxy.client().get(&target);
+        assert!(answer.status != 200, "what was refused is served: {}", answer.text());
+    }
+    proxy.client().get(&held.exact()).ok();
+    pull(&proxy, &held);
 }
 
 #[test]
