@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
 use crate::support::disk::taken;
-use crate::support::{Release, Setup, Upstream, eventually, within};
+use crate::support::{Release, Setup, Upstream, within};
 
 /// Entries of each kind.
 const MANY: usize = 50_000;
@@ -35,25 +35,6 @@ fn litter(data: &Path, place: impl Fn(usize) -> String) {
 
 fn files_below(data: &Path, shelf: &str) -> usize {
     taken(&data.join(shelf)).0
-}
-
-#[test]
-fn what_a_killed_process_had_begun_to_write_is_removed() {
-    let (upstream, held) = (Upstream::start(), Release::new("@acme/held", "1.0.0"));
-    upstream.publish(&held);
-    let mut proxy = Setup::before(&upstream).start();
-    proxy.client().get(&held.download()).ok();
-    let files = taken(&proxy.data()).0;
-    let long_ago = SystemTime::now() - Duration::from_secs(3600);
-    for value in proxy.files_holding(b"@acme/held") {
-        let mut draft = value.into_os_string();
-        draft.push("#1");
-        fs::File::create(&draft).unwrap().set_modified(long_ago).unwrap();
-    }
-    assert!(taken(&proxy.data()).0 > files + 2);
-    proxy.crash_and_restart();
-    eventually("only values", || (taken(&proxy.data()).0 <= files).then_some(()));
-    assert!(proxy.client().get(&held.download()).ok().is_hit());
 }
 
 #[test]
