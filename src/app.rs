@@ -28,7 +28,7 @@ use crate::pipeline::{Arrival, Pipeline};
 use crate::reload::{Reload, Source};
 use crate::respond::{Body, Response};
 use crate::store::{BucketError, Store, StoreError};
-use crate::telemetry::{Metrics, TelemetryError};
+use crate::telemetry::{AccessLog, Metrics, TelemetryError};
 use crate::upstream::{HttpTransport, NoTransport, Observer, State, Upstream, Upstreams};
 
 mod parts;
@@ -78,12 +78,17 @@ pub struct App {
 }
 
 impl App {
-    /// Makes every part. `upgrade` takes the listening sockets over from a running instance; `source` is where a
+    /// Makes every part. Access records go to `access`. `upgrade` takes the listening sockets over from a running instance; `source` is where a
     /// reload reads from, if there is anything to read.
     ///
     /// # Errors
     /// [`AppError`] when a part cannot be made.
-    pub fn new(config: &Config, upgrade: bool, source: Option<Box<Source>>) -> Result<Self, AppError> {
+    pub fn new(
+        config: &Config,
+        access: AccessLog,
+        upgrade: bool,
+        source: Option<Box<Source>>,
+    ) -> Result<Self, AppError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let metrics = Arc::new(Metrics::new()?);
         let storage = storage::open(&config.storage, &clock)?;
@@ -108,6 +113,7 @@ impl App {
             base,
             clock,
             metrics: Arc::clone(&metrics),
+            access,
         });
         let token = Arc::new(AdminToken::new(config.server.admin_token_sha256));
         let settings = settings(config, upgrade)?;

@@ -21,6 +21,12 @@ impl Timestamp {
         self.0.checked_sub(earlier.0).map(Duration::from_millis)
     }
 
+    /// RFC 3339 in milliseconds, as logs have it.
+    #[must_use]
+    pub fn precisely(self) -> impl fmt::Display {
+        humantime::format_rfc3339_millis(self.expressible())
+    }
+
     /// The nearest instant that RFC 3339 has a text for: its years have four digits.
     fn expressible(self) -> SystemTime {
         const LAST: u64 = 253_402_300_799_999;

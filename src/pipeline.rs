@@ -17,10 +17,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use futures_util::{StreamExt, stream};
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
-use tracing::info;
 
 use crate::base::BaseUrl;
 use crate::cache::sealed_files::Held;
@@ -32,7 +32,7 @@ use crate::limit::{Admission, Limiter};
 use crate::respond::{self, Asked, Body, Part, Refusal, Response};
 use crate::route::{self, Request};
 use crate::store::sealed;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Access, AccessLog, Metrics};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -76,6 +76,8 @@ pub struct Pipeline {
     pub clock: Arc<dyn Clock>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What is written down.
+    pub access: AccessLog,
 }
 
 impl Pipeline {
@@ -214,19 +216,19 @@ impl Pipeline {
     ) {
         let (status, class) = (response.status().as_u16(), admission.class.as_str());
         self.metrics.request(route, class, status, elapsed);
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-        info!(
-            target: "scriptorium::access",
-            request_id = header("x-request-id"),
-            peer = arrival.peer.map(tracing::field::display),
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let access = Access {
+            request_id: header(REQUEST_ID),
+            peer: arrival.peer,
             class,
-            client = tracing::field::display(&admission.client),
-            method = arrival.method.as_str(),
-            path = arrival.uri.path(),
+            client: &admission.client,
+            method: arrival.method.as_str(),
+            path: arrival.uri.path(),
             status,
-            cache = header("cache-status"),
-            micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
-        );
+            cache: header(CACHE_STATUS),
+            took: elapsed,
+        };
+        self.access.write(&access, self.clock.now());
     }
 }
 
@@ -241,7 +243,8 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         (1..=128).contains(&id.len()) && id.as_bytes().iter().all(|byte| byte.is_ascii_graphic())
     });
     given.cloned().unwrap_or_else(|| {
-        let id = format!("{:032x}", fastrand::u128(..));
-        HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("none"))
+        let mut id = [0; 32];
+        HEXLOWER.encode_mut(&fastrand::u128(..).to_be_bytes(), &mut id);
+        HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("none"))
     })
 }

@@ -19,8 +19,10 @@ use tracing_subscriber::{Layer, Registry as Records, fmt};
 
 use crate::config::{LogFormat, LogLevel};
 
+mod access;
 mod store;
 
+pub use access::{Access, AccessLog};
 pub use store::StoreMetrics;
 
 /// Libraries whose records are of interest only when something is wrong.
@@ -44,19 +46,23 @@ pub struct LogGuard {
     _worker: WorkerGuard,
 }
 
-/// Starts the log of this process, `log` records of libraries included.
+/// Starts the log of this process, `log` records of libraries included; also says where access records go.
 ///
 /// Records are written by a thread of their own, many to a system call, so that no request waits for a slow terminal.
-pub fn logging(format: LogFormat, level: LogLevel) -> Result<LogGuard, TelemetryError> {
+pub fn logging(format: LogFormat, level: LogLevel) -> Result<(LogGuard, AccessLog), TelemetryError> {
     let (writer, worker) =
         NonBlockingBuilder::default().thread_name("log").finish(BufWriter::new(io::stderr()));
+    let access = match wanted(level).default_level() {
+        Some(level) if level >= LevelFilter::INFO => AccessLog::to(writer.clone(), format),
+        _ => AccessLog::default(),
+    };
     let records = fmt::layer().with_writer(writer);
     let layer: Box<dyn Layer<Records> + Send + Sync> = match format {
         LogFormat::Text => records.with_ansi(false).boxed(),
         LogFormat::Json => records.json().flatten_event(true).with_span_list(false).boxed(),
     };
     tracing_subscriber::registry().with(layer.with_filter(wanted(level))).try_init()?;
-    Ok(LogGuard { _worker: worker })
+    Ok((LogGuard { _worker: worker }, access))
 }
 
 fn wanted(level: LogLevel) -> Targets {

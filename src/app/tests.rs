@@ -5,6 +5,7 @@ use std::path::Path;
 use super::parts::{BOUNDS, LIVE, SIZES};
 use super::*;
 use crate::config::Overrides;
+use crate::telemetry::AccessLog;
 
 /// Keys that are only read at the start.
 const RESTART: &[&str] = &[
@@ -41,7 +42,7 @@ fn every_key() -> Config {
 fn app(started: &Config, config: &Config) -> App {
     let config = config.clone();
     let source = move || Ok(config::Loaded { config: config.clone(), notes: Vec::new() });
-    App::new(started, false, Some(Box::new(source))).unwrap()
+    App::new(started, AccessLog::default(), false, Some(Box::new(source))).unwrap()
 }
 
 fn in_memory() -> Config {

@@ -74,23 +74,36 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// The header's value, in parts that make one text; numbers are written into `digits`.
+    #[must_use]
+    pub fn words(self, digits: &mut itoa::Buffer) -> [&str; 5] {
+        match self {
+            Self::Hit { ttl, stale: None } => ["scriptorium; hit; ttl=", digits.format(ttl), "", "", ""],
+            Self::Hit { ttl, stale: Some(stale) } => {
+                ["scriptorium; hit; ttl=", digits.format(ttl), "; detail=\"", stale.as_str(), "\""]
+            }
+            Self::Negative => ["scriptorium; hit; detail=\"negative\"", "", "", "", ""],
+            Self::Divergent => ["scriptorium; detail=\"divergent\"", "", "", "", ""],
+            Self::Forwarded { stale, status, stored, collapsed } => [
+                forwarded(stale),
+                "; fwd-status=",
+                digits.format(status),
+                if stored { "; stored" } else { "" },
+                if collapsed { "; collapsed" } else { "" },
+            ],
+            Self::Failed { stale } => [forwarded(stale), "", "", "", ""],
+        }
+    }
+}
+
+fn forwarded(stale: bool) -> &'static str {
+    if stale { "scriptorium; fwd=stale" } else { "scriptorium; fwd=uri-miss" }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let forward = |stale| if stale { "stale" } else { "uri-miss" };
-        match *self {
-            Self::Hit { ttl, stale: None } => write!(f, "scriptorium; hit; ttl={ttl}"),
-            Self::Hit { ttl, stale: Some(stale) } => {
-                write!(f, "scriptorium; hit; ttl={ttl}; detail=\"{}\"", stale.as_str())
-            }
-            Self::Negative => write!(f, "scriptorium; hit; detail=\"negative\""),
-            Self::Divergent => write!(f, "scriptorium; detail=\"divergent\""),
-            Self::Forwarded { stale, status, stored, collapsed } => {
-                write!(f, "scriptorium; fwd={}; fwd-status={status}", forward(stale))?;
-                f.write_str(if stored { "; stored" } else { "" })?;
-                f.write_str(if collapsed { "; collapsed" } else { "" })
-            }
-            Self::Failed { stale } => write!(f, "scriptorium; fwd={}", forward(stale)),
-        }
+        self.words(&mut itoa::Buffer::new()).into_iter().try_for_each(|word| f.write_str(word))
     }
 }
 

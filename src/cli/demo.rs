@@ -50,8 +50,8 @@ fn serve() -> Result<(), Failure> {
     runtime.spawn(async move { demo::serve(listener, catalogue).await });
 
     let config = configure(bibliotheca, folder.path())?;
-    let _log = telemetry::logging(config.log.format, config.log.level)?;
-    let app = App::new(&config, false, None)?;
+    let (_log, access) = telemetry::logging(config.log.format, config.log.level)?;
+    let app = App::new(&config, access, false, None)?;
     super::answer(&welcome(&config, bibliotheca));
     app.run()?;
     Ok(())

@@ -15,8 +15,8 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
         Ok(loaded) => loaded,
         Err(errors) => return super::refuse(&errors),
     };
-    let _log = match telemetry::logging(loaded.config.log.format, loaded.config.log.level) {
-        Ok(guard) => guard,
+    let (_log, access) = match telemetry::logging(loaded.config.log.format, loaded.config.log.level) {
+        Ok(log) => log,
         Err(error) => {
             super::complain(&error.to_string());
             return ExitCode::FAILURE;
@@ -27,7 +27,7 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
     }
     let again = args.clone();
     let source = Box::new(move || again.load());
-    let served = App::new(&loaded.config, args.upgrade, Some(source)).and_then(App::run);
+    let served = App::new(&loaded.config, access, args.upgrade, Some(source)).and_then(App::run);
     match served {
         Ok(()) => {
             info!("stopped");

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::conditional::holds_current;
 use super::error::Refusal;
-use super::{Asked, Body, CACHE_STATUS, Response, freshness, problem, text};
+use super::{Asked, Body, Response, cache_status, freshness, problem};
 use crate::cache::Answer;
 use crate::cache::document::Content;
 
@@ -35,6 +35,6 @@ pub fn document(answer: &Answer, asked: Asked<'_>) -> Response {
         Content::Refused { problem: refused, .. } => problem(&Refusal::from(refused.clone()), asked),
     };
     freshness(response.headers_mut(), answer);
-    response.headers_mut().insert(CACHE_STATUS, text(&answer.outcome.to_string()));
+    cache_status(response.headers_mut(), answer.outcome);
     response
 }

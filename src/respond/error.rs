@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 
-use super::{Asked, Body, CACHE_STATUS, Response, text};
+use super::{Asked, Body, Response, cache_status};
 use crate::archive::ArchiveError;
 use crate::cache::Failure;
 use crate::cache::Outcome;
@@ -217,7 +217,7 @@ pub fn problem(refusal: &Refusal, asked: Asked<'_>) -> Response {
         headers.insert(ALLOW, HeaderValue::from_static(methods));
     }
     if let Some(outcome) = refusal.outcome {
-        headers.insert(CACHE_STATUS, text(&outcome.to_string()));
+        cache_status(headers, outcome);
     }
     if !asked.head {
         *response.body_mut() = Body::Full(body.into());

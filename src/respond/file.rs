@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use super::conditional::{holds_current, range_applies};
 use super::error::unsatisfiable;
 use super::range::{Wanted, wanted};
-use super::{Asked, Body, CACHE_STATUS, Response, freshness, problem, text};
+use super::{Asked, Body, Response, cache_status, freshness, problem, text};
 use crate::cache::sealed_files::{Held, Media};
 
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
@@ -73,7 +73,7 @@ pub fn file(held: &Held, part: &Part, body: Body, asked: Asked<'_>) -> Response 
     let headers = response.headers_mut();
     headers.insert(ETAG, etag(held));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(CACHE_STATUS, text(&held.outcome.to_string()));
+    cache_status(headers, held.outcome);
     freshness(headers, &held.gate);
     if *part == Part::NotModified {
         return response;
@@ -116,7 +116,7 @@ fn unsatisfied(held: &Held, asked: Asked<'_>) -> Response {
     let length = held.file.seal.length;
     let mut response = problem(&unsatisfiable(length), asked);
     response.headers_mut().insert(CONTENT_RANGE, text(&format!("bytes */{length}")));
-    response.headers_mut().insert(CACHE_STATUS, text(&held.outcome.to_string()));
+    cache_status(response.headers_mut(), held.outcome);
     response
 }
 

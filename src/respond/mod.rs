@@ -20,9 +20,12 @@ pub use rate_limit::rate_limit;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, HeaderName};
 
-use crate::cache::Answer;
+use crate::cache::{Answer, Outcome};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// Longer than any header value that a hit is given.
+const SHORT: usize = 96;
 
 /// A response with one of this proxy's bodies.
 pub type Response = http::Response<Body>;
@@ -44,11 +47,40 @@ pub struct Asked<'a> {
 fn freshness(headers: &mut http::HeaderMap, answer: &Answer) {
     headers.insert(http::header::AGE, HeaderValue::from(answer.age));
     let mut digits = itoa::Buffer::new();
-    let left = digits.format(answer.ttl.max(0));
-    headers.insert(CACHE_CONTROL, text(&["public, max-age=", left].concat()));
+    headers.insert(CACHE_CONTROL, joined(&["public, max-age=", digits.format(answer.ttl.max(0))]));
+}
+
+/// `Cache-Status`: how an answer came about.
+fn cache_status(headers: &mut http::HeaderMap, outcome: Outcome) {
+    headers.insert(CACHE_STATUS, joined(&outcome.words(&mut itoa::Buffer::new())));
 }
 
 /// A header value of text made here, which never holds a control character.
 fn text(value: &str) -> HeaderValue {
     HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// The same of several parts, put together without the heap while it is short.
+fn joined(parts: &[&str]) -> HeaderValue {
+    let (mut short, mut length) = ([0; SHORT], 0);
+    for part in parts {
+        let Some(room) = short.get_mut(length..length + part.len()) else { return text(&parts.concat()) };
+        room.copy_from_slice(part.as_bytes());
+        length += part.len();
+    }
+    HeaderValue::from_bytes(&short[..length]).unwrap_or(HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_its_parts_however_long() {
+        for length in [0, 1, SHORT - 1, SHORT, SHORT + 1, 3 * SHORT] {
+            let long = "x".repeat(length);
+            assert_eq!(joined(&[&long, "", "yz"]).to_str().unwrap(), long + "yz");
+        }
+        assert_eq!(joined(&["a\n"]), "");
+    }
 }

@@ -4,7 +4,7 @@
 
 use http::{HeaderMap, HeaderName};
 
-use super::text;
+use super::joined;
 use crate::limit::{Admission, Quota};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -20,8 +20,8 @@ pub fn rate_limit(headers: &mut HeaderMap, admission: &Admission) {
     };
     let [mut one, mut other] = [itoa::Buffer::new(), itoa::Buffer::new()];
     let (limit, window) = (one.format(*limit), other.format(*window));
-    headers.insert(POLICY, text(&["\"", class, "\";q=", limit, ";w=", window].concat()));
+    headers.insert(POLICY, joined(&["\"", class, "\";q=", limit, ";w=", window]));
     let [mut one, mut other] = [itoa::Buffer::new(), itoa::Buffer::new()];
     let (remaining, reset) = (one.format(*remaining), other.format(*reset));
-    headers.insert(LEFT, text(&["\"", class, "\";r=", remaining, ";t=", reset].concat()));
+    headers.insert(LEFT, joined(&["\"", class, "\";r=", remaining, ";t=", reset]));
 }

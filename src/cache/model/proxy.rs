@@ -22,7 +22,7 @@ use crate::limit::places::{Capacity, Places};
 use crate::limit::{self, Limiter};
 use crate::pipeline::{Arrival, Pipeline};
 use crate::store::{ObjectStorage, Store};
-use crate::telemetry::Metrics;
+use crate::telemetry::{AccessLog, Metrics};
 use crate::upstream::Upstreams;
 use crate::upstream::testing::upstream_over;
 
@@ -101,5 +101,6 @@ fn pipeline(world: &Arc<World>, store: Arc<dyn Store>, offline: bool) -> Pipelin
     let limiter = Arc::new(Limiter::new(&settings, world.clock.clone()));
     let places = Arc::new(Places::new(Capacity { requests: 100, requests_per_client: 100, downloads: 100 }));
     let (base, clock) = (BaseUrl::new(None), world.clock.clone());
-    Pipeline { documents, files, limiter, places, base, clock, metrics }
+    let access = AccessLog::default();
+    Pipeline { documents, files, limiter, places, base, clock, metrics, access }
 }
