@@ -4,6 +4,7 @@
 //! Host that could smuggle anything but an address into a link.
 
 use arc_swap::ArcSwap;
+use compact_str::CompactString;
 use http::header::HOST;
 use http::{HeaderMap, Uri};
 use std::sync::Arc;
@@ -35,7 +36,7 @@ impl BaseUrl {
     ///
     /// # Errors
     /// [`NoHost`] when the request names no usable host.
-    pub fn of(&self, uri: &Uri, headers: &HeaderMap, tls: bool) -> Result<String, NoHost> {
+    pub fn of(&self, uri: &Uri, headers: &HeaderMap, tls: bool) -> Result<CompactString, NoHost> {
         let mut hosts = headers.get_all(HOST).iter();
         let host = match (uri.authority(), hosts.next(), hosts.next()) {
             (_, _, Some(_)) => return Err(NoHost),
@@ -47,8 +48,8 @@ impl BaseUrl {
             return Err(NoHost);
         }
         Ok(match &**self.0.load() {
-            Some(public) => public.clone(),
-            None => [if tls { "https://" } else { "http://" }, host].concat(),
+            Some(public) => CompactString::new(public),
+            None => CompactString::new(if tls { "https://" } else { "http://" }) + host,
         })
     }
 }
@@ -73,7 +74,7 @@ fn is_address(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn of(base: &BaseUrl, hosts: &[&'static str], tls: bool) -> Result<String, NoHost> {
+    fn of(base: &BaseUrl, hosts: &[&'static str], tls: bool) -> Result<CompactString, NoHost> {
         let mut headers = HeaderMap::new();
         for host in hosts {
             headers.append(HOST, http::HeaderValue::from_static(host));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use ahash::RandomState;
 use arc_swap::{ArcSwap, Guard};
 use moka::ops::compute::Op;
 use tracing::{error, warn};
@@ -65,7 +66,7 @@ pub struct Answer {
 
 /// The documents of every upstream.
 pub struct Documents {
-    pub(super) memory: moka::sync::Cache<DocumentKey, Arc<Document>>,
+    pub(super) memory: moka::sync::Cache<DocumentKey, Arc<Document>, RandomState>,
     pub(super) store: Arc<dyn Store>,
     pub(super) pins: Pins,
     pub(super) history: History,
@@ -88,7 +89,7 @@ impl Documents {
         let memory = moka::sync::Cache::builder()
             .max_capacity(live.policy.memory)
             .weigher(|_, document: &Arc<Document>| document.weight())
-            .build();
+            .build_with_hasher(RandomState::new());
         Self {
             memory,
             pins: Pins::new(Arc::clone(&store)),

@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ahash::RandomState;
 use governor::RateLimiter;
 use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
@@ -128,7 +129,7 @@ impl Bucket {
 
 /// The buckets of anonymous clients, by address; `None` is one bucket for all who have none.
 pub(super) struct Addresses {
-    buckets: moka::sync::Cache<Option<IpAddr>, Arc<Bucket>>,
+    buckets: moka::sync::Cache<Option<IpAddr>, Arc<Bucket>, RandomState>,
     rate: Rate,
     clock: Arc<dyn Clock>,
 }
@@ -141,7 +142,7 @@ impl Addresses {
             .time_to_idle(rate.per() * 2)
             // moka's own policy lets no newcomer displace busier keys: its bucket would be new each time it asks.
             .eviction_policy(EvictionPolicy::lru())
-            .build();
+            .build_with_hasher(RandomState::new());
         Self { buckets, rate, clock: Arc::clone(clock) }
     }
 
@@ -154,7 +155,11 @@ impl Addresses {
     }
 
     pub(super) fn bucket(&self, address: Option<IpAddr>) -> Arc<Bucket> {
-        self.buckets.get_with(address, || Arc::new(Bucket::new(self.rate, &self.clock)))
+        // Looked up first: what waits for a bucket that is being made costs, and one in a million has to.
+        let known = self.buckets.get(&address);
+        known.unwrap_or_else(|| {
+            self.buckets.get_with(address, || Arc::new(Bucket::new(self.rate, &self.clock)))
+        })
     }
 
     /// How many are remembered.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ahash::RandomState;
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -40,7 +41,7 @@ pub struct Places {
     capacity: ArcSwap<Capacity>,
     requests: AtomicUsize,
     downloads: AtomicUsize,
-    clients: DashMap<Client, usize>,
+    clients: DashMap<Client, usize, RandomState>,
 }
 
 impl Places {
@@ -51,7 +52,7 @@ impl Places {
             capacity: ArcSwap::from_pointee(capacity),
             requests: AtomicUsize::new(0),
             downloads: AtomicUsize::new(0),
-            clients: DashMap::new(),
+            clients: DashMap::with_hasher(RandomState::new()),
         }
     }
 

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::conditional::holds_current;
 use super::error::Refusal;
-use super::{Asked, Body, Response, cache_status, freshness, problem};
+use super::{Asked, Body, Response, cache_status, freshness, number, problem};
 use crate::cache::Answer;
 use crate::cache::document::Content;
 
@@ -25,7 +25,7 @@ pub fn document(answer: &Answer, asked: Asked<'_>) -> Response {
             } else {
                 let headers = response.headers_mut();
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                headers.insert(CONTENT_LENGTH, HeaderValue::from(rendition.body.len()));
+                headers.insert(CONTENT_LENGTH, number(rendition.body.len() as u64));
                 if !asked.head {
                     *response.body_mut() = Body::Full(rendition.body.clone());
                 }

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use super::conditional::{holds_current, range_applies};
 use super::error::unsatisfiable;
 use super::range::{Wanted, wanted};
-use super::{Asked, Body, Response, cache_status, freshness, problem, text};
+use super::{Asked, Body, Response, cache_status, freshness, joined, number, problem, text};
 use crate::cache::sealed_files::{Held, Media};
 
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
@@ -83,9 +83,9 @@ pub fn file(held: &Held, part: &Part, body: Body, asked: Asked<'_>) -> Response 
         headers.insert(CONTENT_RANGE, text(&sent));
     }
     let sent = part.bytes(length);
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(sent.end - sent.start));
+    headers.insert(CONTENT_LENGTH, number(sent.end - sent.start));
     content_type(headers, &held.media);
-    headers.insert(REPR_DIGEST, text(&format!("sha-256=:{}:", held.file.seal.raw.base64())));
+    headers.insert(REPR_DIGEST, joined(&["sha-256=:", &held.file.seal.raw.base64(), ":"]));
     response
 }
 
@@ -121,7 +121,7 @@ fn unsatisfied(held: &Held, asked: Asked<'_>) -> Response {
 }
 
 fn etag(held: &Held) -> HeaderValue {
-    text(&format!("\"{}\"", held.file.seal.raw.hex()))
+    joined(&["\"", &held.file.seal.raw.hex(), "\""])
 }
 
 #[cfg(test)]

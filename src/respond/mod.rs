@@ -45,7 +45,7 @@ pub struct Asked<'a> {
 
 /// `Age` and `Cache-Control`, as honest as the answer is old.
 fn freshness(headers: &mut http::HeaderMap, answer: &Answer) {
-    headers.insert(http::header::AGE, HeaderValue::from(answer.age));
+    headers.insert(http::header::AGE, number(answer.age));
     let mut digits = itoa::Buffer::new();
     headers.insert(CACHE_CONTROL, joined(&["public, max-age=", digits.format(answer.ttl.max(0))]));
 }
@@ -53,6 +53,11 @@ fn freshness(headers: &mut http::HeaderMap, answer: &Answer) {
 /// `Cache-Status`: how an answer came about.
 fn cache_status(headers: &mut http::HeaderMap, outcome: Outcome) {
     headers.insert(CACHE_STATUS, joined(&outcome.words(&mut itoa::Buffer::new())));
+}
+
+/// A header value that is a number.
+fn number(value: u64) -> HeaderValue {
+    joined(&[itoa::Buffer::new().format(value)])
 }
 
 /// A header value of text made here, which never holds a control character.

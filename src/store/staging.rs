@@ -78,7 +78,8 @@ impl Staging {
         for entry in entries {
             let entry = entry?;
             if own.as_ref().is_none_or(|own| own.directory != entry.path()) {
-                batches.extend(there(batch(&entry))?);
+                // An empty directory frees nothing; the next start sweeps it.
+                batches.extend(there(batch(&entry))?.filter(|batch| batch.tally.values > 0));
             }
         }
         Ok(batches)

@@ -17,7 +17,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("domain", ""),
     ("clock", ""),
     ("config", "domain"),
-    ("telemetry", "config"),
+    ("telemetry", "clock config"),
     ("route", "domain"),
     ("base", ""),
     ("limit", "domain clock config"),
