@@ -1,19 +1,19 @@
 //! A document as it is held in memory: parsed once, rendered once for each base URL.
 //!
-//! Owns the prepared renditions, their number, and what is shown of rows in quarantine. Must not know how old
-//! it may be served, nor what makes a row divergent.
+//! Owns the number of prepared renditions, and what is shown of rows in quarantine. Must not know how old it may
+//! be served, nor what makes a row divergent.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::HeaderValue;
 
 use super::envelope::{Envelope, Meta};
+use super::rendition::{Coders, Coding, Rendition, is_coded};
 use crate::consistency::Exact;
 use crate::domain::check::{Checked, Malformed, check};
-use crate::domain::{DocumentKey, Facts, Problem, Release, Rows, Sha256, Template, Trust};
+use crate::domain::{DocumentKey, Facts, Problem, Release, Rows, Template, Trust};
 
 /// Base URLs for which a rendition is kept; a Host header cannot make a document grow without bound.
 const RENDITIONS: usize = 4;
@@ -37,6 +37,8 @@ pub struct Document {
     pub(super) doubts: u32,
     /// What an index said when it was last settled: rows that did not change since need not be compared again.
     pub(super) before: Option<Arc<Content>>,
+    /// Who compresses its renditions; nobody before it is held in memory.
+    pub(super) coders: Option<Arc<Coders>>,
 }
 
 /// What an answer says.
@@ -64,16 +66,6 @@ pub struct Found {
     renditions: ArcSwap<Vec<Arc<Rendition>>>,
 }
 
-/// A document ready to be sent to clients who use one base URL.
-#[derive(Debug)]
-pub struct Rendition {
-    base: Box<str>,
-    /// The body with its links.
-    pub body: Bytes,
-    /// A strong validator of the body.
-    pub etag: HeaderValue,
-}
-
 impl Document {
     /// Takes a registry's answer for what it says.
     ///
@@ -89,7 +81,18 @@ impl Document {
         };
         let settled = !content.is_compared(key);
         let content = Arc::new(content);
-        Ok(Self { meta, content, settled, outdated: false, asked: 0, landed: 0, doubts: 0, before: None })
+        let (asked, landed, doubts) = (0, 0, 0);
+        Ok(Self {
+            meta,
+            content,
+            settled,
+            outdated: false,
+            asked,
+            landed,
+            doubts,
+            before: None,
+            coders: None,
+        })
     }
 
     /// The same answer, confirmed by upstream later.
@@ -115,10 +118,19 @@ impl Document {
         self.meta.status == 404
     }
 
-    /// About how many bytes of memory it holds.
+    /// The body of `rendition`, one of this document's, in `coding`; `None` while that is not made, and where it
+    /// does not pay.
+    #[must_use]
+    pub fn body_in<'a>(&self, rendition: &'a Arc<Rendition>, coding: Coding) -> Option<&'a Bytes> {
+        rendition.body_in(coding, self.coders.as_ref()?)
+    }
+
+    /// About how many bytes of memory it holds: the answer, a rendition, and codings that take half of one each.
     #[must_use]
     pub fn weight(&self) -> u32 {
-        u32::try_from(self.content.body().len()).unwrap_or(u32::MAX).saturating_mul(2).saturating_add(1024)
+        let length = self.content.body().len();
+        let times = if is_coded(length) { 3 } else { 2 };
+        u32::try_from(length).unwrap_or(u32::MAX).saturating_mul(times).saturating_add(1024)
     }
 }
 
@@ -195,21 +207,13 @@ impl Found {
         if let Some(rendition) = kept.iter().find(|rendition| &*rendition.base == base) {
             return Arc::clone(rendition);
         }
-        let rendition = Arc::new(Rendition::new(self.shown.as_ref().unwrap_or(&self.template), base));
+        let template = self.shown.as_ref().unwrap_or(&self.template);
+        let rendition = Arc::new(Rendition::new(template.render(base), base));
         self.renditions.rcu(|kept| {
             let newest = std::iter::once(Arc::clone(&rendition));
             newest.chain(kept.iter().take(RENDITIONS - 1).cloned()).collect::<Vec<_>>()
         });
         rendition
-    }
-}
-
-impl Rendition {
-    fn new(template: &Template, base: &str) -> Self {
-        let body = template.render(base);
-        let etag = format!("\"{}\"", &Sha256::of(&body).hex()[..32]);
-        let etag = HeaderValue::from_str(&etag).unwrap_or(HeaderValue::from_static("\"\""));
-        Self { base: base.into(), body, etag }
     }
 }
 

@@ -22,6 +22,7 @@ use super::freshness::{Freshness, Policy, judge, seconds_left};
 use super::invalidation::Invalidations;
 use super::outcome::{Outcome, Stale};
 use super::place::place;
+use super::rendition::Coders;
 use super::settle::Settled;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, OnDivergence};
@@ -77,6 +78,7 @@ pub struct Documents {
     live: ArcSwap<Live>,
     clock: Arc<dyn Clock>,
     questions: AtomicU64,
+    coders: Arc<Coders>,
     pub(super) patience: Duration,
     pub(super) deadline: Duration,
     pub(super) metrics: Arc<Metrics>,
@@ -102,6 +104,7 @@ impl Documents {
             live: ArcSwap::from_pointee(live),
             clock,
             questions: AtomicU64::new(0),
+            coders: Arc::default(),
             patience: PATIENCE,
             deadline: DEADLINE,
             metrics,
@@ -344,6 +347,7 @@ impl Documents {
     /// Puts `document` into memory, unless what memory holds was asked for later. Answers with what it holds.
     pub(super) fn remember(&self, key: &DocumentKey, mut document: Document) -> Arc<Document> {
         document.outdated = self.invalidations.covers(key, document.asked, document.meta.fetched_at);
+        document.coders = Some(Arc::clone(&self.coders));
         let document = Arc::new(document);
         self.replace(key, |held| {
             let newer = held.is_some_and(|held| held.asked > document.asked);

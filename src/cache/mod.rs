@@ -21,6 +21,7 @@ mod invalidation;
 mod model;
 pub mod outcome;
 pub mod place;
+pub mod rendition;
 mod sealed_file;
 pub mod sealed_files;
 mod settle;

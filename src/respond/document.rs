@@ -1,40 +1,89 @@
 //! A document's response: the whole of what a hit on a document sends.
 //!
-//! Owns its headers. Must not know where the document came from.
+//! Owns its headers, and which coding of it is sent. Must not know where the document came from.
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderValue, StatusCode};
 
+use super::coding::Accepted;
 use super::conditional::holds_current;
 use super::error::Refusal;
 use super::{Asked, Body, Response, cache_status, freshness, number, problem};
 use crate::cache::Answer;
-use crate::cache::document::Content;
+use crate::cache::document::{Content, Document};
+use crate::cache::rendition::{Coding, Rendition};
 
 /// Answers with a document, or with the registry's refusal.
 #[must_use]
 pub fn document(answer: &Answer, asked: Asked<'_>) -> Response {
     let mut response = match &*answer.document.content {
-        Content::Found(found) => {
-            let rendition = found.rendition(asked.base);
-            let mut response = Response::new(Body::Empty);
-            response.headers_mut().reserve(9);
-            response.headers_mut().insert(ETAG, rendition.etag.clone());
-            if holds_current(asked.headers, &rendition.etag) {
-                *response.status_mut() = StatusCode::NOT_MODIFIED;
-            } else {
-                let headers = response.headers_mut();
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                headers.insert(CONTENT_LENGTH, number(rendition.body.len() as u64));
-                if !asked.head {
-                    *response.body_mut() = Body::Full(rendition.body.clone());
-                }
-            }
-            response
-        }
+        Content::Found(found) => found_document(&answer.document, &found.rendition(asked.base), asked),
         Content::Refused { problem: refused, .. } => problem(&Refusal::from(refused.clone()), asked),
     };
     freshness(response.headers_mut(), answer);
     cache_status(response.headers_mut(), answer.outcome);
     response
+}
+
+fn found_document(document: &Document, rendition: &Arc<Rendition>, asked: Asked<'_>) -> Response {
+    let accepted = Accepted::of(asked.headers);
+    let sent = Sent::choose(document, rendition, accepted);
+    let mut response = Response::new(Body::Empty);
+    let headers = response.headers_mut();
+    headers.reserve(11);
+    if rendition.varies() {
+        headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    }
+    if let Some(etag) = held(rendition, &sent, accepted, asked) {
+        headers.insert(ETAG, etag.clone());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return response;
+    }
+    headers.insert(ETAG, sent.etag.clone());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_LENGTH, number(sent.body.len() as u64));
+    if let Some(coding) = sent.coding {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.token()));
+    }
+    if !asked.head {
+        *response.body_mut() = Body::Full(sent.body.clone());
+    }
+    response
+}
+
+/// What is sent of a rendition.
+struct Sent<'a> {
+    coding: Option<Coding>,
+    body: &'a Bytes,
+    etag: &'a HeaderValue,
+}
+
+impl<'a> Sent<'a> {
+    /// The coding that is wanted most of those that are there, else the plain body.
+    fn choose(document: &Document, rendition: &'a Arc<Rendition>, accepted: Accepted) -> Self {
+        let coded = accepted.preferred().find_map(|coding| {
+            let body = document.body_in(rendition, coding)?;
+            Some(Self { coding: Some(coding), body, etag: rendition.etag_in(coding)? })
+        });
+        coded.unwrap_or(Self { coding: None, body: &rendition.body, etag: &rendition.etag })
+    }
+}
+
+/// The tag of the representation that the client holds and that would do: the one that would be sent, or another
+/// one of the same document that it takes, as from before a restart or before its coding was made.
+fn held<'a>(
+    rendition: &'a Rendition,
+    sent: &Sent<'a>,
+    accepted: Accepted,
+    asked: Asked<'_>,
+) -> Option<&'a HeaderValue> {
+    if !asked.headers.contains_key(IF_NONE_MATCH) {
+        return None;
+    }
+    let others = accepted.preferred().filter_map(|coding| rendition.etag_in(coding));
+    let mut tags = std::iter::once(sent.etag).chain(others).chain([&rendition.etag]);
+    tags.find(|etag| holds_current(asked.headers, etag))
 }

@@ -4,6 +4,7 @@
 //! is answered, nor know how a connection is served.
 
 mod body;
+mod coding;
 mod conditional;
 mod document;
 mod error;
