@@ -17,6 +17,7 @@ mod demo;
 mod divergence;
 mod documents;
 mod door;
+mod encoding;
 mod eviction;
 mod explain;
 mod failure;
