@@ -18,6 +18,7 @@ from socket import create_connection
 from servers import Server
 
 CHUNK = 1 << 20
+CODED_WITHIN = 10.0
 REPORT = Path(__file__).parent / "report.lua"
 
 
@@ -74,6 +75,19 @@ def is_current(server: Server, path: str, tag: str) -> bool:
     except urllib.error.HTTPError as answer:
         return answer.code == 304
     return False
+
+
+def wait_for_coding(server: Server, path: str, coding: str) -> None:
+    """Asks until the answer comes in `coding`: a server may make it behind the answers."""
+    request = urllib.request.Request(server.url(path), headers={"Accept-Encoding": coding})
+    deadline = time.monotonic() + CODED_WITHIN
+    while time.monotonic() < deadline:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            answer.read()
+            if answer.headers["Content-Encoding"] == coding:
+                return
+        time.sleep(0.02)
+    raise SystemExit(f"{server.name} {path}: not sent as {coding}")
 
 
 def download(url: str) -> tuple[float, int]:

@@ -24,6 +24,7 @@ from load import (
     hammer,
     inflate_and_hash,
     is_current,
+    wait_for_coding,
 )
 from servers import NginxCache, Origin, Scriptorium, Server
 
@@ -51,6 +52,7 @@ class Hit:
     path: Callable[[Server], str]
     conditional: bool = False
     by_bytes: bool = False
+    coding: str = ""
 
 
 def index_of(name: str) -> Callable[[Server], str]:
@@ -64,6 +66,7 @@ def archive_of(name: str) -> Callable[[Server], str]:
 HITS = [
     Hit("hit-2k", "2 KB document", 64, index_of("index-2k")),
     Hit("hit-50k", "50 KB document", 64, index_of("index-50k")),
+    Hit("hit-50k-gzip", "50 KB document, gzip", 64, index_of("index-50k"), coding="gzip"),
     Hit("not-modified", "2 KB document, 304", 64, index_of("index-2k"), conditional=True),
     Hit("hit-1m", "1 MB archive", 16, archive_of("archive-1m"), by_bytes=True),
     Hit("hit-64m", "64 MB archive", 4, archive_of("archive-64m"), by_bytes=True),
@@ -133,9 +136,12 @@ def hits(bench: Bench, cases: list[Hit]) -> Iterator[dict]:
 
 
 def conditions(server: Server, case: Hit) -> dict[str, str]:
-    """The headers to ask with; asks once first, which brings the thing into the cache."""
+    """The headers to ask with; asks first, which brings the thing into the cache."""
     path = case.path(server)
     tag = entity_tag(server, path)
+    if case.coding:
+        wait_for_coding(server, path, case.coding)
+        return {"Accept-Encoding": case.coding}
     if case.conditional and not is_current(server, path, tag):
         sys.exit(f"{server.name} {path}: expected 304 for its own ETag {tag}")
     return {"If-None-Match": tag} if case.conditional else {}
