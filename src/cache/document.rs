@@ -237,6 +237,10 @@ mod tests {
     use crate::clock::Timestamp;
 
     fn index() -> Document {
+        document(r#"{"items":[{"version":"1.0.0","status":{"state":"available"},"release":{"url":"x"}}]}"#)
+    }
+
+    fn document(body: &'static str) -> Document {
         let meta = Meta {
             key: String::new(),
             status: 200,
@@ -246,7 +250,6 @@ mod tests {
             origin: String::new(),
             etag: None,
         };
-        let body = r#"{"items":[{"version":"1.0.0","status":{"state":"available"},"release":{"url":"x"}}]}"#;
         Document::new(&DocumentKey::Index("x".parse().unwrap()), Envelope { meta, body: body.into() })
             .unwrap()
     }
@@ -262,6 +265,23 @@ mod tests {
             let _ = found.rendition(&format!("http://{host}"));
         }
         assert_eq!(found.renditions.load().len(), RENDITIONS);
+    }
+
+    #[tokio::test]
+    async fn its_weight_covers_its_codings() {
+        let body = format!(r#"{{"items":[],"filler":"{}"}}"#, "words and ".repeat(10_000));
+        let coders = Some(Arc::default());
+        let document = Document { coders, ..document(body.leak()) };
+        let Content::Found(found) = &*document.content else { panic!("found") };
+        let rendition = found.rendition("http://a");
+        let mut held = document.content.body().len() + rendition.body.len();
+        for coding in Coding::ALL {
+            while document.body_in(&rendition, coding).is_none() {
+                tokio::task::yield_now().await;
+            }
+            held += rendition.body.len() / 2;
+        }
+        assert!(document.weight() as usize >= held);
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! decode to the very bytes of the document. Must not know which coding a client takes.
 
 use std::io::{Read, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -53,7 +52,6 @@ pub struct Rendition {
 #[derive(Debug)]
 struct Coded {
     etag: HeaderValue,
-    begun: AtomicBool,
     /// `None` within when the coding does not pay.
     body: OnceLock<Option<Bytes>>,
 }
@@ -143,9 +141,7 @@ impl Rendition {
         match coded.body.get() {
             Some(body) => body.as_ref(),
             None => {
-                if !coded.begun.load(Ordering::Relaxed) {
-                    coders.make(self, coding);
-                }
+                coders.make(self, coding);
                 None
             }
         }
@@ -167,7 +163,7 @@ pub(super) fn is_coded(length: usize) -> bool {
 impl Coded {
     fn new(digest: &str, coding: Coding) -> Self {
         let etag = tag(digest, &["-", coding.token()].concat());
-        Self { etag, begun: AtomicBool::new(false), body: OnceLock::new() }
+        Self { etag, body: OnceLock::new() }
     }
 }
 
@@ -182,13 +178,9 @@ impl Default for Coders {
 }
 
 impl Coders {
-    /// Begins the body in `coding`, unless that was begun or all are busy; then a later request tries again.
+    /// Begins the body in `coding`. While all are busy, with this body or another, a later request tries again.
     fn make(&self, rendition: &Arc<Rendition>, coding: Coding) {
         let Ok(place) = Arc::clone(&self.0).try_acquire_owned() else { return };
-        let Some(coded) = rendition.coded(coding) else { return };
-        if coded.begun.swap(true, Ordering::Relaxed) {
-            return;
-        }
         let rendition = Arc::clone(rendition);
         tokio::task::spawn_blocking(move || {
             let _held = place;
@@ -266,7 +258,8 @@ mod tests {
         let (rendition, coders) = (Arc::new(Rendition::new(prose(5_000), "")), Coders::default());
         let places = Arc::clone(&coders.0).try_acquire_many_owned(AT_ONCE as u32).unwrap();
         assert_eq!(rendition.body_in(Coding::Gzip, &coders), None);
-        assert!(!rendition.coded(Coding::Gzip).unwrap().begun.load(Ordering::Relaxed));
+        assert_eq!(Arc::strong_count(&rendition), 1, "no task holds it");
+        assert!(rendition.coded(Coding::Gzip).unwrap().body.get().is_none());
         drop(places);
         assert!(made(&rendition, Coding::Gzip, &coders).await.is_some());
         assert_eq!(coders.0.available_permits(), AT_ONCE, "given back");
