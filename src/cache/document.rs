@@ -81,15 +81,14 @@ impl Document {
         };
         let settled = !content.is_compared(key);
         let content = Arc::new(content);
-        let (asked, landed, doubts) = (0, 0, 0);
         Ok(Self {
             meta,
             content,
             settled,
             outdated: false,
-            asked,
-            landed,
-            doubts,
+            asked: 0,
+            landed: 0,
+            doubts: 0,
             before: None,
             coders: None,
         })
