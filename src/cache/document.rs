@@ -1,6 +1,6 @@
 //! A document as it is held in memory: parsed once, rendered once for each base URL.
 //!
-//! Owns the number of prepared renditions, and what is shown of rows in quarantine. Must not know how old it may
+//! Owns how many renditions are kept, and what is shown of rows in quarantine. Must not know how old it may
 //! be served, nor what makes a row divergent.
 
 use std::ops::Range;
@@ -117,14 +117,14 @@ impl Document {
         self.meta.status == 404
     }
 
-    /// The body of `rendition`, one of this document's, in `coding`; `None` while that is not made, and where it
-    /// does not pay.
+    /// The body of `rendition`, one of this document's, in `coding`; `None` while that is not made, and where
+    /// it does not pay.
     #[must_use]
     pub fn body_in<'a>(&self, rendition: &'a Arc<Rendition>, coding: Coding) -> Option<&'a Bytes> {
         rendition.body_in(coding, self.coders.as_ref()?)
     }
 
-    /// About how many bytes of memory it holds: the answer, a rendition, and codings that take half of one each.
+    /// About how many bytes of memory it holds: the answer, a rendition, and codings of half of one each.
     #[must_use]
     pub fn weight(&self) -> u32 {
         let length = self.content.body().len();

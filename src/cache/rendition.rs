@@ -178,7 +178,7 @@ impl Default for Coders {
 }
 
 impl Coders {
-    /// Begins the body in `coding`. While all are busy, with this body or another, a later request tries again.
+    /// Begins the body in `coding`. While all are busy, also with it, a later request tries again.
     fn make(&self, rendition: &Arc<Rendition>, coding: Coding) {
         let Ok(place) = Arc::clone(&self.0).try_acquire_owned() else { return };
         let rendition = Arc::clone(rendition);
@@ -198,7 +198,8 @@ mod tests {
     use super::*;
 
     fn prose(length: usize) -> Bytes {
-        br#"{"version":"1.0.0","status":{"state":"available"}},"#.iter().copied().cycle().take(length).collect()
+        let row = br#"{"version":"1.0.0","status":{"state":"available"}},"#;
+        row.iter().copied().cycle().take(length).collect()
     }
 
     fn decoded(coding: Coding, coded: &[u8]) -> Vec<u8> {

@@ -158,8 +158,9 @@ mod tests {
             turn in 0..7_usize,
         ) {
             let [zstd, gzip, identity] = weights[..] else { return Ok(()) };
-            let spelled = |name: &str, weight: u16| format!("{name};q={}.{:03}", weight / 1000, weight % 1000);
-            let mut members = vec![spelled("zstd", zstd), spelled("gzip", gzip), spelled("identity", identity)];
+            let known = [("zstd", zstd), ("gzip", gzip), ("identity", identity)];
+            let spelled = known.map(|(name, q)| format!("{name};q={}.{:03}", q / 1000, q % 1000));
+            let mut members = Vec::from(spelled);
             members.extend(unknown);
             let places = members.len();
             members.rotate_left(turn % places);

@@ -72,8 +72,8 @@ impl<'a> Sent<'a> {
     }
 }
 
-/// The tag of the representation that the client holds and that would do: the one that would be sent, or another
-/// one of the same document that it takes, as from before a restart or before its coding was made.
+/// The tag of the representation that the client holds and that would do: the one that would be sent, or
+/// another of the same document that it takes, as from before a restart or before its coding was made.
 fn held<'a>(
     rendition: &'a Rendition,
     sent: &Sent<'a>,

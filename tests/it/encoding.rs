@@ -1,5 +1,5 @@
-//! Documents in content codings: what a client decodes is byte for byte what others get plain, each coding has
-//! a tag of its own, and nothing but documents is coded.
+//! Documents in content codings: what a client decodes is byte for byte what others get plain, each coding
+//! has a tag of its own, and nothing but documents is coded.
 
 use std::io::Read;
 
@@ -59,7 +59,8 @@ fn tag(answer: &Answer) -> &str {
 #[test]
 fn what_is_decoded_is_byte_for_byte_what_is_sent_plain() {
     let upstream = Upstream::start();
-    let row = r#"{ "zebra":1.10,"apple":[1e400,-0,"\u00e9 \/ é"], "version" : "VERSION","status":{"state":"available"},
+    let row = r#"{ "zebra":1.10,"apple":[1e400,-0,"\u00e9 \/ é"], "version" : "VERSION",
+        "status":{"state":"available"},
         "release": {"url":"BASE/api/v1/volumes/@acme/lamp/VERSION","x":null}, "end":0.0 }"#;
     let rows: Vec<_> = (0..50).map(|minor| row.replace("VERSION", &format!("1.{minor}.0"))).collect();
     let index = format!(r#"{{ "z":1.10, "items" : [ {} ],"after":[-0] }}"#, rows.join(" ,\t"));
