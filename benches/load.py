@@ -9,7 +9,9 @@ import time
 import urllib.error
 import urllib.request
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
@@ -131,6 +133,25 @@ def crowd(server: Server, path: str, clients: int) -> float:
     if not all(answer.is_whole() for answer in answers):
         raise SystemExit(f"{server.name} {path}: not every one of {clients} clients got the whole archive")
     return took
+
+
+@contextmanager
+def kept_alive(server: Server, path: str, clients: int) -> Iterator[None]:
+    """Connections that have had one answer each, whole, and ask for nothing more."""
+    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode()
+    with ExitStack() as connections:
+        for _ in range(clients):
+            connection = connections.enter_context(
+                create_connection(("127.0.0.1", server.port), timeout=60)
+            )
+            connection.sendall(request)
+            answer = Answer()
+            while not answer.is_whole():
+                part = connection.recv(CHUNK)
+                if not part:
+                    raise SystemExit(f"{server.name} {path}: a connection was not kept alive")
+                answer.add(part)
+        yield
 
 
 class Answer:

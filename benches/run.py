@@ -24,6 +24,7 @@ from load import (
     hammer,
     inflate_and_hash,
     is_current,
+    kept_alive,
     wait_for_coding,
 )
 from servers import NginxCache, Origin, Scriptorium, Server
@@ -39,6 +40,7 @@ PLANS = [
     Plan("archive-64m-shuffled", 64 * MEGABYTE, shuffled=True),
     Plan("archive-200m", 200 * MEGABYTE),
 ]
+IDLE = 10_000
 INDEXES = {"index-2k": 2_000, "index-50k": 50_000}
 
 
@@ -71,7 +73,7 @@ HITS = [
     Hit("hit-1m", "1 MB archive", 16, archive_of("archive-1m"), by_bytes=True),
     Hit("hit-64m", "64 MB archive", 4, archive_of("archive-64m"), by_bytes=True),
 ]
-OTHERS = ["cold", "order", "memory", "crowd"]
+OTHERS = ["cold", "order", "memory", "idle", "crowd"]
 
 
 class Bench:
@@ -189,6 +191,20 @@ def memory(bench: Bench) -> dict:
         return {"peak_bytes": proxy.peak_memory(), "at_start_bytes": started, "seconds": seconds}
 
 
+def idle(bench: Bench) -> dict:
+    """What connections cost that were answered once, a cached 2 KB document, and are kept alive."""
+    result = {}
+    with bench.origin(bench.all_cpus) as origin:
+        for start in (bench.nginx, bench.scriptorium):
+            with start(origin, bench.all_cpus) as proxy:
+                path = index_of("index-2k")(proxy)
+                entity_tag(proxy, path)
+                started = proxy.memory()
+                with kept_alive(proxy, path, clients=IDLE):
+                    result[proxy.name] = {"at_start_bytes": started, "bytes": proxy.memory()}
+    return result
+
+
 def crowds(bench: Bench) -> dict:
     """Five hundred clients at once on one cold 1 MB archive that takes the origin a quarter of a second."""
     result = {}
@@ -244,6 +260,10 @@ def other_table(results: dict) -> Iterator[str]:
         peak, start = found["peak_bytes"] / MEGABYTE, found["at_start_bytes"] / MEGABYTE
         measured = f"**{peak:.0f} MB** peak memory ({start:.0f} MB idle), {found['seconds']:.2f} s"
         yield f"| 8 clients, 200 MB archive | {measured} |"
+    for name, found in results.get("idle", {}).items():
+        total, start = found["bytes"] / MEGABYTE, found["at_start_bytes"] / MEGABYTE
+        each = (found["bytes"] - found["at_start_bytes"]) / IDLE / 1024
+        yield f"| {IDLE:,} idle connections, {name} | **{total:.0f} MB** ({start:.0f} MB without), {each:.1f} KiB each |"
     for name, found in results.get("crowd", {}).items():
         asked = f"**{found['upstream_requests']}** upstream requests"
         last = f"last byte after {found['last_byte_seconds']:.2f} s"
@@ -295,6 +315,7 @@ def main() -> None:
             "cold": lambda: cold(bench, bench.archives["archive-64m"]),
             "order": lambda: cold(bench, bench.archives["archive-64m-shuffled"]),
             "memory": lambda: memory(bench),
+            "idle": lambda: idle(bench),
             "crowd": lambda: crowds(bench),
         }
         results |= {name: part() for name, part in parts.items() if name in chosen.only}

@@ -43,10 +43,17 @@ class Server:
 
     def peak_memory(self) -> int:
         """The most resident memory the processes ever had, in bytes."""
+        return self._memory("VmHWM:")
+
+    def memory(self) -> int:
+        """The resident memory that the processes have now, in bytes."""
+        return self._memory("VmRSS:")
+
+    def _memory(self, field: str) -> int:
         lines = [
             line for pid in self._tree() for line in Path(f"/proc/{pid}/status").read_text().splitlines()
         ]
-        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
     def stop(self) -> None:
         self.process.terminate()

@@ -76,32 +76,10 @@ impl<A> Http<A> {
 
 #[async_trait]
 impl<A: Answer> ServerApp for Http<A> {
+    /// The library's task keeps room for its own handshake for as long as it lives, 9 KiB, so it is not the one that
+    /// speaks HTTP.
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let digest = stream.get_socket_digest();
-        let address = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet().copied());
-        let peer = Peer { address, tls: self.tls.is_some() };
-        let Some(_place) = self.connections.open() else {
-            tracing::debug!(?peer, "connection refused: too many are open");
-            return None;
-        };
-        let traffic = Traffic::new();
-        let taken = move || {
-            digest.as_ref().and_then(|digest| digest.tcp_info()).map_or(0, |tcp| tcp.tcpi_bytes_acked)
-        };
-        let stream = Stalling::new(stream, taken, self.terms.send_timeout, traffic.clone());
-        let ended = match &self.tls {
-            None => self.http1(stream, peer, shutdown).await,
-            Some(tls) => match self.handshake(tls, stream, shutdown).await {
-                Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(HTTP2) => {
-                    self.http2(stream, peer, &traffic, shutdown).await
-                }
-                Ok(stream) => self.http1(stream, peer, shutdown).await,
-                Err(error) => Err(error.into()),
-            },
-        };
-        if let Err(error) = ended {
-            tracing::debug!(?peer, %error, "connection ended early");
-        }
+        tokio::spawn(self.clone().serve(stream, shutdown.clone()));
         None
     }
 }
@@ -109,7 +87,47 @@ impl<A: Answer> ServerApp for Http<A> {
 /// Why a connection ended before its end.
 type Ended = Result<(), Box<dyn Error + Send + Sync>>;
 
+/// A connection is idle for most of its life, and its task is never smaller than its largest branch: what is used by
+/// some connections, or for a while, is boxed.
 impl<A: Answer> Http<A> {
+    async fn serve(self: Arc<Self>, stream: Stream, shutdown: ShutdownWatch) {
+        let digest = stream.get_socket_digest();
+        let address = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet().copied());
+        let peer = Peer { address, tls: self.tls.is_some() };
+        let Some(_place) = self.connections.open() else {
+            tracing::debug!(?peer, "connection refused: too many are open");
+            return;
+        };
+        let traffic = Traffic::new();
+        let taken = move || {
+            digest.as_ref().and_then(|digest| digest.tcp_info()).map_or(0, |tcp| tcp.tcpi_bytes_acked)
+        };
+        let stream = Stalling::new(stream, taken, self.terms.send_timeout, traffic.clone());
+        let ended = match &self.tls {
+            None => self.http1(stream, peer, &shutdown).await,
+            Some(tls) => Box::pin(self.encrypted(tls, stream, peer, &traffic, &shutdown)).await,
+        };
+        if let Err(error) = ended {
+            tracing::debug!(?peer, %error, "connection ended early");
+        }
+    }
+
+    async fn encrypted(
+        &self,
+        tls: &TlsAcceptor,
+        stream: impl Socket,
+        peer: Peer,
+        traffic: &Arc<Traffic>,
+        shutdown: &ShutdownWatch,
+    ) -> Ended {
+        let stream = Box::pin(self.handshake(tls, stream, shutdown)).await?;
+        if stream.get_ref().1.alpn_protocol() == Some(HTTP2) {
+            Box::pin(self.http2(stream, peer, traffic, shutdown)).await
+        } else {
+            self.http1(stream, peer, shutdown).await
+        }
+    }
+
     /// Shakes hands for no longer than a head may take, and not beyond the beginning of a shutdown.
     async fn handshake<S: Socket>(
         &self,
@@ -127,9 +145,9 @@ impl<A: Answer> Http<A> {
     async fn http1(&self, stream: impl Socket, peer: Peer, shutdown: &ShutdownWatch) -> Ended {
         let service = service_fn(|request| {
             let answer = self.answer.clone();
-            async move { Ok::<_, Infallible>(answer.answer(request, peer).await) }
+            Box::pin(async move { Ok::<_, Infallible>(answer.answer(request, peer).await) })
         });
-        let connection = self.http1.serve_connection(TokioIo::new(stream), service);
+        let connection = pin!(self.http1.serve_connection(TokioIo::new(stream), service));
         Ok(until(begun(shutdown), connection, http1::Connection::graceful_shutdown).await?)
     }
 
@@ -149,7 +167,7 @@ impl<A: Answer> Http<A> {
                 Ok::<_, Infallible>(answered.map(|body| open.watch(body)))
             }
         });
-        let connection = self.http2.serve_connection(TokioIo::new(stream), service);
+        let connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));
         let finish = async {
             tokio::select! {
                 () = begun(shutdown) => {}
@@ -178,10 +196,9 @@ async fn begun(shutdown: &ShutdownWatch) {
 /// Drives a connection to its end. After `finish` it is told to: at once when idle, else after its request.
 async fn until<C: Future<Output = hyper::Result<()>>>(
     finish: impl Future<Output = ()>,
-    connection: C,
+    mut connection: Pin<&mut C>,
     tell: impl FnOnce(Pin<&mut C>),
 ) -> hyper::Result<()> {
-    let mut connection = pin!(connection);
     tokio::select! {
         biased;
         ended = connection.as_mut() => return ended,

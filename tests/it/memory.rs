@@ -10,6 +10,12 @@ use crate::support::{Conversation, Release, Reply, Setup, Upstream, noise};
 
 const CEILING: u64 = 200 << 20;
 
+/// Connections that are opened and left alone.
+const IDLE: u64 = 2_000;
+
+/// What each of them may cost, in a build for tests.
+const EACH: u64 = 24 << 10;
+
 #[test]
 fn a_bomb_is_refused_early() {
     let (upstream, release) = (Upstream::start(), Release::new("lamp", "1.0.0"));
@@ -59,4 +65,28 @@ fn eight_clients_on_a_large_archive_need_little_memory() {
     });
     assert_eq!(upstream.requests(&release.source()), 1);
     assert!(proxy.peak_memory() < CEILING, "{} bytes", proxy.peak_memory());
+}
+
+#[test]
+fn idle_connections_need_little_memory() {
+    let (upstream, release) = (Upstream::start(), Release::new("lamp", "1.0.0"));
+    upstream.publish(&release);
+    let proxy = Setup::before(&upstream).set("limits.header_timeout", "10m").start();
+    rlimit::increase_nofile_limit(u64::MAX).unwrap();
+    let request = format!("GET {} HTTP/1.1\r\nhost: localhost\r\n\r\n", release.index());
+    let connect = || {
+        let mut connection = Conversation::open(proxy.client().0).unwrap();
+        connection.write(request.as_bytes()).unwrap();
+        connection.answer().unwrap().ok();
+        connection
+    };
+    let _first = connect();
+    let before = proxy.memory();
+    let mut idle: Vec<_> = (0..IDLE).map(|_| connect()).collect();
+    let each = proxy.memory().saturating_sub(before) / IDLE;
+    assert!(each < EACH, "{each} bytes a connection");
+    for connection in &mut idle {
+        connection.write(request.as_bytes()).unwrap();
+        connection.answer().unwrap().ok();
+    }
 }
