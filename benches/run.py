@@ -263,7 +263,8 @@ def other_table(results: dict) -> Iterator[str]:
     for name, found in results.get("idle", {}).items():
         total, start = found["bytes"] / MEGABYTE, found["at_start_bytes"] / MEGABYTE
         each = (found["bytes"] - found["at_start_bytes"]) / IDLE / 1024
-        yield f"| {IDLE:,} idle connections, {name} | **{total:.0f} MB** ({start:.0f} MB without), {each:.1f} KiB each |"
+        measured = f"**{total:.0f} MB** ({start:.0f} MB without), {each:.1f} KiB each"
+        yield f"| {IDLE:,} idle connections, {name} | {measured} |"
     for name, found in results.get("crowd", {}).items():
         asked = f"**{found['upstream_requests']}** upstream requests"
         last = f"last byte after {found['last_byte_seconds']:.2f} s"

@@ -5,23 +5,27 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use pingora_core::apps::ServerApp;
 use pingora_core::protocols::Stream;
 use pingora_core::server::ShutdownWatch;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::rest::{Opened, Rested, Turn};
 use super::server::Connections;
 use super::stall::Stalling;
 use super::tls::HTTP2;
@@ -76,8 +80,7 @@ impl<A> Http<A> {
 
 #[async_trait]
 impl<A: Answer> ServerApp for Http<A> {
-    /// The library's task keeps room for its own handshake for as long as it lives, 9 KiB, so it is not the one that
-    /// speaks HTTP.
+    /// The library's task keeps room for its own handshake for as long as it lives, 9 KiB, so HTTP has another.
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         tokio::spawn(self.clone().serve(stream, shutdown.clone()));
         None
@@ -87,8 +90,8 @@ impl<A: Answer> ServerApp for Http<A> {
 /// Why a connection ended before its end.
 type Ended = Result<(), Box<dyn Error + Send + Sync>>;
 
-/// A connection is idle for most of its life, and its task is never smaller than its largest branch: what is used by
-/// some connections, or for a while, is boxed.
+/// A connection is idle for most of its life, and its task is never smaller than its largest branch: what only
+/// some connections use, or only for a while, is boxed.
 impl<A: Answer> Http<A> {
     async fn serve(self: Arc<Self>, stream: Stream, shutdown: ShutdownWatch) {
         let digest = stream.get_socket_digest();
@@ -143,12 +146,73 @@ impl<A: Answer> Http<A> {
     }
 
     async fn http1(&self, stream: impl Socket, peer: Peer, shutdown: &ShutdownWatch) -> Ended {
+        let mut stream = Rested::new(stream);
+        let mut read = Bytes::new();
+        loop {
+            let turn = stream.begin(read);
+            let Some((rested, left)) = self.turn(stream, &turn, peer, shutdown).await? else {
+                return Ok(());
+            };
+            (stream, read) = (rested, left);
+            if read.is_empty() {
+                read = tokio::select! {
+                    biased;
+                    read = stream.wait() => read?,
+                    () = begun(shutdown) => Bytes::new(),
+                    () = sleep(self.terms.header_timeout) => Bytes::new(),
+                };
+            }
+            if read.is_empty() {
+                return Ok(stream.shutdown().await?);
+            }
+        }
+    }
+
+    /// Lets hyper answer requests until the connection ends. In a crowd it is given back as soon as it is idle,
+    /// with what was read of the next request.
+    async fn turn<S: Socket>(
+        &self,
+        stream: Rested<S>,
+        turn: &Arc<Turn>,
+        peer: Peer,
+        shutdown: &ShutdownWatch,
+    ) -> hyper::Result<Option<(Rested<S>, Bytes)>> {
         let service = service_fn(|request| {
-            let answer = self.answer.clone();
-            Box::pin(async move { Ok::<_, Infallible>(answer.answer(request, peer).await) })
+            let (answer, turn) = (self.answer.clone(), turn.open());
+            Box::pin(async move {
+                let answered = answer.answer(request, peer).await;
+                Ok::<_, Infallible>(answered.map(|body| Opened { body, _turn: turn }))
+            })
         });
-        let connection = pin!(self.http1.serve_connection(TokioIo::new(stream), service));
-        Ok(until(begun(shutdown), connection, http1::Connection::graceful_shutdown).await?)
+        let mut connection = self.http1.serve_connection(TokioIo::new(stream), service);
+        let mut finish = pin!(begun(shutdown));
+        let mut told = false;
+        let rests = poll_fn(|context| {
+            if let Poll::Ready(ended) = Pin::new(&mut connection).poll(context) {
+                return Poll::Ready(ended.map(|()| false));
+            }
+            if told {
+                return Poll::Pending;
+            }
+            if finish.as_mut().poll(context).is_ready() {
+                told = true;
+                Pin::new(&mut connection).graceful_shutdown();
+                return Pin::new(&mut connection).poll(context).map_ok(|()| false);
+            }
+            if !(turn.is_over() && self.connections.are_a_crowd()) {
+                return Poll::Pending;
+            }
+            // One that is not idle after all is closed by hyper after its answer.
+            told = true;
+            Pin::new(&mut connection).graceful_shutdown();
+            connection.poll_without_shutdown(context).map_ok(|()| true)
+        });
+        if !rests.await? {
+            return Ok(None);
+        }
+        let parts = connection.into_parts();
+        // Copied, for even an empty one holds on to all of hyper's buffer.
+        Ok(Some((parts.io.into_inner(), Bytes::copy_from_slice(&parts.read_buf))))
     }
 
     /// hyper ends neither a connection that is idle, nor one whose client answers pings and takes nothing else.

@@ -5,11 +5,13 @@
 //!
 //! 1. `tls` holds the certificate, which a reload replaces; `socket` binds both ports, or takes them over from the process being replaced.
 //! 2. `server` runs a service for each port on threads of its own.
-//! 3. `connection` speaks HTTP on each accepted connection; `stall` and `traffic` notice clients that take nothing.
+//! 3. `connection` speaks HTTP on each accepted connection; `stall` and `traffic` notice clients that take nothing,
+//!    `rest` those that ask nothing.
 //! 4. `signals` says when to stop; what is in flight is finished, within the grace period.
 
 mod connection;
 mod error;
+mod rest;
 mod server;
 mod signals;
 mod socket;
@@ -68,7 +70,7 @@ pub struct Peer {
 /// Runs on threads that serve many connections each: what blocks belongs on the runtime's blocking pool.
 pub trait Answer: Send + Sync + 'static {
     /// The body of an answer. An error in it cuts the connection, so that a client never takes a part for the whole.
-    type Body: Body<Data = Bytes, Error = io::Error> + Send + 'static;
+    type Body: Body<Data = Bytes, Error = io::Error> + Unpin + Send + 'static;
 
     /// Answers one request. Dropped when the client goes away first.
     fn answer(

@@ -25,6 +25,9 @@ use super::signals::Stop;
 use super::socket::Socket;
 use super::{Answer, ListenError, Settings, Terms};
 
+/// Connections of one port that may each keep the buffers of HTTP while idle: about 16 MB in all.
+const CROWD: usize = 1000;
+
 /// The ports before they are served.
 pub(super) struct Server {
     library: pingora_core::server::Server,
@@ -139,6 +142,11 @@ impl Connections {
     /// The place of a new connection, for as long as it is open; none when all are taken.
     pub(super) fn open(&self) -> Option<SemaphorePermit<'_>> {
         self.free.try_acquire().ok()
+    }
+
+    /// Whether there are so many that most must be idle, and what an idle one keeps matters more than how soon it asks.
+    pub(super) fn are_a_crowd(&self) -> bool {
+        (self.max as usize).saturating_sub(self.free.available_permits()) > CROWD
     }
 
     async fn all_closed(&self) {

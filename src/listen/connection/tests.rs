@@ -1,6 +1,7 @@
 //! A port on loopback for HTTP/1.1, and a pipe with a clock turned by hand for HTTP/2.
 
 use std::io;
+use std::mem;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 
@@ -10,11 +11,11 @@ use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http2 as client;
 use pingora_core::protocols::l4::stream::Stream as Accepted;
 use pingora_core::protocols::{GetSocketDigest, SocketDigest};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::Instant;
 
 use super::*;
 
@@ -61,12 +62,25 @@ struct Port {
 }
 
 async fn port(max_connections: usize) -> Port {
+    serving(Connections::at_most(max_connections)).await
+}
+
+/// So many connections, none of them real, that idle ones rest.
+fn crowd() -> Connections {
+    let connections = Connections::at_most(10_000);
+    while !connections.are_a_crowd() {
+        mem::forget(connections.open());
+    }
+    connections
+}
+
+async fn serving(connections: Connections) -> Port {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let echo = Arc::<Echo>::default();
     let (shutdown, begun) = watch::channel(false);
-    let terms = Terms { max_connections, header_timeout: HEADER, send_timeout: HEADER };
-    let http = Arc::new(Http::new(echo.clone(), Connections::at_most(max_connections), terms, None));
+    let terms = Terms { max_connections: 0, header_timeout: HEADER, send_timeout: HEADER };
+    let http = Arc::new(Http::new(echo.clone(), connections, terms, None));
     tokio::spawn(async move {
         while let Ok((accepted, _)) = listener.accept().await {
             let mut accepted = Accepted::from(accepted);
@@ -111,12 +125,49 @@ fn request(path: &str) -> String {
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
-    let port = port(8).await;
-    let mut client = connect(&port, &[request("/a"), request("/b"), request("/end")].concat()).await;
-    let text = read_until(&mut client, "/end").await;
-    let bodies: Vec<_> = text.split("\r\n").filter(|line| line.starts_with('/')).collect();
-    assert_eq!(text.matches("HTTP/1.1 200").count(), 3, "{text}");
-    assert!(bodies[0].starts_with("/a") && bodies[1].starts_with("/b"), "{bodies:?}");
+    for port in [port(8).await, serving(crowd()).await] {
+        let mut client = connect(&port, &[request("/a"), request("/b"), request("/end")].concat()).await;
+        let text = read_until(&mut client, "/end").await;
+        let bodies: Vec<_> = text.split("\r\n").filter(|line| line.starts_with('/')).collect();
+        assert_eq!(text.matches("HTTP/1.1 200").count(), 3, "{text}");
+        assert!(bodies[0].starts_with("/a") && bodies[1].starts_with("/b"), "{bodies:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_rested_answers_whatever_comes_in_whatever_pieces() {
+    let port = serving(crowd()).await;
+    let mut client = connect(&port, "").await;
+    let long = format!("/{}", "x".repeat(3000));
+    for path in ["/a", "/b", &long, "/c"] {
+        for piece in request(path).as_bytes().chunks(1 + path.len() / 3) {
+            client.write_all(piece).await.unwrap();
+            yield_now().await;
+        }
+        let answer = read_until(&mut client, path).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("connection: close"), "{answer}");
+    }
+    let (all, cut) = ([request("/d"), request("/e"), request("/end")].concat(), request("/d").len() + 9);
+    client.write_all(&all.as_bytes()[..cut]).await.unwrap();
+    read_until(&mut client, "/d").await;
+    client.write_all(&all.as_bytes()[cut..]).await.unwrap();
+    assert_eq!(read_until(&mut client, "/end").await.matches("HTTP/1.1 200").count(), 2);
+}
+
+#[tokio::test]
+async fn a_connection_does_not_rest_before_its_answer_is_sent() {
+    let (mut far, served) = speak_http1(crowd());
+    let mut buffer = vec![0; LARGE];
+    for _ in 0..2 {
+        far.write_all(request("/large").as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(within_seconds(far.read_u8()).await.unwrap());
+        }
+        within_seconds(far.read_exact(&mut buffer)).await.unwrap();
+    }
+    drop(far);
+    assert_eq!(served.await.unwrap().0, Ok(()));
 }
 
 #[tokio::test]
@@ -137,18 +188,47 @@ async fn what_is_no_request_or_too_big_is_answered_and_closed() {
 
 #[tokio::test]
 async fn a_shutdown_closes_idle_connections_and_finishes_the_rest() {
-    let port = port(8).await;
-    let mut fresh = connect(&port, "").await;
-    let mut idle = connect(&port, &request("/idle")).await;
-    read_until(&mut idle, "/idle").await;
-    let mut busy = connect(&port, &request("/held")).await;
-    read_until(&mut busy, "\r\n\r\n").await;
+    for port in [port(8).await, serving(crowd()).await] {
+        let mut fresh = connect(&port, "").await;
+        let mut idle = connect(&port, &request("/idle")).await;
+        read_until(&mut idle, "/idle").await;
+        let mut busy = connect(&port, &request("/held")).await;
+        read_until(&mut busy, "\r\n\r\n").await;
 
-    port.shutdown.send(true).unwrap();
-    assert_eq!(read_to_close(&mut fresh).await, "");
-    assert_eq!(read_to_close(&mut idle).await, "");
-    port.echo.release.notify_one();
-    assert_eq!(read_to_close(&mut busy).await, "8\r\nreleased\r\n0\r\n\r\n");
+        port.shutdown.send(true).unwrap();
+        assert_eq!(read_to_close(&mut fresh).await, "");
+        assert_eq!(read_to_close(&mut idle).await, "");
+        port.echo.release.notify_one();
+        assert_eq!(read_to_close(&mut busy).await, "8\r\nreleased\r\n0\r\n\r\n");
+    }
+}
+
+/// How a connection ended, and after how many seconds.
+type Outcome = (Result<(), String>, u64);
+
+/// A narrow HTTP/1.1 connection without sockets, so that the clock can be turned; its client, how it ended and when.
+fn speak_http1(connections: Connections) -> (DuplexStream, JoinHandle<Outcome>) {
+    let (near, far) = duplex(1 << 12);
+    let terms = Terms { max_connections: 0, header_timeout: HEADER, send_timeout: SEND };
+    let http = Http::new(Arc::<Echo>::default(), connections, terms, None);
+    let peer = Peer { address: Some((Ipv4Addr::LOCALHOST, 1).into()), tls: false };
+    let began = Instant::now();
+    let served = tokio::spawn(async move {
+        let (_keep, shutdown) = watch::channel(false);
+        let ended = http.http1(near, peer, &shutdown).await;
+        (ended.map_err(|error| error.to_string()), began.elapsed().as_secs())
+    });
+    (far, served)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_connection_ends_whether_it_rests_or_not() {
+    let late = Err("read header from client timeout".to_owned());
+    for (connections, end) in [(Connections::at_most(1), late), (crowd(), Ok(()))] {
+        let (mut far, served) = speak_http1(connections);
+        far.write_all(request("/a").as_bytes()).await.unwrap();
+        assert_eq!(served.await.unwrap(), (end, HEADER.as_secs()));
+    }
 }
 
 #[tokio::test]
