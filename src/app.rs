@@ -133,23 +133,19 @@ impl App {
         })
     }
 
+    /// The proxy without its ports, for who measures it: what answers, and what has to run beside that.
+    pub fn without_ports(self) -> (Arc<Pipeline>, impl Future<Output = ()> + Send + use<>) {
+        let background = background(&self.pipeline.documents, self.storage, self.metrics, self.audit_rate);
+        (self.pipeline, background)
+    }
+
     /// Serves until told to stop; blocks the calling thread.
     ///
     /// # Errors
     /// [`AppError::Listen`] when a port cannot be served.
     pub fn run(self) -> Result<(), AppError> {
         let Self { pipeline, admin, storage, reload, metrics, audit_rate, settings } = self;
-        let Opened { store, audited, ceiling } = storage;
-        let audit = async move {
-            if let Some(rate) = audit_rate {
-                pass::for_ever(audited, rate, metrics, Arc::new(Sleep)).await;
-            }
-        };
-        let documents = Arc::clone(&pipeline.documents);
-        let background = async move {
-            let store = async { futures_util::join!(store.sweep(), store.watch(), ceiling.keep()) };
-            futures_util::join!(store, documents.write_pins(), audit);
-        };
+        let background = background(&pipeline.documents, storage, metrics, audit_rate);
         // What comes of it is logged where it is done.
         let reload = move || drop(reload.reload());
         if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
@@ -157,6 +153,26 @@ impl App {
         }
         info!(listen = %settings.listen, admin = %settings.admin_listen, "serving");
         listen::run(settings, pipeline, admin, background, reload).map_err(AppError::from)
+    }
+}
+
+/// What a proxy does beside answering. Never ends.
+fn background(
+    documents: &Arc<Documents>,
+    storage: Opened,
+    metrics: Arc<Metrics>,
+    audit_rate: Option<NonZeroU64>,
+) -> impl Future<Output = ()> + Send + use<> {
+    let Opened { store, audited, ceiling } = storage;
+    let documents = Arc::clone(documents);
+    let audit = async move {
+        if let Some(rate) = audit_rate {
+            pass::for_ever(audited, rate, metrics, Arc::new(Sleep)).await;
+        }
+    };
+    async move {
+        let store = async { futures_util::join!(store.sweep(), store.watch(), ceiling.keep()) };
+        futures_util::join!(store, documents.write_pins(), audit);
     }
 }
 
