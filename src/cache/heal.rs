@@ -162,7 +162,11 @@ impl SealedFiles {
             let asked =
                 upstream.download_range(wanted.payload(), &origin.locator, &from, range.clone(), errand);
             match asked.await {
-                Ok(Partial::Part { download, .. }) => pieces.push((range.start, whole(download).await?)),
+                Ok(Partial::Part { download, .. }) => match whole(download).await {
+                    Ok(piece) => pieces.push((range.start, piece)),
+                    // One that breaks off is not worth another question: the whole is asked for with all its retries.
+                    Err(_) => return Ok(Mended::Unpatched),
+                },
                 Ok(Partial::Whole(download)) => return Ok(Mended::Whole(download)),
                 Err(CouldNotAsk::Unexpected(_)) => return Ok(Mended::Unpatched),
                 Err(failure) => return Err(failure.into()),
