@@ -11,8 +11,8 @@ use bytes::Bytes;
 use super::ingest::Brought;
 use super::wanted::Wanted;
 use crate::domain::DocumentKey;
-use crate::store::sealed::{BLOCK, Broken, Seal};
-use crate::store::{Damage, Hold, Staged, StorageKey, Store, StoreError};
+use crate::store::sealed::Seal;
+use crate::store::{Hold, Staged, StorageKey, Store, StoreError};
 
 /// Where a file's content comes from: what to ask for, of whom.
 #[derive(Debug, Clone)]
@@ -70,7 +70,7 @@ impl SealedFile {
             None => self.seal.read(store, &self.place(), range).await,
             Some(staged) => {
                 let (seal, place) = (Arc::clone(&self.seal), self.place());
-                let read = tokio::task::spawn_blocking(move || read_loose(&staged, &seal, &place, &range));
+                let read = tokio::task::spawn_blocking(move || read_loose(&staged, &seal, &place, range));
                 read.await.map_err(std::io::Error::from)?
             }
         }
@@ -81,12 +81,10 @@ fn read_loose(
     staged: &Staged,
     seal: &Seal,
     place: &StorageKey,
-    range: &Range<u64>,
+    range: Range<u64>,
 ) -> Result<Bytes, StoreError> {
-    let blocks = seal.blocks_around(range);
+    let blocks = seal.blocks_around(&range);
     let mut bytes = vec![0; (blocks.end - blocks.start) as usize];
     staged.read_exact_at(&mut bytes, blocks.start)?;
-    seal.verify(blocks.start / BLOCK, &bytes)
-        .map_err(|Broken { expected, found }| StoreError::Corrupt(Damage::of(place, expected, found)))?;
-    Ok(Bytes::from(bytes).slice((range.start - blocks.start) as usize..(range.end - blocks.start) as usize))
+    seal.cut(place, range, bytes.into())
 }

@@ -151,13 +151,22 @@ impl Seal {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        let blocks = self.blocks_around(&range);
-        let Some(bytes) = store.read_range(key, blocks.clone()).await? else {
+        let Some(bytes) = store.read_range(key, self.blocks_around(&range)).await? else {
             return Err(StoreError::Missing { path: key.path() });
         };
-        self.verify(blocks.start / BLOCK, &bytes)
+        self.cut(key, range, bytes)
+    }
+
+    /// Exactly `range` out of `blocks`, which are the bytes [around](Self::blocks_around) it, once their checksums hold.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when a block is not what was sealed.
+    pub fn cut(&self, key: &StorageKey, range: Range<u64>, blocks: Bytes) -> Result<Bytes, StoreError> {
+        let first = range.start / BLOCK;
+        self.verify(first, &blocks)
             .map_err(|Broken { expected, found }| StoreError::Corrupt(Damage::of(key, expected, found)))?;
-        Ok(bytes.slice((range.start - blocks.start) as usize..(range.end - blocks.start) as usize))
+        let start = first * BLOCK;
+        Ok(blocks.slice((range.start - start) as usize..(range.end - start) as usize))
     }
 
     /// The bytes of all blocks that `range` touches.
