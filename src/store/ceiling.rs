@@ -212,10 +212,7 @@ impl Store for Ceiling {
     async fn sweep(&self) {
         self.books.store.sweep().await;
         if let Some(scratch) = &self.scratch {
-            let staging = Arc::clone(&scratch.staging);
-            if let Err(error) = tokio::task::spawn_blocking(move || staging.sweep()).await {
-                warn!(%error, "the sweep of the scratch space died");
-            }
+            scratch.staging.sweep().await;
         }
     }
 

@@ -85,8 +85,15 @@ impl Staging {
         Ok(batches)
     }
 
-    /// Removes the directories of processes that are no more. Blocks: for threads that may.
-    pub(super) fn sweep(&self) {
+    /// Removes the directories of processes that are no more, on a thread that may block.
+    pub(super) async fn sweep(self: &Arc<Self>) {
+        let staging = Arc::clone(self);
+        if let Err(error) = tokio::task::spawn_blocking(move || staging.sweep_here()).await {
+            warn!(%error, "the sweep of staged files died");
+        }
+    }
+
+    fn sweep_here(&self) {
         let own = self.own.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let entries = match fs::read_dir(&self.root) {
             Ok(entries) => entries,
@@ -219,7 +226,7 @@ mod tests {
         seen.sort_unstable();
         let (theirs, nobodys, odd) = ((false, 1, 8192), (true, 1, 0), (true, 1, 4096));
         assert_eq!(seen, [theirs, nobodys, odd], "and not its own");
-        own.sweep();
+        own.sweep_here();
         assert!(own.batches().unwrap().iter().all(|batch| !batch.abandoned));
         assert_eq!(fs::read_dir(&staging).unwrap().count(), 2);
         written.write_all(b"still there").unwrap();

@@ -78,7 +78,7 @@ pub async fn take(store: &dyn Store, most: usize) -> Result<Stock, StoreError> {
             tallies.add_value(&key, pages(size));
         }
     }
-    for batch in store.staged().await?.into_iter().filter(|batch| batch.tally.values > 0) {
+    for batch in store.staged().await? {
         tallies.add(if batch.abandoned { ABANDONED } else { STAGED }, batch.tally);
     }
     let largest = largest.into_iter().rev().map(|(bytes, tree)| (StorageKey::Archive(tree), bytes));

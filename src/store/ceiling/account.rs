@@ -62,6 +62,11 @@ impl Account {
         }
     }
 
+    /// The ceiling.
+    pub(super) fn max(&self) -> u64 {
+        self.max
+    }
+
     /// Another ceiling.
     pub(super) fn resize(&mut self, max: u64) {
         self.max = max;

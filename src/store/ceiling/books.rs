@@ -50,7 +50,7 @@ impl Books {
 
     /// Bytes that one value may take.
     pub(super) fn largest(&self) -> u64 {
-        self.account().usage().max / LARGEST
+        self.account().max() / LARGEST
     }
 
     /// Wakes who frees space, where there is cause to.

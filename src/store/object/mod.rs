@@ -276,10 +276,7 @@ impl Store for ObjectStorage {
         if let Commit::Upload { .. } = self.commit {
             self.sweep_drafts().await;
         }
-        let staging = Arc::clone(&self.staging);
-        if let Err(error) = tokio::task::spawn_blocking(move || staging.sweep()).await {
-            warn!(%error, "the sweep of staged files died");
-        }
+        self.staging.sweep().await;
     }
 
     async fn staged(&self) -> Result<Vec<Batch>, StoreError> {
