@@ -37,6 +37,15 @@ fn assert_serves(proxy: &Proxy, release: &Release) {
     assert!(answer.body == release.archive(), "{} wrong bytes", release.name);
 }
 
+/// A proxy before `bucket` that has served a release, whose upstream is down since.
+fn held_without_upstream(bucket: &Bucket) -> (Release, Proxy) {
+    let (upstream, release) = (Upstream::start(), big(1));
+    upstream.publish(&release);
+    let proxy = proxy(&upstream, bucket);
+    assert_serves(&proxy, &release);
+    (release, proxy)
+}
+
 #[test]
 fn what_one_node_pulled_is_anothers_hit() {
     let Some(bucket) = Bucket::start() else { return };
@@ -84,11 +93,7 @@ fn of_two_cold_pulls_at_once_one_commits_and_both_serve() {
 #[test]
 fn a_restart_serves_from_the_bucket_with_the_upstream_down() {
     let Some(bucket) = Bucket::start() else { return };
-    let (upstream, release) = (Upstream::start(), big(1));
-    upstream.publish(&release);
-    let mut proxy = proxy(&upstream, &bucket);
-    assert_serves(&proxy, &release);
-    upstream.down();
+    let (release, mut proxy) = held_without_upstream(&bucket);
     proxy.stop();
     fs::remove_dir_all(proxy.data()).unwrap();
     proxy.revive();
@@ -99,11 +104,7 @@ fn a_restart_serves_from_the_bucket_with_the_upstream_down() {
 #[test]
 fn a_tier_may_be_lost_or_damaged_with_the_upstream_down() {
     let Some(bucket) = Bucket::start() else { return };
-    let (upstream, release) = (Upstream::start(), big(1));
-    upstream.publish(&release);
-    let mut proxy = proxy(&upstream, &bucket);
-    assert_serves(&proxy, &release);
-    upstream.down();
+    let (release, mut proxy) = held_without_upstream(&bucket);
 
     let damage = |proxy: &Proxy| {
         let copy = copy(&proxy.data());
