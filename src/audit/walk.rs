@@ -194,6 +194,8 @@ fn counted<'a>(walked: &'a mut Walked, key: &StorageKey) -> Option<&'a mut Count
         StorageKey::Pin { .. } => Some(&mut walked.pins),
         StorageKey::History(_)
         | StorageKey::Divergence(_)
+        | StorageKey::Upload(_)
+        | StorageKey::Session(_)
         | StorageKey::Invalidations
         | StorageKey::Uses
         | StorageKey::Quarantined(_) => None,

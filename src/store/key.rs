@@ -42,6 +42,10 @@ pub enum StorageKey {
     History(Sha256),
     /// An open divergence, by the digest of what it is about.
     Divergence(Sha256),
+    /// An upload that was granted and is not finished, by the digest of its place on this proxy.
+    Upload(Sha256),
+    /// A resumable upload under way, by the digest of what it is called where it goes.
+    Session(Sha256),
     /// What an operator declared out of date.
     Invalidations,
     /// How much each value was used.
@@ -69,6 +73,10 @@ pub enum Shelf {
     Histories,
     /// All open divergences.
     Divergences,
+    /// All unfinished uploads.
+    Uploads,
+    /// All resumable uploads.
+    Sessions,
     /// All archives.
     Archives,
     /// All trust artifacts.
@@ -90,6 +98,8 @@ impl Shelf {
             Self::PinsOf(volume) => format!("pins/{}", sharded(volume)),
             Self::Histories => "histories".to_owned(),
             Self::Divergences => "divergences".to_owned(),
+            Self::Uploads => "uploads".to_owned(),
+            Self::Sessions => "sessions".to_owned(),
             Self::Archives => "archives".to_owned(),
             Self::TrustArtifacts => "trust-artifacts".to_owned(),
             Self::Quarantine => "quarantine".to_owned(),
@@ -112,6 +122,8 @@ impl StorageKey {
             Self::Pin { volume, release } => format!("{}/{}", Shelf::PinsOf(*volume).path(), release.hex()),
             Self::History(release) => format!("histories/{}", sharded(release)),
             Self::Divergence(subject) => format!("divergences/{}", subject.hex()),
+            Self::Upload(place) => format!("uploads/{}", place.hex()),
+            Self::Session(upload) => format!("sessions/{}", upload.hex()),
             Self::Invalidations => "invalidations.json".to_owned(),
             Self::Uses => "uses".to_owned(),
             Self::Archive(integrity) => format!("archives/{}", sharded(integrity.digest())),
@@ -132,6 +144,8 @@ impl StorageKey {
             | Self::Pin { .. }
             | Self::History(_)
             | Self::Divergence(_)
+            | Self::Upload(_)
+            | Self::Session(_)
             | Self::Invalidations
             | Self::Uses
             | Self::Quarantined(_) => None,
@@ -148,6 +162,8 @@ impl StorageKey {
             Self::Pin { .. } => "pins",
             Self::History(_) => "histories",
             Self::Divergence(_) => "divergences",
+            Self::Upload(_) => "uploads",
+            Self::Session(_) => "sessions",
             Self::Invalidations => "invalidations",
             Self::Uses => "uses",
             Self::Archive(_) => "archives",
@@ -178,6 +194,8 @@ impl StorageKey {
             ["pins", _, volume, release] => Self::Pin { volume: digest(volume)?, release: digest(release)? },
             ["histories", _, release] => Self::History(digest(release)?),
             ["divergences", subject] => Self::Divergence(digest(subject)?),
+            ["uploads", place] => Self::Upload(digest(place)?),
+            ["sessions", upload] => Self::Session(digest(upload)?),
             ["invalidations.json"] => Self::Invalidations,
             ["uses"] => Self::Uses,
             ["archives", _, tree] => Self::Archive(Integrity::new(digest(tree)?)),
@@ -216,6 +234,8 @@ mod tests {
             (StorageKey::Pin { volume: name, release: name }, format!("pins/ab/{hex}/{hex}")),
             (StorageKey::History(name), format!("histories/ab/{hex}")),
             (StorageKey::Divergence(name), format!("divergences/{hex}")),
+            (StorageKey::Upload(name), format!("uploads/{hex}")),
+            (StorageKey::Session(name), format!("sessions/{hex}")),
             (StorageKey::Invalidations, "invalidations.json".to_owned()),
             (StorageKey::Uses, "uses".to_owned()),
             (StorageKey::Archive(Integrity::new(name)), format!("archives/ab/{hex}")),

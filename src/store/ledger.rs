@@ -46,6 +46,8 @@ impl Class {
             StorageKey::Pin { .. }
             | StorageKey::History(_)
             | StorageKey::Divergence(_)
+            | StorageKey::Upload(_)
+            | StorageKey::Session(_)
             | StorageKey::Invalidations
             | StorageKey::Uses
             | StorageKey::Quarantined(_) => Self::Records,

@@ -13,13 +13,15 @@ use crate::store::staged::pages;
 use crate::store::{Shelf, StorageKey, StoreError};
 
 /// Everything that counts besides the quarantine and what has a fixed place.
-pub(in crate::store) const SHELVES: [Shelf; 6] = [
+pub(in crate::store) const SHELVES: [Shelf; 8] = [
     Shelf::Documents,
     Shelf::Archives,
     Shelf::TrustArtifacts,
     Shelf::Pins,
     Shelf::Histories,
     Shelf::Divergences,
+    Shelf::Uploads,
+    Shelf::Sessions,
 ];
 
 /// What lies in a place of its own.
