@@ -17,6 +17,7 @@ pub mod consistency;
 pub mod demo;
 pub mod domain;
 pub mod explain;
+pub mod intake;
 pub mod limit;
 pub mod listen;
 pub mod pipeline;

@@ -19,6 +19,7 @@ use super::ingest::{Brought, ingest, keep};
 use super::sealed_file::{Origin, SealedFile};
 use super::sealed_files::{Fill, SealedFiles};
 use super::wanted::Wanted;
+use crate::intake::Received;
 use crate::store::sealed::{self, BLOCK, Seal, SealWriter, steps};
 use crate::store::{Damage, Staged, StorageKey, Store, StoreError};
 use crate::upstream::{CouldNotAsk, Download, Errand, Partial};
@@ -37,7 +38,7 @@ struct Broken {
 /// What the registry gave for broken blocks.
 enum Mended {
     /// They fit, and this is the file again.
-    Patched(Staged, Seal),
+    Patched(Received),
     /// It does not send pieces; this is all of it.
     Whole(Download),
     /// No pieces that fit.
@@ -113,8 +114,8 @@ impl SealedFiles {
             self.set_aside(wanted.payload(), &place, damage).await;
         }
         let (how, brought) = match mended {
-            Ok(Mended::Patched(staged, seal)) => {
-                ("pieces", keep(&*self.store, wanted, staged, seal).await.map_err(Failure::from))
+            Ok(Mended::Patched(received)) => {
+                ("pieces", keep(&*self.store, wanted, received).await.map_err(Failure::from))
             }
             Ok(Mended::Whole(download)) => {
                 let ingested = ingest(&self.store, download, wanted, &self.bounds.load_full()).await;
@@ -175,7 +176,7 @@ impl SealedFiles {
         let (store, place, expected) = (Arc::clone(&self.store), wanted.place(), seal.clone());
         let patched = tokio::task::spawn_blocking(move || patch(&*store, &place, &expected, &pieces));
         match patched.await.map_err(|_| Failure::Lost)? {
-            Ok((staged, patched)) if patched == *seal => Ok(Mended::Patched(staged, patched)),
+            Ok(patched) if *patched.seal == *seal => Ok(Mended::Patched(patched)),
             Ok(_) => {
                 warn!(file = %wanted, upstream = upstream.name(), request_id = errand.id, "the registry's pieces do not fit");
                 Ok(Mended::Unpatched)
@@ -225,7 +226,7 @@ fn patch(
     place: &StorageKey,
     seal: &Seal,
     pieces: &[(u64, Bytes)],
-) -> Result<(Staged, Seal), StoreError> {
+) -> Result<Received, StoreError> {
     let runtime = Handle::current();
     let mut writer = SealWriter::new(store.stage()?);
     let mut at = 0;
@@ -243,7 +244,8 @@ fn patch(
         at = start + piece.len() as u64;
     }
     copy(&mut writer, at..seal.length)?;
-    Ok(writer.finish(seal.known_by, &seal.identity)?)
+    let (staged, seal) = writer.finish(seal.known_by, &seal.identity)?;
+    Ok(Received::sealed(staged, seal))
 }
 
 /// All of a piece, which is no longer than was asked for.

@@ -32,6 +32,6 @@ pub use crate::upstream::Errand;
 pub use document::Document;
 pub use documents::{Answer, Documents};
 pub use failure::Failure;
-pub use ingest::Bounds;
+pub use ingest::{Bounds, verify_arriving};
 pub use outcome::Outcome;
 pub use sealed_files::SealedFiles;

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use super::ingest::Brought;
 use super::wanted::Wanted;
 use crate::domain::DocumentKey;
+use crate::intake::Received;
 use crate::store::sealed::Seal;
-use crate::store::{Hold, Staged, StorageKey, Store, StoreError};
+use crate::store::{Hold, StorageKey, Store, StoreError};
 
 /// Where a file's content comes from: what to ask for, of whom.
 #[derive(Debug, Clone)]
@@ -38,7 +39,7 @@ pub struct SealedFile {
     pub seal: Arc<Seal>,
     pub(super) origin: Arc<Origin>,
     /// The bytes, where the store could not keep them.
-    loose: Mutex<Option<Arc<Staged>>>,
+    loose: Mutex<Option<Received>>,
     _hold: Hold,
 }
 
@@ -68,23 +69,7 @@ impl SealedFile {
         let loose = self.loose.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match loose {
             None => self.seal.read(store, &self.place(), range).await,
-            Some(staged) => {
-                let (seal, place) = (Arc::clone(&self.seal), self.place());
-                let read = tokio::task::spawn_blocking(move || read_loose(&staged, &seal, &place, range));
-                read.await.map_err(std::io::Error::from)?
-            }
+            Some(received) => received.read(range).await,
         }
     }
-}
-
-fn read_loose(
-    staged: &Staged,
-    seal: &Seal,
-    place: &StorageKey,
-    range: Range<u64>,
-) -> Result<Bytes, StoreError> {
-    let blocks = seal.blocks_around(&range);
-    let mut bytes = vec![0; (blocks.end - blocks.start) as usize];
-    staged.read_exact_at(&mut bytes, blocks.start)?;
-    seal.cut(place, range, bytes.into())
 }

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, crc32_iscsi};
 use sha2::Digest;
 
-use super::{Damage, StorageKey, Store, StoreError};
+use super::staging::inside;
+use super::{Damage, Staged, StorageKey, Store, StoreError};
 use crate::domain::Sha256;
 
 mod trailer;
@@ -144,11 +145,7 @@ impl Seal {
         key: &StorageKey,
         range: Range<u64>,
     ) -> Result<Bytes, StoreError> {
-        if range.start > range.end || range.end > self.length {
-            let text = format!("expected a range within 0..{}, got {range:?}", self.length);
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text).into());
-        }
-        if range.is_empty() {
+        if self.is_empty(&range)? {
             return Ok(Bytes::new());
         }
         let Some(bytes) = store.read_range(key, self.blocks_around(&range)).await? else {
@@ -157,16 +154,45 @@ impl Seal {
         self.cut(key, range, bytes)
     }
 
+    /// The same of a staged file that was written through this seal's writer. Blocks: for threads that may.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when a block is not what was sealed, and when the file cannot be read.
+    pub fn read_staged(&self, staged: &Staged, range: Range<u64>) -> Result<Bytes, StoreError> {
+        if self.is_empty(&range)? {
+            return Ok(Bytes::new());
+        }
+        let blocks = self.blocks_around(&range);
+        let mut bytes = vec![0; (blocks.end - blocks.start) as usize];
+        staged.read_exact_at(&mut bytes, blocks.start)?;
+        self.slice(range, bytes.into()).map_err(|Broken { expected, found }| {
+            StoreError::Corrupt(Damage { path: inside(staged.path()), expected, found })
+        })
+    }
+
     /// Exactly `range` out of `blocks`, which are the bytes [around](Self::blocks_around) it, once their checksums hold.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when a block is not what was sealed.
     pub fn cut(&self, key: &StorageKey, range: Range<u64>, blocks: Bytes) -> Result<Bytes, StoreError> {
+        self.slice(range, blocks)
+            .map_err(|Broken { expected, found }| StoreError::Corrupt(Damage::of(key, expected, found)))
+    }
+
+    fn slice(&self, range: Range<u64>, blocks: Bytes) -> Result<Bytes, Broken> {
         let first = range.start / BLOCK;
-        self.verify(first, &blocks)
-            .map_err(|Broken { expected, found }| StoreError::Corrupt(Damage::of(key, expected, found)))?;
+        self.verify(first, &blocks)?;
         let start = first * BLOCK;
         Ok(blocks.slice((range.start - start) as usize..(range.end - start) as usize))
+    }
+
+    /// Whether there is nothing in `range`, which is an error when it is none of the content's.
+    fn is_empty(&self, range: &Range<u64>) -> Result<bool, StoreError> {
+        if range.start > range.end || range.end > self.length {
+            let text = format!("expected a range within 0..{}, got {range:?}", self.length);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text).into());
+        }
+        Ok(range.is_empty())
     }
 
     /// The bytes of all blocks that `range` touches.

@@ -166,7 +166,7 @@ fn batch(entry: &DirEntry) -> io::Result<Batch> {
 }
 
 /// The path inside the storage of what lies below the root.
-fn inside(path: &Path) -> String {
+pub(super) fn inside(path: &Path) -> String {
     format!("{STAGING}/{}", path.file_name().unwrap_or_default().display())
 }
 

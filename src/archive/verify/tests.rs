@@ -20,7 +20,7 @@ struct Run {
 
 fn run(packed: &[u8], window: usize, integrity: Integrity, limits: Limits) -> Run {
     let (name, version) = ("@acme/review".parse().unwrap(), "1.2.3".parse().unwrap());
-    let expected = Expected { name: &name, version: &version, integrity: &integrity };
+    let expected = Expected { name: &name, version: &version, integrity: Some(&integrity) };
     let (readings, scratch_files) = (Cell::new(1), Cell::new(0));
     let again = || {
         readings.set(readings.get() + 1);
@@ -133,6 +133,24 @@ fn the_manifest_must_name_the_release_and_keep_its_permissions() {
 }
 
 #[test]
+fn an_integrity_that_nobody_knows_is_found_and_everything_else_is_judged() {
+    let of = |version: &str, files: &[TestFile]| {
+        let (name, version) = ("@acme/review".parse().unwrap(), version.parse().unwrap());
+        let expected = Expected { name: &name, version: &version, integrity: None };
+        let packed = archive(files);
+        verify(&packed[..], || Ok(&packed[..]), fixture::scratch, &expected, &ROOMY)
+    };
+    let files = tree(&["a", "volume.toml"], 100);
+    assert_eq!(of("1.2.3", &files).unwrap().integrity, integrity_of(&files));
+    assert!(matches!(of("1.2.4", &files), Err(ArchiveError::Identity { .. })));
+    let missing = of("1.2.3", &tree(&["a"], 100));
+    assert!(matches!(missing, Err(ArchiveError::Manifest(ManifestError::Missing))));
+    let wild = format!("{MANIFEST_TEXT}[[components]]\npermissions.shell = 'allow'");
+    let wild = of("1.2.3", &[(MANIFEST.to_owned(), false, wild.into_bytes())]);
+    assert!(matches!(wild, Err(ArchiveError::Escalation { .. })));
+}
+
+#[test]
 fn clashing_entries_are_refused() {
     let twice = Tar::default().file("a", "x").file("a", "x").gz();
     assert!(matches!(judge(&twice), ArchiveError::Profile(Violation::Duplicate { .. })));
@@ -181,7 +199,7 @@ fn a_failing_source_and_failing_storage_are_told_apart() {
     let good = archive(&files);
     let integrity = integrity_of(&files);
     let (name, version) = ("@acme/review".parse().unwrap(), "1.2.3".parse().unwrap());
-    let expected = Expected { name: &name, version: &version, integrity: &integrity };
+    let expected = Expected { name: &name, version: &version, integrity: Some(&integrity) };
     let no_file = || Err(io::Error::other("os says no"));
     let unread = || -> io::Result<&[u8]> { unreachable!() };
 
@@ -207,7 +225,7 @@ fn an_archive_that_changed_before_it_is_read_again_does_not_pass() {
     let good = archive(&files);
     let integrity = integrity_of(&files);
     let (name, version) = ("@acme/review".parse().unwrap(), "1.2.3".parse().unwrap());
-    let expected = Expected { name: &name, version: &version, integrity: &integrity };
+    let expected = Expected { name: &name, version: &version, integrity: Some(&integrity) };
     let other = archive(&tree(&["b", "volume.toml", "a"], 201));
     let changed = verify_within(200, &good[..], || Ok(&other[..]), fixture::scratch, &expected, &ROOMY);
     assert!(matches!(changed, Err(ArchiveError::Digest { .. })));
@@ -224,7 +242,7 @@ fn a_bomb_is_refused_after_a_small_part_of_it() {
     let packed = [&gz(tar.bytes())[..]].into_iter().chain(members).collect::<Vec<_>>().concat();
     let mut left = &packed[..];
     let (name, version, integrity) = ("a".parse().unwrap(), "1.0.0".parse().unwrap(), integrity_of(&[]));
-    let expected = Expected { name: &name, version: &version, integrity: &integrity };
+    let expected = Expected { name: &name, version: &version, integrity: Some(&integrity) };
     let limits = Limits { max_unpacked: BOMB, max_entries: 10 };
     let refused = verify(&mut left, || Ok(io::empty()), fixture::scratch, &expected, &limits);
     assert!(matches!(refused, Err(ArchiveError::TooLarge(Excess::Unpacked { limit: BOMB }))));
