@@ -24,6 +24,7 @@ pub mod place;
 pub mod rendition;
 mod sealed_file;
 pub mod sealed_files;
+mod seed;
 mod settle;
 mod trust_artifacts;
 mod wanted;

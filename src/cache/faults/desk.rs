@@ -3,6 +3,7 @@
 //! Owns what is published and how it is read back. Must not know what is promised.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io::Write;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,16 +18,17 @@ use http::header::{CONTENT_RANGE, RANGE};
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
-use crate::archive::Limits;
 use crate::archive::fixture::{Tar, TestFile, integrity_of};
+use crate::archive::{ArchiveError, Expected, Limits};
 use crate::cache::documents::Live;
 use crate::cache::sealed_files::Held;
-use crate::cache::{Bounds, Documents, Errand, Failure, SealedFiles};
+use crate::cache::{Bounds, Documents, Errand, Failure, SealedFiles, verify_arriving};
 use crate::clock::Clock;
 use crate::config::{self, OnDivergence};
 use crate::domain::{DocumentKey, Integrity, Purl, Sha256, Version, VolumeName};
+use crate::intake::{IntakeError, Received, take_in};
 use crate::store::sealed::steps;
-use crate::store::{StorageKey, Store};
+use crate::store::{StorageKey, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::upstream::testing::{HOME, upstream_over};
 use crate::upstream::{Get, Response, Transport, TransportError, Upstreams};
@@ -224,6 +226,8 @@ fn response(status: u16, headers: HeaderMap, body: Bytes) -> Response {
 
 /// A proxy that has just been started.
 pub(super) struct Proxy {
+    store: Arc<dyn Store>,
+    bounds: Bounds,
     documents: Arc<Documents>,
     files: Arc<SealedFiles>,
     pub(super) metrics: Arc<Metrics>,
@@ -238,8 +242,8 @@ impl Proxy {
         let documents = Arc::new(Documents::new(store.clone(), live, clock, metrics.clone()));
         let limits = Limits { max_unpacked: 1 << 26, max_entries: 100 };
         let bounds = Bounds { max_archive: 1 << 26, limits };
-        let files = Arc::new(SealedFiles::new(documents.clone(), store, bounds, metrics.clone()));
-        Self { documents, files, metrics }
+        let files = Arc::new(SealedFiles::new(documents.clone(), store.clone(), bounds, metrics.clone()));
+        Self { store, bounds, documents, files, metrics }
     }
 
     pub(super) async fn document(&self, key: &DocumentKey) -> Result<Bytes, Failure> {
@@ -252,6 +256,30 @@ impl Proxy {
 
     pub(super) async fn artifact(&self, release: &Release) -> Result<Held, Failure> {
         self.files.trust_artifact(&release.name, &release.version, &release.digest(), errand()).await
+    }
+
+    /// Takes `packed` in as a client's upload of `release`, and keeps it as what it turned out to be.
+    pub(super) async fn publish(&self, release: &Release, packed: &Bytes) -> Result<(), StoreError> {
+        let (name, version, limits) = (release.name.clone(), release.version.clone(), self.bounds.limits);
+        let pieces: Vec<_> = packed.chunks(70_000).map(Bytes::copy_from_slice).map(Ok).collect();
+        let body = stream::iter::<Vec<Result<Bytes, Infallible>>>(pieces).boxed();
+        let taken = take_in(&self.store, body, self.bounds.max_archive, move |arriving| {
+            let expected = Expected { name: &name, version: &version, integrity: None };
+            verify_arriving(arriving, &expected, &limits)
+        });
+        let (sealing, verified) = match taken.await {
+            Err(IntakeError::Store(error)) => return Err(error),
+            Err(IntakeError::Inspected(ArchiveError::Scratch(error))) => return Err(error.into()),
+            taken => taken.map_err(|error| error.to_string()).unwrap(),
+        };
+        let purl = release.purl();
+        let received = Received::new(sealing, *verified.integrity.digest(), &purl.to_string()).await?;
+        self.seed(&purl, &verified.integrity, received).await;
+        Ok(())
+    }
+
+    pub(super) async fn seed(&self, release: &Purl, integrity: &Integrity, received: Received) {
+        self.files.seed(release, integrity, received).await;
     }
 
     /// The bytes of `range` as they would be sent.

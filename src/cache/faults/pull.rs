@@ -69,7 +69,7 @@ fn is_honest(failure: &Failure) -> bool {
     }
 }
 
-fn staged(root: &Path) -> usize {
+pub(super) fn staged(root: &Path) -> usize {
     let Ok(runs) = root.join("staging").read_dir() else { return 0 };
     runs.map(|run| run.unwrap().path().read_dir().unwrap().count()).sum()
 }
