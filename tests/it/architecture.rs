@@ -27,6 +27,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("intake", "domain store"),
     ("consistency", "domain clock store"),
     ("cache", "domain clock telemetry config upstream archive store consistency intake"),
+    ("relay", "domain clock config upstream archive store cache consistency intake telemetry"),
     ("audit", "domain telemetry route upstream store consistency cache"),
     ("respond", "domain route upstream archive store consistency cache limit"),
     ("pipeline", "domain clock telemetry route base limit store cache respond"),

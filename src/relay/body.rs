@@ -1,0 +1,192 @@
+//! A client's body: nothing until it is read, then bounded in size and patience.
+//!
+//! Owns those bounds. Must not know what is sent, nor what becomes of it.
+
+use std::fmt;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use http_body::Body;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty};
+
+use crate::intake::{Pace, Trickles};
+
+/// Most that is reserved for what a client only announced.
+const RESERVED: u64 = 64 * 1024;
+
+/// Why a body cannot be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// Longer than may be.
+    #[error("the request's body is larger than {limit} bytes")]
+    TooLarge {
+        /// The most there may be.
+        limit: u64,
+    },
+    /// The client stopped sending, or sends too slowly.
+    #[error("the request's body stopped coming; send it again")]
+    Stalled,
+    /// It is not as long as was announced, or its framing is broken.
+    #[error("the request's body broke off; send it again")]
+    Broken,
+}
+
+impl From<Trickles> for BodyError {
+    fn from(_: Trickles) -> Self {
+        Self::Stalled
+    }
+}
+
+/// A body whose kind does not matter any more.
+pub type AnyBody = UnsyncBoxBody<Bytes, BodyError>;
+
+/// What a client sends, bounded in size and patience.
+pub struct ClientBody<B> {
+    body: B,
+    announced: Option<u64>,
+    patience: Duration,
+}
+
+impl ClientBody<Empty<Bytes>> {
+    /// That of a client that sends none.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::new(Empty::new(), Some(0), Duration::ZERO)
+    }
+}
+
+impl<B> ClientBody<B>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+{
+    /// `body`, whose `Content-Length` is `announced`; `patience` is the longest wait between two pieces. Costs
+    /// nothing until it is read.
+    pub fn new(body: B, announced: Option<u64>, patience: Duration) -> Self {
+        Self { body, announced, patience }
+    }
+
+    /// How long the client says it is.
+    #[must_use]
+    pub fn announced(&self) -> Option<u64> {
+        self.announced
+    }
+
+    /// Whether it is known to hold nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.announced == Some(0) || self.body.is_end_stream()
+    }
+
+    /// Whether it may be at most `limit` bytes, as far as it says.
+    ///
+    /// # Errors
+    /// [`BodyError::TooLarge`] when it says that it is longer.
+    pub fn fits(&self, limit: u64) -> Result<(), BodyError> {
+        let too_long = self.announced.is_some_and(|announced| announced > limit);
+        if too_long { Err(BodyError::TooLarge { limit }) } else { Ok(()) }
+    }
+
+    /// The same on the heap, for those who should not be compiled for every kind of body.
+    pub fn boxed(self) -> ClientBody<AnyBody> {
+        let body = self.body.map_err(|_| BodyError::Broken).boxed_unsync();
+        ClientBody { body, announced: self.announced, patience: self.patience }
+    }
+
+    /// All of it, at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`BodyError`], at once where the announced length is past the limit.
+    pub async fn whole(self, limit: u64) -> Result<Bytes, BodyError> {
+        self.fits(limit)?;
+        let mut reading = Reading::new(&self, limit);
+        let mut body = pin!(self.body);
+        let Some(first) = reading.next(body.as_mut()).await? else { return Ok(Bytes::new()) };
+        let Some(second) = reading.next(body.as_mut()).await? else { return Ok(first) };
+        let reserved = self.announced.unwrap_or_default().min(RESERVED);
+        let mut whole = BytesMut::with_capacity(usize::try_from(reserved).unwrap_or_default());
+        whole.extend_from_slice(&first);
+        whole.extend_from_slice(&second);
+        while let Some(piece) = reading.next(body.as_mut()).await? {
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// At most `limit` bytes of it as they come, for staging or sending on. Ends with an error when it breaks off,
+    /// stalls or goes past the limit; at once where the announced length does.
+    pub fn pieces(self, limit: u64) -> BoxStream<'static, Result<Bytes, BodyError>> {
+        if let Err(error) = self.fits(limit) {
+            return stream::iter([Err(error)]).boxed();
+        }
+        let reading = Reading::new(&self, limit);
+        let rest = Some((Box::pin(self.body), reading));
+        stream::unfold(rest, |rest| async {
+            let (mut body, mut reading) = rest?;
+            match reading.next(body.as_mut()).await {
+                Ok(Some(piece)) => Some((Ok(piece), Some((body, reading)))),
+                Ok(None) => None,
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+        .boxed()
+    }
+}
+
+impl<B> fmt::Debug for ClientBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBody")
+            .field("announced", &self.announced)
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How far a body was read.
+struct Reading {
+    limit: u64,
+    announced: Option<u64>,
+    patience: Duration,
+    received: u64,
+    pace: Pace,
+}
+
+impl Reading {
+    fn new<B>(body: &ClientBody<B>, limit: u64) -> Self {
+        let ClientBody { announced, patience, .. } = *body;
+        Self { limit, announced, patience, received: 0, pace: Pace::default() }
+    }
+
+    /// The next bytes; `None` at the end.
+    async fn next<B: Body<Data = Bytes>>(
+        &mut self,
+        mut body: Pin<&mut B>,
+    ) -> Result<Option<Bytes>, BodyError> {
+        loop {
+            let frame = tokio::time::timeout(self.patience, body.frame());
+            let Some(frame) = self.pace.waiting(frame).await.map_err(|_| BodyError::Stalled)? else {
+                let whole = self.announced.is_none_or(|announced| announced == self.received);
+                return if whole { Ok(None) } else { Err(BodyError::Broken) };
+            };
+            // Trailers say nothing to anybody here.
+            let piece = frame.map_err(|_| BodyError::Broken)?.into_data().unwrap_or_default();
+            self.received = self.received.saturating_add(piece.len() as u64);
+            if self.received > self.limit {
+                return Err(BodyError::TooLarge { limit: self.limit });
+            }
+            if self.announced.is_some_and(|announced| self.received > announced) {
+                return Err(BodyError::Broken);
+            }
+            self.pace.came(piece.len())?;
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! A client's body at its bounds, on a clock that moves when everybody waits.
+
+use std::convert::Infallible;
+use std::hint::black_box;
+use std::io;
+
+use futures_util::TryStreamExt;
+use http::HeaderMap;
+use http_body::Frame;
+use http_body_util::{Full, StreamBody};
+use proptest::prelude::*;
+use tokio::time::{Instant, sleep};
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Pieces of these lengths, each after a pause.
+fn sending(
+    pieces: impl IntoIterator<Item = (Duration, usize), IntoIter: Send + 'static>,
+) -> impl Body<Data = Bytes, Error = Infallible> + Send + 'static {
+    StreamBody::new(stream::iter(pieces).then(|(pause, length)| async move {
+        sleep(pause).await;
+        Ok(Frame::data(vec![7; length].into()))
+    }))
+}
+
+fn client<B: Body<Data = Bytes> + Send + 'static>(body: B, announced: Option<u64>) -> ClientBody<B> {
+    ClientBody::new(body, announced, PATIENCE)
+}
+
+/// Reads it in both ways, which must agree.
+async fn read<B: Body<Data = Bytes> + Send + 'static>(
+    body: impl Fn() -> ClientBody<B>,
+    limit: u64,
+) -> Result<Bytes, BodyError> {
+    let whole = body().whole(limit).await;
+    let pieces: Result<Vec<Bytes>, _> = body().pieces(limit).try_collect().await;
+    assert_eq!(pieces.map(|pieces| pieces.concat().into()), whole);
+    let boxed = body().boxed().whole(limit).await;
+    assert_eq!(boxed, whole);
+    whole
+}
+
+const NOW: Duration = Duration::ZERO;
+
+#[tokio::test(start_paused = true)]
+async fn no_byte_more_than_the_limit() {
+    let body = |announced| move || client(sending([(NOW, 600), (NOW, 0), (NOW, 400)]), announced);
+    for announced in [None, Some(1000)] {
+        assert_eq!(read(body(announced), 1000).await.unwrap().len(), 1000);
+        assert_eq!(read(body(announced), 999).await, Err(BodyError::TooLarge { limit: 999 }));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_announces_too_much_is_not_waited_for() {
+    let started = Instant::now();
+    let body = || client(sending([(Duration::from_secs(10), 1)]), Some(11));
+    assert_eq!(body().fits(10), Err(BodyError::TooLarge { limit: 10 }));
+    assert_eq!(body().fits(11), Ok(()));
+    assert_eq!(read(body, 10).await, Err(BodyError::TooLarge { limit: 10 }));
+    assert_eq!(started.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_not_as_long_as_announced_is_broken() {
+    for announced in [0, 9, 11] {
+        let body = || client(sending([(NOW, 4), (NOW, 6)]), Some(announced));
+        assert_eq!(read(body, 100).await, Err(BodyError::Broken), "{announced}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_is_waited_for_as_long_as_patience_lasts() {
+    let slow = || client(sending(vec![(PATIENCE - Duration::from_secs(1), 1 << 20); 4]), None);
+    assert_eq!(read(slow, 1 << 30).await.unwrap().len(), 4 << 20);
+    let silent = || client(sending([(NOW, 1), (PATIENCE + Duration::from_secs(1), 1)]), None);
+    assert_eq!(read(silent, 1 << 30).await, Err(BodyError::Stalled));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_trickles_is_stalled() {
+    for length in [0, 1, 1000] {
+        let started = Instant::now();
+        let trickle = sending(std::iter::repeat((Duration::from_secs(5), length)));
+        assert_eq!(client(trickle, None).whole(1 << 30).await, Err(BodyError::Stalled), "{length}");
+        assert!(started.elapsed() <= Duration::from_secs(66), "{:?}", started.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_reads_slowly_does_not_make_the_client_slow() {
+    let mut pieces = client(sending(vec![(Duration::from_secs(1), 10); 20]), None).pieces(1000);
+    let mut received = 0;
+    while let Some(piece) = pieces.try_next().await.unwrap() {
+        received += piece.len();
+        sleep(Duration::from_secs(100)).await;
+    }
+    assert_eq!(received, 200);
+}
+
+#[tokio::test]
+async fn framing_that_breaks_and_trailers() {
+    let frames = |last| stream::iter([Ok(Frame::data(Bytes::from_static(b"some"))), last]);
+    let broken = || client(StreamBody::new(frames(Err(io::Error::other("reset")))), None);
+    assert_eq!(read(broken, 100).await, Err(BodyError::Broken));
+    let trailed = || client(StreamBody::new(frames(Ok(Frame::trailers(HeaderMap::new())))), None);
+    assert_eq!(read(trailed, 100).await.unwrap(), "some");
+}
+
+#[tokio::test]
+async fn no_body_is_empty() {
+    assert!(ClientBody::none().is_empty());
+    assert_eq!(read(ClientBody::none, 0).await.unwrap(), "");
+    assert!(client(Full::new(Bytes::new()), None).is_empty());
+    let unknown = client(sending([]), None);
+    assert!(!unknown.is_empty(), "nobody knows yet");
+    assert_eq!(unknown.whole(0).await.unwrap(), "");
+}
+
+#[test]
+fn one_that_nobody_reads_costs_nothing_and_shows_nothing() {
+    let content = Bytes::from_static(b"secret");
+    let measured = allocation_counter::measure(|| {
+        let body = client(Full::new(content.clone()), Some(6));
+        black_box((body.announced(), body.is_empty(), body.fits(10).is_ok()));
+        black_box(&body);
+    });
+    assert_eq!(measured.count_total, 0);
+    let shown = format!("{:?}", client(Full::new(content), Some(6)));
+    assert!(shown.contains("announced: Some(6)") && !shown.contains("secret"), "{shown}");
+}
+
+proptest! {
+    #[test]
+    fn whatever_pieces_it_comes_in_it_is_the_same(
+        pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..50), 0..20),
+        announces in any::<bool>(),
+    ) {
+        let content = pieces.concat();
+        let length = content.len() as u64;
+        let frames: Vec<_> = pieces.into_iter().map(Bytes::from).collect();
+        let body = || {
+            let frames: Vec<_> = frames.iter().cloned().map(Frame::data).map(Ok::<_, Infallible>).collect();
+            client(StreamBody::new(stream::iter(frames)), announces.then_some(length))
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        prop_assert_eq!(runtime.block_on(read(body, length)).unwrap(), content);
+    }
+}
