@@ -130,6 +130,7 @@ impl From<&Failure> for Refusal {
 fn could_not_ask(reason: &CouldNotAsk, detail: String) -> Refusal {
     let status = match reason {
         CouldNotAsk::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+        CouldNotAsk::Unsent => StatusCode::BAD_REQUEST,
         CouldNotAsk::Throttled { .. }
         | CouldNotAsk::Paused { .. }
         | CouldNotAsk::OverBudget { .. }

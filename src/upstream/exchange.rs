@@ -19,7 +19,7 @@ use super::guard::{self, Rule};
 use super::observer::Record;
 use super::part::{self, Announced};
 use super::{
-    CouldNotAsk, Download, Errand, Exchange, Get, Partial, Payload, Response, TransportError, Upstream,
+    CouldNotAsk, Download, Errand, Exchange, Outgoing, Partial, Payload, Response, TransportError, Upstream,
 };
 use crate::domain::Problem;
 
@@ -281,7 +281,7 @@ impl Upstream {
             return Err(CouldNotAsk::Paused { for_ });
         }
         let _spent = self.gate.spend(question.errand.urgency)?;
-        self.transport.get(Get { url, headers }).await.map_err(|error| could_not(url, error))
+        self.transport.send(Outgoing::get(url, headers)).await.map_err(|error| could_not(url, error))
     }
 }
 
@@ -302,7 +302,8 @@ fn health<T>(outcome: &Result<T, Failure>) -> Option<Health> {
         CouldNotAsk::Forbidden { .. }
         | CouldNotAsk::Paused { .. }
         | CouldNotAsk::OverBudget { .. }
-        | CouldNotAsk::Busy => None,
+        | CouldNotAsk::Busy
+        | CouldNotAsk::Unsent => None,
     };
     health.filter(|_| *at_home)
 }
@@ -312,6 +313,7 @@ fn could_not(url: &Url, error: TransportError) -> CouldNotAsk {
         TransportError::Connect => CouldNotAsk::Unreachable,
         TransportError::Timeout => CouldNotAsk::TimedOut,
         TransportError::Broken => CouldNotAsk::BrokenBody,
+        TransportError::Unsent => CouldNotAsk::Unsent,
         TransportError::Forbidden => guard::forbidden(url, Rule::Address),
     }
 }

@@ -20,6 +20,9 @@ pub enum CouldNotAsk {
     /// The answer ended before it was complete.
     #[error("the registry's answer broke off before it was complete; try again later")]
     BrokenBody,
+    /// The body of the request ended before it was complete, which says nothing of the registry.
+    #[error("what was to be sent to the registry broke off before it was complete; send all of it again")]
+    Unsent,
     /// A 5xx status.
     #[error("the registry failed with status {0}; try again later")]
     ServerError(u16),
@@ -87,6 +90,7 @@ impl CouldNotAsk {
             Self::Unreachable
             | Self::TimedOut
             | Self::BrokenBody
+            | Self::Unsent
             | Self::ServerError(_)
             | Self::Busy
             | Self::CredentialRefused
@@ -115,6 +119,7 @@ impl CouldNotAsk {
             Self::Unreachable => "unreachable",
             Self::TimedOut => "timeout",
             Self::BrokenBody => "broken",
+            Self::Unsent => "unsent",
             Self::ServerError(status) | Self::Unexpected(status) => status_label(*status),
             Self::Throttled { .. } => "throttled",
             Self::Paused { .. } => "paused",

@@ -6,22 +6,30 @@
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use ::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use ::http::{HeaderMap, HeaderValue, Method};
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Client, ClientBuilder, redirect};
+use reqwest::{Body, Client, ClientBuilder, redirect};
 
 use super::guard::{self, Guard};
-use super::transport::{Get, Response, Transport, TransportError};
+use super::transport::{Outgoing, OutgoingBody, Response, Transport, TransportError};
 use crate::config;
 
+mod sending;
+
 const MAX_IDLE: usize = 32;
+#[cfg(target_os = "linux")]
+const KERNEL_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Asks one registry, and whom it points to, over HTTP/1.1 or HTTP/2.
 pub struct HttpTransport {
     client: Client,
     guard: Arc<Guard>,
+    read_timeout: Duration,
 }
 
 /// Why there is no transport.
@@ -42,36 +50,66 @@ impl HttpTransport {
             tracing::warn!(%error, "no usable CA certificates on this machine: https upstreams will not be reached");
             builder(config, &guard).tls_certs_only([]).build()
         });
-        Ok(Self { client: client.map_err(NoTransport)?, guard })
+        Ok(Self { client: client.map_err(NoTransport)?, guard, read_timeout: config.read_timeout })
     }
 }
 
+/// Without the client's own `read_timeout`, which runs from the start of a request and would cut a long upload.
 fn builder(config: &config::Upstream, guard: &Arc<Guard>) -> ClientBuilder {
-    Client::builder()
+    let builder = Client::builder()
         .user_agent(concat!("scriptorium/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(config.connect_timeout)
-        .read_timeout(config.read_timeout)
         .pool_max_idle_per_host(config.max_concurrent.min(MAX_IDLE))
         .redirect(redirect::Policy::none())
         .no_proxy()
         // No request goes out that the budget does not know of.
         .retry(reqwest::retry::never())
-        .dns_resolver(GuardedResolver(Arc::clone(guard)))
+        .dns_resolver(GuardedResolver(Arc::clone(guard)));
+    // The kernel's own patience with who takes no bytes must not be the shorter one.
+    #[cfg(target_os = "linux")]
+    let builder = builder.tcp_user_timeout(config.read_timeout.max(KERNEL_PATIENCE));
+    builder
 }
 
 #[async_trait]
 impl Transport for HttpTransport {
-    async fn get(&self, get: Get<'_>) -> Result<Response, TransportError> {
-        let allowed =
-            |ip| guard::is_public(ip) || get.url.host_str().is_some_and(|host| self.guard.names(host));
-        if guard::literal(get.url).is_some_and(|ip| !allowed(ip)) {
+    async fn send(&self, request: Outgoing<'_>) -> Result<Response, TransportError> {
+        let Outgoing { method, url, mut headers, body } = request;
+        let allowed = |ip| guard::is_public(ip) || url.host_str().is_some_and(|host| self.guard.names(host));
+        if guard::literal(url).is_some_and(|ip| !allowed(ip)) {
             return Err(TransportError::Forbidden);
         }
-        let request = self.client.get(get.url.clone()).headers(get.headers);
-        let response = request.send().await.map_err(|error| classify(&error))?;
+        frame(&mut headers, &method, &body);
+        let mut request = self.client.request(method, url.clone()).headers(headers);
+        let mut watched = None;
+        if let Some((sending, pieces)) = sending::send(body) {
+            request = request.body(Body::wrap_stream(pieces));
+            watched = Some(sending);
+        }
+        let response = sending::within(self.read_timeout, watched.as_ref(), request.send()).await?;
+        let response = response.map_err(|error| {
+            let error = classify(&error);
+            watched.as_ref().map_or(error, |sending| sending.blame(error))
+        })?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes_stream().map(|chunk| chunk.map_err(|error| classify(&error))).boxed();
+        let body = response.bytes_stream().map(|chunk| chunk.map_err(|error| classify(&error)));
+        let body = sending::receive(body.boxed(), self.read_timeout, watched);
         Ok(Response { status, headers, body })
+    }
+}
+
+/// Says how long the body is, which the client cannot tell of a stream; chunks are for what nobody knows.
+fn frame(headers: &mut HeaderMap, method: &Method, body: &OutgoingBody) {
+    headers.remove(TRANSFER_ENCODING);
+    headers.remove(CONTENT_LENGTH);
+    let length = match body {
+        OutgoingBody::Empty if !matches!(*method, Method::POST | Method::PUT | Method::PATCH) => None,
+        OutgoingBody::Empty => Some(0),
+        OutgoingBody::Whole(bytes) => Some(bytes.len() as u64),
+        OutgoingBody::Stream { length, .. } => *length,
+    };
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
 }
 

@@ -38,7 +38,7 @@ pub use self::guard::Rule;
 pub use self::http::{HttpTransport, NoTransport};
 pub use self::observer::{Observer, State};
 pub use self::routing::Upstreams;
-pub use self::transport::{Get, Response, Transport, TransportError};
+pub use self::transport::{Outgoing, OutgoingBody, Response, Transport, TransportError};
 use crate::clock::Clock;
 use crate::config;
 use crate::domain::{Problem, Resource};

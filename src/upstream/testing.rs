@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ::http::{HeaderMap, StatusCode};
+use ::http::{HeaderMap, Method, StatusCode};
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
 
-use super::{Get, Observer, Response, State, Transport, TransportError, Upstream};
+use super::{Observer, Outgoing, OutgoingBody, Response, State, Transport, TransportError, Upstream};
 use crate::clock::{Clock, ManualClock};
 use crate::config;
 
@@ -36,8 +36,10 @@ pub(crate) fn ok() -> Step {
 }
 
 pub(crate) struct Asked {
+    pub(crate) method: Method,
     pub(crate) url: String,
     pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 pub(crate) struct Registry {
@@ -133,8 +135,12 @@ impl Observer for Nobody {
 
 #[async_trait]
 impl Transport for Stage {
-    async fn get(&self, get: Get<'_>) -> Result<Response, TransportError> {
-        self.asked.lock().unwrap().push(Asked { url: get.url.to_string(), headers: get.headers });
+    async fn send(&self, request: Outgoing<'_>) -> Result<Response, TransportError> {
+        let Outgoing { method, url, headers, body: sent } = request;
+        let sent = read(sent).await;
+        let asked = Asked { method, url: url.to_string(), headers, body: sent.clone().unwrap_or_default() };
+        self.asked.lock().unwrap().push(asked);
+        sent?;
         let step = self.script.lock().unwrap().pop_front().expect("asked more often than scripted");
         match step {
             Step::Fail(error) => Err(error),
@@ -147,6 +153,18 @@ impl Transport for Stage {
                     .collect(),
                 body: body(chunks),
             }),
+        }
+    }
+}
+
+/// All that is sent, unless it breaks off.
+async fn read(body: OutgoingBody) -> Result<Bytes, TransportError> {
+    match body {
+        OutgoingBody::Empty => Ok(Bytes::new()),
+        OutgoingBody::Whole(bytes) => Ok(bytes),
+        OutgoingBody::Stream { pieces, .. } => {
+            let pieces = pieces.try_collect::<Vec<_>>().await.map_err(|_| TransportError::Unsent)?;
+            Ok(pieces.concat().into())
         }
     }
 }

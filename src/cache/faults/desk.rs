@@ -31,7 +31,7 @@ use crate::store::sealed::steps;
 use crate::store::{StorageKey, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::upstream::testing::{HOME, upstream_over};
-use crate::upstream::{Get, Response, Transport, TransportError, Upstreams};
+use crate::upstream::{Outgoing, Response, Transport, TransportError, Upstreams};
 
 const CDN: &str = "https://cdn.example";
 pub(super) const ARCHIVE: &str = "/a.tar.gz";
@@ -202,10 +202,10 @@ impl Registry {
 
 #[async_trait]
 impl Transport for Registry {
-    async fn get(&self, get: Get<'_>) -> Result<Response, TransportError> {
-        let url = get.url.as_str();
+    async fn send(&self, request: Outgoing<'_>) -> Result<Response, TransportError> {
+        let url = request.url.as_str();
         let path = url.strip_prefix(HOME).or_else(|| url.strip_prefix(CDN)).unwrap();
-        let range = get.headers.get(RANGE).map(|range| range.to_str().unwrap().to_owned());
+        let range = request.headers.get(RANGE).map(|range| range.to_str().unwrap().to_owned());
         self.asked.lock().unwrap().push((path.to_owned(), range.clone()));
         if !self.up.load(Ordering::SeqCst) {
             return Err(TransportError::Connect);

@@ -20,7 +20,7 @@ use crate::archive::fixture::{Tar, TestFile, integrity_of};
 use crate::clock::{Clock, ManualClock};
 use crate::domain::{Purl, Sha256};
 use crate::upstream::testing::HOME;
-use crate::upstream::{Get, Response, Transport, TransportError};
+use crate::upstream::{Outgoing, Response, Transport, TransportError};
 
 const CDN: &str = "https://cdn.example";
 
@@ -230,8 +230,8 @@ impl World {
 
 #[async_trait]
 impl Transport for World {
-    async fn get(&self, get: Get<'_>) -> Result<Response, TransportError> {
-        let url = get.url.as_str();
+    async fn send(&self, request: Outgoing<'_>) -> Result<Response, TransportError> {
+        let url = request.url.as_str();
         let (at_home, path) = match url.strip_prefix(HOME) {
             Some(path) => (true, path),
             None => (false, url.strip_prefix(CDN).ok_or(TransportError::Forbidden)?),
@@ -257,7 +257,7 @@ impl Transport for World {
             return Ok(response(status, HeaderMap::new(), body));
         }
         let etag = HeaderValue::try_from(format!("\"{}\"", Sha256::of(&body).hex())).unwrap();
-        let current = get.headers.get(IF_NONE_MATCH) == Some(&etag);
+        let current = request.headers.get(IF_NONE_MATCH) == Some(&etag);
         let headers = HeaderMap::from_iter([(ETAG, etag)]);
         Ok(if current { response(304, headers, Bytes::new()) } else { response(200, headers, body) })
     }

@@ -67,6 +67,7 @@ fn problem_documents() {
         CouldNotAsk::Unreachable.into(),
         CouldNotAsk::TimedOut.into(),
         CouldNotAsk::BrokenBody.into(),
+        CouldNotAsk::Unsent.into(),
         CouldNotAsk::ServerError(500).into(),
         CouldNotAsk::Throttled { retry_after: Some(wait) }.into(),
         CouldNotAsk::Throttled { retry_after: None }.into(),

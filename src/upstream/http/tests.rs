@@ -12,6 +12,8 @@ use url::Url;
 
 use super::*;
 
+mod bodies;
+
 const WHOLE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
 
 /// Answers the first request with `response`; whether the connection then ends or stays silent is up to `after`.
@@ -51,7 +53,7 @@ fn transport(home: &Url) -> HttpTransport {
 }
 
 async fn get(transport: &HttpTransport, url: &Url) -> Result<Response, TransportError> {
-    transport.get(Get { url, headers: HeaderMap::new() }).await
+    transport.send(Outgoing::get(url, HeaderMap::new())).await
 }
 
 async fn body(response: Response) -> Result<Vec<Bytes>, TransportError> {
