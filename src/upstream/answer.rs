@@ -90,6 +90,8 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 pub(super) fn status_label(status: u16) -> &'static str {
     match status {
         200 => "200",
+        201 => "201",
+        202 => "202",
         206 => "206",
         304 => "304",
         400 => "400",
@@ -98,8 +100,11 @@ pub(super) fn status_label(status: u16) -> &'static str {
         404 => "404",
         409 => "409",
         410 => "410",
+        413 => "413",
+        415 => "415",
         416 => "416",
         422 => "422",
+        429 => "429",
         500 => "500",
         502 => "502",
         503 => "503",

@@ -1,8 +1,8 @@
 //! Asking a registry: one [`Upstream`] for each, and a definite answer or the reason there is none.
 //!
-//! A question passes the gate (`gate`, over `breaker` and `budget`), is asked hop by hop under the guard's eye
-//! (`exchange`, `guard`), its answer is classified (`answer`, `part`) and, where that may help, asked again
-//! (`backoff`). Owns everything that is sent to a registry. Must not know what documents mean, nor what is
+//! A question passes the gate (`passage`, `gate`, over `breaker` and `budget`), is asked hop by hop under the
+//! guard's eye (`exchange`, `guard`), its answer is classified (`answer`, `part`) and, where that may help, asked
+//! again (`backoff`). A write (`write`) goes the same way, and its answer back as it is. Owns everything that is sent to a registry. Must not know what documents mean, nor what is
 //! cached.
 
 mod answer;
@@ -17,10 +17,12 @@ mod guard;
 mod http;
 mod observer;
 mod part;
+mod passage;
 mod routing;
 #[cfg(test)]
 pub(crate) mod testing;
 mod transport;
+mod write;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -39,6 +41,7 @@ pub use self::http::{HttpTransport, NoTransport};
 pub use self::observer::{Observer, State};
 pub use self::routing::Upstreams;
 pub use self::transport::{Outgoing, OutgoingBody, Response, Transport, TransportError};
+pub use self::write::{Relayed, Target, Write, WriteBody};
 use crate::clock::Clock;
 use crate::config;
 use crate::domain::{Problem, Resource};
@@ -247,6 +250,12 @@ impl Upstream {
             return Ok(Partial::Part { of: None, download: nothing });
         }
         self.exchange_download(payload, &url, &Question::download(payload, Some(range), errand)).await
+    }
+
+    /// How closely writes are looked at; `None` where none are relayed.
+    #[must_use]
+    pub fn writes(&self) -> Option<config::WritesCheck> {
+        self.config.writes.then_some(self.config.writes_check)
     }
 
     /// How often a failed read may be tried again.

@@ -6,7 +6,7 @@ use futures_util::future::join;
 use futures_util::{FutureExt, StreamExt};
 
 use super::super::testing::{HOME, Registry, Step, answer, ok};
-use super::super::{Exchange, Payload, TransportError, Upstream};
+use super::super::{Exchange, Payload, Rule, TransportError, Upstream};
 use super::*;
 use crate::config::Credential;
 use crate::domain::{Resource, problem::Kind};

@@ -1,5 +1,7 @@
 //! How a spent budget and a registry's own wish keep it from being asked.
 
+use std::sync::Arc;
+
 use super::super::super::State;
 use super::*;
 

@@ -1,0 +1,230 @@
+//! One exchange's way past the gate and back: whether it may begin, one request of it, whether it is tried again,
+//! what it says about the registry, and the answer's body until its end.
+//!
+//! Owns that order and what each outcome says about the registry's health. Must not know what is asked.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{Stream, StreamExt};
+use tokio::sync::OwnedSemaphorePermit;
+use url::Url;
+
+use super::gate::{Health, Pass};
+use super::guard::{self, Rule};
+use super::observer::Record;
+use super::{CouldNotAsk, Errand, Outgoing, Response, TransportError, Upstream};
+
+/// Why one try failed, and whether that was the registry's own doing or another host's.
+pub(super) struct Failure {
+    pub(super) why: CouldNotAsk,
+    pub(super) at_home: bool,
+}
+
+/// An exchange that may be tried.
+pub(super) struct Passage<'a> {
+    upstream: &'a Upstream,
+    at_home: bool,
+    pass: Option<Pass<'a>>,
+    record: Record,
+    slot: OwnedSemaphorePermit,
+}
+
+/// An answer's body and all that lasts as long as it.
+struct Open {
+    body: BoxStream<'static, Result<Bytes, TransportError>>,
+    url: Url,
+    record: Record,
+    status: &'static str,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Upstream {
+    /// Leave for one exchange. The registry's standing matters only to those that begin with it, not to those
+    /// that begin at another host.
+    pub(super) async fn enter(
+        &self,
+        resource: &'static str,
+        url: &Url,
+        errand: Errand<'_>,
+    ) -> Result<Passage<'_>, CouldNotAsk> {
+        let at_home = self.guard.is_home(url);
+        if let Some(for_) = self.gate.pause().filter(|_| at_home) {
+            return Err(CouldNotAsk::Paused { for_ });
+        }
+        let record = || {
+            let (observer, clock) = (Arc::clone(&self.observer), Arc::clone(&self.clock));
+            Record::start(observer, clock, self.name(), resource, errand.id)
+        };
+        if let Some(for_) = self.gate.over_budget(errand.urgency) {
+            let why = CouldNotAsk::OverBudget { for_ };
+            record().failed(&why);
+            return Err(why);
+        }
+        let slot = self.gate.slot().await?;
+        let pass = if at_home { Some(self.gate.admit()?) } else { None };
+        Ok(Passage { upstream: self, at_home, pass, record: record(), slot })
+    }
+
+    /// One request, unless the registry asked to be left alone since, or the budget is spent.
+    pub(super) async fn send(
+        &self,
+        request: Outgoing<'_>,
+        errand: Errand<'_>,
+    ) -> Result<Response, CouldNotAsk> {
+        let url = request.url;
+        if let Some(for_) = self.gate.held().filter(|_| self.guard.is_home(url)) {
+            return Err(CouldNotAsk::Paused { for_ });
+        }
+        let _spent = self.gate.spend(errand.urgency)?;
+        self.transport.send(request).await.map_err(|error| could_not(url, error))
+    }
+}
+
+impl Passage<'_> {
+    /// Tries up to `retries` times more what failed in a way that `may_pass`, unless the registry is to be left
+    /// alone by now; a probe therefore is one request. A retry that the budget does not allow leaves it at the
+    /// failure.
+    pub(super) async fn persist<T, F>(
+        &self,
+        retries: u32,
+        may_pass: impl Fn(&CouldNotAsk) -> bool,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let mut outcome = attempt().await;
+        for retried in 0..retries {
+            let Err(failed) = outcome else { return outcome };
+            if !may_pass(&failed.why) || self.is_paused() {
+                return Err(failed);
+            }
+            self.upstream.pause_before_retry(retried).await;
+            if self.is_paused() {
+                return Err(failed);
+            }
+            outcome = match attempt().await {
+                Err(Failure { why: CouldNotAsk::OverBudget { .. } | CouldNotAsk::Paused { .. }, .. }) => {
+                    return Err(failed);
+                }
+                outcome => outcome,
+            };
+        }
+        outcome
+    }
+
+    /// The end of the tries. An answer may come with a `complaint`, which counts as it would without one.
+    pub(super) fn end<T>(
+        self,
+        outcome: Result<T, Failure>,
+        complaint: impl FnOnce(&T) -> Option<CouldNotAsk>,
+    ) -> Result<(T, Record, OwnedSemaphorePermit), CouldNotAsk> {
+        let Self { upstream, at_home, pass, record, slot } = self;
+        let learnt = match &outcome {
+            Ok(answer) => complaint(answer).map(|why| Failure { why, at_home }),
+            Err(Failure { why, at_home }) => Some(Failure { why: why.clone(), at_home: *at_home }),
+        };
+        if let Some(Failure { why: CouldNotAsk::Throttled { retry_after: Some(wait) }, at_home: true }) =
+            &learnt
+        {
+            upstream.gate.hold(*wait);
+        }
+        if let (Some(pass), Some(health)) = (pass, health(learnt.as_ref())) {
+            pass.settle(health);
+        }
+        match outcome {
+            Ok(answer) => Ok((answer, record, slot)),
+            Err(Failure { why, .. }) => {
+                record.failed(&why);
+                Err(why)
+            }
+        }
+    }
+
+    fn is_paused(&self) -> bool {
+        self.at_home && self.upstream.gate.pause().is_some()
+    }
+}
+
+/// What an outcome says about the registry; nothing when another host is to blame or it was not reached.
+fn health(failure: Option<&Failure>) -> Option<Health> {
+    let Some(Failure { why, at_home }) = failure else { return Some(Health::Up) };
+    let health = match why {
+        CouldNotAsk::Unreachable
+        | CouldNotAsk::TimedOut
+        | CouldNotAsk::BrokenBody
+        | CouldNotAsk::ServerError(_) => Some(Health::Down),
+        CouldNotAsk::Throttled { .. }
+        | CouldNotAsk::CredentialRefused
+        | CouldNotAsk::BadLocator
+        | CouldNotAsk::TooLarge { .. }
+        | CouldNotAsk::Unexpected(_)
+        | CouldNotAsk::TooManyRedirects => Some(Health::Up),
+        CouldNotAsk::Forbidden { .. }
+        | CouldNotAsk::Paused { .. }
+        | CouldNotAsk::OverBudget { .. }
+        | CouldNotAsk::Busy
+        | CouldNotAsk::Unsent => None,
+    };
+    health.filter(|_| *at_home)
+}
+
+pub(super) fn could_not(url: &Url, error: TransportError) -> CouldNotAsk {
+    match error {
+        TransportError::Connect => CouldNotAsk::Unreachable,
+        TransportError::Timeout => CouldNotAsk::TimedOut,
+        TransportError::Broken => CouldNotAsk::BrokenBody,
+        TransportError::Unsent => CouldNotAsk::Unsent,
+        TransportError::Forbidden => guard::forbidden(url, Rule::Address),
+    }
+}
+
+/// All of a body, of at most `limit` bytes; `announced` is what its head says of its length.
+pub(super) async fn read_whole(
+    mut body: impl Stream<Item = Result<Bytes, CouldNotAsk>> + Unpin,
+    announced: Option<u64>,
+    limit: u64,
+) -> Result<Bytes, CouldNotAsk> {
+    if announced.is_some_and(|length| length > limit) {
+        return Err(CouldNotAsk::TooLarge { limit });
+    }
+    let mut whole = BytesMut::new();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk?;
+        if (whole.len() + chunk.len()) as u64 > limit {
+            return Err(CouldNotAsk::TooLarge { limit });
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole.freeze())
+}
+
+/// The `body` of an answer from `url`. Its exchange is over, and its slot free, with the last of it.
+pub(super) fn open(
+    body: BoxStream<'static, Result<Bytes, TransportError>>,
+    url: &Url,
+    status: &'static str,
+    record: Record,
+    slot: OwnedSemaphorePermit,
+) -> BoxStream<'static, Result<Bytes, CouldNotAsk>> {
+    let open = Open { body, url: url.clone(), record, status, _slot: slot };
+    stream::unfold(Some(open), next_chunk).boxed()
+}
+
+async fn next_chunk(open: Option<Open>) -> Option<(Result<Bytes, CouldNotAsk>, Option<Open>)> {
+    let mut open = open?;
+    match open.body.next().await {
+        Some(Ok(chunk)) => Some((Ok(chunk), Some(open))),
+        Some(Err(error)) => {
+            let why = could_not(&open.url, error);
+            open.record.failed(&why);
+            Some((Err(why), None))
+        }
+        None => {
+            open.record.answered(open.status);
+            None
+        }
+    }
+}

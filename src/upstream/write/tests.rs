@@ -1,0 +1,340 @@
+//! What is relayed where, how often, and what is learnt from it.
+
+use std::io;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{self, StreamExt};
+
+use super::super::testing::{Asked, HOME, Registry, Step, answer};
+use super::super::{Rule, TransportError};
+use super::*;
+use crate::config::{self, Credential, WritesCheck};
+
+const PUBLISH: &str = "/api/v1/volumes/x?tag=a";
+const UPLOAD: &str = "https://cdn.example/put?sig=secret";
+
+fn own_token(config: &mut config::Upstream) {
+    config.token_env = Some(Credential { variable: "READ".to_owned(), token: "own".into() });
+}
+
+fn fields(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+    fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+}
+
+fn client() -> HeaderMap {
+    fields(&[("authorization", "Bearer theirs"), ("content-type", "application/json"), ("cookie", "a=b")])
+}
+
+fn hello() -> OutgoingBody {
+    OutgoingBody::Whole("hello".into())
+}
+
+fn write<'a>(target: Target<'a>, body: WriteBody<'a>) -> Write<'a> {
+    let errand = Errand::foreground("id-1");
+    Write { resource: "publish", method: Method::POST, target, headers: client(), body, errand }
+}
+
+fn once(target: Target<'_>) -> Write<'_> {
+    write(target, WriteBody::Once(hello()))
+}
+
+fn again(target: Target<'_>) -> Write<'_> {
+    write(target, WriteBody::Again(&hello))
+}
+
+fn publish() -> Write<'static> {
+    once(Target::Path(PUBLISH))
+}
+
+fn sent(asked: &Asked) -> Vec<(&str, &str)> {
+    let mut sent: Vec<_> =
+        asked.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    sent.sort_unstable();
+    sent
+}
+
+async fn read(upstream: &Upstream, write: Write<'_>) -> Result<(u16, Bytes), CouldNotAsk> {
+    // Boxed as what may change threads, as whoever relays for a client needs it.
+    let relayed: BoxFuture<'_, _> = upstream.relay(write).boxed();
+    let (status, _, body) = relayed.await?.whole(100).await?;
+    Ok((status.as_u16(), body))
+}
+
+#[tokio::test]
+async fn a_write_goes_on_as_it_came_and_so_does_its_answer() {
+    let created = answer(201, &[("location", "/x"), ("etag", "\"1\""), ("content-length", "2")], "{}");
+    let registry = Registry::of([created]);
+    let relayed = registry.upstream_with(own_token).relay(publish()).await.unwrap();
+    assert_eq!((relayed.status.as_u16(), relayed.length), (201, Some(2)));
+    assert_eq!(
+        (&relayed.headers["location"], &relayed.headers["etag"]),
+        (&"/x".parse().unwrap(), &"\"1\"".parse().unwrap())
+    );
+    assert_eq!(registry.told(), [], "it lasts until its body was read");
+    assert_eq!(relayed.whole(2).await.unwrap().2, "{}");
+    assert_eq!(registry.told(), [("publish", "201")]);
+
+    let [asked] = registry.asked().try_into().ok().unwrap();
+    assert_eq!(
+        (asked.method.as_str(), asked.url.as_str(), asked.body.as_ref()),
+        ("POST", &*format!("{HOME}{PUBLISH}"), &b"hello"[..])
+    );
+    assert_eq!(
+        sent(&asked),
+        [("authorization", "Bearer theirs"), ("content-type", "application/json"), ("x-request-id", "id-1")]
+    );
+}
+
+#[tokio::test]
+async fn a_credential_goes_home_only_and_never_this_proxys_own() {
+    let registry = Registry::default();
+    let upstream = registry.upstream_with(own_token);
+    let upload: Url = UPLOAD.parse().unwrap();
+    let near: Url = "https://registry.example/elsewhere".parse().unwrap();
+    let other_port: Url = "https://registry.example:8443/".parse().unwrap();
+    for (target, credential) in [
+        (Target::At(&near), Some("Bearer theirs")),
+        (Target::At(&upload), None),
+        (Target::Path(PUBLISH), None),
+    ] {
+        registry.then([answer(200, &[], "")]);
+        let mut write = once(target);
+        if matches!(target, Target::Path(_)) {
+            write.headers = HeaderMap::new();
+        }
+        read(&upstream, write).await.unwrap();
+        let [asked] = registry.asked().try_into().ok().unwrap();
+        let found = asked.headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap());
+        assert_eq!(found, credential, "{target:?}");
+        assert!(!asked.headers.contains_key("cookie"));
+    }
+    let refused = upstream.relay(once(Target::At(&other_port))).await.err();
+    assert!(matches!(refused, Some(CouldNotAsk::Forbidden { rule: Rule::Host, .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_belongs_to_the_clients_connection_stays_there() {
+    let registry = Registry::of([answer(200, &[], "")]);
+    let mut write = publish();
+    write.headers = fields(&[
+        ("host", "proxy.example"),
+        ("connection", "close"),
+        ("transfer-encoding", "chunked"),
+        ("content-length", "7"),
+        ("te", "trailers"),
+        ("upgrade", "h2c"),
+        ("expect", "100-continue"),
+        ("cookie", "a=b"),
+        ("keep-alive", "5"),
+        ("trailer", "x"),
+        ("proxy-authorization", "Basic x"),
+        ("proxy-connection", "close"),
+        ("x-request-id", "theirs"),
+        ("idempotency-key", "k"),
+    ]);
+    read(&registry.upstream(), write).await.unwrap();
+    assert_eq!(sent(&registry.asked()[0]), [("idempotency-key", "k"), ("x-request-id", "id-1")]);
+}
+
+#[tokio::test]
+async fn once_is_once() {
+    for (error, why) in [
+        (TransportError::Connect, CouldNotAsk::Unreachable),
+        (TransportError::Timeout, CouldNotAsk::TimedOut),
+        (TransportError::Broken, CouldNotAsk::BrokenBody),
+    ] {
+        let registry = Registry::of([Step::Fail(error)]);
+        assert_eq!(read(&registry.upstream(), publish()).await, Err(why));
+        assert_eq!(registry.asked().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_be_repeated_is_until_there_is_an_answer() {
+    let path = Target::Path(PUBLISH);
+    for error in [TransportError::Connect, TransportError::Timeout, TransportError::Broken] {
+        let registry = Registry::of([Step::Fail(error), Step::Fail(error), answer(201, &[], "ok")]);
+        assert_eq!(read(&registry.upstream(), again(path)).await, Ok((201, "ok".into())));
+        let asked = registry.asked();
+        assert_eq!(asked.iter().map(|asked| asked.body.as_ref()).collect::<Vec<_>>(), [b"hello"; 3]);
+        assert_eq!(registry.told(), [("publish", "201")]);
+
+        registry.then([Step::Fail(error), Step::Fail(error), Step::Fail(error)]);
+        assert!(read(&registry.upstream(), again(path)).await.is_err());
+        assert_eq!(registry.asked().len(), 3);
+    }
+    for status in [500, 502, 503, 504, 429, 401] {
+        let registry = Registry::of([answer(status, &[], "no")]);
+        assert_eq!(read(&registry.upstream(), again(path)).await, Ok((status, "no".into())));
+        assert_eq!(registry.asked().len(), 1, "{status} is an answer");
+    }
+    let broken = Step::Answer(200, &[], vec![Ok("a"), Err(TransportError::Broken)]);
+    let registry = Registry::of([broken]);
+    assert_eq!(read(&registry.upstream(), again(path)).await, Err(CouldNotAsk::BrokenBody));
+    assert_eq!((registry.asked().len(), registry.told()), (1, vec![("publish", "broken")]));
+}
+
+#[tokio::test]
+async fn failures_are_delivered_and_counted() {
+    let registry = Registry::default();
+    let upstream = registry.upstream();
+    for _ in 0..5 {
+        assert!(upstream.is_up());
+        registry.then([answer(500, &[], "sorry")]);
+        assert_eq!(read(&upstream, publish()).await, Ok((500, "sorry".into())));
+    }
+    assert!(!upstream.is_up());
+    assert!(matches!(read(&upstream, publish()).await, Err(CouldNotAsk::Paused { .. })));
+    assert_eq!(registry.asked().len(), 5);
+    assert_eq!(registry.told(), [("publish", "500"); 5]);
+}
+
+#[tokio::test]
+async fn a_refusal_is_the_registrys_word_and_no_failure() {
+    let registry = Registry::default();
+    let upstream = registry.upstream();
+    for status in [401, 403, 404, 409, 413, 415, 422, 429].into_iter().cycle().take(24) {
+        registry.then([answer(status, &[], "no")]);
+        assert_eq!(read(&upstream, publish()).await, Ok((status, "no".into())));
+    }
+    assert!(upstream.is_up());
+    assert!(registry.told().iter().all(|(_, status)| *status != "other"));
+}
+
+#[tokio::test]
+async fn a_registry_that_asks_to_be_left_alone_is() {
+    for status in [429, 503] {
+        let registry = Registry::of([answer(status, &[("retry-after", "7")], "busy")]);
+        let upstream = registry.upstream();
+        assert_eq!(read(&upstream, publish()).await, Ok((status, "busy".into())));
+        let wait = Duration::from_secs(7);
+        assert_eq!(read(&upstream, publish()).await, Err(CouldNotAsk::Paused { for_: wait }));
+        registry.clock.advance(wait);
+        registry.then([answer(200, &[], "")]);
+        assert!(read(&upstream, publish()).await.is_ok() && upstream.is_up());
+    }
+    let upload: Url = UPLOAD.parse().unwrap();
+    let registry = Registry::of([answer(429, &[("retry-after", "7")], ""), answer(200, &[], "")]);
+    let upstream = registry.upstream();
+    assert_eq!(read(&upstream, once(Target::At(&upload))).await, Ok((429, Bytes::new())));
+    assert!(read(&upstream, publish()).await.is_ok(), "another host's wish is not the registry's");
+}
+
+#[tokio::test]
+async fn writes_are_paid_for_like_reads() {
+    let registry = Registry::of([answer(200, &[], "")]);
+    let upstream = registry.upstream_with(|config| config.requests_per_minute = 1);
+    assert!(read(&upstream, publish()).await.is_ok());
+    assert!(matches!(read(&upstream, publish()).await, Err(CouldNotAsk::OverBudget { .. })));
+    assert_eq!(registry.told(), [("publish", "200"), ("publish", "budget")]);
+
+    let registry = Registry::of([answer(200, &[], ""), answer(200, &[], "")]);
+    let upstream = registry.upstream_with(|config| {
+        config.max_concurrent = 1;
+        config.read_timeout = Duration::from_millis(20);
+    });
+    let held = upstream.relay(publish()).await.unwrap();
+    assert_eq!(upstream.relay(publish()).await.err(), Some(CouldNotAsk::Busy));
+    drop(held);
+    assert!(upstream.relay(publish()).await.is_ok());
+    assert_eq!(registry.told(), [("publish", "cancelled"); 2]);
+}
+
+#[tokio::test]
+async fn what_breaks_off_on_this_side_is_not_held_against_the_registry() {
+    let registry = Registry::default();
+    let upstream = registry.upstream();
+    let broken = || OutgoingBody::Stream {
+        length: Some(9),
+        pieces: stream::iter([Ok("part".into()), Err(io::ErrorKind::UnexpectedEof.into())]).boxed(),
+    };
+    for _ in 0..10 {
+        let write = write(Target::Path(PUBLISH), WriteBody::Again(&broken));
+        assert_eq!(read(&upstream, write).await, Err(CouldNotAsk::Unsent));
+    }
+    assert_eq!(registry.asked().len(), 10, "and it is not tried again");
+    assert!(upstream.is_up());
+    assert_eq!(registry.told(), [("publish", "unsent"); 10]);
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    let registry =
+        Registry::of([answer(307, &[("location", "https://cdn.example/x")], ""), answer(304, &[], "")]);
+    let upstream = registry.upstream();
+    assert_eq!(read(&upstream, again(Target::Path(PUBLISH))).await, Err(CouldNotAsk::Unexpected(307)));
+    assert_eq!(read(&upstream, publish()).await, Ok((304, Bytes::new())), "this one points nowhere");
+    assert_eq!(registry.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn a_path_stays_below_the_base_url() {
+    let registry = Registry::default();
+    let upstream = registry.upstream();
+    for path in
+        ["", "x", "@evil.example/", ".evil.example/", "/../secret", "/%2e%2E/secret", "/a/..\\../x", "/.."]
+    {
+        let refused = upstream.relay(once(Target::Path(path))).await.err();
+        assert_eq!(refused, Some(CouldNotAsk::BadLocator), "{path}");
+    }
+    for path in ["/", "//evil.example/", "/a/../b", "/?a=/../../x"] {
+        registry.then([answer(200, &[], "")]);
+        read(&upstream, once(Target::Path(path))).await.unwrap();
+        assert!(registry.asked()[0].url.starts_with(&format!("{HOME}/")), "{path}");
+    }
+}
+
+#[test]
+fn places_that_the_registry_names() {
+    let upstream = Registry::default().upstream();
+    let place = |locator| upstream.place(locator, "/api/v1/uploads").map(String::from);
+    assert_eq!(place("uploads/1"), Ok(format!("{HOME}/api/v1/uploads/1")));
+    assert_eq!(place("/staging/1"), Ok("https://registry.example/staging/1".to_owned()));
+    assert_eq!(place(UPLOAD), Ok(UPLOAD.to_owned()));
+    for (locator, rule) in [
+        ("https://evil.example/", Rule::Host),
+        ("http://cdn.example/", Rule::Downgrade),
+        ("https://me@cdn.example/", Rule::UserInfo),
+        ("ftp://cdn.example/", Rule::Scheme),
+    ] {
+        assert!(
+            matches!(place(locator), Err(CouldNotAsk::Forbidden { rule: found, .. }) if found == rule),
+            "{locator}"
+        );
+    }
+    assert_eq!(place("https://"), Err(CouldNotAsk::BadLocator));
+    assert_eq!(upstream.place("x", "no-path"), Err(CouldNotAsk::BadLocator));
+}
+
+#[tokio::test]
+async fn an_answer_is_read_up_to_a_limit() {
+    let announced = Step::Answer(200, &[("content-length", "6")], vec![Err(TransportError::Timeout)]);
+    let long = Step::Answer(200, &[], vec![Ok("abc"), Ok("def"), Err(TransportError::Timeout)]);
+    let upstream = Registry::of([announced, long]).upstream();
+    for _ in 0..2 {
+        let whole = upstream.relay(publish()).await.unwrap().whole(5).await;
+        assert_eq!(whole.err(), Some(CouldNotAsk::TooLarge { limit: 5 }));
+    }
+    let mut head = once(Target::Path(PUBLISH));
+    head.method = Method::HEAD;
+    let upstream = Registry::of([Step::Answer(200, &[("content-length", "6")], vec![])]).upstream();
+    assert_eq!(read(&upstream, head).await, Ok((200, Bytes::new())));
+}
+
+#[test]
+fn whether_and_how_writes_are_relayed() {
+    let registry = Registry::default();
+    assert_eq!(registry.upstream().writes(), None);
+    assert_eq!(registry.upstream_with(|config| config.writes = true).writes(), Some(WritesCheck::Strict));
+}
+
+#[test]
+fn nothing_secret_is_shown() {
+    let upload: Url = UPLOAD.parse().unwrap();
+    let shown = format!("{:?} {:?}", once(Target::At(&upload)), again(Target::Path("/x?token=secret")));
+    assert!(shown.contains("authorization") && shown.contains("cdn.example"), "{shown}");
+    for secret in ["theirs", "secret", "hello", "a=b"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
