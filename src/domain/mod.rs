@@ -3,6 +3,7 @@
 //! Owns names, versions, identities, lifecycle, the documents and their links. Must not know I/O, time,
 //! HTTP servers, storage or configuration: everything here is a pure function of its input.
 
+pub mod change;
 pub mod check;
 pub mod digest;
 pub mod document;
@@ -17,6 +18,7 @@ pub mod search;
 mod text;
 pub mod version;
 
+pub use change::{Change, UploadId};
 pub use check::{Dist, Facts, Release, Row, Rows, Trust};
 pub use digest::{Integrity, Sha256};
 pub use document::{AdvisoryId, DocumentKey, Resource};

@@ -56,7 +56,12 @@ pub enum Target<'a> {
     /// Path and query below the base URL.
     Path(&'a str),
     /// A place that the registry named, which the guard judges.
-    At(&'a Url),
+    At {
+        /// The place.
+        url: &'a Url,
+        /// The fields that the registry gave for it, a credential among them where it gave one.
+        given: &'a HeaderMap,
+    },
 }
 
 /// What is sent, and whether it may be sent more than once.
@@ -90,9 +95,9 @@ impl Upstream {
         let Write { resource, method, target, headers, body, errand } = write;
         let url = match target {
             Target::Path(path) => self.below(path)?,
-            Target::At(url) => url.clone(),
+            Target::At { url, .. } => url.clone(),
         };
-        let headers = self.passed_on(headers, &url, errand);
+        let headers = self.passed_on(headers, target, &url, errand);
 
         let passage = self.enter(resource, &url, errand).await?;
         let (mut once, again) = match body {
@@ -134,18 +139,22 @@ impl Upstream {
         if within && self.guard.is_home(&url) { Ok(url) } else { Err(CouldNotAsk::BadLocator) }
     }
 
-    fn passed_on(&self, mut headers: HeaderMap, url: &Url, errand: Errand<'_>) -> HeaderMap {
-        for name in NOT_PASSED_ON {
-            headers.remove(name);
-        }
-        let proxys: Vec<_> =
-            headers.keys().filter(|name| name.as_str().starts_with("proxy-")).cloned().collect();
-        for name in proxys {
-            headers.remove(name);
-        }
+    /// The client's credential goes home only; what the registry gave for a place of its choice goes there.
+    fn passed_on(
+        &self,
+        mut headers: HeaderMap,
+        target: Target<'_>,
+        url: &Url,
+        errand: Errand<'_>,
+    ) -> HeaderMap {
         if !self.guard.is_home(url) {
             headers.remove(AUTHORIZATION);
         }
+        if let Target::At { given, .. } = target {
+            given.iter().for_each(|(name, value)| drop(headers.insert(name, value.clone())));
+        }
+        let here: Vec<_> = headers.keys().filter(|name| stays_here(name)).cloned().collect();
+        here.iter().for_each(|name| drop(headers.remove(name)));
         headers.remove(REQUEST_ID);
         if let Ok(id) = HeaderValue::from_str(errand.id) {
             headers.insert(REQUEST_ID, id);
@@ -163,6 +172,10 @@ impl Upstream {
         }
         Ok(response)
     }
+}
+
+fn stays_here(name: &HeaderName) -> bool {
+    NOT_PASSED_ON.contains(name) || name.as_str().starts_with("proxy-")
 }
 
 /// Whether nothing was heard of what became of a try.
@@ -202,7 +215,7 @@ impl fmt::Debug for Target<'_> {
             Self::Path(path) => {
                 f.debug_tuple("Path").field(&path.split('?').next().unwrap_or_default()).finish()
             }
-            Self::At(url) => f.debug_tuple("At").field(&url.host_str()).field(&url.path()).finish(),
+            Self::At { url, .. } => f.debug_tuple("At").field(&url.host_str()).field(&url.path()).finish(),
         }
     }
 }

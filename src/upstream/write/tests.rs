@@ -61,6 +61,10 @@ async fn read(upstream: &Upstream, write: Write<'_>) -> Result<(u16, Bytes), Cou
     Ok((status.as_u16(), body))
 }
 
+fn at<'a>(url: &'a Url, given: &'a HeaderMap) -> Target<'a> {
+    Target::At { url, given }
+}
+
 #[tokio::test]
 async fn a_write_goes_on_as_it_came_and_so_does_its_answer() {
     let created = answer(201, &[("location", "/x"), ("etag", "\"1\""), ("content-length", "2")], "{}");
@@ -91,11 +95,13 @@ async fn a_credential_goes_home_only_and_never_this_proxys_own() {
     let registry = Registry::default();
     let upstream = registry.upstream_with(own_token);
     let upload: Url = UPLOAD.parse().unwrap();
+    let given = fields(&[("authorization", "Signed"), ("cookie", "a=b")]);
     let near: Url = "https://registry.example/elsewhere".parse().unwrap();
     let other_port: Url = "https://registry.example:8443/".parse().unwrap();
     for (target, credential) in [
-        (Target::At(&near), Some("Bearer theirs")),
-        (Target::At(&upload), None),
+        (at(&near, &HeaderMap::new()), Some("Bearer theirs")),
+        (at(&upload, &HeaderMap::new()), None),
+        (at(&upload, &given), Some("Signed")),
         (Target::Path(PUBLISH), None),
     ] {
         registry.then([answer(200, &[], "")]);
@@ -109,7 +115,7 @@ async fn a_credential_goes_home_only_and_never_this_proxys_own() {
         assert_eq!(found, credential, "{target:?}");
         assert!(!asked.headers.contains_key("cookie"));
     }
-    let refused = upstream.relay(once(Target::At(&other_port))).await.err();
+    let refused = upstream.relay(once(at(&other_port, &HeaderMap::new()))).await.err();
     assert!(matches!(refused, Some(CouldNotAsk::Forbidden { rule: Rule::Host, .. })), "{refused:?}");
 }
 
@@ -217,7 +223,7 @@ async fn a_registry_that_asks_to_be_left_alone_is() {
     let upload: Url = UPLOAD.parse().unwrap();
     let registry = Registry::of([answer(429, &[("retry-after", "7")], ""), answer(200, &[], "")]);
     let upstream = registry.upstream();
-    assert_eq!(read(&upstream, once(Target::At(&upload))).await, Ok((429, Bytes::new())));
+    assert_eq!(read(&upstream, once(at(&upload, &HeaderMap::new()))).await, Ok((429, Bytes::new())));
     assert!(read(&upstream, publish()).await.is_ok(), "another host's wish is not the registry's");
 }
 
@@ -332,7 +338,8 @@ fn whether_and_how_writes_are_relayed() {
 #[test]
 fn nothing_secret_is_shown() {
     let upload: Url = UPLOAD.parse().unwrap();
-    let shown = format!("{:?} {:?}", once(Target::At(&upload)), again(Target::Path("/x?token=secret")));
+    let shown =
+        format!("{:?} {:?}", once(at(&upload, &HeaderMap::new())), again(Target::Path("/x?token=secret")));
     assert!(shown.contains("authorization") && shown.contains("cdn.example"), "{shown}");
     for secret in ["theirs", "secret", "hello", "a=b"] {
         assert!(!shown.contains(secret), "{shown}");

@@ -1,0 +1,54 @@
+//! Whose upload it is: the digest of the credential it was begun with.
+//!
+//! Owns the comparison. A credential itself is neither kept nor printed.
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+
+use crate::domain::Sha256;
+
+/// Who began an upload, as far as another request can be told to be theirs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Owner(Option<String>);
+
+impl Owner {
+    /// Whoever sends these header fields; all who send no credential are one.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        Self(headers.get(AUTHORIZATION).map(|credential| Sha256::of(credential.as_bytes()).hex()))
+    }
+
+    /// Whether `other` is the same.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(ours), Some(theirs)) => ours.as_bytes().ct_eq(theirs.as_bytes()).into(),
+            (None, Some(_)) | (Some(_), None) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_same_credential_is_the_same_owner() {
+        let owner = |credential: Option<&'static str>| {
+            let fields = credential.map(|value| (AUTHORIZATION, value.parse().unwrap()));
+            Owner::of(&fields.into_iter().collect())
+        };
+        for (ours, theirs, same) in [
+            (Some("Bearer a"), Some("Bearer a"), true),
+            (Some("Bearer a"), Some("Bearer b"), false),
+            (Some("Bearer a"), None, false),
+            (None, Some("Bearer a"), false),
+            (None, None, true),
+        ] {
+            assert_eq!(owner(ours).is(&owner(theirs)), same, "{ours:?} {theirs:?}");
+        }
+        let kept = serde_json::to_string(&owner(Some("Bearer secret"))).unwrap();
+        assert!(!kept.contains("secret"));
+    }
+}

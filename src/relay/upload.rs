@@ -1,0 +1,96 @@
+//! One upload: taken in, looked at, judged, and only then sent on.
+//!
+//! Owns that order for every API. What is checked is a [`Description`]'s, where it goes the caller's. Must not know
+//! any API.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method};
+
+use super::body::{AnyBody, ClientBody};
+use super::{Ground, Refused};
+use crate::domain::Sha256;
+use crate::intake::{self, Arriving, Received};
+use crate::upstream::{Errand, OutgoingBody, Relayed, Target, Upstream, Write, WriteBody};
+
+/// How long an upload waits for its turn to be taken in.
+const QUEUE: Duration = Duration::from_secs(10);
+
+/// What an upload must be.
+pub trait Description: Send + Sync + 'static {
+    /// What looking at the content finds out.
+    type Found: Send + 'static;
+
+    /// Most bytes that are taken.
+    fn limit(&self) -> u64;
+
+    /// Reads the content while it arrives, on a thread that may block.
+    ///
+    /// # Errors
+    /// [`Refused`] when the content is not what it must be; the rest of it is not waited for.
+    fn inspect(&self, content: &mut Arriving<'_>) -> Result<Self::Found, Refused>;
+
+    /// Holds the whole against what was declared of it.
+    ///
+    /// # Errors
+    /// [`Refused`] when it is something else.
+    fn judge(&self, found: &Self::Found, received: &Received) -> Result<(), Refused>;
+
+    /// What the content is sealed as: the digest it is known by, and what it is. Of what is kept nowhere, nothing.
+    fn seal(&self, _found: &Self::Found) -> (Sha256, String) {
+        (Sha256::of(b""), String::new())
+    }
+}
+
+/// Where an upload goes once it passed.
+#[derive(Debug)]
+pub struct Destination<'a> {
+    /// The registry.
+    pub upstream: &'a Upstream,
+    /// The name in metrics and logs.
+    pub resource: &'static str,
+    /// The method.
+    pub method: Method,
+    /// Where to.
+    pub target: Target<'a>,
+    /// Complete but for the length.
+    pub headers: HeaderMap,
+    /// Whether the same content may be sent again when its answer was lost.
+    pub repeatable: bool,
+    /// On whose behalf.
+    pub errand: Errand<'a>,
+}
+
+/// Takes `body` in and judges it by `description`; nobody else has seen a byte of it.
+///
+/// # Errors
+/// [`Refused`] when it did not come whole, is not what it must be, or cannot be taken in.
+pub async fn take_in<D: Description>(
+    ground: &Ground,
+    description: Arc<D>,
+    body: ClientBody<AnyBody>,
+) -> Result<(Received, D::Found), Refused> {
+    let limit = description.limit();
+    body.fits(limit)?;
+    let turn = tokio::time::timeout(QUEUE, ground.turns.acquire()).await;
+    let _turn = turn.map_err(|_| Refused::Busy)?.map_err(|_| Refused::Lost)?;
+    let inspector = Arc::clone(&description);
+    let inspect = move |content: &mut Arriving<'_>| inspector.inspect(content);
+    let (sealing, found) = intake::take_in(&ground.store, body.pieces(limit), limit, inspect).await?;
+    let (known_by, identity) = description.seal(&found);
+    let received = Received::new(sealing, known_by, &identity).await?;
+    description.judge(&found, &received)?;
+    Ok((received, found))
+}
+
+/// Sends on what was taken in.
+///
+/// # Errors
+/// [`Refused::CouldNotAsk`] when there is no answer.
+pub async fn send_on(to: Destination<'_>, received: &Received) -> Result<Relayed, Refused> {
+    let Destination { upstream, resource, method, target, headers, repeatable, errand } = to;
+    let content = || OutgoingBody::Stream { length: Some(received.length()), pieces: received.pieces() };
+    let body = if repeatable { WriteBody::Again(&content) } else { WriteBody::Once(content()) };
+    Ok(upstream.relay(Write { resource, method, target, headers, body, errand }).await?)
+}
