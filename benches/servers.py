@@ -4,11 +4,15 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
-CONF = Path(__file__).parent / "conf"
-STARTS_WITHIN = 20.0
+HERE = Path(__file__).parent
+CONF = HERE / "conf"
+STARTS_WITHIN = 60.0
+# How long the origin thinks before it answers for the archive that a crowd waits for.
+DELAY_SECONDS = 0.050
 
 
 class Server:
@@ -17,20 +21,30 @@ class Server:
     def __init__(
         self, name: str, folder: Path, template: str, command: list[str], cpus: set[int], **values
     ) -> None:
-        self.name, self.folder, self.port = name, folder, free_port()
-        folder.mkdir(parents=True)
-        values |= {"PORT": self.port, "USER": "user root;" if os.geteuid() == 0 else ""}
+        self.name, self.folder, self.port, self._cpus = name, folder, free_port(), cpus
+        folder.mkdir(parents=True, exist_ok=True)
+        values |= {
+            "PORT": self.port,
+            "FOLDER": folder,
+            "USER": "user root;" if os.geteuid() == 0 else "",
+        }
         configuration = folder / template
         configuration.write_text(_fill((CONF / template).read_text(), values))
-        with (folder / "output.log").open("wb") as log:
+        self._command = [*(_fill(word, values) for word in command), str(configuration)]
+        self.execute()
+        self._wait_until_it_listens()
+
+    def execute(self) -> None:
+        """Starts the program and returns at once, perhaps before it listens."""
+        with (self.folder / "output.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, str(configuration)],
+                self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+                cwd=self.folder,
+                preexec_fn=lambda: os.sched_setaffinity(0, self._cpus),
             )
-        self._wait_until_it_listens()
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -55,14 +69,18 @@ class Server:
         ]
         return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
-    def stop(self) -> None:
+    def halt(self) -> None:
+        """Ends the process and keeps its folder."""
         self.process.terminate()
         try:
             self.process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        shutil.rmtree(self.folder)
+
+    def stop(self) -> None:
+        self.halt()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> "Server":
         return self
@@ -90,15 +108,29 @@ class Server:
         raise SystemExit(f"{self.name} did not start:\n{(self.folder / 'output.log').read_text()[-2000:]}")
 
 
+class Delay(Server):
+    """What makes the origin think: see delay.py."""
+
+    def __init__(self, folder: Path, cpus: set[int]) -> None:
+        command = [sys.executable, str(HERE / "delay.py")]
+        super().__init__("delay", folder, "delay.json", command, cpus, SECONDS=DELAY_SECONDS)
+
+
 class Origin(Server):
-    """The bibliotheca: nginx with files."""
+    """The bibliotheca, and what stands for other registries: nginx with files, `slow` ones after a while."""
 
     def __init__(self, folder: Path, root: Path, slow: str, cpus: set[int]) -> None:
-        super().__init__("origin", folder, "origin.conf", _nginx(folder), cpus, ROOT=root, SLOW=slow)
+        self.delay = Delay(folder / "delay", cpus)
+        values = {"ROOT": root, "SLOW": slow, "DELAY": self.delay.port}
+        super().__init__("origin", folder, "origin.conf", _nginx(folder), cpus, **values)
 
     def requests(self, below: str = "/") -> int:
-        """How many requests came for what lies below a path."""
+        """How many GET requests came for what lies below a path."""
         return (self.folder / "requests.log").read_text().count(f'"GET {below}')
+
+    def stop(self) -> None:
+        self.delay.stop()
+        super().stop()
 
 
 class NginxCache(Server):
