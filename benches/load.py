@@ -38,10 +38,17 @@ class Rate:
 
 
 def hammer(
-    server: Server, path: str, connections: int, seconds: float, cpus: set[int], headers: dict, threads: int = 1
+    server: Server,
+    path: str,
+    connections: int,
+    seconds: float,
+    cpus: set[int],
+    headers: dict[str, str],
+    threads: int = 1,
 ) -> Rate:
     """wrk for `seconds`; any failed request makes the run worthless and ends it."""
-    command = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "20s", "-s", str(REPORT)]
+    command = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "20s"]
+    command += ["-s", str(REPORT)]
     command += [argument for name, value in headers.items() for argument in ("-H", f"{name}: {value}")]
     before = server.cpu_seconds()
     run = subprocess.run(

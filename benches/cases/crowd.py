@@ -46,7 +46,9 @@ def rows(found: dict) -> Iterator[str]:
     for name, rounds in found.items():
         yield f"| {CLIENTS} clients, cold 1 MB archive, {name} | {figures(rounds)} |"
     if "varnish" in found:
-        ours, theirs = ([each["last_byte_seconds"] for each in found[name]] for name in ("scriptorium", "varnish"))
+        ours, theirs = (
+            [each["last_byte_seconds"] for each in found[name]] for name in ("scriptorium", "varnish")
+        )
         yield f"| last byte, Scriptorium ÷ Varnish | {ratio(ours, theirs)} |"
 
 

@@ -55,7 +55,8 @@ def measure(bench: Bench, cases: list[Hit]) -> list[dict]:
     rows = []
     with ExitStack() as running:
         origin = running.enter_context(bench.origin(loading))
-        started = (bench.nginx(origin, served), bench.scriptorium(origin, served), bench.varnish(origin, served))
+        starts = (bench.nginx, bench.scriptorium, bench.varnish)
+        started = [start(origin, served) for start in starts]
         proxies = [running.enter_context(proxy) for proxy in started if proxy]
         for case in cases:
             headers = {proxy.name: conditions(proxy, case) for proxy in proxies}
@@ -70,8 +71,7 @@ def measure(bench: Bench, cases: list[Hit]) -> list[dict]:
                 sys.exit(f"{case.name}: not every request was a hit, the origin was asked again")
             rounds = {proxy.name: [*map(asdict, rates)] for proxy, rates in zip(proxies, results)}
             rows.append({"case": case.name, "title": case.title, "by_bytes": case.by_bytes, "rounds": rounds})
-            print(f"({case.name})", end=" ", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+            print(f"measured {case.name}", file=sys.stderr)
     return rows
 
 
@@ -88,10 +88,9 @@ def conditions(server: Server, case: Hit) -> dict[str, str]:
 
 
 def table(rows: list[dict]) -> Iterator[str]:
-    for other in ("nginx", "varnish"):
-        if not rows or other not in rows[0]["rounds"]:
+    for other, name in (("nginx", "nginx"), ("varnish", "Varnish")):
+        if other not in rows[0]["rounds"]:
             continue
-        name = other.capitalize() if other == "varnish" else other
         yield (
             f"| hit | {name} | Scriptorium | ratio | CPU {name} | Scriptorium | work per CPU second "
             f"| p99 {name} | Scriptorium | ratio |"

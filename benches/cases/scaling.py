@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from statistics import median
 
 from bench import Bench
@@ -12,44 +12,65 @@ from servers import Server
 
 from cases.hits import index_of
 
-# Two for the proxy, and two for a load generator that outruns two workers.
+# Two for the workers, and two for a load generator that outruns them.
 CORES_NEEDED = 4
 CONNECTIONS = 64
 
 
+@dataclass(frozen=True)
+class Share:
+    """So many workers on these cores, and the load on those, a thread on each."""
+
+    workers: int
+    served: set[int]
+    loading: set[int]
+
+
+def shares(cpus: list[int]) -> list[Share]:
+    """One worker, then two. Without cores to spare the load runs on the workers' own, in both."""
+    spare = set(cpus[2:]) if len(cpus) >= CORES_NEEDED else set()
+    return [Share(workers, set(cpus[:workers]), spare or set(cpus[:workers])) for workers in (1, 2)]
+
+
 def measure(bench: Bench) -> dict:
     cpus = sorted(bench.all_cpus)
-    apart = len(cpus) >= CORES_NEEDED
-    loading = set(cpus[2:]) if apart else bench.all_cpus
+    if len(cpus) < 2:
+        return {}
+    path = index_of("index-2k")
     with ExitStack() as running:
-        origin = running.enter_context(bench.origin(loading))
-        proxies: list[Server] = [
-            running.enter_context(start(origin, set(cpus[:workers]) if apart else bench.all_cpus, workers))
+        origin = running.enter_context(bench.origin(bench.all_cpus))
+        contestants: list[tuple[Server, Share]] = [
+            (running.enter_context(start(origin, share.served, share.workers)), share)
             for start in (bench.nginx, bench.scriptorium)
-            for workers in (1, 2)
+            for share in shares(cpus)
         ]
-        for proxy in proxies:
-            entity_tag(proxy, index_of("index-2k")(proxy))
+        for proxy, _ in contestants:
+            entity_tag(proxy, path(proxy))
 
-        def one_round(proxy: Server) -> Rate:
-            path, threads = index_of("index-2k")(proxy), len(loading) if apart else 1
-            return hammer(proxy, path, CONNECTIONS, bench.seconds, loading, {}, threads)
+        def one_round(contestant: tuple[Server, Share]) -> Rate:
+            proxy, share = contestant
+            loading = share.loading
+            return hammer(proxy, path(proxy), CONNECTIONS, bench.seconds, loading, {}, len(loading))
 
-        results = [[asdict(rate) for rate in rates] for rates in take_turns(proxies, bench.rounds, one_round)]
-    rounds = {"nginx": results[:2], "scriptorium": results[2:]}
-    return {"apart": apart, "rounds": rounds}
+        taken = take_turns(contestants, bench.rounds, one_round)
+    results = [[asdict(rate) for rate in rates] for rates in taken]
+    return {"apart": len(cpus) >= CORES_NEEDED, "rounds": {"nginx": results[:2], "scriptorium": results[2:]}}
 
 
 def table(found: dict) -> Iterator[str]:
+    if not found:
+        yield "Scaling needs two cores."
+        return
     if found["apart"]:
-        yield "Two workers, each with a core of its own and the load generator on others:"
+        yield "Workers have a core each, the load generator the other cores:"
     else:
         yield (
-            f"Two workers, on fewer than {CORES_NEEDED} cores: the load generator shares the workers' cores, so "
-            "req/s cannot double. What two cores would give is 2 × (requests per CPU second of two ÷ of one)."
+            f"Fewer than {CORES_NEEDED} cores, so the load generator shares the workers': one worker and one "
+            "thread of wrk on one core, beside two and two on two cores. *Efficiency* leaves wrk out: 2 × "
+            "(requests per CPU second of two workers ÷ of one)."
         )
     yield ""
-    yield "| scaling, 2 KB document | 1 worker | 2 workers | req/s, 2 ÷ 1 | 2 × per CPU second, 2 ÷ 1 |"
+    yield "| scaling, 2 KB document | 1 worker | 2 workers | req/s, 2 ÷ 1 | efficiency, of 2 |"
     yield "|---|--:|--:|--:|--:|"
     for name, (one, two) in found["rounds"].items():
         rates = [[each["per_second"] for each in rounds] for rounds in (one, two)]

@@ -1,4 +1,4 @@
-"""Start: from executing the program to the last byte of its first hit, out of a store that was filled before."""
+"""Start: from executing the program to the last byte of its first hit, out of a store filled before."""
 
 import sys
 import time

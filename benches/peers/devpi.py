@@ -26,6 +26,14 @@ class Devpi(Peer):
         initialize = [str(Path(program).with_name("devpi-init")), "--serverdir", str(folder / "data")]
         subprocess.run(initialize, check=True, capture_output=True)
         Server.__init__(self, "devpi-server", folder, "devpi.yml", [program, "-c"], cpus)
+        try:
+            self._mirror(origin)
+        except OSError:
+            self.stop()
+            raise
+
+    def _mirror(self, origin: Origin) -> None:
+        """Points root/pypi at the origin."""
         token = self._send("POST", "/+login", {"user": "root", "password": ""})["result"]["password"]
         key = base64.b64encode(f"root:{token}".encode()).decode()
         mirror = [f"mirror_url={origin.url('/simple/')}", "mirror_cache_expiry=86400"]
