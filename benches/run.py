@@ -53,9 +53,8 @@ def show(chosen: list[str], measure: dict[str, Callable[[], object]], results: d
     for case in OTHERS:
         if case in chosen:
             results[case] = measure[case]()
-            if case in TABLES:
-                print()
-            print("\n".join({**ROWS, **TABLES}[case](results[case])), flush=True)
+            if lines := [*{**ROWS, **TABLES}[case](results[case])]:
+                print(*([""] if case in TABLES else []), *lines, sep="\n", flush=True)
 
 
 def arguments() -> argparse.Namespace:

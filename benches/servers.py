@@ -122,7 +122,11 @@ class Origin(Server):
     def __init__(self, folder: Path, root: Path, slow: str, cpus: set[int]) -> None:
         self.delay = Delay(folder / "delay", cpus)
         values = {"ROOT": root, "SLOW": slow, "DELAY": self.delay.port}
-        super().__init__("origin", folder, "origin.conf", _nginx(folder), cpus, **values)
+        try:
+            super().__init__("origin", folder, "origin.conf", _nginx(folder), cpus, **values)
+        except SystemExit:
+            self.delay.stop()
+            raise
 
     def requests(self, below: str = "/") -> int:
         """How many GET requests came for what lies below a path."""

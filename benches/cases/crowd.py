@@ -27,7 +27,10 @@ def measure(bench: Bench) -> dict:
 
         def one_round(start: Callable[[Origin, set[int]], Server]) -> dict:
             with start(origin, bench.all_cpus) as proxy:
-                return gather(bench, origin, proxy, proxy.archive_path(CROWD, VERSION), asked)
+                found = gather(bench, origin, proxy, proxy.archive_path(CROWD, VERSION), asked)
+                if found["served"] < CLIENTS:
+                    sys.exit(f"{proxy.name}: only {found['served']} of {CLIENTS} clients got the archive")
+                return found
 
         results = take_turns(starts, bench.rounds, one_round)
     return {start.__name__: rounds for start, rounds in zip(starts, results)}
@@ -36,10 +39,11 @@ def measure(bench: Bench) -> dict:
 def gather(bench: Bench, origin: Origin, proxy: Server, path: str, asked: str) -> dict:
     """One crowd: when it was served, and how often the origin was asked for `asked`."""
     before = origin.requests(asked)
-    seconds = crowd(proxy, path, CLIENTS, bench.archives[CROWD].size)
+    seconds, served = crowd(proxy, path, CLIENTS, bench.archives[CROWD].size)
     # The origin writes its log when an answer ends: whatever the proxy still reads ends with the proxy.
     proxy.halt()
-    return {"last_byte_seconds": seconds, "upstream_requests": origin.requests(asked) - before}
+    requests = origin.requests(asked) - before
+    return {"last_byte_seconds": seconds, "upstream_requests": requests, "served": served}
 
 
 def rows(found: dict) -> Iterator[str]:
@@ -56,4 +60,6 @@ def figures(rounds: list[dict]) -> str:
     asked = sorted({each["upstream_requests"] for each in rounds})
     most = f"{asked[0]}" if len(asked) == 1 else f"{asked[0]}–{asked[-1]}"
     last = spread([each["last_byte_seconds"] for each in rounds])
-    return f"**{most}** upstream request{'s' if asked[-1] != 1 else ''}, last byte after {last} s"
+    fewest = min(each["served"] for each in rounds)
+    note = "" if fewest == CLIENTS else f"; in one round only {fewest} clients got all of it"
+    return f"**{most}** upstream request{'s' if asked[-1] != 1 else ''}, last byte after {last} s{note}"

@@ -55,9 +55,10 @@ def measure(bench: Bench, cases: list[Hit]) -> list[dict]:
     rows = []
     with ExitStack() as running:
         origin = running.enter_context(bench.origin(loading))
-        starts = (bench.nginx, bench.scriptorium, bench.varnish)
-        started = [start(origin, served) for start in starts]
-        proxies = [running.enter_context(proxy) for proxy in started if proxy]
+        proxies: list[Server] = []
+        for start in (bench.nginx, bench.scriptorium, bench.varnish):
+            if proxy := start(origin, served):
+                proxies.append(running.enter_context(proxy))
         for case in cases:
             headers = {proxy.name: conditions(proxy, case) for proxy in proxies}
             asked = origin.requests()
