@@ -127,7 +127,7 @@ def download_together(url: str, clients: int) -> float:
 
 
 def crowd(server: Server, path: str, clients: int, size: int) -> tuple[float, int]:
-    """Seconds until the last answer to many clients that ask at once ends, and how many got all `size` bytes."""
+    """Seconds until the last of many clients that ask at once is done, and how many got all `size` bytes."""
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n\r\n".encode()
     selector, buffer, started = DefaultSelector(), memoryview(bytearray(CHUNK)), time.monotonic()
     answers = []
