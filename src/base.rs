@@ -32,11 +32,11 @@ impl BaseUrl {
         self.0.store(Arc::new(public_url.map(|url| url.trim_end_matches('/').to_owned())));
     }
 
-    /// The base URL for the client of a request, without a slash at its end.
+    /// The base URL for the client of a request.
     ///
     /// # Errors
     /// [`NoHost`] when the request names no usable host.
-    pub fn of(&self, uri: &Uri, headers: &HeaderMap, tls: bool) -> Result<CompactString, NoHost> {
+    pub fn of<'a>(&self, uri: &'a Uri, headers: &'a HeaderMap, tls: bool) -> Result<Base<'a>, NoHost> {
         let mut hosts = headers.get_all(HOST).iter();
         let host = match (uri.authority(), hosts.next(), hosts.next()) {
             (_, _, Some(_)) => return Err(NoHost),
@@ -48,15 +48,40 @@ impl BaseUrl {
             return Err(NoHost);
         }
         Ok(match &**self.0.load() {
-            Some(public) => CompactString::new(public),
-            None => CompactString::new(if tls { "https://" } else { "http://" }) + host,
+            Some(public) => Base::Configured(CompactString::new(public)),
+            None => Base::Named { scheme: if tls { "https://" } else { "http://" }, host },
         })
+    }
+}
+
+/// A base URL, without a slash at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Base<'a> {
+    /// The configured one.
+    Configured(CompactString),
+    /// The one that a request names.
+    Named {
+        /// With its `://`.
+        scheme: &'static str,
+        /// With its port.
+        host: &'a str,
+    },
+}
+
+impl Base<'_> {
+    /// Its text in two parts, so that a hit need not put them together.
+    #[must_use]
+    pub fn parts(&self) -> [&str; 2] {
+        match self {
+            Self::Configured(public) => [public, ""],
+            Self::Named { scheme, host } => [scheme, host],
+        }
     }
 }
 
 /// A host name, IPv4 address or bracketed IPv6 address with an optional port.
 fn is_address(host: &str) -> bool {
-    let (name, port) = match host.rfind([':', ']']) {
+    let (name, port) = match host.bytes().rposition(|byte| matches!(byte, b':' | b']')) {
         Some(at) if host.as_bytes()[at] == b':' => (&host[..at], Some(&host[at + 1..])),
         _ => (host, None),
     };
@@ -64,7 +89,9 @@ fn is_address(host: &str) -> bool {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
         None => {
             (1..=253).contains(&name.len())
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+                && name
+                    .bytes()
+                    .all(|byte| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_'))
         }
     };
     name_is_valid && port.is_none_or(|port| port.parse::<u16>().is_ok())
@@ -74,12 +101,12 @@ fn is_address(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn of(base: &BaseUrl, hosts: &[&'static str], tls: bool) -> Result<CompactString, NoHost> {
+    fn of(base: &BaseUrl, hosts: &[&'static str], tls: bool) -> Result<String, NoHost> {
         let mut headers = HeaderMap::new();
         for host in hosts {
             headers.append(HOST, http::HeaderValue::from_static(host));
         }
-        base.of(&Uri::from_static("/x"), &headers, tls)
+        base.of(&Uri::from_static("/x"), &headers, tls).map(|base| base.parts().concat())
     }
 
     #[test]

@@ -22,17 +22,17 @@ use futures_util::{StreamExt, stream};
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 
-use crate::base::BaseUrl;
+use crate::base::{Base, BaseUrl};
 use crate::cache::sealed_files::Held;
 use crate::cache::{Documents, Errand, Failure, SealedFiles};
 use crate::clock::Clock;
 use crate::domain::DocumentKey;
 use crate::limit::places::{Crowded, Place, Places};
-use crate::limit::{Admission, Limiter};
+use crate::limit::{Admission, Client, Limiter};
 use crate::respond::{self, Asked, Body, Part, Refusal, Response};
 use crate::route::{self, Request};
 use crate::store::sealed;
-use crate::telemetry::{Access, AccessLog, Metrics};
+use crate::telemetry::{Access, AccessLog, Metrics, Who};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -92,13 +92,15 @@ impl Pipeline {
                 let (label, response) = self.admitted(&arrival, id).await;
                 (label, response.map(|body| body.holding(place)))
             }
-            Err(refusal) => ("none", respond::problem(&refusal, asked(&arrival, ""))),
+            Err(refusal) => ("none", respond::problem(&refusal, asked(&arrival, ["", ""]))),
         };
-        respond::rate_limit(response.headers_mut(), &admission);
-        response.headers_mut().insert(REQUEST_ID, request_id);
-        response.headers_mut().entry(CACHE_STATUS).or_insert(NOT_ASKED);
+        let status = response.status();
+        let headers = response.headers_mut();
+        respond::rate_limit(headers, &admission);
+        let cache = headers.entry(CACHE_STATUS).or_insert(NOT_ASKED);
         let elapsed = self.clock.monotonic().saturating_sub(started);
-        self.account(&arrival, &admission, label, &response, elapsed);
+        self.account(&arrival, &admission, label, (status, &request_id, cache), elapsed);
+        headers.insert(REQUEST_ID, request_id);
         response
     }
 
@@ -121,7 +123,7 @@ impl Pipeline {
         let routed = route::parse(&arrival.method, arrival.uri.path(), arrival.uri.query());
         let label = routed.as_ref().map_or("none", Request::label);
         let base = self.base.of(&arrival.uri, &arrival.headers, arrival.tls);
-        let asked = asked(arrival, base.as_deref().unwrap_or_default());
+        let asked = asked(arrival, base.as_ref().map_or(["", ""], Base::parts));
         let errand = Errand::foreground(id);
         let response = match (routed, &base) {
             (Err(error), _) => respond::problem(&Refusal::from(&error), asked),
@@ -211,21 +213,25 @@ impl Pipeline {
         arrival: &Arrival,
         admission: &Admission,
         route: &'static str,
-        response: &Response,
+        (status, request_id, cache): (StatusCode, &HeaderValue, &HeaderValue),
         elapsed: Duration,
     ) {
-        let (status, class) = (response.status().as_u16(), admission.class.as_str());
+        let (status, class) = (status.as_u16(), admission.class.as_str());
         self.metrics.request(route, class, status, elapsed);
-        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let client = match &admission.client {
+            Client::Address(address) => Who::Address(*address),
+            Client::Token(name) => Who::Name(name),
+            Client::Unknown => Who::Name("unknown"),
+        };
         let access = Access {
-            request_id: header(REQUEST_ID),
+            request_id: request_id.to_str().ok(),
             peer: arrival.peer,
             class,
-            client: &admission.client,
+            client,
             method: arrival.method.as_str(),
             path: arrival.uri.path(),
             status,
-            cache: header(CACHE_STATUS),
+            cache: cache.to_str().ok(),
             took: elapsed,
         };
         self.access.write(&access, self.clock.now());
@@ -233,7 +239,7 @@ impl Pipeline {
 }
 
 /// What a response must know of the request it answers.
-fn asked<'a>(arrival: &'a Arrival, base: &'a str) -> Asked<'a> {
+fn asked<'a>(arrival: &'a Arrival, base: [&'a str; 2]) -> Asked<'a> {
     Asked { head: arrival.method == Method::HEAD, headers: &arrival.headers, base, path: arrival.uri.path() }
 }
 

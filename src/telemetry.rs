@@ -22,7 +22,7 @@ use crate::config::{LogFormat, LogLevel};
 mod access;
 mod store;
 
-pub use access::{Access, AccessLog};
+pub use access::{Access, AccessLog, Who};
 pub use store::StoreMetrics;
 
 /// Libraries whose records are of interest only when something is wrong.

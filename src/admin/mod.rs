@@ -68,7 +68,7 @@ impl Admin {
         headers: &HeaderMap,
         body: Option<Bytes>,
     ) -> Response {
-        let asked = Asked { head: method == Method::HEAD, headers, base: "", path };
+        let asked = Asked { head: method == Method::HEAD, headers, base: ["", ""], path };
         let reads = !matches!(path, "/admin/v1/invalidate" | "/admin/v1/reload");
         if reads && method != Method::GET && method != Method::HEAD {
             return problem(&Refusal::from(&RouteError::MethodNotAllowed), asked);

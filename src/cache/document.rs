@@ -199,13 +199,15 @@ impl Content {
 }
 
 impl Found {
-    /// The document for clients who reach this proxy at `base`.
+    /// The document for clients who reach this proxy at `base`, which is given in two parts.
     #[must_use]
-    pub fn rendition(&self, base: &str) -> Arc<Rendition> {
+    pub fn rendition(&self, base: [&str; 2]) -> Arc<Rendition> {
         let kept = self.renditions.load();
-        if let Some(rendition) = kept.iter().find(|rendition| &*rendition.base == base) {
+        let [start, end] = base;
+        if let Some(rendition) = kept.iter().find(|it| it.base.strip_prefix(start) == Some(end)) {
             return Arc::clone(rendition);
         }
+        let base = &base.concat();
         let template = self.shown.as_ref().unwrap_or(&self.template);
         let rendition = Arc::new(Rendition::new(template.render(base), base));
         self.renditions.rcu(|kept| {
@@ -257,11 +259,11 @@ mod tests {
     fn a_rendition_is_made_once_and_few_are_kept() {
         let document = index();
         let Content::Found(found) = &*document.content else { panic!("found") };
-        let first = found.rendition("http://a");
-        assert!(Arc::ptr_eq(&first, &found.rendition("http://a")));
-        assert_ne!(first.etag, found.rendition("http://b").etag);
+        let first = found.rendition(["http://", "a"]);
+        assert!(Arc::ptr_eq(&first, &found.rendition(["http://", "a"])));
+        assert_ne!(first.etag, found.rendition(["http://b", ""]).etag);
         for host in 0..100 {
-            let _ = found.rendition(&format!("http://{host}"));
+            let _ = found.rendition(["http://", &host.to_string()]);
         }
         assert_eq!(found.renditions.load().len(), RENDITIONS);
     }
@@ -272,7 +274,7 @@ mod tests {
         let coders = Some(Arc::default());
         let document = Document { coders, ..document(body.leak()) };
         let Content::Found(found) = &*document.content else { panic!("found") };
-        let rendition = found.rendition("http://a");
+        let rendition = found.rendition(["http://", "a"]);
         let mut held = document.content.body().len() + rendition.body.len();
         for coding in Coding::ALL {
             while document.body_in(&rendition, coding).is_none() {
@@ -289,7 +291,7 @@ mod tests {
         let version = "1.0.0".parse().unwrap();
         let at = document.content.rows().unwrap().of(&version)[0].status_at();
         let shown = |content: &Content| match content {
-            Content::Found(found) => found.rendition("http://a").body.clone(),
+            Content::Found(found) => found.rendition(["http://", "a"]).body.clone(),
             Content::Refused { .. } => panic!("found"),
         };
         let rows = [(at, r#"{"state":"unavailable"}"#.to_owned())];

@@ -61,13 +61,12 @@ impl FromStr for VolumeName {
 
 /// Lowercase ASCII letters, digits and hyphens; no hyphen first, last or doubled.
 fn segment(text: &str, longest: usize) -> bool {
-    let bytes = text.as_bytes();
-    !bytes.is_empty()
-        && bytes.len() <= longest
-        && bytes.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-        && !text.contains("--")
+    let mut last = b'-';
+    let well_formed = text.bytes().all(|byte| {
+        let before = std::mem::replace(&mut last, byte);
+        matches!(byte, b'a'..=b'z' | b'0'..=b'9') || (byte == b'-' && before != b'-')
+    });
+    well_formed && last != b'-' && text.len() <= longest
 }
 
 impl fmt::Display for VolumeName {

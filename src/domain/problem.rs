@@ -5,9 +5,13 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 const NAMESPACE: &str = "https://agentvolumes.org/problems/";
+
+/// Room for most documents.
+const USUAL: usize = 384;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $slug:literal, $status:literal, $title:literal;)*) => {
@@ -147,22 +151,39 @@ impl Problem {
     /// The JSON document that answers a request for `instance`.
     #[must_use]
     pub fn to_json(&self, instance: &str) -> Vec<u8> {
-        let mut members = Map::new();
-        let uri = self.kind.map_or_else(|| "about:blank".to_owned(), Kind::uri);
-        members.insert("type".into(), uri.into());
-        members.insert("title".into(), json!(self.title));
-        members.insert("status".into(), self.status.into());
-        if let Some(detail) = &self.detail {
-            members.insert("detail".into(), json!(detail));
-        }
-        members.insert("instance".into(), instance.into());
-        members.extend(self.extra.clone());
-        Value::Object(members).to_string().into_bytes()
+        let document = Document {
+            kind: self.kind.map_or(Cow::Borrowed("about:blank"), |kind| kind.uri().into()),
+            title: &self.title,
+            status: self.status,
+            detail: self.detail.as_deref(),
+            instance,
+            extra: &self.extra,
+        };
+        let mut json = Vec::with_capacity(USUAL);
+        // Writing to memory fails for no text.
+        let _ = serde_json::to_writer(&mut json, &document);
+        json
     }
+}
+
+/// A problem's members, in order.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(rename = "type")]
+    kind: Cow<'static, str>,
+    title: &'a str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    instance: &'a str,
+    #[serde(flatten)]
+    extra: &'a Map<String, Value>,
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

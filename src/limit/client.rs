@@ -3,7 +3,6 @@
 //! Owns the grammar of `Forwarded` (RFC 7239) and `X-Forwarded-For`, both read from the right, where trusted hands
 //! wrote: whatever a client wrote stands left of that and cannot change how it is read. Must not know rates.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -25,17 +24,6 @@ pub enum Client {
     Token(Arc<str>),
     /// The connection has no peer address.
     Unknown,
-}
-
-/// As logs call it.
-impl fmt::Display for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(address) => address.fmt(f),
-            Self::Token(name) => f.write_str(name),
-            Self::Unknown => f.write_str("unknown"),
-        }
-    }
 }
 
 impl Client {

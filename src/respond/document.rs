@@ -10,8 +10,8 @@ use http::{HeaderValue, StatusCode};
 
 use super::coding::Accepted;
 use super::conditional::holds_current;
-use super::error::Refusal;
-use super::{Asked, Body, Response, cache_status, freshness, number, problem};
+use super::error::bare;
+use super::{Asked, Body, MOST_HEADERS, Response, cache_status, freshness, number};
 use crate::cache::Answer;
 use crate::cache::document::{Content, Document};
 use crate::cache::rendition::{Coding, Rendition};
@@ -21,7 +21,7 @@ use crate::cache::rendition::{Coding, Rendition};
 pub fn document(answer: &Answer, asked: Asked<'_>) -> Response {
     let mut response = match &*answer.document.content {
         Content::Found(found) => found_document(&answer.document, &found.rendition(asked.base), asked),
-        Content::Refused { problem: refused, .. } => problem(&Refusal::from(refused.clone()), asked),
+        Content::Refused { problem, .. } => bare(problem, asked),
     };
     freshness(response.headers_mut(), answer);
     cache_status(response.headers_mut(), answer.outcome);
@@ -33,7 +33,7 @@ fn found_document(document: &Document, rendition: &Arc<Rendition>, asked: Asked<
     let sent = Sent::choose(document, rendition, accepted);
     let mut response = Response::new(Body::Empty);
     let headers = response.headers_mut();
-    headers.reserve(11);
+    headers.reserve(MOST_HEADERS);
     if rendition.varies() {
         headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 
-use super::{Asked, Body, Response, cache_status};
+use super::{Asked, Body, MOST_HEADERS, Response, cache_status, number};
 use crate::archive::ArchiveError;
 use crate::cache::Failure;
 use crate::cache::Outcome;
@@ -204,13 +204,8 @@ pub(super) fn unsatisfiable(length: u64) -> Refusal {
 /// Answers with a problem document.
 #[must_use]
 pub fn problem(refusal: &Refusal, asked: Asked<'_>) -> Response {
-    let body = refusal.problem.to_json(asked.path);
-    let mut response = Response::new(Body::Empty);
-    *response.status_mut() = StatusCode::from_u16(refusal.problem.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut response = bare(&refusal.problem, asked);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(wait) = refusal.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000).max(1) as u64));
     }
@@ -220,6 +215,19 @@ pub fn problem(refusal: &Refusal, asked: Asked<'_>) -> Response {
     if let Some(outcome) = refusal.outcome {
         cache_status(headers, outcome);
     }
+    response
+}
+
+/// Answers with a problem document that no other headers go with.
+pub(super) fn bare(problem: &Problem, asked: Asked<'_>) -> Response {
+    let body = problem.to_json(asked.path);
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let headers = response.headers_mut();
+    headers.reserve(MOST_HEADERS);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CONTENT_LENGTH, number(body.len() as u64));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if !asked.head {
         *response.body_mut() = Body::Full(body.into());
     }

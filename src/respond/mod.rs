@@ -25,8 +25,11 @@ use crate::cache::{Answer, Outcome};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// Longer than any header value that a hit is given.
-const SHORT: usize = 96;
+/// Headers of most answers; room for them is taken at once.
+const MOST_HEADERS: usize = 12;
+
+/// Longer than any header value that is made here.
+const LONGEST: usize = 96;
 
 /// A response with one of this proxy's bodies.
 pub type Response = http::Response<Body>;
@@ -38,8 +41,8 @@ pub struct Asked<'a> {
     pub head: bool,
     /// The request's headers, for conditions and ranges.
     pub headers: &'a http::HeaderMap,
-    /// Where the client reaches this proxy, without a slash at the end.
-    pub base: &'a str,
+    /// Where the client reaches this proxy, in two parts and without a slash at the end.
+    pub base: [&'a str; 2],
     /// The request's path, the `instance` of a problem.
     pub path: &'a str,
 }
@@ -47,8 +50,7 @@ pub struct Asked<'a> {
 /// `Age` and `Cache-Control`, as honest as the answer is old.
 fn freshness(headers: &mut http::HeaderMap, answer: &Answer) {
     headers.insert(http::header::AGE, number(answer.age));
-    let mut digits = itoa::Buffer::new();
-    headers.insert(CACHE_CONTROL, joined(&["public, max-age=", digits.format(answer.ttl.max(0))]));
+    headers.insert(CACHE_CONTROL, Value::of("public, max-age=").number(answer.ttl.max(0)).end());
 }
 
 /// `Cache-Status`: how an answer came about.
@@ -58,7 +60,7 @@ fn cache_status(headers: &mut http::HeaderMap, outcome: Outcome) {
 
 /// A header value that is a number.
 fn number(value: u64) -> HeaderValue {
-    joined(&[itoa::Buffer::new().format(value)])
+    Value::of("").number(value).end()
 }
 
 /// A header value of text made here, which never holds a control character.
@@ -66,15 +68,42 @@ fn text(value: &str) -> HeaderValue {
     HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// The same of several parts, put together without the heap while it is short.
+/// The same of several parts.
 fn joined(parts: &[&str]) -> HeaderValue {
-    let (mut short, mut length) = ([0; SHORT], 0);
-    for part in parts {
-        let Some(room) = short.get_mut(length..length + part.len()) else { return text(&parts.concat()) };
-        room.copy_from_slice(part.as_bytes());
-        length += part.len();
+    parts.iter().fold(Value::of(""), |value, part| value.text(part)).end()
+}
+
+/// A header value that is put together without the heap. One that grows longer than any should is empty.
+struct Value {
+    bytes: [u8; LONGEST],
+    length: usize,
+}
+
+impl Value {
+    #[inline]
+    fn of(text: &'static str) -> Self {
+        Self { bytes: [0; LONGEST], length: 0 }.text(text)
     }
-    HeaderValue::from_bytes(&short[..length]).unwrap_or(HeaderValue::from_static(""))
+
+    #[inline]
+    fn text(mut self, text: &str) -> Self {
+        let end = self.length + text.len();
+        if let Some(room) = self.bytes.get_mut(self.length..end) {
+            room.copy_from_slice(text.as_bytes());
+        }
+        self.length = end;
+        self
+    }
+
+    #[inline]
+    fn number(self, number: impl itoa::Integer) -> Self {
+        self.text(itoa::Buffer::new().format(number))
+    }
+
+    fn end(self) -> HeaderValue {
+        let value = self.bytes.get(..self.length).unwrap_or_default();
+        HeaderValue::from_bytes(value).unwrap_or(HeaderValue::from_static(""))
+    }
 }
 
 #[cfg(test)]
@@ -82,10 +111,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_its_parts_however_long() {
-        for length in [0, 1, SHORT - 1, SHORT, SHORT + 1, 3 * SHORT] {
+    fn a_value_is_its_parts() {
+        assert_eq!(Value::of("a=").number(-12).text("; b").end(), "a=-12; b");
+        for length in [0, 1, LONGEST - 2, LONGEST - 1, LONGEST, 3 * LONGEST] {
             let long = "x".repeat(length);
-            assert_eq!(joined(&[&long, "", "yz"]).to_str().unwrap(), long + "yz");
+            let expected = if length + 2 > LONGEST { String::new() } else { long.clone() + "yz" };
+            assert_eq!(joined(&[&long, "", "yz"]), expected);
         }
         assert_eq!(joined(&["a\n"]), "");
     }

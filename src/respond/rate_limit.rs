@@ -4,7 +4,7 @@
 
 use http::{HeaderMap, HeaderName};
 
-use super::joined;
+use super::Value;
 use crate::limit::{Admission, Quota};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -18,10 +18,7 @@ pub fn rate_limit(headers: &mut HeaderMap, admission: &Admission) {
         Ok(quota) => quota,
         Err(refused) => &refused.quota,
     };
-    let [mut one, mut other] = [itoa::Buffer::new(), itoa::Buffer::new()];
-    let (limit, window) = (one.format(*limit), other.format(*window));
-    headers.insert(POLICY, joined(&["\"", class, "\";q=", limit, ";w=", window]));
-    let [mut one, mut other] = [itoa::Buffer::new(), itoa::Buffer::new()];
-    let (remaining, reset) = (one.format(*remaining), other.format(*reset));
-    headers.insert(LEFT, joined(&["\"", class, "\";r=", remaining, ";t=", reset]));
+    let value = |first: &'static str| Value::of("\"").text(class).text(first);
+    headers.insert(POLICY, value("\";q=").number(*limit).text(";w=").number(*window).end());
+    headers.insert(LEFT, value("\";r=").number(*remaining).text(";t=").number(*reset).end());
 }

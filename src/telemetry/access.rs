@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tracing_appender::non_blocking::NonBlocking;
@@ -13,10 +13,8 @@ use tracing_appender::non_blocking::NonBlocking;
 use crate::clock::Timestamp;
 use crate::config::LogFormat;
 
-const TARGET: &str = "scriptorium::access";
-
-/// Room for most records.
-const USUAL: usize = 512;
+/// Room for all but the path, the request id and what the cache says.
+const USUAL: usize = 384;
 
 /// One answered request.
 #[derive(Clone, Copy)]
@@ -25,11 +23,11 @@ pub struct Access<'a> {
     pub request_id: Option<&'a str>,
     /// The other end of the connection.
     pub peer: Option<SocketAddr>,
-    /// The rate class.
-    pub class: &'a str,
+    /// The rate class, a word.
+    pub class: &'static str,
     /// Whose bucket it was counted in.
-    pub client: &'a (dyn fmt::Display + Sync),
-    /// The method.
+    pub client: Who<'a>,
+    /// The method, a token of HTTP.
     pub method: &'a str,
     /// The path, without a query.
     pub path: &'a str,
@@ -39,6 +37,15 @@ pub struct Access<'a> {
     pub cache: Option<&'a str>,
     /// From the request's head to the answer's.
     pub took: Duration,
+}
+
+/// Who asked.
+#[derive(Clone, Copy)]
+pub enum Who<'a> {
+    /// Somebody at an address.
+    Address(IpAddr),
+    /// Somebody with a name.
+    Name(&'a str),
 }
 
 /// Where access records go.
@@ -63,53 +70,80 @@ impl AccessLog {
     }
 }
 
+/// The names of all members, each with what stands between it and its neighbours.
+struct Names {
+    request_id: &'static str,
+    peer: &'static str,
+    class: &'static str,
+    client: &'static str,
+    method: &'static str,
+    path: &'static str,
+    status: &'static str,
+    cache: &'static str,
+    micros: &'static str,
+}
+
+macro_rules! names {
+    ($before:literal, $after:literal: $($name:ident)*) => {
+        Names { $($name: concat!($before, stringify!($name), $after),)* }
+    };
+    ($before:literal, $after:literal) => {
+        names!($before, $after: request_id peer class client method path status cache micros)
+    };
+}
+
 /// How members are spelt.
 trait Spelling {
-    const NAME: (&'static str, &'static str);
+    const NAMES: Names;
+    /// What stands around an address.
+    const QUOTE: &'static str;
 
     fn begin(record: &mut Vec<u8>, now: Timestamp);
     fn text(record: &mut Vec<u8>, text: &str);
-    fn shown(record: &mut Vec<u8>, value: &dyn fmt::Display);
-    fn end(record: &mut Vec<u8>);
+    fn name(record: &mut Vec<u8>, name: &str);
+    const END: &'static str;
 
     fn record(access: &Access<'_>, now: Timestamp) -> Vec<u8> {
-        let Access { request_id, peer, class, client, method, path, status, cache, took } = access;
-        let mut record = Vec::with_capacity(USUAL);
+        let Access { request_id, peer, class, client, method, path, status, cache, took } = *access;
+        let length = |text: Option<&str>| text.map_or(0, str::len);
+        let mut record = Vec::with_capacity(USUAL + path.len() + length(request_id) + length(cache));
         let into = &mut record;
         Self::begin(into, now);
         if let Some(id) = request_id {
-            Self::name(into, "request_id");
+            put(into, Self::NAMES.request_id);
             Self::text(into, id);
         }
         if let Some(peer) = peer {
-            Self::name(into, "peer");
-            Self::shown(into, peer);
+            put(into, Self::NAMES.peer);
+            put(into, Self::QUOTE);
+            socket(into, peer);
+            put(into, Self::QUOTE);
         }
-        Self::name(into, "class");
-        Self::text(into, class);
-        Self::name(into, "client");
-        Self::shown(into, client);
-        Self::name(into, "method");
-        Self::text(into, method);
-        Self::name(into, "path");
+        put(into, Self::NAMES.class);
+        word(into, class);
+        put(into, Self::NAMES.client);
+        match client {
+            Who::Address(client) => {
+                put(into, Self::QUOTE);
+                address(into, client);
+                put(into, Self::QUOTE);
+            }
+            Who::Name(name) => Self::name(into, name),
+        }
+        put(into, Self::NAMES.method);
+        word(into, method);
+        put(into, Self::NAMES.path);
         Self::text(into, path);
-        Self::name(into, "status");
-        number(into, *status);
+        put(into, Self::NAMES.status);
+        number(into, status);
         if let Some(cache) = cache {
-            Self::name(into, "cache");
+            put(into, Self::NAMES.cache);
             Self::text(into, cache);
         }
-        Self::name(into, "micros");
-        number(into, took.as_micros());
-        Self::end(into);
+        put(into, Self::NAMES.micros);
+        number(into, u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        put(into, Self::END);
         record
-    }
-
-    fn name(record: &mut Vec<u8>, name: &str) {
-        let (before, after) = Self::NAME;
-        record.extend_from_slice(before.as_bytes());
-        record.extend_from_slice(name.as_bytes());
-        record.extend_from_slice(after.as_bytes());
     }
 }
 
@@ -117,31 +151,37 @@ trait Spelling {
 struct Text;
 
 impl Spelling for Text {
-    const NAME: (&'static str, &'static str) = (" ", "=");
+    const NAMES: Names = names!(" ", "=");
+    const QUOTE: &'static str = "";
+    const END: &'static str = "\n";
 
     fn begin(record: &mut Vec<u8>, now: Timestamp) {
-        show(record, &now.precisely());
-        record.extend_from_slice(b"  INFO ");
-        record.extend_from_slice(TARGET.as_bytes());
-        record.push(b':');
+        record.extend_from_slice(&now.precisely());
+        put(record, "  INFO scriptorium::access:");
     }
 
     fn text(record: &mut Vec<u8>, text: &str) {
-        if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
-            record.push(b'"');
-            record.extend_from_slice(text.as_bytes());
-            record.push(b'"');
-        } else {
-            show(record, &format_args!("{text:?}"));
+        // No early end, so that many bytes are looked at in one step.
+        let [mut odd, mut quoted] = [false; 2];
+        for byte in text.bytes() {
+            odd |= !matches!(byte, b' '..=b'~');
+            quoted |= matches!(byte, b'"' | b'\\');
+        }
+        match (odd, quoted) {
+            (false, false) => word(record, text),
+            (false, true) => {
+                let escape =
+                    |byte| [b'\\', byte].into_iter().skip(usize::from(!matches!(byte, b'"' | b'\\')));
+                record.push(b'"');
+                record.extend(text.bytes().flat_map(escape));
+                record.push(b'"');
+            }
+            (true, _) => show(record, &format_args!("{text:?}")),
         }
     }
 
-    fn shown(record: &mut Vec<u8>, value: &dyn fmt::Display) {
-        show(record, value);
-    }
-
-    fn end(record: &mut Vec<u8>) {
-        record.push(b'\n');
+    fn name(record: &mut Vec<u8>, name: &str) {
+        put(record, name);
     }
 }
 
@@ -149,12 +189,14 @@ impl Spelling for Text {
 struct Json;
 
 impl Spelling for Json {
-    const NAME: (&'static str, &'static str) = (",\"", "\":");
+    const NAMES: Names = names!(",\"", "\":");
+    const QUOTE: &'static str = "\"";
+    const END: &'static str = ",\"target\":\"scriptorium::access\"}\n";
 
     fn begin(record: &mut Vec<u8>, now: Timestamp) {
-        record.extend_from_slice(b"{\"timestamp\":");
-        Self::shown(record, &now.precisely());
-        record.extend_from_slice(b",\"level\":\"INFO\"");
+        put(record, "{\"timestamp\":\"");
+        record.extend_from_slice(&now.precisely());
+        put(record, "\",\"level\":\"INFO\"");
     }
 
     fn text(record: &mut Vec<u8>, text: &str) {
@@ -162,14 +204,46 @@ impl Spelling for Json {
         let _ = serde_json::to_writer(record, text);
     }
 
-    fn shown(record: &mut Vec<u8>, value: &dyn fmt::Display) {
-        Self::text(record, &value.to_string());
+    fn name(record: &mut Vec<u8>, name: &str) {
+        Self::text(record, name);
     }
+}
 
-    fn end(record: &mut Vec<u8>) {
-        Self::name(record, "target");
-        Self::text(record, TARGET);
-        record.extend_from_slice(b"}\n");
+#[inline]
+fn put(record: &mut Vec<u8>, text: &str) {
+    record.extend_from_slice(text.as_bytes());
+}
+
+/// A text that needs no escapes.
+#[inline]
+fn word(record: &mut Vec<u8>, word: &str) {
+    record.push(b'"');
+    put(record, word);
+    record.push(b'"');
+}
+
+fn socket(record: &mut Vec<u8>, socket: SocketAddr) {
+    match socket {
+        SocketAddr::V4(socket) => {
+            address(record, IpAddr::V4(*socket.ip()));
+            record.push(b':');
+            number(record, socket.port());
+        }
+        SocketAddr::V6(socket) => show(record, &socket),
+    }
+}
+
+fn address(record: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, rest @ ..] = address.octets();
+            number(record, first);
+            for octet in rest {
+                record.push(b'.');
+                number(record, octet);
+            }
+        }
+        IpAddr::V6(address) => show(record, &address),
     }
 }
 
@@ -178,8 +252,9 @@ fn show(record: &mut Vec<u8>, value: &dyn fmt::Display) {
     let _ = write!(record, "{value}");
 }
 
+#[inline]
 fn number(record: &mut Vec<u8>, number: impl itoa::Integer) {
-    record.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    put(record, itoa::Buffer::new().format(number));
 }
 
 #[cfg(test)]
@@ -193,7 +268,7 @@ mod tests {
             request_id: Some("a\"b\\c"),
             peer: Some(([127, 0, 0, 1], 4711).into()),
             class: "anonymous",
-            client: &"127.0.0.1",
+            client: Who::Address([127, 0, 0, 1].into()),
             method: "GET",
             path,
             status: 200,
@@ -231,5 +306,33 @@ mod tests {
         let record = String::from_utf8(Text::record(&access, NOW)).unwrap();
         assert!(record.contains("access: class=\"anonymous\" client=127.0.0.1 method"), "{record}");
         assert!(record.ends_with("status=200 micros=17\n"), "{record}");
+    }
+
+    #[test]
+    fn addresses_and_names_of_any_kind() {
+        let peer = |peer: &str, client| Access { peer: Some(peer.parse().unwrap()), client, ..access("/") };
+        let network: IpAddr = "2001:db8::".parse().unwrap();
+        for (access, text) in [
+            (peer("[::1]:80", Who::Address(network)), "peer=[::1]:80 class=\"anonymous\" client=2001:db8:: "),
+            (
+                peer("192.0.2.255:65535", Who::Name("build")),
+                "peer=192.0.2.255:65535 class=\"anonymous\" client=build ",
+            ),
+        ] {
+            let spelt = String::from_utf8(Text::record(&access, NOW)).unwrap();
+            assert!(spelt.contains(text), "{spelt}");
+            let json = String::from_utf8(Json::record(&access, NOW)).unwrap();
+            let client = text.rsplit('=').next().unwrap().trim();
+            assert!(json.contains(&format!("\"client\":\"{client}\",")), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_quoted_as_rust_quotes_it() {
+        for text in ["", "a", "a\"b", "\\", "a\tb\"", "\u{e9}\"", "scriptorium; hit; detail=\"negative\""] {
+            let mut spelt = Vec::new();
+            Text::text(&mut spelt, text);
+            assert_eq!(String::from_utf8(spelt).unwrap(), format!("{text:?}"));
+        }
     }
 }

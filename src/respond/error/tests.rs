@@ -16,7 +16,7 @@ use crate::domain::{Integrity, Purl, Sha256};
 
 fn page(refusal: &Refusal) -> String {
     let headers = HeaderMap::new();
-    let asked = Asked { head: false, headers: &headers, base: "http://here", path: "/path" };
+    let asked = Asked { head: false, headers: &headers, base: ["http://", "here"], path: "/path" };
     let response = problem(refusal, asked);
     let mut page = format!("{}\n", response.status());
     for (name, value) in response.headers().iter().filter(|(name, _)| *name != CONTENT_LENGTH) {
