@@ -83,7 +83,6 @@ pub struct Pipeline {
 impl Pipeline {
     /// Answers one request of the public port.
     pub async fn answer(&self, arrival: Arrival) -> Response {
-        let started = self.clock.monotonic();
         let request_id = request_id(&arrival.headers);
         let admission = self.limiter.admit(arrival.peer, &arrival.headers);
         let (label, mut response) = match self.enter(&admission) {
@@ -98,7 +97,7 @@ impl Pipeline {
         let headers = response.headers_mut();
         respond::rate_limit(headers, &admission);
         let cache = headers.entry(CACHE_STATUS).or_insert(NOT_ASKED);
-        let elapsed = self.clock.monotonic().saturating_sub(started);
+        let elapsed = self.clock.monotonic().saturating_sub(admission.at);
         self.account(&arrival, &admission, label, (status, &request_id, cache), elapsed);
         headers.insert(REQUEST_ID, request_id);
         response

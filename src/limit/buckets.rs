@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ahash::RandomState;
@@ -14,7 +15,6 @@ use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use moka::policy::EvictionPolicy;
 
-use crate::clock::Clock;
 use crate::config::Rate;
 
 /// Addresses that are remembered at once, about 20 MB of them.
@@ -85,30 +85,37 @@ impl Pace {
     }
 }
 
-/// Our clock as `governor` reads it.
-struct Monotonic(Arc<dyn Clock>);
+/// When a bucket was asked last, in nanoseconds of the clock: what `governor` takes for now.
+struct Asked(AtomicU64);
 
-impl governor::clock::Clock for Monotonic {
+impl Asked {
+    /// The clock is read once for a request, so that moments may come here out of order.
+    fn at(&self, now: Duration) {
+        self.0.fetch_max(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+impl governor::clock::Clock for Asked {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
-        self.0.monotonic()
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }
 }
 
 /// One client's bucket.
 pub(super) struct Bucket {
-    level: RateLimiter<NotKeyed, InMemoryState, Monotonic, StateInformationMiddleware>,
+    level: RateLimiter<NotKeyed, InMemoryState, Asked, StateInformationMiddleware>,
     pace: Pace,
 }
 
 impl Bucket {
     /// A full one.
-    pub(super) fn new(rate: Rate, clock: &Arc<dyn Clock>) -> Self {
+    pub(super) fn new(rate: Rate) -> Self {
         let pace = Pace::of(rate);
         let quota = governor::Quota::per_second(pace.full);
         let quota = governor::Quota::with_period(pace.grain()).map_or(quota, |q| q.allow_burst(pace.full));
-        let level = RateLimiter::new(quota, InMemoryState::default(), Monotonic(Arc::clone(clock)));
+        let level = RateLimiter::new(quota, InMemoryState::default(), Asked(AtomicU64::new(0)));
         Self { level, pace }
     }
 
@@ -117,10 +124,11 @@ impl Bucket {
     }
 
     /// Takes one request out of it.
-    pub(super) fn take(&self) -> Result<Quota, Refused> {
+    pub(super) fn take(&self, now: Duration) -> Result<Quota, Refused> {
+        self.level.clock().at(now);
         match self.level.check_n(self.pace.request) {
             Ok(Ok(level)) => Ok(self.pace.admitted(level.remaining_burst_capacity())),
-            Ok(Err(until)) => Err(self.pace.refused(until.wait_time_from(self.level.clock().0.monotonic()))),
+            Ok(Err(until)) => Err(self.pace.refused(until.wait_time_from(now))),
             // A bucket holds one request at least, so this does not happen.
             Err(_more_than_full) => Err(self.pace.refused(self.pace.rate.per())),
         }
@@ -131,11 +139,10 @@ impl Bucket {
 pub(super) struct Addresses {
     buckets: moka::sync::Cache<Option<IpAddr>, Arc<Bucket>, RandomState>,
     rate: Rate,
-    clock: Arc<dyn Clock>,
 }
 
 impl Addresses {
-    pub(super) fn new(rate: Rate, clock: &Arc<dyn Clock>) -> Self {
+    pub(super) fn new(rate: Rate) -> Self {
         let buckets = moka::sync::Cache::builder()
             .max_capacity(MOST_ADDRESSES)
             // A bucket is full again after one window; from then on a new one is as good.
@@ -143,23 +150,21 @@ impl Addresses {
             // moka's own policy lets no newcomer displace busier keys: its bucket would be new each time it asks.
             .eviction_policy(EvictionPolicy::lru())
             .build_with_hasher(RandomState::new());
-        Self { buckets, rate, clock: Arc::clone(clock) }
+        Self { buckets, rate }
     }
 
     /// The same buckets, unless the rate is another.
-    pub(super) fn at_rate(&self, rate: Rate, clock: &Arc<dyn Clock>) -> Self {
+    pub(super) fn at_rate(&self, rate: Rate) -> Self {
         if rate != self.rate {
-            return Self::new(rate, clock);
+            return Self::new(rate);
         }
-        Self { buckets: self.buckets.clone(), rate, clock: Arc::clone(clock) }
+        Self { buckets: self.buckets.clone(), rate }
     }
 
     pub(super) fn bucket(&self, address: Option<IpAddr>) -> Arc<Bucket> {
         // Looked up first: what waits for a bucket that is being made costs, and one in a million has to.
         let known = self.buckets.get(&address);
-        known.unwrap_or_else(|| {
-            self.buckets.get_with(address, || Arc::new(Bucket::new(self.rate, &self.clock)))
-        })
+        known.unwrap_or_else(|| self.buckets.get_with(address, || Arc::new(Bucket::new(self.rate))))
     }
 
     /// How many are remembered.

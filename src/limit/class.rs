@@ -12,7 +12,6 @@ use subtle::ConstantTimeEq;
 
 use super::Settings;
 use super::buckets::Bucket;
-use crate::clock::Clock;
 use crate::config::TokenClass;
 use crate::domain::Sha256;
 
@@ -56,7 +55,7 @@ pub(super) struct Tokens(HashMap<Sha256, Known>);
 impl Tokens {
     /// Those of `config`. One that `before` has under the same name, class and rate keeps its bucket, also when
     /// the token behind the name is a new one.
-    pub(super) fn new(config: &Settings, before: Option<&Self>, clock: &Arc<dyn Clock>) -> Self {
+    pub(super) fn new(config: &Settings, before: Option<&Self>) -> Self {
         let before: HashMap<&str, &Known> = before
             .into_iter()
             .flat_map(|tokens| tokens.0.values())
@@ -68,8 +67,7 @@ impl Tokens {
                 TokenClass::Ci => (Class::Ci, config.rates.ci),
             };
             let same = before.get(&*token.name).filter(|it| it.class == class && it.bucket.rate() == rate);
-            let bucket =
-                same.map_or_else(|| Arc::new(Bucket::new(rate, clock)), |known| Arc::clone(&known.bucket));
+            let bucket = same.map_or_else(|| Arc::new(Bucket::new(rate)), |known| Arc::clone(&known.bucket));
             let name = Arc::from(&*token.name);
             (token.sha256, Known { name, class, bucket, sha256: token.sha256 })
         });

@@ -13,6 +13,7 @@ pub mod places;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
@@ -52,6 +53,8 @@ impl From<&Config> for Settings {
 /// Whose bucket a request is taken from, and what the bucket said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
+    /// When it came, by the monotonic clock.
+    pub at: Duration,
     /// The rate class.
     pub class: Class,
     /// Who asks.
@@ -78,8 +81,8 @@ impl Limiter {
     #[must_use]
     pub fn new(config: &Settings, clock: Arc<dyn Clock>) -> Self {
         let table = Table {
-            tokens: Tokens::new(config, None, &clock),
-            addresses: Addresses::new(config.rates.anonymous, &clock),
+            tokens: Tokens::new(config, None),
+            addresses: Addresses::new(config.rates.anonymous),
             trusted: config.trusted_proxies.clone(),
         };
         Self { table: ArcSwap::from_pointee(table), clock }
@@ -89,8 +92,8 @@ impl Limiter {
     /// addresses and tokens that stay are kept.
     pub fn reload(&self, config: &Settings) {
         self.table.rcu(|now| Table {
-            tokens: Tokens::new(config, Some(&now.tokens), &self.clock),
-            addresses: now.addresses.at_rate(config.rates.anonymous, &self.clock),
+            tokens: Tokens::new(config, Some(&now.tokens)),
+            addresses: now.addresses.at_rate(config.rates.anonymous),
             trusted: config.trusted_proxies.clone(),
         });
     }
@@ -98,14 +101,14 @@ impl Limiter {
     /// Takes a request from its client's bucket. `peer` is the other end of the connection.
     #[must_use]
     pub fn admit(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> Admission {
-        let table = self.table.load();
+        let (at, table) = (self.clock.monotonic(), self.table.load());
         if let Some(known) = table.tokens.presented(headers) {
             let client = Client::Token(Arc::clone(&known.name));
-            return Admission { class: known.class, client, verdict: known.bucket.take() };
+            return Admission { at, class: known.class, client, verdict: known.bucket.take(at) };
         }
         let client = Client::at(peer, headers, &table.trusted);
-        let verdict = table.addresses.bucket(client.address()).take();
-        Admission { class: Class::Anonymous, client, verdict }
+        let verdict = table.addresses.bucket(client.address()).take(at);
+        Admission { at, class: Class::Anonymous, client, verdict }
     }
 }
 

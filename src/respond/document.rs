@@ -44,11 +44,13 @@ fn found_document(document: &Document, rendition: &Arc<Rendition>, asked: Asked<
     }
     headers.insert(ETAG, sent.etag.clone());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CONTENT_LENGTH, number(sent.body.len() as u64));
     if let Some(coding) = sent.coding {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.token()));
     }
-    if !asked.head {
+    if asked.head {
+        headers.insert(CONTENT_LENGTH, number(sent.body.len() as u64));
+    } else {
+        // Its length is said by who frames it.
         *response.body_mut() = Body::Full(sent.body.clone());
     }
     response
