@@ -11,7 +11,7 @@ use http::{HeaderValue, StatusCode};
 use super::coding::Accepted;
 use super::conditional::holds_current;
 use super::error::bare;
-use super::{Asked, Body, MOST_HEADERS, Response, cache_status, freshness, number};
+use super::{Asked, Body, MOST_HEADERS, Response, freshness, number};
 use crate::cache::Answer;
 use crate::cache::document::{Content, Document};
 use crate::cache::rendition::{Coding, Rendition};
@@ -23,8 +23,7 @@ pub fn document(answer: &Answer, asked: Asked<'_>) -> Response {
         Content::Found(found) => found_document(&answer.document, &found.rendition(asked.base), asked),
         Content::Refused { problem, .. } => bare(problem, asked),
     };
-    freshness(response.headers_mut(), answer);
-    cache_status(response.headers_mut(), answer.outcome);
+    freshness(response.headers_mut(), answer, answer.outcome);
     response
 }
 

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use super::conditional::{holds_current, range_applies};
 use super::error::unsatisfiable;
 use super::range::{Wanted, wanted};
-use super::{Asked, Body, Response, cache_status, freshness, joined, number, problem, text};
+use super::{Asked, Body, MOST_HEADERS, Response, cache_status, freshness, joined, number, problem, text};
 use crate::cache::sealed_files::{Held, Media};
 
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
@@ -71,10 +71,10 @@ pub fn file(held: &Held, part: &Part, body: Body, asked: Asked<'_>) -> Response 
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
+    headers.reserve(MOST_HEADERS);
     headers.insert(ETAG, etag(held));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    cache_status(headers, held.outcome);
-    freshness(headers, &held.gate);
+    freshness(headers, &held.gate, held.outcome);
     if *part == Part::NotModified {
         return response;
     }

@@ -18,6 +18,7 @@ pub use error::{Refusal, bad_request, problem, storage_failed};
 pub use file::{Part, file, plan};
 pub use rate_limit::rate_limit;
 
+use bytes::Bytes;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, HeaderName};
 
@@ -28,8 +29,8 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// Headers of most answers; room for them is taken at once.
 const MOST_HEADERS: usize = 12;
 
-/// Longer than any header value that is made here.
-const LONGEST: usize = 96;
+/// Room for all values that are made here at a time.
+const ROOM: usize = 160;
 
 /// A response with one of this proxy's bodies.
 pub type Response = http::Response<Body>;
@@ -47,10 +48,16 @@ pub struct Asked<'a> {
     pub path: &'a str,
 }
 
-/// `Age` and `Cache-Control`, as honest as the answer is old.
-fn freshness(headers: &mut http::HeaderMap, answer: &Answer) {
-    headers.insert(http::header::AGE, number(answer.age));
-    headers.insert(CACHE_CONTROL, Value::of("public, max-age=").number(answer.ttl.max(0)).end());
+/// `Age`, `Cache-Control` and `Cache-Status`: how old an answer is, and how it came about.
+fn freshness(headers: &mut http::HeaderMap, answer: &Answer, outcome: Outcome) {
+    let mut values = Values::new();
+    let age = values.number(answer.age).end();
+    let until = values.text("public, max-age=").number(answer.ttl.max(0)).end();
+    let status = values.texts(&outcome.words(&mut itoa::Buffer::new())).end();
+    let [age, until, status] = values.cut([age, until, status]);
+    headers.insert(http::header::AGE, age);
+    headers.insert(CACHE_CONTROL, until);
+    headers.insert(CACHE_STATUS, status);
 }
 
 /// `Cache-Status`: how an answer came about.
@@ -60,7 +67,7 @@ fn cache_status(headers: &mut http::HeaderMap, outcome: Outcome) {
 
 /// A header value that is a number.
 fn number(value: u64) -> HeaderValue {
-    Value::of("").number(value).end()
+    joined(&[itoa::Buffer::new().format(value)])
 }
 
 /// A header value of text made here, which never holds a control character.
@@ -70,23 +77,25 @@ fn text(value: &str) -> HeaderValue {
 
 /// The same of several parts.
 fn joined(parts: &[&str]) -> HeaderValue {
-    parts.iter().fold(Value::of(""), |value, part| value.text(part)).end()
+    let mut values = Values::new();
+    let end = values.texts(parts).end();
+    let [value] = values.cut([end]);
+    value
 }
 
-/// A header value that is put together without the heap. One that grows longer than any should is empty.
-struct Value {
-    bytes: [u8; LONGEST],
+/// Header values that are written one after another and share one piece of memory. What finds no room is empty.
+struct Values {
+    bytes: [u8; ROOM],
     length: usize,
 }
 
-impl Value {
-    #[inline]
-    fn of(text: &'static str) -> Self {
-        Self { bytes: [0; LONGEST], length: 0 }.text(text)
+impl Values {
+    fn new() -> Self {
+        Self { bytes: [0; ROOM], length: 0 }
     }
 
     #[inline]
-    fn text(mut self, text: &str) -> Self {
+    fn text(&mut self, text: &str) -> &mut Self {
         let end = self.length + text.len();
         if let Some(room) = self.bytes.get_mut(self.length..end) {
             room.copy_from_slice(text.as_bytes());
@@ -96,13 +105,32 @@ impl Value {
     }
 
     #[inline]
-    fn number(self, number: impl itoa::Integer) -> Self {
+    fn texts(&mut self, texts: &[&str]) -> &mut Self {
+        texts.iter().for_each(|text| {
+            self.text(text);
+        });
+        self
+    }
+
+    #[inline]
+    fn number(&mut self, number: impl itoa::Integer) -> &mut Self {
         self.text(itoa::Buffer::new().format(number))
     }
 
-    fn end(self) -> HeaderValue {
-        let value = self.bytes.get(..self.length).unwrap_or_default();
-        HeaderValue::from_bytes(value).unwrap_or(HeaderValue::from_static(""))
+    /// Where the value that was written last ends.
+    fn end(&self) -> usize {
+        self.length
+    }
+
+    /// The values that end there.
+    fn cut<const N: usize>(self, ends: [usize; N]) -> [HeaderValue; N] {
+        let bytes = Bytes::from_owner(self.bytes);
+        let mut start = 0;
+        ends.map(|end| {
+            let value = std::mem::replace(&mut start, end)..end;
+            let value = if end <= ROOM { bytes.slice(value) } else { Bytes::new() };
+            HeaderValue::from_maybe_shared(value).unwrap_or(HeaderValue::from_static(""))
+        })
     }
 }
 
@@ -112,12 +140,26 @@ mod tests {
 
     #[test]
     fn a_value_is_its_parts() {
-        assert_eq!(Value::of("a=").number(-12).text("; b").end(), "a=-12; b");
-        for length in [0, 1, LONGEST - 2, LONGEST - 1, LONGEST, 3 * LONGEST] {
+        for length in [0, 1, ROOM - 2, ROOM - 1, ROOM, 3 * ROOM] {
             let long = "x".repeat(length);
-            let expected = if length + 2 > LONGEST { String::new() } else { long.clone() + "yz" };
+            let expected = if length + 2 > ROOM { String::new() } else { long.clone() + "yz" };
             assert_eq!(joined(&[&long, "", "yz"]), expected);
         }
         assert_eq!(joined(&["a\n"]), "");
+        assert_eq!(number(u64::MAX), u64::MAX.to_string());
+    }
+
+    #[test]
+    fn values_are_cut_where_they_end() {
+        let mut values = Values::new();
+        let ends = [
+            values.text("a=").number(-12).end(),
+            values.text("").end(),
+            values.text("b\r\n").end(),
+            values.text("c").end(),
+            values.text(&"d".repeat(ROOM)).end(),
+            values.text("e").end(),
+        ];
+        assert_eq!(values.cut(ends), ["a=-12", "", "", "c", "", ""]);
     }
 }

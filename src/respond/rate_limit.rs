@@ -4,7 +4,7 @@
 
 use http::{HeaderMap, HeaderName};
 
-use super::Value;
+use super::Values;
 use crate::limit::{Admission, Quota};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -18,7 +18,11 @@ pub fn rate_limit(headers: &mut HeaderMap, admission: &Admission) {
         Ok(quota) => quota,
         Err(refused) => &refused.quota,
     };
-    let value = |first: &'static str| Value::of("\"").text(class).text(first);
-    headers.insert(POLICY, value("\";q=").number(*limit).text(";w=").number(*window).end());
-    headers.insert(LEFT, value("\";r=").number(*remaining).text(";t=").number(*reset).end());
+    let mut values = Values::new();
+    let policy = values.text("\"").text(class).text("\";q=").number(*limit).text(";w=").number(*window).end();
+    let left =
+        values.text("\"").text(class).text("\";r=").number(*remaining).text(";t=").number(*reset).end();
+    let [policy, left] = values.cut([policy, left]);
+    headers.insert(POLICY, policy);
+    headers.insert(LEFT, left);
 }

@@ -92,6 +92,25 @@ macro_rules! names {
     };
 }
 
+/// What is not printable ASCII.
+const ODD: u8 = 1;
+/// What is escaped between quotes.
+const QUOTED: u8 = 2;
+
+/// What each byte is.
+const MARKS: [u8; 256] = {
+    let (mut marks, mut byte) = ([0; 256], 0);
+    while byte < marks.len() {
+        marks[byte] = match byte as u8 {
+            b'"' | b'\\' => QUOTED,
+            b' '..=b'~' => 0,
+            _ => ODD,
+        };
+        byte += 1;
+    }
+    marks
+};
+
 /// How members are spelt.
 trait Spelling {
     const NAMES: Names;
@@ -161,13 +180,8 @@ impl Spelling for Text {
     }
 
     fn text(record: &mut Vec<u8>, text: &str) {
-        // No early end, so that many bytes are looked at in one step.
-        let [mut odd, mut quoted] = [false; 2];
-        for byte in text.bytes() {
-            odd |= !matches!(byte, b' '..=b'~');
-            quoted |= matches!(byte, b'"' | b'\\');
-        }
-        match (odd, quoted) {
+        let marks = text.bytes().fold(0, |marks, byte| marks | MARKS[usize::from(byte)]);
+        match (marks & ODD != 0, marks & QUOTED != 0) {
             (false, false) => word(record, text),
             (false, true) => {
                 let escape =
