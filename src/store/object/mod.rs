@@ -9,7 +9,6 @@ use std::io::{self, Write};
 use std::iter;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +32,7 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 mod bucket;
 mod directory;
 mod patience;
+mod span;
 mod upload;
 
 pub use bucket::{Bucket, BucketError};
@@ -201,13 +201,17 @@ impl Store for ObjectStorage {
         if range.is_empty() {
             return Ok(self.size(&path).await?.map(|_| Bytes::new()));
         }
-        let read = self.objects.get_ranges(&path, slice::from_ref(&range)).await;
-        let error = match found(read) {
+        let read = match &self.commit {
+            Commit::Rename { root, .. } => {
+                let (file, range) = (root.join(path.as_ref()), range.clone());
+                blocking(move || span::read(&file, &range)).await.map_err(StoreError::from)
+            }
+            Commit::Upload { .. } => found(self.objects.get_range(&path, range.clone()).await),
+        };
+        let error = match read {
             Ok(None) => return Ok(None),
-            Ok(Some(parts)) => match parts.into_iter().next() {
-                Some(bytes) if bytes.len() as u64 == range.end - range.start => return Ok(Some(bytes)),
-                Some(_) | None => short(&path, &range, 0),
-            },
+            Ok(Some(bytes)) if bytes.len() as u64 == range.end - range.start => return Ok(Some(bytes)),
+            Ok(Some(_)) => short(&path, &range, 0),
             Err(error) => error,
         };
         // Backends differ in what they say of a range past the end, so the size decides.

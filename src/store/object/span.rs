@@ -1,0 +1,33 @@
+//! Part of a file, read straight into memory that nobody wrote zeros to first, which costs an eighth of a large hit.
+//!
+//! Owns that read. Must not know what the bytes are.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+use bytes::Bytes;
+use rustix::buffer::spare_capacity;
+use rustix::io::{Errno, pread};
+
+/// The bytes of `range` that `file` has, fewer where it ends; `None` without a file.
+pub(super) fn read(file: &Path, range: &Range<u64>) -> io::Result<Option<Bytes>> {
+    let file = match File::open(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let wanted = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(wanted)?;
+    while bytes.len() < wanted {
+        let offset = range.start + bytes.len() as u64;
+        match pread(&file, spare_capacity(&mut bytes), offset) {
+            Ok(0) => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bytes.truncate(wanted);
+    Ok(Some(bytes.into()))
+}
