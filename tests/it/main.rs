@@ -31,6 +31,7 @@ mod hostile_client;
 mod invalidate;
 mod lifecycle;
 mod memory;
+mod nullspace_sdk;
 mod object_storage;
 mod pins;
 mod privacy;

@@ -35,12 +35,7 @@ impl Client {
 
     /// Sends a JSON body.
     pub(crate) fn post(self, target: &str, body: &str) -> Answer {
-        let mut conversation = Conversation::open(self.0).unwrap();
-        let length = body.len().to_string();
-        let fields = [("content-type", "application/json"), ("content-length", &length)];
-        conversation.ask("POST", target, &fields).unwrap();
-        conversation.write(body.as_bytes()).unwrap();
-        conversation.answer_to("POST").unwrap_or_else(|error| panic!("POST {target}: {error}"))
+        self.send_body("POST", target, &[("content-type", "application/json")], body.as_bytes())
     }
 
     pub(crate) fn try_send(self, method: &str, target: &str, fields: &[(&str, &str)]) -> io::Result<Answer> {
@@ -164,6 +159,11 @@ impl Conversation {
     /// Whether the peer has closed, having said nothing more.
     pub(crate) fn is_over(&mut self) -> bool {
         self.0.fill_buf().map_or(true, <[u8]>::is_empty)
+    }
+
+    /// Closes one side of the connection.
+    pub(super) fn shut(&self, side: Shutdown) -> io::Result<()> {
+        self.0.get_ref().shutdown(side)
     }
 
     /// Hangs up at once.

@@ -71,6 +71,16 @@ impl Reply {
         Self::new(200, "application/json", text).with("etag", &format!("\"{tag}\""))
     }
 
+    /// A JSON answer that is no document to be kept: what a write is answered with.
+    pub(crate) fn answer(status: u16, body: &Value) -> Self {
+        Self::new(status, "application/json", body.to_string())
+    }
+
+    /// Whether it tells of success.
+    pub(crate) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
     pub(crate) fn archive(bytes: impl Into<Vec<u8>>) -> Self {
         Self::new(200, "application/gzip", bytes)
     }

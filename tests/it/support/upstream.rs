@@ -1,5 +1,6 @@
-//! The programmable registry: a blocking HTTP/1.1 server that answers from a script, counts what it
-//! is asked, holds answers back, and can vanish and return on the same port.
+//! The programmable registry: a blocking HTTP/1.1 server that answers from a script, keeps what it was
+//! asked and sent, holds answers back, and can vanish and return on the same port. What is to be said to
+//! whom is `script`'s affair, how it goes over the wire `reply`'s.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::BufReader;
@@ -11,16 +12,11 @@ use std::thread::{self, JoinHandle};
 use serde_json::{Value, json};
 
 use super::catalogue::{Release, index_path};
-use super::reply::{Gate, Hold, Reply};
-use super::wire::{Fields, read_head};
+use super::reply::{Hold, Reply};
+use super::script::{Accident, Script};
+use super::seen::{Ending, Seen};
+use super::wire::{read_body, read_head};
 use super::{eventually, free_port};
-
-/// One request as it arrived.
-#[derive(Clone, Debug)]
-pub(crate) struct Seen {
-    pub(crate) target: String,
-    pub(crate) fields: Fields,
-}
 
 /// The registry; it stops when dropped.
 pub(crate) struct Upstream {
@@ -34,18 +30,11 @@ pub(crate) struct Upstream {
 struct Shared {
     listening: AtomicBool,
     connections: AtomicUsize,
-    open: Mutex<Vec<TcpStream>>,
+    unwelcome: AtomicUsize,
+    open: Mutex<HashMap<usize, TcpStream>>,
     sent: AtomicU64,
     script: Mutex<Script>,
     seen: Mutex<Vec<Seen>>,
-}
-
-#[derive(Default)]
-struct Script {
-    replies: HashMap<String, Reply>,
-    gates: HashMap<String, Arc<Gate>>,
-    otherwise: Option<Reply>,
-    spoilt: Option<fn(Reply) -> Reply>,
 }
 
 impl Upstream {
@@ -111,9 +100,45 @@ impl Upstream {
         Reply::json(&json!({ "items": held }))
     }
 
-    /// Scripts the answer of a target; one without its query answers every query.
+    /// Scripts the answer of a target to every method; one without its query answers every query.
     pub(crate) fn reply(&self, target: &str, reply: Reply) {
         self.script().replies.insert(target.to_owned(), reply);
+    }
+
+    /// Scripts the answer of a target to one method only, before what it says to every method.
+    pub(crate) fn reply_to(&self, method: &str, target: &str, reply: Reply) {
+        self.compute(method, target, move |_| reply.clone());
+    }
+
+    /// Answers one method of a target with what is made of the request, once that was read whole.
+    pub(crate) fn compute(
+        &self,
+        method: &str,
+        target: &str,
+        reply: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) {
+        let handler = Arc::new(move |seen: &Seen| Some(reply(seen)));
+        self.script().handlers.insert((method.to_owned(), target.to_owned()), handler);
+    }
+
+    /// Lets `handler` answer what nothing was scripted for by method, before the targets' own replies.
+    pub(crate) fn handle(&self, handler: impl Fn(&Seen) -> Option<Reply> + Send + Sync + 'static) {
+        self.script().handler = Some(Arc::new(handler));
+    }
+
+    /// What happens to the next request of this method for this target that nothing else awaits.
+    pub(crate) fn befall(&self, method: &str, target: &str, accident: Accident) {
+        self.script().befall(method, target, accident);
+    }
+
+    /// What happens to every such request after those, or nothing any more.
+    pub(crate) fn befall_always(&self, method: &str, target: &str, accident: Option<Accident>) {
+        self.script().always(method, target, accident);
+    }
+
+    /// Closes the next connections as they are accepted, before anything is read.
+    pub(crate) fn hang_up_on(&self, connections: usize) {
+        self.shared.unwelcome.store(connections, Ordering::SeqCst);
     }
 
     /// Scripts the answer of every target that has none of its own.
@@ -133,9 +158,25 @@ impl Upstream {
         hold
     }
 
-    /// How often a target was asked for; one without its query counts every query.
+    /// How often a target was asked for, by any method; one without its query counts every query.
     pub(crate) fn requests(&self, target: &str) -> usize {
-        self.seen().iter().filter(|seen| seen.target == target || path(&seen.target) == target).count()
+        self.shared.seen().iter().filter(|seen| seen.asks_for(target)).count()
+    }
+
+    /// How often a target was asked for by this method.
+    pub(crate) fn count(&self, method: &str, target: &str) -> usize {
+        self.shared.seen().iter().filter(|seen| seen.method == method && seen.asks_for(target)).count()
+    }
+
+    /// The requests of this method for a target, in the order they came.
+    pub(crate) fn asked(&self, method: &str, target: &str) -> Vec<Seen> {
+        let seen = self.shared.seen();
+        seen.iter().filter(|seen| seen.method == method && seen.asks_for(target)).cloned().collect()
+    }
+
+    /// How many requests came by another method than GET and HEAD.
+    pub(crate) fn writes(&self) -> usize {
+        self.shared.seen().iter().filter(|seen| !matches!(seen.method.as_str(), "GET" | "HEAD")).count()
     }
 
     /// The `Range` of every request for a target that had one, in the order they came.
@@ -144,8 +185,9 @@ impl Upstream {
         asked.filter_map(|seen| seen.fields.get("range").map(str::to_owned)).collect()
     }
 
+    /// Every request, in the order they came, whether it was read whole or not.
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.shared.seen.lock().unwrap().clone()
+        self.shared.seen().clone()
     }
 
     /// How many connections were ever accepted.
@@ -164,7 +206,7 @@ impl Upstream {
         self.shared.listening.store(false, Ordering::SeqCst);
         TcpStream::connect(self.address).ok();
         acceptor.join().unwrap();
-        for stream in self.shared.open.lock().unwrap().drain(..) {
+        for (_, stream) in self.shared.open.lock().unwrap().drain() {
             stream.shutdown(Shutdown::Both).ok();
         }
     }
@@ -188,36 +230,57 @@ impl Drop for Upstream {
     }
 }
 
-fn path(target: &str) -> &str {
-    target.split('?').next().unwrap_or_default()
-}
-
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     for stream in listener.incoming().map_while(Result::ok) {
         if !shared.listening.load(Ordering::SeqCst) {
             return;
         }
-        shared.connections.fetch_add(1, Ordering::SeqCst);
-        shared.open.lock().unwrap().extend(stream.try_clone());
+        let number = shared.connections.fetch_add(1, Ordering::SeqCst);
+        if shared.unwelcome.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+        {
+            continue;
+        }
+        shared.open.lock().unwrap().extend(stream.try_clone().map(|stream| (number, stream)));
         let shared = Arc::clone(shared);
-        thread::spawn(move || converse(stream, &shared));
+        thread::spawn(move || {
+            converse(stream, &shared);
+            // With the last handle the socket is closed, so that whoever still sends is told.
+            shared.open.lock().unwrap().remove(&number);
+        });
     }
 }
 
+/// Answers one request after the other until one of them ends the connection.
 fn converse(mut stream: TcpStream, shared: &Shared) {
     stream.set_nodelay(true).ok();
     let Ok(reading) = stream.try_clone() else { return };
     let mut reading = BufReader::new(reading);
     while let Ok(Some((start, fields))) = read_head(&mut reading) {
-        let mut words = start.split(' ');
-        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let target = target.replace("%40", "@");
-        shared.seen.lock().unwrap().push(Seen { target: target.clone(), fields: fields.clone() });
-        let (gate, reply) = shared.scripted(&target);
+        let seen = Seen::new(&start, fields);
+        let number = shared.note(seen.clone());
+        let accident = shared.script.lock().unwrap().accident(&seen);
+        let most = match &accident {
+            Some(Accident::Unread) => break,
+            Some(Accident::BodyCut(most)) => *most,
+            Some(Accident::Early(reply)) => {
+                reply.write(&seen.method, &seen.fields, &mut stream, &shared.sent).ok();
+                shared.read(number, &mut reading, u64::MAX);
+                break;
+            }
+            _ => u64::MAX,
+        };
+        let whole = shared.read(number, &mut reading, most);
+        let Some(seen) = whole.filter(|_| !matches!(accident, Some(Accident::BodyCut(_)))) else { break };
+        let gate = shared.script.lock().unwrap().gates.get(&seen.target).cloned();
+        let reply = match &accident {
+            Some(Accident::Instead(reply)) => reply.clone(),
+            _ => shared.reply(&seen),
+        };
         if let Some(gate) = gate {
             gate.wait();
         }
-        if !matches!(reply.write(method, &fields, &mut stream, &shared.sent), Ok(true)) {
+        let lost = matches!(accident, Some(Accident::AnswerLost));
+        if lost || !matches!(reply.write(&seen.method, &seen.fields, &mut stream, &shared.sent), Ok(true)) {
             break;
         }
     }
@@ -225,15 +288,36 @@ fn converse(mut stream: TcpStream, shared: &Shared) {
 }
 
 impl Shared {
-    fn scripted(&self, target: &str) -> (Option<Arc<Gate>>, Reply) {
+    fn seen(&self) -> MutexGuard<'_, Vec<Seen>> {
+        self.seen.lock().unwrap()
+    }
+
+    /// Counts a request, and says under which number.
+    fn note(&self, seen: Seen) -> usize {
+        let mut all = self.seen();
+        all.push(seen);
+        all.len() - 1
+    }
+
+    /// Reads at most so much of a request's body; the request, where its body came whole.
+    fn read(&self, number: usize, from: &mut BufReader<TcpStream>, most: u64) -> Option<Seen> {
+        let framing = self.seen()[number].framing;
+        let whole = read_body(from, framing, |piece| {
+            let mut all = self.seen();
+            let seen = &mut all[number];
+            let room = usize::try_from(most - seen.length).unwrap_or(usize::MAX);
+            seen.take(&piece[..piece.len().min(room)]);
+            seen.length < most
+        });
+        let mut all = self.seen();
+        all[number].ending = if whole { Ending::Whole } else { Ending::Short };
+        whole.then(|| all[number].clone())
+    }
+
+    fn reply(&self, seen: &Seen) -> Reply {
+        let handlers = self.script.lock().unwrap().handlers(seen);
+        let made = handlers.iter().find_map(|handler| handler(seen));
         let script = self.script.lock().unwrap();
-        let reply = script.replies.get(target).or_else(|| script.replies.get(path(target)));
-        let reply = reply.or(script.otherwise.as_ref()).cloned();
-        let reply = reply.unwrap_or_else(Reply::not_found);
-        let reply = match script.spoilt {
-            Some(spoil) => spoil(reply),
-            None => reply,
-        };
-        (script.gates.get(target).cloned(), reply)
+        script.spoil(made.unwrap_or_else(|| script.reply(seen)))
     }
 }

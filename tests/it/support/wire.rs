@@ -1,4 +1,5 @@
-//! HTTP/1.1 heads as both ends of a test need them: read one, look a header up. No semantics.
+//! HTTP/1.1 as both ends of a test need it: read a head, look a header up, read a body by its framing.
+//! No semantics.
 
 use std::io::{self, BufRead};
 
@@ -16,6 +17,27 @@ impl Fields {
     }
 }
 
+/// How a request says where its body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// It has no body.
+    None,
+    Length(u64),
+    Chunked,
+}
+
+impl Framing {
+    pub(super) fn of(fields: &Fields) -> Self {
+        if fields.get("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
+            return Self::Chunked;
+        }
+        match fields.get("content-length").and_then(|length| length.parse().ok()) {
+            Some(length) => Self::Length(length),
+            None => Self::None,
+        }
+    }
+}
+
 /// Reads a start line and its fields; `None` when the peer closed before saying anything.
 pub(crate) fn read_head(stream: &mut impl BufRead) -> io::Result<Option<(String, Fields)>> {
     let Some(start) = read_line(stream)? else { return Ok(None) };
@@ -28,6 +50,56 @@ pub(crate) fn read_head(stream: &mut impl BufRead) -> io::Result<Option<(String,
         let (name, value) = line.split_once(':').ok_or(io::ErrorKind::InvalidData)?;
         fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
+}
+
+/// Hands a body on as it comes, until it ends or `wanted` is false; whether it was read whole.
+pub(crate) fn read_body(
+    stream: &mut impl BufRead,
+    framing: Framing,
+    mut wanted: impl FnMut(&[u8]) -> bool,
+) -> bool {
+    match framing {
+        Framing::None => true,
+        Framing::Length(length) => read_bytes(stream, length, &mut wanted),
+        Framing::Chunked => loop {
+            match chunk_size(stream) {
+                None => return false,
+                Some(0) => return matches!(read_head_end(stream), Ok(true)),
+                Some(size) if !read_bytes(stream, size, &mut wanted) => return false,
+                Some(_) if !matches!(read_line(stream), Ok(Some(_))) => return false,
+                Some(_) => {}
+            }
+        },
+    }
+}
+
+fn chunk_size(stream: &mut impl BufRead) -> Option<u64> {
+    let line = read_line(stream).ok()??;
+    u64::from_str_radix(line.split(';').next()?.trim(), 16).ok()
+}
+
+/// Reads trailers up to the empty line; false when it never comes.
+fn read_head_end(stream: &mut impl BufRead) -> io::Result<bool> {
+    while let Some(line) = read_line(stream)? {
+        if line.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn read_bytes(stream: &mut impl BufRead, length: u64, wanted: &mut impl FnMut(&[u8]) -> bool) -> bool {
+    let mut left = length;
+    while left > 0 {
+        let Ok(buffer) = stream.fill_buf() else { return false };
+        let taken = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        if taken == 0 || !wanted(&buffer[..taken]) {
+            return false;
+        }
+        stream.consume(taken);
+        left -= taken as u64;
+    }
+    true
 }
 
 /// One line without its ending; `None` at the end of the stream.

@@ -1,0 +1,215 @@
+//! A Nullspace API as its own client knows it: agent deployments with their bundles, and uploads that can be
+//! resumed. It believes nothing: digests are computed here from what came. What befalls single requests is
+//! said to its upstream (`Accident`); the targets they go to are foreseeable.
+
+mod bundle;
+mod deployments;
+mod uploads;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use serde_json::{Value, json};
+
+use super::replay::{Replay, Replays};
+use super::{Accident, Client, Reply, Seen, Upstream};
+use uploads::Session;
+pub(crate) use uploads::{Part, Resource};
+
+/// The API; it stops when dropped.
+pub(crate) struct Nullspace {
+    upstream: Arc<Upstream>,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    deployments: Vec<Value>,
+    versions: Vec<Value>,
+    /// The bundles that were taken, by version.
+    bundles: BTreeMap<String, Vec<u8>>,
+    sessions: Vec<Session>,
+    part_size: u64,
+    replays: Replays,
+}
+
+impl Nullspace {
+    pub(crate) const KEY: &str = "ns-key-of-a-client";
+    pub(crate) const OTHER_KEY: &str = "ns-key-of-another";
+    pub(crate) const SANDBOX: &str = "sb-1";
+    /// As long are the parts it asks for, unless told otherwise.
+    pub(crate) const PART: u64 = 256 << 10;
+
+    pub(crate) fn start() -> Self {
+        let upstream = Arc::new(Upstream::start());
+        let state = State {
+            deployments: Vec::new(),
+            versions: Vec::new(),
+            bundles: BTreeMap::new(),
+            sessions: Vec::new(),
+            part_size: Self::PART,
+            replays: Replays::default(),
+        };
+        let state = Arc::new(Mutex::new(state));
+        let answering = Arc::clone(&state);
+        upstream.handle(move |seen| Some(answering.lock().unwrap().answer(seen)));
+        Self { upstream, state }
+    }
+
+    /// A client of the API itself.
+    pub(crate) fn client(&self) -> Client {
+        Client(SocketAddr::from(([127, 0, 0, 1], self.port())))
+    }
+
+    /// As long are the parts of uploads begun from now on.
+    pub(crate) fn ask_for_parts_of(&self, bytes: u64) {
+        self.state().part_size = bytes;
+    }
+
+    /// Where the version that is made as the `version`th, counted from one, takes its bundle.
+    pub(crate) fn bundle(&self, version: usize) -> String {
+        format!("/v1/agent-deployments/dep-1/versions/ver-{version}/bundle")
+    }
+
+    /// Where the upload that is begun as the `upload`th, counted from one, to the sandbox is found.
+    pub(crate) fn upload(&self, upload: usize) -> String {
+        format!("/v1/sandboxes/{}/uploads/upl-{upload}", Self::SANDBOX)
+    }
+
+    /// Where it takes a part, counted from zero.
+    pub(crate) fn part(&self, upload: usize, part: u64) -> String {
+        format!("{}/parts/{part}", self.upload(upload))
+    }
+
+    /// Where it is completed.
+    pub(crate) fn complete(&self, upload: usize) -> String {
+        self.upload(upload) + "/complete"
+    }
+
+    /// Takes the part the next time it comes, and does not say so.
+    pub(crate) fn lose_part_answer(&self, upload: usize, part: u64) {
+        self.befall("PUT", &self.part(upload, part), Accident::AnswerLost);
+    }
+
+    /// Breaks the connection when so much of the part came.
+    pub(crate) fn cut_part(&self, upload: usize, part: u64, after: u64) {
+        self.befall("PUT", &self.part(upload, part), Accident::BodyCut(after));
+    }
+
+    /// Completes the upload the next time that is asked for, and does not say so.
+    pub(crate) fn lose_complete_answer(&self, upload: usize) {
+        self.befall("POST", &self.complete(upload), Accident::AnswerLost);
+    }
+
+    /// What came of each part of an upload, counted from one.
+    pub(crate) fn parts(&self, upload: usize) -> BTreeMap<u64, Part> {
+        self.state().sessions.get(upload - 1).map(|session| session.parts.clone()).unwrap_or_default()
+    }
+
+    /// What an upload says of itself.
+    pub(crate) fn session(&self, upload: usize) -> Value {
+        self.state().sessions[upload - 1].describe()
+    }
+
+    /// The whole of an upload that was completed.
+    pub(crate) fn uploaded(&self, upload: usize) -> Option<Vec<u8>> {
+        self.state().sessions.get(upload - 1)?.whole()
+    }
+
+    /// The bundle that was taken for a version.
+    pub(crate) fn bundle_bytes(&self, version: &str) -> Option<Vec<u8>> {
+        self.state().bundles.get(version).cloned()
+    }
+
+    /// What a version says of itself.
+    pub(crate) fn version(&self, version: &str) -> Option<Value> {
+        self.state().versions.iter().find(|known| known["id"] == version).cloned()
+    }
+
+    /// Uploads begun so far have expired.
+    pub(crate) fn expire_uploads(&self) {
+        self.state().sessions.iter_mut().for_each(|session| session.status = "expired");
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+impl Deref for Nullspace {
+    type Target = Upstream;
+
+    fn deref(&self) -> &Upstream {
+        &self.upstream
+    }
+}
+
+impl State {
+    fn answer(&mut self, seen: &Seen) -> Reply {
+        if !matches!(seen.bearer(), Some(Nullspace::KEY | Nullspace::OTHER_KEY)) {
+            return refusal(401, "unauthorized", "This key is not known.");
+        }
+        let key = seen.header("idempotency-key");
+        match self.replays.look_up(seen, key) {
+            Replay::Same(reply) => return reply,
+            Replay::Other => return refusal(409, "idempotency_conflict", "The key was used otherwise."),
+            Replay::New => {}
+        }
+        let reply = self.route(seen);
+        self.replays.keep(seen, key, &reply);
+        reply
+    }
+
+    fn route(&mut self, seen: &Seen) -> Reply {
+        let words: Vec<_> = seen.path().trim_start_matches('/').split('/').collect();
+        let keyed = seen.header("idempotency-key").is_some();
+        match (seen.method.as_str(), words.as_slice()) {
+            ("GET", ["v1", "agent-deployments"]) => page(&self.deployments),
+            ("POST", ["v1", "agent-deployments", ..] | ["v1", _, _, "uploads"]) if !keyed => keyless(),
+            ("PUT", ["v1", "agent-deployments", ..]) if !keyed => keyless(),
+            ("POST", ["v1", _, _, "uploads", _, "complete"]) if !keyed => keyless(),
+            ("POST", ["v1", "agent-deployments"]) => self.create_deployment(&seen.json()),
+            (method, ["v1", "agent-deployments", deployment, rest @ ..]) => {
+                self.deployment(method, deployment, rest, seen)
+            }
+            ("GET", ["v1", "sandboxes", Nullspace::SANDBOX]) => Reply::answer(200, &sandbox()),
+            ("POST", ["v1", _, _, "files", "info"]) => self.file(&seen.json()),
+            (method, ["v1", kind, id, "uploads", rest @ ..]) => match Resource::of(kind, id) {
+                Some(resource) => self.uploads(method, &resource, rest, seen),
+                None => unknown(),
+            },
+            _ => unknown(),
+        }
+    }
+}
+
+/// An error as the API words it.
+fn refusal(status: u16, code: &str, message: &str) -> Reply {
+    let error = json!({
+        "error": { "message": message, "code": code, "request_id": "req-of-nullspace", "retryable": false },
+    });
+    Reply::answer(status, &error)
+}
+
+fn unknown() -> Reply {
+    refusal(404, "not_found", "There is no such thing.")
+}
+
+fn keyless() -> Reply {
+    refusal(400, "invalid_request", "Idempotency-Key is required.")
+}
+
+fn page(items: &[Value]) -> Reply {
+    Reply::answer(200, &json!({ "items": items, "next_cursor": null }))
+}
+
+fn sandbox() -> Value {
+    json!({
+        "id": Nullspace::SANDBOX,
+        "status": "running",
+        "config": { "vcpus": 1, "memory_mb": 512 },
+        "template": "base",
+        "metadata": {},
+    })
+}
