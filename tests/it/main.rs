@@ -25,6 +25,7 @@ mod flight;
 mod forgery;
 mod freshness;
 mod full_disk;
+mod ground;
 mod headers;
 mod healing;
 mod hostile_client;

@@ -1,7 +1,8 @@
 """Deploys a small agent and uploads a file in parts with the real client, and prints what it was told.
 
 Where to and as whom is said by NULLSPACE_API_URL and NULLSPACE_API_KEY, as the client itself reads them.
-Arguments: the sandbox that takes the file, and how many bytes it has. Prints one line of JSON.
+Arguments: the sandbox that takes the file, how many bytes it has, and the id of an upload that failed, if
+that is to be resumed and nothing else done. Prints one line of JSON.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from nullspace.agent_deployments import AgentDeployment
+from nullspace.errors import FileUploadError
 from nullspace.sandbox import Sandbox
 
 
@@ -49,32 +51,40 @@ def deploy(folder: Path) -> dict:
     }
 
 
-def upload(sandbox_id: str, file: Path, size: int) -> dict:
+def upload(sandbox_id: str, file: Path, size: int, failed: str | None) -> dict:
     block = b"".join(hashlib.sha256(str(number).encode()).digest() for number in range(1024))
     content = (block * (size // len(block) + 1))[:size]
     file.write_bytes(content)
-    sandbox = Sandbox.connect(sandbox_id)
-    result = sandbox.files.upload_file(file, "/workspace/data.bin", resumable=True)
+    files = Sandbox.connect(sandbox_id).files
+    try:
+        if failed is not None:
+            result = files.resume_upload(failed, file)
+        else:
+            result = files.upload_file(file, "/workspace/data.bin", resumable=True)
+    except FileUploadError as error:
+        return {"failed": error.upload_id, "error": type(error).__name__, "message": str(error)}
     return {
         "upload": result.upload_id,
         "path": result.target_path,
         "bytes": result.bytes_uploaded,
         "status": result.session.status.value,
         "parts": result.session.part_count,
+        "resumed": result.resumed,
         "sha256": hashlib.sha256(content).hexdigest(),
     }
 
 
 def main() -> None:
     sandbox_id, size = sys.argv[1], int(sys.argv[2])
+    failed = sys.argv[3] if len(sys.argv) > 3 else None
     os.umask(0o022)
+    told = {}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "project").mkdir()
-        told = {
-            "deployed": deploy(root / "project"),
-            "uploaded": upload(sandbox_id, root / "data.bin", size),
-        }
+        if failed is None:
+            told["deployed"] = deploy(root / "project")
+        told["uploaded"] = upload(sandbox_id, root / "data.bin", size, failed)
     print(json.dumps(told))
 
 

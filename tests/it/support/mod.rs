@@ -2,6 +2,7 @@
 //! a child process, and a client that says exactly what it is told to. Nothing here may call the
 //! crate under test: digests and documents are made independently.
 
+pub(crate) mod agent;
 pub(crate) mod bucket;
 pub(crate) mod bulk;
 pub(crate) mod catalogue;
@@ -11,6 +12,7 @@ pub(crate) mod divergence;
 pub(crate) mod nullspace;
 pub(crate) mod operator;
 pub(crate) mod proxy;
+pub(crate) mod publisher;
 pub(crate) mod publishing;
 mod ranging;
 mod replay;
@@ -31,18 +33,20 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(crate) use agent::{Agent, Deployer};
 pub(crate) use catalogue::Release;
 pub(crate) use client::{Answer, Client, Conversation};
 pub(crate) use disk::{Disk, Watch};
 pub(crate) use divergence::Lie;
 pub(crate) use nullspace::Nullspace;
 pub(crate) use proxy::Proxy;
+pub(crate) use publisher::Publisher;
 pub(crate) use publishing::{Publishing, Untrue};
 pub(crate) use reply::Reply;
 pub(crate) use script::Accident;
 pub(crate) use seed::{Seed, setting};
 pub(crate) use seen::{Ending, Seen, hex_digest};
-pub(crate) use sending::{Announced, Upload};
+pub(crate) use sending::Announced;
 pub(crate) use setup::Setup;
 pub(crate) use truth::{Truth, Verdict};
 pub(crate) use upstream::Upstream;

@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 
 use super::replay::{Replay, Replays};
 use super::{Accident, Client, Reply, Seen, Upstream};
-use uploads::Session;
-pub(crate) use uploads::{Part, Resource};
+pub(crate) use bundle::digest;
+pub(crate) use uploads::Part;
+use uploads::{Resource, Session};
 
 /// The API; it stops when dropped.
 pub(crate) struct Nullspace {

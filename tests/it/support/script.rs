@@ -66,9 +66,9 @@ impl Script {
 
     /// Who may know a reply to this request, the most particular first.
     pub(super) fn handlers(&self, seen: &Seen) -> Vec<Handler> {
-        let own = [seen.target.as_str(), seen.path()].into_iter().find_map(|target| {
-            self.handlers.get(&(seen.method.clone(), target.to_owned()))
-        });
+        let own = [seen.target.as_str(), seen.path()]
+            .into_iter()
+            .find_map(|target| self.handlers.get(&(seen.method.clone(), target.to_owned())));
         own.into_iter().chain(&self.handler).cloned().collect()
     }
 

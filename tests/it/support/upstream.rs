@@ -236,7 +236,10 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             return;
         }
         let number = shared.connections.fetch_add(1, Ordering::SeqCst);
-        if shared.unwelcome.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+        if shared
+            .unwelcome
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+            .is_ok()
         {
             continue;
         }

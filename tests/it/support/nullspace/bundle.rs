@@ -32,8 +32,10 @@ pub(crate) fn digest(manifest: &Value) -> String {
 
 /// Holds the entries of a tar against the manifest's; the first difference, if there is one.
 pub(super) fn compare(manifest: &Value, bytes: &[u8]) -> Result<(), String> {
-    let mut wanted: BTreeMap<_, _> =
-        included(manifest).into_iter().map(|entry| (entry["path"].as_str().unwrap_or_default(), entry)).collect();
+    let mut wanted: BTreeMap<_, _> = included(manifest)
+        .into_iter()
+        .map(|entry| (entry["path"].as_str().unwrap_or_default(), entry))
+        .collect();
     let mut archive = tar::Archive::new(bytes);
     for entry in archive.entries().map_err(|error| error.to_string())? {
         let mut entry = entry.map_err(|error| error.to_string())?;

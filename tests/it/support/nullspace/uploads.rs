@@ -14,7 +14,7 @@ const MOST_AT_ONCE: u64 = 3;
 
 /// What uploads go to.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Resource {
+pub(super) struct Resource {
     volume: bool,
     id: String,
 }
@@ -65,8 +65,7 @@ impl Session {
 
     pub(super) fn describe(&self) -> Value {
         let accepted: usize = self.parts.values().filter_map(|part| part.kept.as_ref()).map(Vec::len).sum();
-        let quota =
-            if self.resource.volume { "staging_quota_bytes" } else { "sandbox_staging_quota_bytes" };
+        let quota = if self.resource.volume { "staging_quota_bytes" } else { "sandbox_staging_quota_bytes" };
         let mut session = json!({
             "upload_id": self.id,
             "kind": self.request["kind"],
@@ -214,9 +213,8 @@ impl State {
     /// What is known of a file that an upload left.
     pub(super) fn file(&self, body: &Value) -> Reply {
         let path = &body["path"];
-        let done = |session: &&Session| {
-            session.status == "completed" && session.request["target_path"] == *path
-        };
+        let done =
+            |session: &&Session| session.status == "completed" && session.request["target_path"] == *path;
         let Some(session) = self.sessions.iter().rfind(done) else { return unknown() };
         let name = path.as_str().and_then(|path| path.rsplit('/').next());
         let file = json!({ "name": name, "path": path, "is_dir": false, "size": session.length() });
