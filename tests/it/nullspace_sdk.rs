@@ -65,14 +65,7 @@ impl Sdk {
 /// A proxy that relays to the API, and where the client finds the API there.
 fn before(api: &Nullspace) -> (Upstream, Proxy) {
     let registry = Upstream::start();
-    let mut relay = toml::toml! {
-        kind = "nullspace"
-        path = "/nullspace"
-    };
-    relay.insert("url".to_owned(), api.url().into());
-    let mut setup = Setup::before(&registry);
-    setup.table.insert("relays".to_owned(), toml::Value::Array(vec![relay.into()]));
-    let proxy = setup.start();
+    let proxy = Setup::before(&registry).relay("/nullspace", &api.url()).start();
     (registry, proxy)
 }
 

@@ -39,6 +39,15 @@ impl Setup {
         self
     }
 
+    /// Relays what comes below `path` to the second API at `url`.
+    pub(crate) fn relay(mut self, path: &str, url: &str) -> Self {
+        let relays = self.table.entry("relays").or_insert_with(|| Value::Array(Vec::new()));
+        let entry = [("kind", "nullspace"), ("path", path), ("url", url)];
+        let entry = Table::from_iter(entry.map(|(key, value)| (key.to_owned(), value.into())));
+        relays.as_array_mut().unwrap().push(entry.into());
+        self
+    }
+
     /// Sets `section.key`.
     pub(crate) fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
         let (section, key) = key.split_once('.').unwrap();
