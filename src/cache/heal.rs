@@ -57,11 +57,12 @@ impl SealedFiles {
         range: Range<u64>,
         errand: Errand<'_>,
     ) -> Result<Bytes, Failure> {
-        match file.read(&*self.store, range.clone()).await {
+        let read = || self.pieces.get(file.seal.raw, range.clone(), file.read(&*self.store, range.clone()));
+        match read().await {
             Ok(bytes) => Ok(bytes),
             Err(error) => {
                 self.heal(file, error, errand).await?;
-                Ok(file.read(&*self.store, range).await?)
+                Ok(read().await?)
             }
         }
     }

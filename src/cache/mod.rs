@@ -20,6 +20,7 @@ mod invalidation;
 #[cfg(test)]
 mod model;
 pub mod outcome;
+mod pieces;
 pub mod place;
 pub mod rendition;
 mod sealed_file;

@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::flight::Flights;
 use super::ingest::{Bounds, Brought, IngestError, ingest};
 use super::outcome::Outcome;
+use super::pieces::Pieces;
 pub use super::sealed_file::SealedFile;
 use super::sealed_file::{Fetch, Origin};
 use super::wanted::{Mismatch, Wanted};
@@ -72,6 +73,7 @@ pub struct SealedFiles {
     pub(super) store: Arc<dyn Store>,
     pub(super) seals: moka::sync::Cache<StorageKey, Arc<Seal>>,
     pub(super) flights: Arc<Flights<Fetch, Fill>>,
+    pub(super) pieces: Pieces,
     ingests: Semaphore,
     pub(super) bounds: ArcSwap<Bounds>,
     pub(super) metrics: Arc<Metrics>,
@@ -91,10 +93,17 @@ impl SealedFiles {
             store,
             seals: moka::sync::Cache::new(SEALS),
             flights: Arc::default(),
+            pieces: Pieces::default(),
             ingests: Semaphore::new(INGESTS),
             bounds: ArcSwap::from_pointee(bounds),
             metrics,
         }
+    }
+
+    /// What bounds what is brought in.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        **self.bounds.load()
     }
 
     /// Bounds what is brought in from now on; what is held stays, and a download under way ends as it began.
