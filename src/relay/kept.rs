@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::TryStreamExt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, RwLock};
 
 use super::Refused;
 use crate::clock::{Clock, Timestamp};
@@ -32,7 +32,7 @@ struct Envelope<T> {
 
 /// The records of one kind, by their digest.
 #[derive(Debug)]
-pub struct Kept<T> {
+pub(super) struct Kept<T> {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     shelf: Shelf,
@@ -40,40 +40,49 @@ pub struct Kept<T> {
     /// When each record is forgotten; what another process of the same storage keeps is not in it.
     until: Mutex<HashMap<Sha256, Timestamp>>,
     counted: OnceCell<()>,
+    /// Held by whoever sweeps, so that no record is renewed between being found past its time and being forgotten.
+    sweeping: RwLock<()>,
     _of: PhantomData<fn() -> T>,
 }
 
 impl<T: Serialize + DeserializeOwned + Send> Kept<T> {
     /// Those on `shelf` of `store`, each at its `place`.
-    pub fn new(
+    pub(super) fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         shelf: Shelf,
         place: fn(Sha256) -> StorageKey,
     ) -> Self {
-        let (until, counted) = (Mutex::default(), OnceCell::new());
-        Self { store, clock, shelf, place, until, counted, _of: PhantomData }
+        let (until, counted, sweeping) = (Mutex::default(), OnceCell::new(), RwLock::default());
+        Self { store, clock, shelf, place, until, counted, sweeping, _of: PhantomData }
     }
 
     /// Remembers `record` until a moment, a week ahead at most; in place of an earlier one of the same `id`.
     ///
     /// # Errors
     /// [`Refused::TooMany`] when no more fit, or why it cannot be stored.
-    pub async fn put(&self, id: Sha256, record: T, until: Timestamp) -> Result<(), Refused> {
-        self.room_for(&id).await?;
-        let now = self.clock.now();
-        let until = Timestamp(until.0.min(now.0.saturating_add(LONGEST)));
+    pub(super) async fn put(&self, id: Sha256, record: T, until: Timestamp) -> Result<(), Refused> {
+        self.sweep().await?;
+        let _writing = self.sweeping.read().await;
+        let until = Timestamp(until.0.min(self.clock.now().0.saturating_add(LONGEST)));
         let stored = serde_json::to_vec(&Envelope { until, record }).unwrap_or_default();
-        self.table().insert(id, until);
-        self.store.write(&(self.place)(id), stored.into()).await?;
-        Ok(())
+        let before = {
+            let mut table = self.table();
+            fits(&table, &id)?;
+            table.insert(id, until)
+        };
+        let written = self.store.write(&(self.place)(id), stored.into()).await;
+        if written.is_err() && before.is_none() {
+            self.table().remove(&id);
+        }
+        Ok(written?)
     }
 
     /// What is remembered under `id`, and until when, also what is past its time and not yet swept.
     ///
     /// # Errors
     /// When the storage cannot be read.
-    pub async fn get(&self, id: &Sha256) -> Result<Option<(T, Timestamp)>, StoreError> {
+    pub(super) async fn get(&self, id: &Sha256) -> Result<Option<(T, Timestamp)>, StoreError> {
         let Some(stored) = self.store.read(&(self.place)(*id)).await? else { return Ok(None) };
         let envelope = serde_json::from_slice::<Envelope<T>>(&stored).ok();
         Ok(envelope.map(|Envelope { until, record }| (record, until)))
@@ -83,7 +92,7 @@ impl<T: Serialize + DeserializeOwned + Send> Kept<T> {
     ///
     /// # Errors
     /// When the storage does not take it.
-    pub async fn remove(&self, id: &Sha256) -> Result<(), StoreError> {
+    pub(super) async fn remove(&self, id: &Sha256) -> Result<(), StoreError> {
         self.table().remove(id);
         self.store.remove(&(self.place)(*id)).await
     }
@@ -92,16 +101,27 @@ impl<T: Serialize + DeserializeOwned + Send> Kept<T> {
     ///
     /// # Errors
     /// [`Refused::TooMany`] when all are still current.
-    pub async fn room_for(&self, id: &Sha256) -> Result<(), Refused> {
+    pub(super) async fn room_for(&self, id: &Sha256) -> Result<(), Refused> {
+        self.sweep().await?;
+        fits(&self.table(), id)
+    }
+
+    /// Forgets what is past its time.
+    async fn sweep(&self) -> Result<(), StoreError> {
         self.count().await?;
         let now = self.clock.now();
-        let past: Vec<Sha256> =
-            self.table().iter().filter(|(_, until)| **until < now).map(|(id, _)| *id).collect();
-        for id in past {
-            self.remove(&id).await?;
+        let is_past = |until: &Timestamp| *until < now;
+        if !self.table().values().any(is_past) {
+            return Ok(());
         }
-        let table = self.table();
-        if table.len() < MOST || table.contains_key(id) { Ok(()) } else { Err(Refused::TooMany) }
+        let _sweeping = self.sweeping.write().await;
+        let past =
+            self.table().iter().filter(|(_, until)| is_past(until)).map(|(id, _)| *id).collect::<Vec<_>>();
+        for id in past {
+            self.store.remove(&(self.place)(id)).await?;
+            self.table().remove(&id);
+        }
+        Ok(())
     }
 
     /// Learns once what an earlier process left.
@@ -112,7 +132,7 @@ impl<T: Serialize + DeserializeOwned + Send> Kept<T> {
                 let (StorageKey::Upload(id) | StorageKey::Session(id)) = key else { continue };
                 let stored = self.store.read(&key).await?.unwrap_or_default();
                 match serde_json::from_slice::<Envelope<serde::de::IgnoredAny>>(&stored) {
-                    Ok(envelope) => drop(self.table().insert(id, envelope.until)),
+                    Ok(envelope) => drop(self.table().entry(id).or_insert(envelope.until)),
                     Err(_) => self.store.remove(&key).await?,
                 }
             }
@@ -123,5 +143,97 @@ impl<T: Serialize + DeserializeOwned + Send> Kept<T> {
 
     fn table(&self) -> MutexGuard<'_, HashMap<Sha256, Timestamp>> {
         self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether one more, called `id`, can be told apart.
+fn fits(table: &HashMap<Sha256, Timestamp>, id: &Sha256) -> Result<(), Refused> {
+    if table.len() < MOST || table.contains_key(id) { Ok(()) } else { Err(Refused::TooMany) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::StreamExt;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::store::ObjectStorage;
+
+    fn id(of: u64) -> Sha256 {
+        Sha256::of(&of.to_le_bytes())
+    }
+
+    fn over(store: &Arc<dyn Store>, clock: &Arc<ManualClock>) -> Kept<String> {
+        Kept::new(Arc::clone(store), clock.clone(), Shelf::Uploads, StorageKey::Upload)
+    }
+
+    fn new() -> (Arc<dyn Store>, Arc<ManualClock>) {
+        (Arc::new(ObjectStorage::memory().unwrap()), Arc::new(ManualClock::at(1_000)))
+    }
+
+    #[tokio::test]
+    async fn a_record_survives_a_restart_and_is_forgotten_when_it_is_removed() {
+        let (store, clock) = new();
+        let kept = over(&store, &clock);
+        kept.put(id(1), "first".to_owned(), Timestamp(5_000)).await.unwrap();
+        kept.put(id(1), "second".to_owned(), Timestamp(6_000)).await.unwrap();
+        let restarted = over(&store, &clock);
+        let held = restarted.get(&id(1)).await.unwrap();
+        assert_eq!(held, Some(("second".to_owned(), Timestamp(6_000))));
+        restarted.remove(&id(1)).await.unwrap();
+        assert_eq!(kept.get(&id(1)).await.unwrap(), None);
+        assert_eq!(restarted.get(&id(2)).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_is_past_its_time_makes_room_also_after_a_restart() {
+        let (store, clock) = new();
+        let kept = over(&store, &clock);
+        kept.put(id(1), "short".to_owned(), Timestamp(2_000)).await.unwrap();
+        kept.put(id(2), "endless".to_owned(), Timestamp(u64::MAX)).await.unwrap();
+        assert_eq!(kept.get(&id(2)).await.unwrap().unwrap().1, Timestamp(1_000 + LONGEST));
+        clock.advance(Duration::from_secs(2));
+        assert!(kept.get(&id(1)).await.unwrap().is_some(), "known to be past its time until it is swept");
+        over(&store, &clock).room_for(&id(3)).await.unwrap();
+        assert_eq!(kept.get(&id(1)).await.unwrap(), None);
+        assert!(kept.get(&id(2)).await.unwrap().is_some());
+        clock.advance(Duration::from_millis(LONGEST));
+        kept.room_for(&id(3)).await.unwrap();
+        assert_eq!(store.list(Shelf::Uploads).count().await, 0, "nothing is left");
+    }
+
+    #[tokio::test]
+    async fn no_more_are_kept_than_are_told_apart() {
+        let (store, clock) = new();
+        let kept = over(&store, &clock);
+        kept.put(id(0), "first".to_owned(), Timestamp(5_000)).await.unwrap();
+        let others = (1..MOST as u64).map(|of| (id(of), Timestamp(5_000)));
+        kept.table().extend(others);
+        assert!(matches!(kept.room_for(&id(MOST as u64)).await, Err(Refused::TooMany)));
+        let refused = kept.put(id(MOST as u64), "one more".to_owned(), Timestamp(5_000)).await;
+        assert!(matches!(refused, Err(Refused::TooMany)));
+        assert_eq!(kept.get(&id(MOST as u64)).await.unwrap(), None);
+        kept.put(id(0), "again".to_owned(), Timestamp(9_000)).await.unwrap();
+        clock.advance(Duration::from_secs(5));
+        kept.put(id(MOST as u64), "one more".to_owned(), Timestamp(9_000)).await.unwrap();
+        assert_eq!(kept.table().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn garbage_is_as_good_as_nothing() {
+        let (store, clock) = new();
+        for (of, garbage) in ["", "garbage", "{}", r#"{"until":1}"#].into_iter().enumerate() {
+            store.write(&StorageKey::Upload(id(of as u64)), garbage.into()).await.unwrap();
+        }
+        let other = r#"{"until":99999,"record":{"of":"another kind"}}"#;
+        store.write(&StorageKey::Upload(id(9)), other.into()).await.unwrap();
+        let kept = over(&store, &clock);
+        for of in [0, 1, 2, 3, 9] {
+            assert_eq!(kept.get(&id(of)).await.unwrap(), None, "{of}");
+        }
+        kept.put(id(5), "good".to_owned(), Timestamp(5_000)).await.unwrap();
+        assert_eq!(store.list(Shelf::Uploads).count().await, 2, "the rest is removed or in its time");
     }
 }

@@ -18,7 +18,7 @@ use crate::upstream::{Errand, OutgoingBody, Relayed, Target, Upstream, Write, Wr
 const QUEUE: Duration = Duration::from_secs(10);
 
 /// What an upload must be.
-pub trait Description: Send + Sync + 'static {
+pub(super) trait Description: Send + Sync + 'static {
     /// What looking at the content finds out.
     type Found: Send + 'static;
 
@@ -45,7 +45,7 @@ pub trait Description: Send + Sync + 'static {
 
 /// Where an upload goes once it passed.
 #[derive(Debug)]
-pub struct Destination<'a> {
+pub(super) struct Destination<'a> {
     /// The registry.
     pub upstream: &'a Upstream,
     /// The name in metrics and logs.
@@ -66,7 +66,7 @@ pub struct Destination<'a> {
 ///
 /// # Errors
 /// [`Refused`] when it did not come whole, is not what it must be, or cannot be taken in.
-pub async fn take_in<D: Description>(
+pub(super) async fn take_in<D: Description>(
     ground: &Ground,
     description: Arc<D>,
     body: ClientBody<AnyBody>,
@@ -88,7 +88,7 @@ pub async fn take_in<D: Description>(
 ///
 /// # Errors
 /// [`Refused::CouldNotAsk`] when there is no answer.
-pub async fn send_on(to: Destination<'_>, received: &Received) -> Result<Relayed, Refused> {
+pub(super) async fn send_on(to: Destination<'_>, received: &Received) -> Result<Relayed, Refused> {
     let Destination { upstream, resource, method, target, headers, repeatable, errand } = to;
     let content = || OutgoingBody::Stream { length: Some(received.length()), pieces: received.pieces() };
     let body = if repeatable { WriteBody::Again(&content) } else { WriteBody::Once(content()) };
