@@ -28,6 +28,7 @@ use crate::store::StoreError;
 use crate::upstream::Errand;
 
 mod index;
+mod published;
 mod release;
 mod trust;
 

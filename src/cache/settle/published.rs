@@ -1,0 +1,42 @@
+//! A release that was published through this proxy: its tree is known before anybody reads it.
+//!
+//! Owns that the tree is pinned as the first one seen, and that a registry which says another at once is believed no
+//! more than one that does so later. Must not know how it was published.
+
+use std::sync::Arc;
+
+use super::Sides;
+use crate::cache::documents::Documents;
+use crate::consistency::reconcile::Claim;
+use crate::consistency::{Bound, Difference, Kind, Pin, Source};
+use crate::domain::{DocumentKey, Integrity, Purl};
+use crate::store::StoreError;
+
+impl Documents {
+    /// Pins `tree`, which passed here on its way to `upstream`, as that of `release`, unless an earlier pin binds. A
+    /// registry that `said` it released something else than the pin is in divergence with it from now on.
+    ///
+    /// # Errors
+    /// When the pin is damaged, or can neither be stored nor remembered.
+    pub async fn published(
+        self: &Arc<Self>,
+        release: &Purl,
+        tree: Integrity,
+        said: Option<Integrity>,
+        upstream: &str,
+    ) -> Result<(), StoreError> {
+        self.recall().await;
+        let Purl { name, version } = release;
+        let (since, upstream) = (self.now(), upstream.to_owned());
+        let pin = Pin { volume: name.clone(), version: version.clone(), integrity: tree, since, upstream };
+        let (Bound::Stored(pin) | Bound::InMemory(pin)) = self.pins.bind(pin).await?;
+        let Some(said) = said.filter(|said| *said != pin.integrity) else { return Ok(()) };
+        let claim = |source, says: Integrity| Claim { source, says: says.to_string() };
+        let claims = [claim(Source::Exact, said), claim(Source::Pin, pin.integrity)];
+        let difference = Difference { kind: Kind::IntegrityChanged, claims };
+        let key = DocumentKey::Release(name.clone(), version.clone());
+        let sides = Sides { pin: Some(&pin), ..Sides::default() };
+        self.diverge(&key, (name, version), difference, sides).await;
+        Ok(())
+    }
+}
