@@ -59,7 +59,7 @@ pub enum Content {
 #[derive(Debug)]
 pub struct Found {
     template: Template,
-    /// The template with rows in quarantine, if there are any.
+    /// What is shown in place of the template: an index with rows in quarantine, or capabilities with uploads.
     shown: Option<Template>,
     /// What it says that other documents are held against.
     pub facts: Facts,
@@ -198,6 +198,19 @@ impl Content {
     }
 }
 
+impl Content {
+    /// The same capabilities, with the registry's uploads advertised as it does or as none; `None` when it shows just
+    /// that already, or is something else.
+    pub(super) fn advertising(&self, uploads: bool) -> Option<Self> {
+        let Self::Found(found) = self else { return None };
+        let shown = uploads.then(|| Template::verbatim(found.template.original().clone()));
+        (shown != found.shown).then(|| {
+            let (template, facts) = (found.template.clone(), found.facts.clone());
+            Self::Found(Found { template, shown, facts, renditions: ArcSwap::default() })
+        })
+    }
+}
+
 impl Found {
     /// The document for clients who reach this proxy at `base`, which is given in two parts.
     #[must_use]
@@ -304,6 +317,25 @@ mod tests {
         );
         assert_eq!(quarantined.body(), document.content.body(), "what is stored stays the registry's");
         assert_eq!(shown(&quarantined.quarantining(&[]).unwrap()), shown(&document.content));
+    }
+
+    #[test]
+    fn uploads_are_advertised_where_they_are_relayed() {
+        const SAID: &str =
+            r#"{"schemaVersion":"1","apiVersion":"v1","apis":{ "releaseUploads":true },"later":1.0}"#;
+        let envelope = Envelope { meta: index().meta, body: SAID.into() };
+        let document = Document::new(&DocumentKey::Capabilities, envelope).unwrap();
+        let shown = |content: &Content| match content {
+            Content::Found(found) => found.rendition(["http://", "a"]).body.clone(),
+            Content::Refused { .. } => panic!("found"),
+        };
+        let hidden = SAID.replace("true", "false");
+        assert_eq!(shown(&document.content), hidden);
+        assert!(document.content.advertising(false).is_none());
+        let advertised = document.content.advertising(true).unwrap();
+        assert_eq!(shown(&advertised), SAID);
+        assert!(advertised.advertising(true).is_none());
+        assert_eq!(shown(&advertised.advertising(false).unwrap()), hidden);
     }
 
     #[test]

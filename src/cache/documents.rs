@@ -121,6 +121,7 @@ impl Documents {
     pub fn reload(&self, live: Live) {
         self.live.store(Arc::new(live));
         self.show_all();
+        self.advertise_anew();
     }
 
     /// Reads what an earlier process left to be known before anything stored is believed, once. Without it
@@ -351,7 +352,7 @@ impl Documents {
         let document = Arc::new(document);
         self.replace(key, |held| {
             let newer = held.is_some_and(|held| held.asked > document.asked);
-            (!newer).then(|| Arc::clone(&document))
+            (!newer).then(|| self.advertised(key, &document))
         })
         .unwrap_or(document)
     }

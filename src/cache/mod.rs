@@ -3,6 +3,7 @@
 //! Owns freshness, single-flight, the stored form of documents and the filling of both. Must not know HTTP
 //! framing on either side, nor where bytes are kept.
 
+mod advertised;
 mod archives;
 pub mod document;
 pub mod documents;

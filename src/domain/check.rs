@@ -134,7 +134,7 @@ impl<'a> Uploads<'a> {
     }
 }
 
-/// This proxy relays no uploads, so it must not advertise the registry's.
+/// Unless this proxy relays uploads, it must not advertise the registry's; the document's own bytes still do.
 fn capabilities(text: &str) -> Result<Links<'_>, Malformed> {
     let document: Capabilities<'_> = parse(text)?;
     if document.schema_version != "1" || document.api_version != "v1" {
