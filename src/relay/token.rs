@@ -19,6 +19,11 @@ impl Owner {
         Self(headers.get(AUTHORIZATION).map(|credential| Sha256::of(credential.as_bytes()).hex()))
     }
 
+    /// Whether no credential came.
+    pub(super) fn is_nobody(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether `other` is the same.
     pub(super) fn is(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {

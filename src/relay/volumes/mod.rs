@@ -1,25 +1,67 @@
 //! The writes of Agent Volumes (specification, section "Write routes").
+//!
+//! ```text
+//! intent    understood (declared) ─> registry ─> its grant (instruction) ─> remembered (record), rewritten   (intent)
+//! bytes     their place and owner ─> taken in, looked at ─> the place that the registry named                (bytes)
+//! finalize, unpublish ─> registry ─> the volume's documents are out of date, the release's tree is pinned    (settling)
+//! ```
+//! Owns who is asked, and whether at all. Must not know the shared way of an upload.
 
-use std::sync::Arc;
+mod bytes;
+mod declared;
+mod instruction;
+mod intent;
+mod record;
+mod refused;
+mod settling;
+#[cfg(test)]
+mod tests;
 
-use super::{Answer, AnyBody, ClientBody, Ground, Request};
-use crate::domain::Change;
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::{Arc, Mutex};
 
-/// Why a write of Agent Volumes is answered here.
-#[derive(Debug, thiserror::Error)]
-pub enum Refused {}
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ETAG};
+use http::{HeaderMap, HeaderValue};
 
-/// Relays writes to the registries that take them.
-#[derive(Debug)]
+pub use self::refused::Refused;
+use super::kept::Kept;
+use super::{Answer, AnyBody, ClientBody, Ground, Request, forward};
+use crate::config::WritesCheck;
+use crate::domain::{Change, Sha256, VolumeName};
+use crate::store::{Shelf, StorageKey};
+use crate::upstream::Upstream;
+
+use self::record::Upload;
+
+/// Longest body of a request that is no upload.
+const MOST: u64 = 1 << 20;
+
+/// Relays writes to the registries that take them. Clones share what they remember.
+#[derive(Clone)]
 pub struct Volumes {
     ground: Arc<Ground>,
+    uploads: Arc<Kept<Upload>>,
+    /// Held while a grant is given its place, so that one that is repeated meanwhile gets the same.
+    naming: Arc<tokio::sync::Mutex<()>>,
+    /// The uploads whose bytes are on their way.
+    under_way: Arc<Mutex<HashSet<Sha256>>>,
+}
+
+/// A registry that takes writes, and how closely they are looked at.
+#[derive(Clone)]
+struct Registry {
+    upstream: Arc<Upstream>,
+    strict: bool,
 }
 
 impl Volumes {
     /// Writes on `ground`.
     #[must_use]
     pub fn new(ground: Arc<Ground>) -> Self {
-        Self { ground }
+        let (store, clock) = (Arc::clone(&ground.store), Arc::clone(&ground.clock));
+        let uploads = Arc::new(Kept::new(store, clock, Shelf::Uploads, StorageKey::Upload));
+        Self { ground, uploads, naming: Arc::default(), under_way: Arc::default() }
     }
 
     /// Answers one write.
@@ -28,11 +70,54 @@ impl Volumes {
     /// Why the registry's answer is not the client's.
     pub async fn answer(
         &self,
-        _change: &Change,
-        _request: Request<'_>,
-        _body: ClientBody<AnyBody>,
+        change: &Change,
+        request: Request<'_>,
+        body: ClientBody<AnyBody>,
     ) -> Result<Answer, super::Refused> {
-        let _ = &self.ground;
-        Err(super::Refused::Lost)
+        match change {
+            Change::Publish(name) => self.publish(name, request, body).await,
+            Change::Attach(name, version) => self.attach(name, version, request, body).await,
+            Change::Upload(place) => self.upload(place, request, body).await,
+            Change::Finalize(name, _)
+            | Change::Unpublish(name, _)
+            | Change::FinalizeAttachment(name, _, _) => self.change(change, name, request, body).await,
+        }
+    }
+
+    /// The registry of `name`, if it may be written to.
+    fn registry(&self, name: &VolumeName) -> Result<Registry, super::Refused> {
+        let live = self.ground.documents.live();
+        let upstream = live.upstreams.for_volume(name);
+        let upstream = upstream.ok_or_else(|| super::Refused::NoUpstream(name.clone()))?;
+        let check = upstream.writes().ok_or_else(|| super::Refused::WritesOff(name.clone()))?;
+        if live.policy.offline {
+            return Err(super::Refused::Offline);
+        }
+        Ok(Registry { upstream: Arc::clone(upstream), strict: check == WritesCheck::Strict })
+    }
+}
+
+/// What goes on of a request whose answer is read here, so that no coding may be in the way.
+fn onward(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = forward::onward(headers, "");
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers
+}
+
+/// Whether the body of an answer can be read as it is.
+fn is_plain(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// An answer that is for one client, once, and is not byte for byte the registry's.
+fn rewritten(answer: &mut Answer, body: ::bytes::Bytes) {
+    answer.headers.remove(ETAG);
+    answer.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer.content = super::Content::Whole(body);
+}
+
+impl fmt::Debug for Volumes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Volumes").finish_non_exhaustive()
     }
 }

@@ -1,0 +1,267 @@
+//! A registry's grant of an upload: what it instructs, and the same with this proxy's own place in it.
+//!
+//! Owns which grants can be followed. What cannot must not reach a client, who would go around this proxy. Must not
+//! know where it is remembered.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::record::Instructed;
+use super::refused::Refused;
+use crate::clock::{Timestamp, rfc3339};
+use crate::domain::UploadId;
+use crate::domain::link::{Replacement, Template};
+
+/// Header fields of an instruction, and all their bytes.
+const MOST_FIELDS: usize = 32;
+const MOST_BYTES: usize = 16 << 10;
+/// Longest URL that is remembered.
+const LONGEST_URL: usize = 8 << 10;
+/// Longest media type that is remembered.
+const LONGEST_TYPE: usize = 256;
+
+/// What is about the connection, or follows from the content: an instruction has no say in it.
+const FRAMING: [&str; 11] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// What is read of a grant. A member that is there twice makes none.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written<'a> {
+    upload_id: String,
+    #[serde(borrow)]
+    upload: Upload<'a>,
+    #[serde(with = "rfc3339")]
+    expires_at: Timestamp,
+    #[serde(default)]
+    media_type: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Upload<'a> {
+    #[serde(default)]
+    instruction_type: Option<String>,
+    #[serde(borrow)]
+    url: &'a RawValue,
+    #[serde(borrow, default, deserialize_with = "present")]
+    method: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    headers: Option<&'a RawValue>,
+}
+
+/// A member that is there, also where it is null.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// A grant that can be followed.
+pub(super) struct Grant<'a> {
+    body: &'a Bytes,
+    written: Written<'a>,
+    url: String,
+    pub(super) upload_id: UploadId,
+    method: Method,
+    headers: Vec<(String, String)>,
+}
+
+impl<'a> Grant<'a> {
+    /// Reads a registry's answer.
+    ///
+    /// # Errors
+    /// [`Refused::Instruction`] when it cannot be followed.
+    pub(super) fn read(body: &'a Bytes) -> Result<Self, Refused> {
+        let no = Refused::Instruction;
+        let shape = "expected a JSON object with uploadId, upload.url and expiresAt";
+        let written: Written<'a> = serde_json::from_slice(body).map_err(|_| no(shape))?;
+        let upload_id = written.upload_id.parse().map_err(|_| no("its uploadId is none"))?;
+        if written.upload.instruction_type.as_deref().is_some_and(|kind| kind != "http-put") {
+            return Err(no("its instructionType is not http-put"));
+        }
+        let url: String =
+            serde_json::from_str(written.upload.url.get()).map_err(|_| no("its upload.url is no URL"))?;
+        if url.len() > LONGEST_URL {
+            return Err(no("its upload.url is too long"));
+        }
+        if written.media_type.as_ref().is_some_and(|kind| !is_media_type(kind)) {
+            return Err(no("its mediaType is none"));
+        }
+        let method = method(written.upload.method)?;
+        let headers = headers(written.upload.headers)?;
+        Ok(Self { body, written, url, upload_id, method, headers })
+    }
+
+    /// Where the bytes should go: absolute, or relative to the route that granted it.
+    pub(super) fn locator(&self) -> &str {
+        &self.url
+    }
+
+    /// What is remembered of it; `url` is the place that its locator turned out to be. The media type is the grant's,
+    /// or the one that was `asked` for.
+    pub(super) fn instructed(&self, url: String, asked: Option<String>) -> Instructed {
+        let asked = asked.filter(|asked| is_media_type(asked));
+        Instructed {
+            url,
+            method: self.method.to_string(),
+            headers: self.headers.clone(),
+            media_type: self.written.media_type.clone().or(asked),
+            expires_at: self.written.expires_at,
+        }
+    }
+
+    /// The same answer with `place` in place of the registry's own, and the fields to send there.
+    pub(super) fn rewritten(&self, place: &str, fields: &[(&str, &str)]) -> Bytes {
+        let Upload { url, method, headers, .. } = &self.written.upload;
+        let fields: Map<String, Value> =
+            fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+        let (place, fields) = (Value::from(place).to_string(), Value::from(fields).to_string());
+        let mut edits = Vec::with_capacity(3);
+        match headers {
+            Some(headers) => {
+                edits.push((*url, literal(place)));
+                edits.push((*headers, literal(fields)));
+            }
+            // Who gives none would leave the client without what it must send here.
+            None => edits.push((*url, literal(format!("{place},\"headers\":{fields}")))),
+        }
+        edits.extend(method.map(|method| (method, literal("\"PUT\"".to_owned()))));
+        Template::new(self.body.clone(), edits).render("")
+    }
+}
+
+fn literal(text: String) -> Replacement {
+    Replacement::Literal(text.into())
+}
+
+fn is_media_type(text: &str) -> bool {
+    text.len() <= LONGEST_TYPE && text.contains('/') && HeaderValue::from_str(text).is_ok()
+}
+
+fn method(value: Option<&RawValue>) -> Result<Method, Refused> {
+    let method: Option<String> = match value {
+        Some(value) => serde_json::from_str(value.get())
+            .map_err(|_| Refused::Instruction("its upload.method is neither PUT nor POST"))?,
+        None => None,
+    };
+    match method.as_deref() {
+        None | Some("PUT") => Ok(Method::PUT),
+        Some("POST") => Ok(Method::POST),
+        Some(_) => Err(Refused::Instruction("its upload.method is neither PUT nor POST")),
+    }
+}
+
+fn headers(value: Option<&RawValue>) -> Result<Vec<(String, String)>, Refused> {
+    let Some(value) = value else { return Ok(Vec::new()) };
+    let no = || Refused::Instruction("its upload.headers are no map of a few header fields");
+    let map: Option<Map<String, Value>> = serde_json::from_str(value.get()).map_err(|_| no())?;
+    let map = map.unwrap_or_default();
+    if map.len() > MOST_FIELDS || value.get().len() > MOST_BYTES {
+        return Err(no());
+    }
+    let mut headers = Vec::with_capacity(map.len());
+    for (name, value) in map {
+        let Value::String(value) = value else { return Err(no()) };
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| no())?;
+        HeaderValue::from_str(&value).map_err(|_| no())?;
+        if !FRAMING.contains(&name.as_str()) {
+            headers.push((name.as_str().to_owned(), value));
+        }
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(upload: &str) -> Bytes {
+        let body = format!(
+            r#"{{ "z":1.10, "uploadId":"u-1","upload":{upload},"expiresAt":"2026-01-02T03:04:05Z","later":[1e400] }}"#
+        );
+        body.into()
+    }
+
+    #[test]
+    fn only_the_instruction_changes() {
+        let fields = [("content-type", "application/gzip"), ("authorization", "Bearer \"x\"")];
+        let sent = r#"{"content-type":"application/gzip","authorization":"Bearer \"x\""}"#;
+        for (upload, rewritten) in [
+            (r#"{"url":"x"}"#, format!(r#"{{"url":"http://here/p","headers":{sent}}}"#)),
+            (
+                r#"{"a":1, "headers" : {"x":"y"},"url":"\u0041","method":"POST", "b":{}}"#,
+                format!(r#"{{"a":1, "headers" : {sent},"url":"http://here/p","method":"PUT", "b":{{}}}}"#),
+            ),
+            (
+                r#"{"instructionType":"http-put","url":"x","headers":null,"method":null}"#,
+                format!(
+                    r#"{{"instructionType":"http-put","url":"http://here/p","headers":{sent},"method":"PUT"}}"#
+                ),
+            ),
+        ] {
+            let (body, expected) = (grant(upload), grant(&rewritten));
+            let grant = Grant::read(&body).unwrap();
+            assert_eq!(grant.rewritten("http://here/p", &fields), expected, "{upload}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered() {
+        let body = grant(
+            r#"{"url":"/put?s=1","method":"POST","headers":{"X-Sign":"a","Host":"evil","Authorization":"Basic b"}}"#,
+        );
+        let read = Grant::read(&body).unwrap();
+        assert_eq!((read.locator(), read.upload_id.as_str()), ("/put?s=1", "u-1"));
+        let kept = read.instructed("https://up/put?s=1".to_owned(), Some("application/gzip".to_owned()));
+        assert_eq!((kept.method.as_str(), kept.expires_at), ("POST", Timestamp(1_767_323_045_000)));
+        assert_eq!(kept.media_type.as_deref(), Some("application/gzip"));
+        let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(kept.headers, [own("x-sign", "a"), own("authorization", "Basic b")]);
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_refused() {
+        let many: Vec<String> = (0..33).map(|of| format!(r#""x-{of}":"y""#)).collect();
+        for upload in [
+            "null",
+            "{}",
+            r#"{"url":7}"#,
+            r#"{"url":"x","url":"y"}"#,
+            r#"{"url":"x","method":"DELETE"}"#,
+            r#"{"url":"x","method":7}"#,
+            r#"{"url":"x","instructionType":"multipart"}"#,
+            r#"{"url":"x","headers":[]}"#,
+            r#"{"url":"x","headers":{"a b":"c"}}"#,
+            r#"{"url":"x","headers":{"a":"b\r\nc: d"}}"#,
+            r#"{"url":"x","headers":{"a":1}}"#,
+            &format!(r#"{{"url":"x","headers":{{{}}}}}"#, many.join(",")),
+            &format!(r#"{{"url":"x","headers":{{"x":"{}"}}}}"#, "y".repeat(MOST_BYTES)),
+            &format!(r#"{{"url":"{}"}}"#, "y".repeat(LONGEST_URL + 1)),
+        ] {
+            assert!(matches!(Grant::read(&grant(upload)), Err(Refused::Instruction(_))), "{upload}");
+        }
+        for body in [
+            "",
+            "[]",
+            r#"{"uploadId":"u","upload":{"url":"x"}}"#,
+            r#"{"uploadId":"../u","upload":{"url":"x"},"expiresAt":"2026-01-02T03:04:05Z"}"#,
+            r#"{"uploadId":"u","upload":{"url":"x"},"expiresAt":"soon"}"#,
+            r#"{"uploadId":"u","upload":{"url":"x"},"expiresAt":"2026-01-02T03:04:05Z","mediaType":"a\nb/c"}"#,
+        ] {
+            assert!(Grant::read(&Bytes::from(body)).is_err(), "{body}");
+        }
+    }
+}
