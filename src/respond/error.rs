@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
 use super::{Asked, Body, MOST_HEADERS, Response, cache_status, number};
@@ -22,6 +22,8 @@ use crate::route::RouteError;
 use crate::store::StoreError;
 use crate::upstream::CouldNotAsk;
 
+mod relayed;
+
 /// When a place may be free again that is taken now.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -32,12 +34,14 @@ pub struct Refusal {
     pub problem: Problem,
     retry_after: Option<Duration>,
     allow: Option<&'static str>,
+    /// Whether a credential is asked for.
+    challenge: bool,
     outcome: Option<Outcome>,
 }
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        Self { problem, retry_after: None, allow: None, outcome: None }
+        Self { problem, retry_after: None, allow: None, challenge: false, outcome: None }
     }
 }
 
@@ -211,6 +215,9 @@ pub fn problem(refusal: &Refusal, asked: Asked<'_>) -> Response {
     }
     if let Some(methods) = refusal.allow {
         headers.insert(ALLOW, HeaderValue::from_static(methods));
+    }
+    if refusal.challenge {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     if let Some(outcome) = refusal.outcome {
         cache_status(headers, outcome);

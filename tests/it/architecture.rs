@@ -29,7 +29,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("cache", "domain clock telemetry config upstream archive store consistency intake"),
     ("relay", "domain clock config upstream archive store cache consistency intake telemetry"),
     ("audit", "domain telemetry route upstream store consistency cache"),
-    ("respond", "domain route upstream archive store consistency cache limit"),
+    ("respond", "domain route upstream archive store consistency cache limit relay"),
     ("pipeline", "domain clock telemetry route base limit store cache respond"),
     ("listen", ""),
     ("explain", "domain clock consistency store cache"),
