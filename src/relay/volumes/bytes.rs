@@ -21,7 +21,8 @@ use crate::domain::{Integrity, Purl, Sha256, UploadId};
 use crate::intake::{Arriving, Received};
 use crate::relay::token::Owner;
 use crate::relay::upload::{self, Description, Destination};
-use crate::relay::{Answer, AnyBody, ClientBody, Refused, Request, forward};
+use crate::relay::forward::{self, Passing};
+use crate::relay::{Answer, AnyBody, ClientBody, Refused, Request};
 use crate::store::StoreError;
 use crate::upstream::Target;
 
@@ -148,7 +149,7 @@ impl Volumes {
                 error!(%error, "what was uploaded is not remembered");
             }
         }
-        Ok(forward::coming(relayed, ""))
+        Ok(forward::coming(relayed, Passing::Listed))
     }
 
     /// The upload at `place`.

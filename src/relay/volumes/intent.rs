@@ -20,7 +20,8 @@ use crate::cache::document::Content;
 use crate::clock::Timestamp;
 use crate::domain::{DocumentKey, Integrity, Purl, Sha256, Version, VolumeName};
 use crate::relay::token::Owner;
-use crate::relay::{Answer, AnyBody, ClientBody, Refused, Request, forward};
+use crate::relay::forward::{self, Passing};
+use crate::relay::{Answer, AnyBody, ClientBody, Refused, Request};
 use crate::upstream::{OutgoingBody, Target, Write, WriteBody};
 
 /// How long a record outlives its upload, to tell one that came late what happened, and for its finalize.
@@ -165,9 +166,9 @@ impl Volumes {
         });
         let relayed = relayed.await?;
         if !relayed.status.is_success() {
-            return Ok(forward::coming(relayed, ""));
+            return Ok(forward::coming(relayed, Passing::Listed));
         }
-        let (mut answer, body) = forward::whole(relayed, "", self.ground.sizes().max_document).await?;
+        let (mut answer, body) = forward::whole(relayed, Passing::Listed, self.ground.sizes().max_document).await?;
         let granted = if is_plain(&answer.headers) {
             self.grant(registry, &intent, &body, request).await
         } else {

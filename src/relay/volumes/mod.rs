@@ -26,7 +26,8 @@ use http::{HeaderMap, HeaderValue};
 
 pub use self::refused::Refused;
 use super::kept::Kept;
-use super::{Answer, AnyBody, ClientBody, Ground, Request, forward};
+use super::forward::{self, Passing};
+use super::{Answer, AnyBody, ClientBody, Ground, Request};
 use crate::config::WritesCheck;
 use crate::domain::{Change, Sha256, VolumeName};
 use crate::store::{Shelf, StorageKey};
@@ -99,7 +100,7 @@ impl Volumes {
 
 /// What goes on of a request whose answer is read here, so that no coding may be in the way.
 fn onward(headers: &HeaderMap) -> HeaderMap {
-    let mut headers = forward::onward(headers, "");
+    let mut headers = forward::onward(headers, Passing::Listed);
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers
 }

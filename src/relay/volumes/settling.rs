@@ -16,7 +16,8 @@ use crate::domain::check::check;
 use crate::domain::link::{Replacement, Template};
 use crate::domain::{Change, DocumentKey, Facts, Integrity, UploadId, Version, VolumeName, VolumePattern};
 use crate::relay::token::Owner;
-use crate::relay::{Answer, AnyBody, ClientBody, Refused, Request, forward};
+use crate::relay::forward::{self, Passing};
+use crate::relay::{Answer, AnyBody, ClientBody, Refused, Request};
 use crate::upstream::{CouldNotAsk, KeptErrand, OutgoingBody, Target, Write, WriteBody};
 
 /// A change to be put to the registry, whoever waits for it.
@@ -112,7 +113,7 @@ impl Settling {
                 if !relayed.status.is_client_error() || relayed.status == StatusCode::CONFLICT {
                     self.outdate().await;
                 }
-                return Ok(forward::coming(relayed, ""));
+                return Ok(forward::coming(relayed, Passing::Listed));
             }
             Err(error) => {
                 // Of several tries the last one's failure is told, and an earlier one may have arrived.
@@ -122,7 +123,7 @@ impl Settling {
                 return Err(error.into());
             }
         };
-        let whole = forward::whole(relayed, "", self.volumes.ground.sizes().max_document).await;
+        let whole = forward::whole(relayed, Passing::Listed, self.volumes.ground.sizes().max_document).await;
         self.outdate().await;
         let (mut answer, body) = whole?;
         if let Change::Finalize(_, upload) | Change::FinalizeAttachment(_, _, upload) = &self.change {
