@@ -25,7 +25,7 @@ use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::Semaphore;
 
 pub use self::body::{AnyBody, BodyError, ClientBody};
-pub use self::nullspace::{Nullspace, Refused as NullspaceRefused};
+pub use self::nullspace::{Nullspace, Refused as NullspaceRefused, UploadFault};
 pub use self::refused::Refused;
 pub use self::volumes::{Refused as VolumesRefused, Volumes};
 use crate::cache::Bounds;

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::{Asked, Body, MOST_HEADERS, Response, cache_status, number};
 use crate::archive::ArchiveError;
@@ -22,7 +22,10 @@ use crate::route::RouteError;
 use crate::store::StoreError;
 use crate::upstream::CouldNotAsk;
 
+mod nullspace;
 mod relayed;
+
+pub(super) use nullspace::DETAIL;
 
 /// When a place may be free again that is taken now.
 const SOON: Duration = Duration::from_secs(1);
@@ -37,11 +40,13 @@ pub struct Refusal {
     /// Whether a credential is asked for.
     challenge: bool,
     outcome: Option<Outcome>,
+    /// What Nullspace calls it, where its status does not say enough.
+    code: Option<&'static str>,
 }
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        Self { problem, retry_after: None, allow: None, challenge: false, outcome: None }
+        Self { problem, retry_after: None, allow: None, challenge: false, outcome: None, code: None }
     }
 }
 
@@ -209,35 +214,52 @@ pub(super) fn unsatisfiable(length: u64) -> Refusal {
 #[must_use]
 pub fn problem(refusal: &Refusal, asked: Asked<'_>) -> Response {
     let mut response = bare(&refusal.problem, asked);
-    let headers = response.headers_mut();
-    if let Some(wait) = refusal.retry_after {
-        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000).max(1) as u64));
-    }
-    if let Some(methods) = refusal.allow {
-        headers.insert(ALLOW, HeaderValue::from_static(methods));
-    }
-    if refusal.challenge {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    if let Some(outcome) = refusal.outcome {
-        cache_status(headers, outcome);
-    }
+    refusal.adorn(response.headers_mut());
     response
+}
+
+impl Refusal {
+    /// What Nullspace calls it, where its status does not say enough.
+    pub(super) fn code(&self) -> Option<&'static str> {
+        self.code
+    }
+
+    /// Adds the headers that go with it.
+    pub(super) fn adorn(&self, headers: &mut HeaderMap) {
+        if let Some(wait) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000).max(1) as u64));
+        }
+        if let Some(methods) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(methods));
+        }
+        if self.challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(outcome) = self.outcome {
+            cache_status(headers, outcome);
+        }
+    }
 }
 
 /// Answers with a problem document that no other headers go with.
 pub(super) fn bare(problem: &Problem, asked: Asked<'_>) -> Response {
     let body = problem.to_json(asked.path);
-    let mut response = Response::new(Body::Empty);
-    *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    let headers = response.headers_mut();
-    headers.reserve(MOST_HEADERS);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers.insert(CONTENT_LENGTH, number(body.len() as u64));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let mut response = head(problem.status, "application/problem+json", body.len());
     if !asked.head {
         *response.body_mut() = Body::Full(body.into());
     }
+    response
+}
+
+/// An error of a media type, without its body of `length` bytes.
+pub(super) fn head(status: u16, media_type: &'static str, length: usize) -> Response {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let headers = response.headers_mut();
+    headers.reserve(MOST_HEADERS);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(CONTENT_LENGTH, number(length as u64));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

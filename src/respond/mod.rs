@@ -9,6 +9,7 @@ mod conditional;
 mod document;
 mod error;
 mod file;
+mod nullspace;
 mod range;
 mod rate_limit;
 
@@ -16,6 +17,7 @@ pub use body::Body;
 pub use document::document;
 pub use error::{Refusal, bad_request, problem, storage_failed};
 pub use file::{Part, file, plan};
+pub use nullspace::nullspace;
 pub use rate_limit::rate_limit;
 
 use bytes::Bytes;

@@ -19,8 +19,8 @@ use crate::cache::Failure;
 use crate::cache::document::Content;
 use crate::clock::Timestamp;
 use crate::domain::{DocumentKey, Integrity, Purl, Sha256, Version, VolumeName};
-use crate::relay::token::Owner;
 use crate::relay::forward::{self, Passing};
+use crate::relay::token::Owner;
 use crate::relay::{Answer, AnyBody, ClientBody, Refused, Request};
 use crate::upstream::{OutgoingBody, Target, Write, WriteBody};
 
@@ -168,7 +168,8 @@ impl Volumes {
         if !relayed.status.is_success() {
             return Ok(forward::coming(relayed, Passing::Listed));
         }
-        let (mut answer, body) = forward::whole(relayed, Passing::Listed, self.ground.sizes().max_document).await?;
+        let (mut answer, body) =
+            forward::whole(relayed, Passing::Listed, self.ground.sizes().max_document).await?;
         let granted = if is_plain(&answer.headers) {
             self.grant(registry, &intent, &body, request).await
         } else {

@@ -25,8 +25,8 @@ use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ETAG};
 use http::{HeaderMap, HeaderValue};
 
 pub use self::refused::Refused;
-use super::kept::Kept;
 use super::forward::{self, Passing};
+use super::kept::Kept;
 use super::{Answer, AnyBody, ClientBody, Ground, Request};
 use crate::config::WritesCheck;
 use crate::domain::{Change, Sha256, VolumeName};

@@ -15,8 +15,8 @@ use super::{MOST, Registry, Volumes, declared, is_plain, onward, rewritten};
 use crate::domain::check::check;
 use crate::domain::link::{Replacement, Template};
 use crate::domain::{Change, DocumentKey, Facts, Integrity, UploadId, Version, VolumeName, VolumePattern};
-use crate::relay::token::Owner;
 use crate::relay::forward::{self, Passing};
+use crate::relay::token::Owner;
 use crate::relay::{Answer, AnyBody, ClientBody, Refused, Request};
 use crate::upstream::{CouldNotAsk, KeptErrand, OutgoingBody, Target, Write, WriteBody};
 

@@ -42,7 +42,7 @@ impl From<&Refused> for Refusal {
             Refused::Invalid(_) => Problem::new(Kind::ValidationFailed, detail).into(),
             Refused::TwoKeys => Problem::new(Kind::IdempotencyConflict, detail).into(),
             Refused::Volumes(refused) => volumes(refused, detail),
-            Refused::Nullspace(refused) => match *refused {},
+            Refused::Nullspace(refused) => refused.into(),
         }
     }
 }

@@ -1,0 +1,131 @@
+//! The plain way: a request as it is, and what is asked of the registry beside it.
+//!
+//! Owns how anything is sent to this registry. Must not know what it means.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use super::Nullspace;
+use crate::relay::forward::{self, Passing};
+use crate::relay::{Answer, AnyBody, BodyError, ClientBody, Refused, Request};
+use crate::upstream::{OutgoingBody, Relayed, Target, Write, WriteBody};
+
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Which fields pass, both ways.
+pub(super) const PASSING: Passing = Passing::AllButOurs;
+
+/// Path and query, as they are sent.
+pub(super) fn target(request: &Request<'_>) -> String {
+    match request.query {
+        Some(query) => format!("{}?{query}", request.path),
+        None => request.path.to_owned(),
+    }
+}
+
+/// The request's header fields that go on, asking for an answer that can be read here.
+pub(super) fn readable(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = forward::onward(headers, PASSING);
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers
+}
+
+/// Clients of this API come again after a 429, and after nothing else.
+pub(super) fn patiently(refused: Refused) -> Refused {
+    match refused {
+        Refused::Busy => super::Refused::Busy.into(),
+        refused => refused,
+    }
+}
+
+impl Nullspace {
+    /// Relays a request that is not understood, its body as it comes, once.
+    pub(super) async fn pass(
+        &self,
+        request: Request<'_>,
+        body: ClientBody<AnyBody>,
+    ) -> Result<Answer, Refused> {
+        let limit = self.ground.sizes().max_body;
+        body.fits(limit)?;
+        let fault = Arc::new(Mutex::new(None));
+        let body = if body.is_empty() { OutgoingBody::Empty } else { outgoing(body, limit, &fault) };
+        let write = Write {
+            resource: "nullspace",
+            method: request.method.clone(),
+            target: Target::Path(&target(&request)),
+            headers: forward::onward(request.headers, PASSING),
+            body: WriteBody::Once(body),
+            errand: request.errand,
+        };
+        match self.upstream.relay(write).await {
+            Ok(relayed) => Ok(forward::coming(relayed, PASSING)),
+            // The client's body is to blame, not the registry.
+            Err(why) => Err(fault
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take()
+                .map_or_else(|| why.into(), Refused::Body)),
+        }
+    }
+
+    /// Relays a request with a body that was read; again after a lost answer, if it carries a key.
+    pub(super) async fn pass_whole(
+        &self,
+        resource: &'static str,
+        request: &Request<'_>,
+        body: &Bytes,
+    ) -> Result<Relayed, Refused> {
+        let content = || match body.is_empty() {
+            true => OutgoingBody::Empty,
+            false => OutgoingBody::Whole(body.clone()),
+        };
+        let keyed = request.headers.contains_key(IDEMPOTENCY_KEY);
+        let write = Write {
+            resource,
+            method: request.method.clone(),
+            target: Target::Path(&target(request)),
+            headers: readable(request.headers),
+            body: if keyed { WriteBody::Again(&content) } else { WriteBody::Once(content()) },
+            errand: request.errand,
+        };
+        Ok(self.upstream.relay(write).await?)
+    }
+
+    /// Asks for the document at `path` with the credential of `request`, and reads it whole.
+    pub(super) async fn ask(
+        &self,
+        resource: &'static str,
+        path: &str,
+        request: &Request<'_>,
+    ) -> Result<(Answer, Bytes), Refused> {
+        let kept = |name: &HeaderName| request.headers.get(name).map(|value| (name.clone(), value.clone()));
+        let mut headers: HeaderMap = [AUTHORIZATION, USER_AGENT].iter().filter_map(kept).collect();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let write = Write {
+            resource,
+            method: Method::GET,
+            target: Target::Path(path),
+            headers,
+            body: WriteBody::Again(&|| OutgoingBody::Empty),
+            errand: request.errand,
+        };
+        let relayed = self.upstream.relay(write).await?;
+        Ok(forward::whole(relayed, PASSING, self.ground.sizes().max_document).await?)
+    }
+}
+
+/// What a client sends, to be sent on; why it broke off is left in `fault`.
+fn outgoing(body: ClientBody<AnyBody>, limit: u64, fault: &Arc<Mutex<Option<BodyError>>>) -> OutgoingBody {
+    let (length, fault) = (body.announced(), Arc::clone(fault));
+    let told = move |error: BodyError| {
+        *fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        io::Error::other(error)
+    };
+    OutgoingBody::Stream { length, pieces: body.pieces(limit).map_err(told).boxed() }
+}

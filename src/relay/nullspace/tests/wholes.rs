@@ -1,0 +1,221 @@
+//! The hash of a whole upload, whatever order its parts come in and however often the proxy is started again.
+
+use futures_util::StreamExt;
+
+use super::super::session::{Facts, Record, Session};
+use super::uploads::{PARTS, UPLOADS, begun, create, created, part, put, uploading};
+use super::*;
+use crate::domain::Sha256;
+use crate::intake::{Received, take_in};
+use crate::relay::token::Owner;
+use crate::store::StoreError;
+
+fn complete(whole: Option<&str>) -> Ask {
+    let body = whole
+        .map(|whole| format!("{{\"whole_checksum_sha256\":\"{}\"}}", Sha256::of(whole.as_bytes()).hex()));
+    Ask::new("POST", format!("{UPLOADS}/u1/complete"))
+        .with("idempotency-key", "k2")
+        .body(body.unwrap_or_default())
+}
+
+/// Sends parts that the registry takes.
+async fn send(desk: &Desk, numbers: &[usize]) {
+    for number in numbers {
+        desk.then([uploading(9)]);
+        assert_eq!(desk.status(&part(*number)).await, 200);
+    }
+}
+
+/// Whether a wrong whole is found out, and a right one passes.
+async fn is_checked(desk: &Desk) -> bool {
+    desk.asked();
+    let wrong = complete(Some("wrong"));
+    desk.then([says(400, "{}")]);
+    let checked = match desk.ask(&wrong).await {
+        Ok((status, _)) => {
+            assert_eq!((status, desk.lines().len()), (400, 1));
+            desk.then([says(200, "{\"published_bytes\":14}")]);
+            false
+        }
+        Err(refused) => {
+            assert!(refused.to_string().contains("whole_checksum_sha256 is"), "{refused}");
+            assert!(desk.asked().is_empty(), "the registry saw no complete");
+            // The step that was meant for the wrong one answers the right one.
+            true
+        }
+    };
+    let (status, _) = desk.ask(&complete(Some(&PARTS.concat()))).await.unwrap();
+    assert_eq!(status, if checked { 400 } else { 200 });
+    checked
+}
+
+#[tokio::test]
+async fn every_order_of_parts_gives_the_hash_of_the_whole() {
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 0, 3, 2], [2, 0, 3, 1]] {
+        let desk = begun().await;
+        send(&desk, &order).await;
+        assert!(is_checked(&desk).await, "{order:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_declared_at_the_start_counts_at_the_end() {
+    let declares = |whole: &str| {
+        create().body(format!("{{\"whole_checksum_sha256\":\"{}\"}}", Sha256::of(whole.as_bytes()).hex()))
+    };
+    let desk = Desk::new([created()]);
+    desk.status(&declares("wrong")).await;
+    send(&desk, &[0, 1, 2, 3]).await;
+    assert!(desk.refusal(&complete(None)).await.contains("whole_checksum_sha256 is"));
+    desk.then([says(200, "{}")]);
+    assert_eq!(desk.status(&complete(Some(&PARTS.concat()))).await, 200, "the end's own word comes first");
+
+    let desk = begun().await;
+    send(&desk, &[0, 1, 2, 3]).await;
+    desk.then([says(200, "{}")]);
+    assert_eq!(desk.status(&complete(None)).await, 200, "nobody declared anything");
+}
+
+#[tokio::test]
+async fn the_hash_goes_on_after_a_restart() {
+    let desk = begun().await;
+    for number in 0..4 {
+        desk.restart().await;
+        send(&desk, &[number]).await;
+    }
+    desk.restart().await;
+    assert!(is_checked(&desk).await);
+}
+
+#[tokio::test]
+async fn an_early_part_is_lost_by_a_restart_unless_it_comes_again() {
+    let early = async || {
+        let desk = begun().await;
+        send(&desk, &[0, 2]).await;
+        desk.restart().await;
+        desk
+    };
+    let desk = early().await;
+    send(&desk, &[1, 3]).await;
+    assert!(!is_checked(&desk).await);
+
+    let desk = early().await;
+    send(&desk, &[1, 3]).await;
+    desk.asked();
+    send(&desk, &[2]).await;
+    assert_eq!(desk.lines(), [format!("GET {UPLOADS}/u1")], "a replay");
+    assert!(is_checked(&desk).await, "and part 3 had waited for it");
+
+    let desk = early().await;
+    send(&desk, &[1, 2, 3]).await;
+    assert!(is_checked(&desk).await);
+}
+
+#[tokio::test]
+async fn a_part_that_was_replaced_behind_the_hash_makes_the_whole_unknown() {
+    let desk = begun().await;
+    desk.then([uploading(9)]);
+    desk.status(&put(0, "AAAA")).await;
+    send(&desk, &[0, 1, 2, 3]).await;
+    assert!(!is_checked(&desk).await);
+
+    let desk = begun().await;
+    desk.then([uploading(9)]);
+    desk.status(&put(3, "DD")).await;
+    send(&desk, &[3, 2, 1, 0]).await;
+    assert!(is_checked(&desk).await, "one that still waits can be replaced");
+}
+
+#[tokio::test]
+async fn missing_parts_are_the_registrys_to_miss() {
+    let desk = begun().await;
+    send(&desk, &[0, 1, 2]).await;
+    assert!(!is_checked(&desk).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_complete_is_sent_again_with_its_key_only() {
+    use crate::upstream::TransportError::Broken;
+    let desk = begun().await;
+    desk.then([Step::Fail(Broken), says(200, "{}")]);
+    assert_eq!(desk.status(&complete(None)).await, 200);
+    let asked = desk.registry.asked();
+    assert_eq!(asked.len(), 2);
+    assert!(asked.iter().all(|asked| asked.headers["idempotency-key"] == "k2"));
+    desk.then([Step::Fail(Broken)]);
+    desk.answer(&complete(None).without("idempotency-key")).await.unwrap_err();
+    assert_eq!(desk.lines().len(), 1);
+}
+
+#[tokio::test]
+async fn a_creation_that_is_repeated_forgets_nothing() {
+    let desk = begun().await;
+    send(&desk, &[0, 1]).await;
+    desk.then([created()]);
+    desk.status(&create()).await;
+    send(&desk, &[2, 3]).await;
+    assert!(is_checked(&desk).await);
+}
+
+#[tokio::test]
+async fn an_upload_that_nobody_asks_for_gives_its_room_back_and_goes_on() {
+    let desk = begun().await;
+    send(&desk, &[0, 3]).await;
+    desk.registry.clock.advance(Duration::from_secs(16 * 60));
+    send(&desk, &[1, 2, 3]).await;
+    assert!(is_checked(&desk).await);
+}
+
+#[tokio::test]
+async fn early_parts_are_held_up_to_a_number() {
+    let session = "\"upload_id\":\"u1\",\"content_length\":18,\"part_size\":1,\"part_count\":18";
+    let desk = Desk::new([says(201, format!("{{\"session\":{{{session}}}}}"))]);
+    assert_eq!(desk.status(&create()).await, 201);
+    let whole = "abcdefghijklmnopqr";
+    let wrong = complete(Some("wrong"));
+    for number in (0..18).rev() {
+        desk.then([uploading(99)]);
+        assert_eq!(desk.status(&put(number, &whole[number..=number])).await, 200);
+    }
+    desk.then([says(400, "{}")]);
+    assert_eq!(desk.status(&wrong).await, 400, "part 1 was one too many, so the whole is not known");
+    desk.then([uploading(99)]);
+    assert_eq!(desk.status(&put(1, "b")).await, 200);
+    assert!(desk.refusal(&wrong).await.contains(&Sha256::of(whole.as_bytes()).hex()), "now it is");
+}
+
+/// What `content` is once it was taken in.
+async fn received(content: &'static str) -> Received {
+    let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
+    let body = stream::iter([Ok::<_, Infallible>(Bytes::from(content))]).boxed();
+    let (sealing, ()) = take_in(&store, body, 1 << 20, |_| Ok::<_, StoreError>(())).await.unwrap();
+    let digest = Sha256::of(content.as_bytes());
+    Received::new(sealing, digest, "").await.unwrap()
+}
+
+#[tokio::test]
+async fn early_parts_of_all_uploads_share_their_room() {
+    let room = Arc::new(tokio::sync::Semaphore::new(1));
+    let facts = Facts {
+        owner: Owner::of(&HeaderMap::new()),
+        content_length: 2,
+        part_size: 1,
+        part_count: 2,
+        declared: None,
+    };
+    let record = Record::new(facts);
+    let (one, other) = (Session::new(&record, room.clone()), Session::new(&record, room.clone()));
+    let (first, second) = (received("a").await, received("b").await);
+    let [mut one, mut other] = [one, other];
+    for session in [&mut one, &mut other] {
+        session.accept(1, &second).await;
+    }
+    assert_eq!(room.available_permits(), 0, "only one of them is held");
+    for session in [&mut one, &mut other] {
+        session.accept(0, &first).await;
+    }
+    assert_eq!((one.whole(), other.whole()), (Some(Sha256::of(b"ab")), None));
+    assert_eq!(room.available_permits(), 1, "what had its turn gives its room back");
+    other.accept(1, &second).await;
+    assert_eq!(other.whole(), Some(Sha256::of(b"ab")));
+}
