@@ -20,11 +20,12 @@ use crate::base::BaseUrl;
 use crate::cache::documents::Live;
 use crate::cache::{Documents, SealedFiles};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Config, Location};
+use crate::config::{self, Config, Location, RelayKind};
 use crate::limit::Limiter;
 use crate::limit::places::Places;
 use crate::listen::{self, Answer, Certificates, ListenError, Peer, Settings};
 use crate::pipeline::{Arrival, Pipeline};
+use crate::relay::{Ground, Nullspace, Volumes};
 use crate::reload::{Reload, Source};
 use crate::respond::{Body, Response};
 use crate::store::{BucketError, Store, StoreError};
@@ -36,6 +37,11 @@ mod storage;
 
 use storage::Opened;
 pub use storage::kept_store;
+
+/// How long a relayed API may be silent; its clients wait as long for a checked upload.
+const RELAY_PATIENCE: Duration = Duration::from_secs(300);
+/// Requests to a relayed API that are under way at once, those that last among them.
+const RELAY_SLOTS: usize = 256;
 
 /// Why the proxy cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -96,20 +102,33 @@ impl App {
         let live = upstreams.live(config, None)?;
         let documents =
             Arc::new(Documents::new(storage.store.clone(), live, Arc::clone(&clock), Arc::clone(&metrics)));
-        let files = SealedFiles::new(
+        let files = Arc::new(SealedFiles::new(
             Arc::clone(&documents),
             storage.store.clone(),
             parts::bounds(config),
             Arc::clone(&metrics),
-        );
+        ));
+        let ground = Arc::new(Ground::new(
+            storage.store.clone(),
+            Arc::clone(&documents),
+            Arc::clone(&files),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+            (config.limits.max_request_body, config.limits.send_timeout),
+        ));
+        let relays = config.relays.iter().map(|relay| upstreams.relay(relay, &ground));
+        let relays = relays.collect::<Result<_, _>>()?;
         let limiter = Arc::new(Limiter::new(&config.into(), Arc::clone(&clock)));
         let places = Arc::new(Places::new(parts::sizes(config)));
         let base = BaseUrl::new(parts::public_url(config));
         let pipeline = Arc::new(Pipeline {
             documents: Arc::clone(&documents),
-            files: Arc::new(files),
+            files,
             limiter,
             places,
+            volumes: Volumes::new(Arc::clone(&ground)),
+            ground,
+            relays,
             base,
             clock,
             metrics: Arc::clone(&metrics),
@@ -251,6 +270,17 @@ impl Registries {
         })
     }
 
+    /// The API that `relay` mounts, called by its mount.
+    fn relay(&self, relay: &config::Relay, ground: &Arc<Ground>) -> Result<Nullspace, NoTransport> {
+        let config::Relay { kind: RelayKind::Nullspace, path, url } = relay;
+        let upstream = self.upstream(&config::Upstream {
+            read_timeout: RELAY_PATIENCE,
+            max_concurrent: RELAY_SLOTS,
+            ..config::Upstream::new(path.trim_start_matches('/'), url.clone())
+        })?;
+        Ok(Nullspace::new(Arc::clone(ground), path.clone(), Arc::new(upstream)))
+    }
+
     fn upstream(&self, configured: &config::Upstream) -> Result<Upstream, NoTransport> {
         let transport = Arc::new(HttpTransport::new(configured)?);
         let observer = Arc::new(Exchanges(Arc::clone(&self.metrics)));
@@ -299,11 +329,11 @@ impl Answer for Pipeline {
     type Body = Body;
 
     async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response {
-        let (parts, _body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let Peer { address, tls } = peer;
         let arrival =
             Arrival { method: parts.method, uri: parts.uri, headers: parts.headers, peer: address, tls };
-        Self::answer(self, arrival).await
+        Self::answer(self, arrival, body).await
     }
 }
 

@@ -8,6 +8,7 @@
 //!  5. answer     a document: memory, store or upstream, by the freshness rules      (cache::documents)
 //!                an archive: the release's record, then the sealed file             (cache::archives)
 //!                an artifact: the trust detail, then the sealed file                (cache::trust_artifacts)
+//!                a write: checked here, then the registry's own answer              (relay)
 //!  6. respond    status, headers, body; every failure through one table             (respond)
 //!  7. account    one metric and one log record                                      (here)
 //! ```
@@ -17,6 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use futures_util::{StreamExt, stream};
 use http::header::HeaderName;
@@ -29,10 +31,15 @@ use crate::clock::Clock;
 use crate::domain::DocumentKey;
 use crate::limit::places::{Crowded, Place, Places};
 use crate::limit::{Admission, Client, Limiter};
+use crate::relay::{Ground, Nullspace, Volumes};
 use crate::respond::{self, Asked, Body, Part, Refusal, Response};
 use crate::route::{self, Request};
 use crate::store::sealed;
 use crate::telemetry::{Access, AccessLog, Metrics, Who};
+
+mod writes;
+
+use writes::Mounted;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -70,6 +77,12 @@ pub struct Pipeline {
     pub limiter: Arc<Limiter>,
     /// How many requests may be under way.
     pub places: Arc<Places>,
+    /// What writes stand on.
+    pub ground: Arc<Ground>,
+    /// The writes of Agent Volumes.
+    pub volumes: Volumes,
+    /// Other APIs, each below its mount.
+    pub relays: Vec<Nullspace>,
     /// Where clients reach this proxy.
     pub base: BaseUrl,
     /// Time, for durations.
@@ -81,16 +94,28 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Answers one request of the public port.
-    pub async fn answer(&self, arrival: Arrival) -> Response {
+    /// Answers one request of the public port. Its `body` is read for writes alone.
+    pub async fn answer<B>(&self, arrival: Arrival, body: B) -> Response
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+    {
         let request_id = request_id(&arrival.headers);
         let admission = self.limiter.admit(arrival.peer, &arrival.headers);
+        let mounted = self.mounted(arrival.uri.path());
+        let id = request_id.to_str().unwrap_or_default();
         let (label, mut response) = match self.enter(&admission) {
             Ok(place) => {
-                let id = request_id.to_str().unwrap_or_default();
-                let (label, response) = self.admitted(&arrival, id).await;
+                let (label, response) = match mounted {
+                    None => self.admitted(&arrival, body, id).await,
+                    Some(mounted) => {
+                        let relayed =
+                            self.relay(mounted, (&arrival, self.body(body)), Errand::foreground(id));
+                        (Mounted::LABEL, Box::pin(relayed).await)
+                    }
+                };
                 (label, response.map(|body| body.holding(place)))
             }
+            Err(refusal) if mounted.is_some() => (Mounted::LABEL, respond::nullspace(&refusal, id)),
             Err(refusal) => ("none", respond::problem(&refusal, asked(&arrival, ["", ""]))),
         };
         let status = response.status();
@@ -118,7 +143,10 @@ impl Pipeline {
     }
 
     /// Answers a request that was let in, and names its route.
-    async fn admitted(&self, arrival: &Arrival, id: &str) -> (&'static str, Response) {
+    async fn admitted<B>(&self, arrival: &Arrival, body: B, id: &str) -> (&'static str, Response)
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+    {
         let routed = route::parse(&arrival.method, arrival.uri.path(), arrival.uri.query());
         let label = routed.as_ref().map_or("none", Request::label);
         let base = self.base.of(&arrival.uri, &arrival.headers, arrival.tls);
@@ -134,6 +162,9 @@ impl Pipeline {
             (Ok(Request::TrustArtifact(name, version, digest)), Ok(_)) => {
                 let hold = self.files.trust_artifact(&name, &version, &digest, errand);
                 self.file(label, hold, asked, errand).await
+            }
+            (Ok(Request::Change(change)), Ok(_)) => {
+                Box::pin(self.change(&change, (arrival, self.body(body)), asked, errand)).await
             }
         };
         (label, response)
@@ -195,7 +226,7 @@ impl Pipeline {
             }
         });
         let pieces = stream::iter([Ok(first)]).chain(rest.buffered(READ_AHEAD)).boxed();
-        Ok((held, part, Body::Stream { left, pieces }))
+        Ok((held, part, Body::Stream { left: Some(left), pieces }))
     }
 
     fn refuse(&self, resource: &'static str, failure: &Failure, asked: Asked<'_>) -> Response {
@@ -228,13 +259,19 @@ impl Pipeline {
             class,
             client,
             method: arrival.method.as_str(),
-            path: arrival.uri.path(),
+            path: written(arrival.uri.path()),
             status,
             cache: cache.to_str().ok(),
             took: elapsed,
         };
         self.access.write(&access, self.clock.now());
     }
+}
+
+/// A path as it may be written down: who knows the place of an upload needs only its token to use it.
+fn written(path: &str) -> &str {
+    const PLACES: &str = "/uploads/";
+    if path.starts_with(PLACES) { PLACES } else { path }
 }
 
 /// What a response must know of the request it answers.

@@ -7,7 +7,7 @@ use http::Method;
 use url::form_urlencoded;
 
 use crate::domain::search::InvalidSearch;
-use crate::domain::{DocumentKey, SearchQuery, Sha256, Version, VolumeName, percent};
+use crate::domain::{Change, DocumentKey, SearchQuery, Sha256, UploadId, Version, VolumeName, percent};
 
 /// Everything a client can ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Request {
     Archive(VolumeName, Version),
     /// The bytes of a trust attachment of a release, by their digest.
     TrustArtifact(VolumeName, Version, Sha256),
+    /// A write.
+    Change(Change),
 }
 
 impl Request {
@@ -28,6 +30,7 @@ impl Request {
             Self::Document(key) => key.resource().as_str(),
             Self::Archive(..) => "archive",
             Self::TrustArtifact(..) => "trust-artifact",
+            Self::Change(change) => change.as_str(),
         }
     }
 }
@@ -39,8 +42,11 @@ pub enum RouteError {
     #[error("there is nothing here: no such route, or a name or version that does not follow the grammar")]
     NotFound,
     /// The route exists, for other methods.
-    #[error("this route takes GET and HEAD")]
-    MethodNotAllowed,
+    #[error("this route takes {allow}")]
+    MethodNotAllowed {
+        /// Those methods, as `Allow` names them.
+        allow: &'static str,
+    },
     /// A search parameter is wrong.
     #[error(transparent)]
     Search(#[from] InvalidSearch),
@@ -49,51 +55,104 @@ pub enum RouteError {
     Advisories,
 }
 
+/// What can be asked at a path.
+enum Place {
+    Read(Request),
+    Release(VolumeName, Version),
+    /// One that only this method makes sense for.
+    Write(Method, Change),
+}
+
+impl Place {
+    fn by(self, method: &Method) -> Result<Request, RouteError> {
+        let reads = *method == Method::GET || *method == Method::HEAD;
+        match self {
+            Self::Read(request) if reads => Ok(request),
+            Self::Release(name, version) if reads => {
+                Ok(Request::Document(DocumentKey::Release(name, version)))
+            }
+            Self::Release(name, version) if *method == Method::DELETE => {
+                Ok(Request::Change(Change::Unpublish(name, version)))
+            }
+            Self::Write(by, change) if *method == by => Ok(Request::Change(change)),
+            Self::Read(_) => Err(RouteError::MethodNotAllowed { allow: "GET, HEAD" }),
+            Self::Release(..) => Err(RouteError::MethodNotAllowed { allow: "GET, HEAD, DELETE" }),
+            Self::Write(Method::PUT, _) => Err(RouteError::MethodNotAllowed { allow: "PUT" }),
+            Self::Write(..) => Err(RouteError::MethodNotAllowed { allow: "POST" }),
+        }
+    }
+}
+
 /// Reads a request line.
 ///
 /// # Errors
-/// [`RouteError`] for anything that is not a read of this proxy's.
+/// [`RouteError`] for anything that is not this proxy's.
 pub fn parse(method: &Method, path: &str, query: Option<&str>) -> Result<Request, RouteError> {
     let query = query.unwrap_or_default();
-    let request = match path.strip_prefix("/api/v1/") {
-        Some(rest) => document(rest, query)?.map(Request::Document),
+    let place = match path.strip_prefix("/api/v1/") {
+        Some(rest) => api(rest, query)?,
         None => match path.strip_prefix("/archives/") {
-            Some(rest) => archive(rest),
-            None => path.strip_prefix("/trust-artifacts/").and_then(trust_artifact),
+            Some(rest) => archive(rest).map(Place::Read),
+            None => match path.strip_prefix("/trust-artifacts/") {
+                Some(rest) => trust_artifact(rest).map(Place::Read),
+                None => path.strip_prefix("/uploads/").and_then(upload),
+            },
         },
     };
-    let request = request.ok_or(RouteError::NotFound)?;
-    if method != Method::GET && method != Method::HEAD {
-        return Err(RouteError::MethodNotAllowed);
-    }
-    Ok(request)
+    place.ok_or(RouteError::NotFound)?.by(method)
 }
 
-fn document(rest: &str, query: &str) -> Result<Option<DocumentKey>, RouteError> {
+fn api(rest: &str, query: &str) -> Result<Option<Place>, RouteError> {
     let mut segments = Segments(Some(rest));
-    let key = match segments.next() {
-        Some("index") if segments.next() == Some("volumes") => segments.volume().map(DocumentKey::Index),
-        Some("volumes") => release(&mut segments),
-        Some("search") => Some(DocumentKey::Search(SearchQuery::parse(query)?)),
+    let read = |key| Place::Read(Request::Document(key));
+    let place = match segments.next() {
+        Some("index") if segments.next() == Some("volumes") => {
+            segments.volume().map(|name| read(DocumentKey::Index(name)))
+        }
+        Some("volumes") => volume(&mut segments),
+        Some("search") => Some(read(DocumentKey::Search(SearchQuery::parse(query)?))),
         Some("advisories") => match segments.next() {
-            Some(id) => percent::decode(id).and_then(|id| id.parse().ok()).map(DocumentKey::Advisory),
-            None => Some(DocumentKey::Advisories(advised_volume(query)?)),
+            Some(id) => {
+                let id = percent::decode(id).and_then(|id| id.parse().ok());
+                id.map(|id| read(DocumentKey::Advisory(id)))
+            }
+            None => Some(read(DocumentKey::Advisories(advised_volume(query)?))),
         },
-        Some("capabilities") => Some(DocumentKey::Capabilities),
+        Some("capabilities") => Some(read(DocumentKey::Capabilities)),
         _ => None,
     };
-    Ok(key.filter(|_| segments.is_empty()))
+    Ok(place.filter(|_| segments.is_empty()))
 }
 
-fn release(segments: &mut Segments<'_>) -> Option<DocumentKey> {
+fn volume(segments: &mut Segments<'_>) -> Option<Place> {
     let name = segments.volume()?;
-    let version = version(segments.next()?)?;
+    let post = |change| Place::Write(Method::POST, change);
+    let version = match segments.next() {
+        None => return Some(post(Change::Publish(name))),
+        Some("uploads") => return Some(post(Change::Finalize(name, finalized(segments)?))),
+        Some(segment) => version(segment)?,
+    };
+    let read = |key| Some(Place::Read(Request::Document(key)));
     match (segments.next(), segments.next()) {
-        (None, None) => Some(DocumentKey::Release(name, version)),
-        (Some("trust"), Some("summary")) => Some(DocumentKey::TrustSummary(name, version)),
-        (Some("trust"), Some("detail")) => Some(DocumentKey::TrustDetail(name, version)),
+        (None, None) => Some(Place::Release(name, version)),
+        (Some("trust"), Some("summary")) => read(DocumentKey::TrustSummary(name, version)),
+        (Some("trust"), Some("detail")) => read(DocumentKey::TrustDetail(name, version)),
+        (Some("trust"), Some("uploads")) if segments.is_empty() => Some(post(Change::Attach(name, version))),
+        (Some("trust"), Some("uploads")) => {
+            Some(post(Change::FinalizeAttachment(name, version, finalized(segments)?)))
+        }
         _ => None,
     }
+}
+
+/// The upload that a path ending in `{id}/finalize` names.
+fn finalized(segments: &mut Segments<'_>) -> Option<UploadId> {
+    let id = percent::decode(segments.next()?)?.parse().ok()?;
+    (segments.next() == Some("finalize")).then_some(id)
+}
+
+fn upload(rest: &str) -> Option<Place> {
+    Some(Place::Write(Method::PUT, Change::Upload(rest.parse().ok()?)))
 }
 
 fn archive(rest: &str) -> Option<Request> {
@@ -219,8 +278,20 @@ mod tests {
             "/api/v1/index/volumes/@acme%2Fx",
             "/api/v1/index/volumes/a%2Fb",
             "/api/v1/index/volumes/%zz",
-            "/api/v1/volumes/x",
             "/api/v1/volumes/x/1.0",
+            "/api/v1/volumes/x/uploads",
+            "/api/v1/volumes/x/uploads/u",
+            "/api/v1/volumes/x/uploads/u/",
+            "/api/v1/volumes/x/uploads//finalize",
+            "/api/v1/volumes/x/uploads/../finalize",
+            "/api/v1/volumes/x/uploads/u%2Fv/finalize",
+            "/api/v1/volumes/x/uploads/u/finalize/",
+            "/api/v1/volumes/x/1.0.0/trust/uploads/u",
+            "/api/v1/volumes/x/1.0.0/trust/uploads/",
+            "/uploads",
+            "/uploads/",
+            "/uploads/a/b",
+            "/uploads/..",
             "/api/v1/volumes/x/latest",
             "/api/v1/volumes/x/1.0.0/",
             "/api/v1/volumes/x/1.0.0/trust",
@@ -247,9 +318,38 @@ mod tests {
     }
 
     #[test]
+    fn every_write_and_the_methods_beside_it() {
+        let (name, version): (VolumeName, Version) = ("@acme/x".parse().unwrap(), "1.0.0".parse().unwrap());
+        let id = || "u-1".parse::<UploadId>().unwrap();
+        let (publish, finalize) = (Change::Publish(name.clone()), Change::Finalize(name.clone(), id()));
+        let attach = Change::Attach(name.clone(), version.clone());
+        let attached = Change::FinalizeAttachment(name.clone(), version.clone(), id());
+        for (method, path, change, allow) in [
+            (Method::POST, "/api/v1/volumes/@acme/x", publish, "POST"),
+            (Method::POST, "/api/v1/volumes/@acme/x/uploads/u-1/finalize", finalize, "POST"),
+            (
+                Method::DELETE,
+                "/api/v1/volumes/@acme/x/1.0.0",
+                Change::Unpublish(name, version),
+                "GET, HEAD, DELETE",
+            ),
+            (Method::POST, "/api/v1/volumes/@acme/x/1.0.0/trust/uploads", attach, "POST"),
+            (Method::POST, "/api/v1/volumes/@acme/x/1.0.0/trust/uploads/u%2D1/finalize", attached, "POST"),
+            (Method::PUT, "/uploads/u-1", Change::Upload(id()), "PUT"),
+        ] {
+            assert_eq!(parse(&method, path, None), Ok(Request::Change(change)), "{path}");
+            assert_eq!(
+                parse(&Method::PATCH, path, None),
+                Err(RouteError::MethodNotAllowed { allow }),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
     fn wrong_methods_and_parameters() {
         let post = parse(&Method::POST, "/api/v1/capabilities", None);
-        assert_eq!(post, Err(RouteError::MethodNotAllowed));
+        assert_eq!(post, Err(RouteError::MethodNotAllowed { allow: "GET, HEAD" }));
         assert!(matches!(get("/api/v1/search?limit=0"), Err(RouteError::Search(_))));
         for query in ["volume=X", "volume=x&volume=y", "vol=x"] {
             assert_eq!(get(&format!("/api/v1/advisories?{query}")), Err(RouteError::Advisories));

@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use scriptorium::app::App;
 use scriptorium::config::{Config, Location, Upstream};
 use scriptorium::pipeline::{Arrival, Pipeline};
-use scriptorium::respond::Response;
+use scriptorium::respond::{Body, Response};
 use scriptorium::telemetry::{self, LogGuard};
 use tokio::runtime::Runtime;
 
@@ -92,7 +92,7 @@ impl Proxy {
             let mut arrival = Some(case.arrival(&etag));
             measure(&mut || {
                 let arrival = arrival.take().unwrap();
-                let hit = async { drain(self.pipeline.answer(arrival).await).await };
+                let hit = async { drain(self.pipeline.answer(arrival, Body::Empty).await).await };
                 hit.now_or_never().expect("a hit that waits for nothing");
             });
         }
@@ -102,7 +102,7 @@ impl Proxy {
     fn warm(&self, case: Case) -> HeaderValue {
         let ask = |etag: &HeaderValue| {
             self.runtime.block_on(async {
-                let response = self.pipeline.answer(case.arrival(etag)).await;
+                let response = self.pipeline.answer(case.arrival(etag), Body::Empty).await;
                 let (status, headers) = (response.status(), response.headers().clone());
                 (status, headers, drain(response).await)
             })

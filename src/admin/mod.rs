@@ -71,7 +71,7 @@ impl Admin {
         let asked = Asked { head: method == Method::HEAD, headers, base: ["", ""], path };
         let reads = !matches!(path, "/admin/v1/invalidate" | "/admin/v1/reload");
         if reads && method != Method::GET && method != Method::HEAD {
-            return problem(&Refusal::from(&RouteError::MethodNotAllowed), asked);
+            return problem(&Refusal::from(&RouteError::MethodNotAllowed { allow: "GET, HEAD" }), asked);
         }
         let probe = matches!(path, "/livez" | "/readyz");
         if !probe && !self.token.admits(headers) {

@@ -36,6 +36,9 @@ pub(super) const LIVE: &[&str] = &[
 /// Keys that bound the files that are brought in.
 pub(super) const BOUNDS: &[&str] = &["limits.max_archive", "limits.max_unpacked", "limits.max_entries"];
 
+/// Keys that bound what clients send.
+pub(super) const BODIES: &[&str] = &["limits.max_request_body"];
+
 /// Keys that say how often each client may ask.
 pub(super) const LIMITING: &[&str] = &["rate_limits", "tokens", "server.trusted_proxies"];
 
@@ -54,6 +57,7 @@ pub(super) fn reloadable(
 ) -> Vec<Part> {
     let (documents, files) = (Arc::clone(&pipeline.documents), Arc::clone(&pipeline.files));
     let (limiter, places) = (Arc::clone(&pipeline.limiter), Arc::clone(&pipeline.places));
+    let ground = Arc::clone(&pipeline.ground);
     let (pipeline, token) = (Arc::clone(pipeline), Arc::clone(token));
     let (certificates, ceiling) = (certificates.cloned(), Arc::clone(ceiling));
     let guarded = !config.server.admin_listen.ip().is_loopback();
@@ -67,6 +71,7 @@ pub(super) fn reloadable(
         Part::new(LIMITING, move |config| limiter.reload(&config.into())),
         Part::new(SIZES, move |config| places.reload(sizes(config))),
         Part::new(BOUNDS, move |config| files.reload(bounds(config))),
+        Part::new(BODIES, move |config| ground.reload(config.limits.max_request_body)),
         Part::new(&["storage.max_size"], move |config| ceiling.resize(config.storage.max_size)),
         Part::new(&["server.public_url"], move |config| pipeline.base.reload(public_url(config))),
         Part::checked(&["server.tls"], move |config| match (&certificates, &config.server.tls) {

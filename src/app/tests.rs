@@ -26,8 +26,6 @@ const RESTART: &[&str] = &[
     "limits.max_connections",
     "limits.header_timeout",
     "limits.send_timeout",
-    // Not yet in force.
-    "limits.max_request_body",
     "relays",
 ];
 

@@ -13,10 +13,6 @@ use super::schema;
 use super::source::Node;
 use crate::domain::pattern::VolumePattern;
 
-/// Keys that are accepted and validated, and that nothing obeys yet.
-const NOT_YET_IN_FORCE: [&str; 4] =
-    ["upstreams.writes", "upstreams.writes_check", "limits.max_request_body", "relays"];
-
 /// What the command line says; it has the last word.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
@@ -61,7 +57,7 @@ impl Config {
         check::check(&config, asks, &mut reader);
         errors.append(&mut reader.errors);
         if errors.is_empty() {
-            let notes = notes(&config, &reader.changed);
+            let notes = notes(&config);
             Ok(Loaded { config, notes })
         } else {
             Err(ConfigErrors(errors))
@@ -69,10 +65,8 @@ impl Config {
     }
 }
 
-fn notes(config: &Config, changed: &[String]) -> Vec<String> {
-    let inert = NOT_YET_IN_FORCE.iter().filter(|inert| changed.iter().any(|key| covers(inert, key)));
-    let mut notes: Vec<_> =
-        inert.map(|key| format!("{key} is accepted but not yet in force in this version")).collect();
+fn notes(config: &Config) -> Vec<String> {
+    let mut notes = Vec::new();
     let greedy = config.upstreams.iter().position(takes_everything);
     for (index, upstream) in config.upstreams.iter().enumerate().skip(greedy.map_or(usize::MAX, |at| at + 1))
     {
@@ -82,11 +76,6 @@ fn notes(config: &Config, changed: &[String]) -> Vec<String> {
         ));
     }
     notes
-}
-
-/// Whether `key` is `table`, or stands in it.
-fn covers(table: &str, key: &str) -> bool {
-    key.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 fn takes_everything(upstream: &Upstream) -> bool {

@@ -20,8 +20,6 @@ pub(super) struct Reader<'a> {
     pub(super) errors: Vec<ConfigError>,
     /// Keys that were given.
     given: BTreeMap<String, Origin>,
-    /// Keys whose value is not the default, list numbers left out.
-    pub(super) changed: Vec<String>,
 }
 
 #[derive(Default)]
@@ -34,14 +32,7 @@ struct Frame {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(env: &'a BTreeMap<String, String>, file: Option<&'a Path>) -> Self {
-        Self {
-            env,
-            file,
-            here: Frame::default(),
-            errors: Vec::new(),
-            given: BTreeMap::new(),
-            changed: Vec::new(),
-        }
+        Self { env, file, here: Frame::default(), errors: Vec::new(), given: BTreeMap::new() }
     }
 
     /// Reads the outermost table.
@@ -115,10 +106,6 @@ impl<'a> Reader<'a> {
         value
     }
 
-    fn note_change(&mut self, path: &str) {
-        self.changed.push(path.split('[').map(|part| part.rsplit(']').next().unwrap_or(part)).collect());
-    }
-
     fn refuse_repeats(&mut self, list: &[Node], path: &str, key: &'static str) {
         let mut first = BTreeMap::new();
         for (index, element) in list.iter().enumerate() {
@@ -144,15 +131,11 @@ impl Visitor for Reader<'_> {
         &mut self,
         key: &'static str,
         kind: &Kind<T>,
-        now: Option<&T>,
+        _: Option<&T>,
     ) -> Option<T> {
         let node = self.take(key)?;
         let path = self.path(key);
-        let value = self.value(&path, kind, &node)?;
-        if now != Some(&value) {
-            self.note_change(&path);
-        }
-        Some(value)
+        self.value(&path, kind, &node)
     }
 
     fn required<T: Clone + PartialEq + 'static>(
@@ -184,9 +167,6 @@ impl Visitor for Reader<'_> {
         let values: Vec<_> = elements
             .filter_map(|(index, node)| self.value(&format!("{path}[{index}]"), kind, node))
             .collect();
-        if values != now {
-            self.note_change(&path);
-        }
         values
     }
 

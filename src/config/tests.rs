@@ -258,19 +258,13 @@ fn tls_files_are_read_and_belong_together() {
 }
 
 #[test]
-fn notes_tell_of_what_is_not_in_force_or_unreachable() {
+fn notes_tell_of_what_is_unreachable() {
     let loaded = load(
         "[storage]\nurl = \"s3://bucket/x\"\nmax_size = \"50GiB\"\n[rate_limits]\nci = \"9/s\"\n\
          [[upstreams]]\nname = \"a\"\nurl = \"http://a\"\nvolumes = [\"x\", \"*\"]\nwrites = true\nwrites_check = \"strict\"\n\
          [[upstreams]]\nname = \"b\"\nurl = \"http://b\"\n",
     );
-    assert_eq!(
-        loaded.notes,
-        [
-            "upstreams.writes is accepted but not yet in force in this version",
-            "upstreams[1] (b) is never asked: one listed before it takes every volume",
-        ]
-    );
+    assert_eq!(loaded.notes, ["upstreams[1] (b) is never asked: one listed before it takes every volume",]);
 }
 
 #[test]

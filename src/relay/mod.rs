@@ -16,9 +16,9 @@ mod volumes;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use http::{HeaderMap, Method, StatusCode};
@@ -109,12 +109,14 @@ pub struct Ground {
     files: Arc<SealedFiles>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    sizes: ArcSwap<Sizes>,
+    max_body: AtomicU64,
+    patience: Duration,
     turns: Semaphore,
 }
 
 impl Ground {
-    /// The same store, documents and files as reads use.
+    /// The same store, documents and files as reads use. A request's body has at most `max_body` bytes, and no pause
+    /// between two pieces of it is longer than `patience`.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
@@ -122,20 +124,25 @@ impl Ground {
         files: Arc<SealedFiles>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
-        sizes: Sizes,
+        (max_body, patience): (u64, Duration),
     ) -> Self {
-        let (sizes, turns) = (ArcSwap::from_pointee(sizes), Semaphore::new(TURNS));
-        Self { store, documents, files, clock, metrics, sizes, turns }
+        let (max_body, turns) = (AtomicU64::new(max_body), Semaphore::new(TURNS));
+        Self { store, documents, files, clock, metrics, max_body, patience, turns }
     }
 
     /// The bounds in force.
     #[must_use]
     pub fn sizes(&self) -> Sizes {
-        **self.sizes.load()
+        Sizes {
+            max_body: self.max_body.load(Ordering::Relaxed),
+            max_document: self.documents.live().max_document,
+            archive: self.files.bounds(),
+            patience: self.patience,
+        }
     }
 
-    /// Bounds what comes from now on.
-    pub fn reload(&self, sizes: Sizes) {
-        self.sizes.store(Arc::new(sizes));
+    /// Bounds the bodies that come from now on.
+    pub fn reload(&self, max_body: u64) {
+        self.max_body.store(max_body, Ordering::Relaxed);
     }
 }

@@ -1,4 +1,4 @@
-//! The bodies this proxy sends: nothing, a few bytes held in memory, or a file as it is read.
+//! The bodies this proxy sends: nothing, a few bytes held in memory, or a file or an answer as it comes.
 //!
 //! Owns their framing towards the server. Must not know where the bytes come from.
 
@@ -19,10 +19,10 @@ pub enum Body {
     Empty,
     /// Bytes in memory.
     Full(Bytes),
-    /// Verified pieces of known total length.
+    /// Pieces as they come.
     Stream {
-        /// Bytes still to come.
-        left: u64,
+        /// Bytes still to come; unknown for what a registry sends without saying.
+        left: Option<u64>,
         /// The pieces.
         pieces: BoxStream<'static, io::Result<Bytes>>,
     },
@@ -49,7 +49,7 @@ impl fmt::Debug for Body {
         match self {
             Self::Empty => f.write_str("Empty"),
             Self::Full(bytes) => write!(f, "Full({})", bytes.len()),
-            Self::Stream { left, .. } => write!(f, "Stream({left})"),
+            Self::Stream { left, .. } => write!(f, "Stream({left:?})"),
         }
     }
 }
@@ -71,7 +71,7 @@ impl http_body::Body for Body {
             }
             Self::Stream { left, pieces } => {
                 let piece = std::task::ready!(pieces.as_mut().poll_next(context));
-                if let Some(Ok(piece)) = &piece {
+                if let (Some(Ok(piece)), Some(left)) = (&piece, left) {
                     *left = left.saturating_sub(piece.len() as u64);
                 }
                 Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
@@ -83,15 +83,16 @@ impl http_body::Body for Body {
         match self {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
-            Self::Stream { left, .. } => *left == 0,
+            Self::Stream { left, .. } => *left == Some(0),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(match self {
-            Self::Empty => 0,
-            Self::Full(bytes) => bytes.len() as u64,
+        let left = match self {
+            Self::Empty => Some(0),
+            Self::Full(bytes) => Some(bytes.len() as u64),
             Self::Stream { left, .. } => *left,
-        })
+        };
+        left.map_or_else(SizeHint::new, SizeHint::with_exact)
     }
 }

@@ -67,8 +67,8 @@ impl From<&RouteError> for Refusal {
             RouteError::Search(_) | RouteError::Advisories => {
                 Problem::new(Kind::ValidationFailed, detail).into()
             }
-            RouteError::MethodNotAllowed => {
-                Self { allow: Some("GET, HEAD"), ..blank(StatusCode::METHOD_NOT_ALLOWED, detail) }
+            RouteError::MethodNotAllowed { allow } => {
+                Self { allow: Some(allow), ..blank(StatusCode::METHOD_NOT_ALLOWED, detail) }
             }
         }
     }

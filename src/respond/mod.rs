@@ -12,6 +12,7 @@ mod file;
 mod nullspace;
 mod range;
 mod rate_limit;
+mod relayed;
 
 pub use body::Body;
 pub use document::document;
@@ -19,6 +20,7 @@ pub use error::{Refusal, bad_request, problem, storage_failed};
 pub use file::{Part, file, plan};
 pub use nullspace::nullspace;
 pub use rate_limit::rate_limit;
+pub use relayed::relayed;
 
 use bytes::Bytes;
 use http::HeaderValue;

@@ -21,6 +21,8 @@ use crate::config::{self, OnDivergence};
 use crate::limit::places::{Capacity, Places};
 use crate::limit::{self, Limiter};
 use crate::pipeline::{Arrival, Pipeline};
+use crate::relay::{Ground, Volumes};
+use crate::respond::Body;
 use crate::store::{ObjectStorage, Store};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::upstream::Upstreams;
@@ -65,7 +67,7 @@ impl Proxy {
         headers.insert("x-request-id", HeaderValue::from_static("id-1"));
         let uri = path.parse().unwrap();
         let arrival = Arrival { method: Method::GET, uri, headers, peer: None, tls: false };
-        let (head, body) = self.pipeline.answer(arrival).await.into_parts();
+        let (head, body) = self.pipeline.answer(arrival, Body::Empty).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let json: Value = serde_json::from_slice(&body).unwrap_or_default();
         let text = |name: &str| head.headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
@@ -94,7 +96,7 @@ fn pipeline(world: &Arc<World>, store: Arc<dyn Store>, offline: bool) -> Pipelin
     let metrics = Arc::new(Metrics::new().unwrap());
     let documents = Arc::new(Documents::new(store.clone(), live, world.clock.clone(), metrics.clone()));
     let bounds = Bounds { max_archive: 1 << 20, limits: Limits { max_unpacked: 1 << 20, max_entries: 100 } };
-    let files = Arc::new(SealedFiles::new(documents.clone(), store, bounds, metrics.clone()));
+    let files = Arc::new(SealedFiles::new(documents.clone(), store.clone(), bounds, metrics.clone()));
     let rates =
         config::RateLimits { anonymous: "1000000/s".parse().unwrap(), ..config::RateLimits::default() };
     let settings = limit::Settings { rates, tokens: Vec::new(), trusted_proxies: Vec::new() };
@@ -102,5 +104,9 @@ fn pipeline(world: &Arc<World>, store: Arc<dyn Store>, offline: bool) -> Pipelin
     let places = Arc::new(Places::new(Capacity { requests: 100, requests_per_client: 100, downloads: 100 }));
     let (base, clock) = (BaseUrl::new(None), world.clock.clone());
     let access = AccessLog::default();
-    Pipeline { documents, files, limiter, places, base, clock, metrics, access }
+    let bodies = (1 << 20, Duration::from_secs(60));
+    let ground = Ground::new(store, documents.clone(), files.clone(), clock.clone(), metrics.clone(), bodies);
+    let ground = Arc::new(ground);
+    let (volumes, relays) = (Volumes::new(ground.clone()), Vec::new());
+    Pipeline { documents, files, limiter, places, ground, volumes, relays, base, clock, metrics, access }
 }

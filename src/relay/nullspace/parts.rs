@@ -150,7 +150,8 @@ impl Nullspace {
             }
         }
         let sent = self.send(&request, &received).await;
-        self.note(live, ours.is_some(), number, &received, &sent).await;
+        let taken = sent.as_ref().ok().map(|relayed| relayed.status.is_success());
+        self.note(live, ours.is_some(), number, &received, taken).await;
         sent.map(coming)
     }
 
@@ -176,16 +177,8 @@ impl Nullspace {
         }
     }
 
-    /// Notes what became of a part that was sent on.
-    async fn note(
-        &self,
-        live: &Live,
-        ours: bool,
-        number: u32,
-        part: &Received,
-        sent: &Result<Relayed, Unrelayed>,
-    ) {
-        let taken = sent.as_ref().ok().map(|relayed| relayed.status.is_success());
+    /// Notes what became of a part that was sent on: whether it was `taken`, where that is known.
+    async fn note(&self, live: &Live, ours: bool, number: u32, part: &Received, taken: Option<bool>) {
         let mut session = live.session().await;
         match (ours, taken) {
             (true, Some(true)) => session.accept(number, part).await,

@@ -22,7 +22,7 @@ use crate::archive::Limits;
 use crate::cache::documents::Live;
 use crate::cache::{Bounds, Documents, SealedFiles};
 use crate::config::{self, OnDivergence};
-use crate::relay::{Content, Refused as Unrelayed, Sizes};
+use crate::relay::{Content, Refused as Unrelayed};
 use crate::store::{ObjectStorage, Store};
 use crate::telemetry::Metrics;
 use crate::upstream::testing::{Asked, HOME, Registry, Step};
@@ -90,7 +90,7 @@ impl Desk {
         let live = Live {
             policy: config::Cache::default(),
             on_divergence: OnDivergence::Quarantine,
-            max_document: 1 << 20,
+            max_document: 1 << 12,
             upstreams: Upstreams::new(vec![]),
         };
         let metrics = Arc::new(Metrics::new().unwrap());
@@ -99,9 +99,8 @@ impl Desk {
         let archive =
             Bounds { max_archive: 1 << 20, limits: Limits { max_unpacked: 1 << 20, max_entries: 5 } };
         let files = Arc::new(SealedFiles::new(documents.clone(), store.clone(), archive, metrics.clone()));
-        let patience = Duration::from_secs(5);
-        let sizes = Sizes { max_body: 1 << 18, max_document: 1 << 12, archive, patience };
-        let ground = Arc::new(Ground::new(store, documents, files, clock, metrics, sizes));
+        let bodies = (1 << 18, Duration::from_secs(5));
+        let ground = Arc::new(Ground::new(store, documents, files, clock, metrics, bodies));
         Arc::new(Nullspace::new(ground, "/nullspace".to_owned(), upstream))
     }
 

@@ -14,7 +14,7 @@ use crate::cache::documents::Live;
 use crate::cache::{Bounds, Documents, Errand, SealedFiles};
 use crate::config::{self, OnDivergence};
 use crate::domain::{Integrity, UploadId};
-use crate::relay::{Content, Sizes};
+use crate::relay::Content;
 use crate::store::{ObjectStorage, Store};
 use crate::telemetry::Metrics;
 use crate::upstream::testing::{Asked, HOME, Registry as Script, Step, answer};
@@ -68,10 +68,9 @@ impl Desk {
         let archive = Bounds { max_archive: 64 << 10, limits };
         let files =
             SealedFiles::new(Arc::clone(&documents), Arc::clone(&store), archive, Arc::clone(&metrics));
-        let patience = Duration::from_secs(1);
-        let sizes = Sizes { max_body: 1 << 20, max_document: 1 << 20, archive, patience };
+        let bodies = (1 << 20, Duration::from_secs(1));
         let ground =
-            Ground::new(Arc::clone(&store), documents, Arc::new(files), clock, Arc::clone(&metrics), sizes);
+            Ground::new(Arc::clone(&store), documents, Arc::new(files), clock, Arc::clone(&metrics), bodies);
         let ground = Arc::new(ground);
         Self { script, volumes: Volumes::new(Arc::clone(&ground)), ground, store }
     }

@@ -111,7 +111,11 @@ fn problem_documents() {
         StoreError::from(secret()).into(),
         Failure::Lost,
     ];
-    let routes = [RouteError::NotFound, RouteError::MethodNotAllowed, RouteError::Advisories];
+    let routes = [
+        RouteError::NotFound,
+        RouteError::MethodNotAllowed { allow: "GET, HEAD, DELETE" },
+        RouteError::Advisories,
+    ];
     let pages: Vec<_> = failures
         .iter()
         .map(Refusal::from)

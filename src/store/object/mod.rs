@@ -204,7 +204,7 @@ impl Store for ObjectStorage {
         let read = match &self.commit {
             Commit::Rename { root, .. } => {
                 let (file, range) = (root.join(path.as_ref()), range.clone());
-                blocking(move || span::read(&file, &range)).await.map_err(StoreError::from)
+                blocking(move || span::read(&file, &range)).await
             }
             Commit::Upload { .. } => found(self.objects.get_range(&path, range.clone()).await),
         };
