@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::parts::{BOUNDS, LIVE, SIZES};
+use super::parts::{BODIES, BOUNDS, LIVE, SIZES};
 use super::*;
 use crate::config::Overrides;
 use crate::telemetry::AccessLog;
@@ -56,7 +56,7 @@ fn every_key_is_reloadable_or_known_to_need_a_restart() {
         let (reloadable, restart) = (app.reload.covers(key), RESTART.contains(&key.as_str()));
         assert!(reloadable != restart, "{key}: in a part of `parts`: {reloadable}, in RESTART: {restart}");
     }
-    for named in RESTART.iter().chain(LIVE).chain(BOUNDS).chain(SIZES) {
+    for named in RESTART.iter().chain(LIVE).chain(BOUNDS).chain(SIZES).chain(BODIES) {
         assert!(keys.contains(*named), "{named} is no key");
     }
 }
@@ -69,7 +69,11 @@ fn what_is_reported_as_applied_is_in_force() {
     // A port that was plain becomes an encrypted one with a restart only.
     let waits = |key: &str| RESTART.contains(&key) || key.starts_with("server.tls.");
     assert!(report.restart.iter().all(|key| waits(key)), "{report:?}");
-    assert_eq!(report.applied.len(), LIVE.len() + BOUNDS.len() + SIZES.len() + 8, "{report:?}");
+    assert_eq!(
+        report.applied.len(),
+        LIVE.len() + BOUNDS.len() + SIZES.len() + BODIES.len() + 8,
+        "{report:?}"
+    );
 
     let live = app.pipeline.documents.live();
     assert_eq!(live.policy, every.cache);

@@ -169,7 +169,6 @@ fn the_ground_is_sound_when_an_upload_is_resumed() {
 }
 
 #[test]
-#[ignore = "the proxy does not relay writes yet"]
 fn the_real_client_deploys_and_uploads_through_the_proxy_with_parts_lost_on_the_way() {
     let (Some(sdk), api) = (Sdk::find(), Nullspace::start()) else { return };
     let (registry, proxy) = before(&api);
@@ -183,7 +182,6 @@ fn the_real_client_deploys_and_uploads_through_the_proxy_with_parts_lost_on_the_
 }
 
 #[test]
-#[ignore = "the proxy does not relay writes yet"]
 fn the_real_client_resumes_an_upload_through_a_proxy_that_crashed_meanwhile() {
     let (Some(sdk), api) = (Sdk::find(), Nullspace::start()) else { return };
     let (_registry, mut proxy) = before(&api);
