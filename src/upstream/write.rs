@@ -112,8 +112,11 @@ impl Upstream {
         };
         let outcome = passage.persist(retries, never_answered, attempt).await;
         let now = self.clock.now();
-        let complaint =
-            |response: &Response| answer::read(response.status, &response.headers, false, None, now).err();
+        // A rate is its credential's, and that was the client's own: nobody else waits for it.
+        let complaint = |Response { status, headers, .. }: &Response| match *status {
+            StatusCode::TOO_MANY_REQUESTS => None,
+            status => answer::read(status, headers, false, None, now).err(),
+        };
         let (Response { status, headers, body }, record, slot) = passage.end(outcome, complaint)?;
         let length = answer::number(&headers, &CONTENT_LENGTH).filter(|_| method != Method::HEAD);
         let body = passage::open(body, &url, status_label(status.as_u16()), record, slot);
@@ -167,7 +170,9 @@ impl Upstream {
         // What nobody must read on its way to the registry is not sent in clear to where that points.
         self.guard.allow(request.url, Some(&self.config.url)).map_err(|why| Failure { why, at_home })?;
         let response = self.send(request, errand).await.map_err(|why| Failure { why, at_home })?;
-        if response.status.is_redirection() && response.headers.contains_key(LOCATION) {
+        let elsewhere = response.status.is_redirection() && response.headers.contains_key(LOCATION);
+        // No client asked for another protocol.
+        if elsewhere || response.status.is_informational() {
             return Err(Failure { why: CouldNotAsk::Unexpected(response.status.as_u16()), at_home });
         }
         Ok(response)

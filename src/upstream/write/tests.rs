@@ -210,21 +210,36 @@ async fn a_refusal_is_the_registrys_word_and_no_failure() {
 
 #[tokio::test]
 async fn a_registry_that_asks_to_be_left_alone_is() {
-    for status in [429, 503] {
-        let registry = Registry::of([answer(status, &[("retry-after", "7")], "busy")]);
-        let upstream = registry.upstream();
-        assert_eq!(read(&upstream, publish()).await, Ok((status, "busy".into())));
-        let wait = Duration::from_secs(7);
-        assert_eq!(read(&upstream, publish()).await, Err(CouldNotAsk::Paused { for_: wait }));
-        registry.clock.advance(wait);
-        registry.then([answer(200, &[], "")]);
-        assert!(read(&upstream, publish()).await.is_ok() && upstream.is_up());
-    }
-    let upload: Url = UPLOAD.parse().unwrap();
-    let registry = Registry::of([answer(429, &[("retry-after", "7")], ""), answer(200, &[], "")]);
+    let registry = Registry::of([answer(503, &[("retry-after", "7")], "busy")]);
     let upstream = registry.upstream();
-    assert_eq!(read(&upstream, once(at(&upload, &HeaderMap::new()))).await, Ok((429, Bytes::new())));
+    assert_eq!(read(&upstream, publish()).await, Ok((503, "busy".into())));
+    let wait = Duration::from_secs(7);
+    assert_eq!(read(&upstream, publish()).await, Err(CouldNotAsk::Paused { for_: wait }));
+    registry.clock.advance(wait);
+    registry.then([answer(200, &[], "")]);
+    assert!(read(&upstream, publish()).await.is_ok() && upstream.is_up());
+
+    let upload: Url = UPLOAD.parse().unwrap();
+    let registry = Registry::of([answer(503, &[("retry-after", "7")], ""), answer(200, &[], "")]);
+    let upstream = registry.upstream();
+    assert_eq!(read(&upstream, once(at(&upload, &HeaderMap::new()))).await, Ok((503, Bytes::new())));
     assert!(read(&upstream, publish()).await.is_ok(), "another host's wish is not the registry's");
+}
+
+#[tokio::test]
+async fn who_writes_too_often_keeps_nobody_else_waiting() {
+    let registry = Registry::of([answer(429, &[("retry-after", "3600")], "slow down"), answer(200, &[], "")]);
+    let upstream = registry.upstream();
+    assert_eq!(read(&upstream, publish()).await, Ok((429, "slow down".into())));
+    assert!(read(&upstream, publish()).await.is_ok());
+    assert!(upstream.is_up());
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_final_one_is_not_handed_on() {
+    let registry = Registry::of([answer(101, &[("upgrade", "x")], "")]);
+    let answered = read(&registry.upstream(), publish()).await;
+    assert_eq!(answered, Err(CouldNotAsk::Unexpected(101)));
 }
 
 #[tokio::test]
