@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::domain::{DocumentKey, Version, VolumePattern};
 use crate::store::{StorageKey, Store, StoreError};
 
-/// Most invalidations that are told apart; one more and everything before it is out of date.
+/// Most invalidations that are told apart; one more and everything before the older half of them is out of date.
 const MOST: usize = 256;
 
 /// One declaration.
@@ -88,13 +88,24 @@ impl Invalidations {
             };
             list.retain(|held| held.at >= horizon && !same(held));
             if list.len() >= MOST {
-                *list = vec![everything(invalidation.at, invalidation.question)];
+                merge_older_half(&mut list);
             }
             list.push(invalidation);
             serde_json::to_vec(&*list).unwrap_or_default()
         };
         self.store.write(&StorageKey::Invalidations, stored.into()).await
     }
+}
+
+/// What the older half covers, and whatever else is as old. What was asked for since then stays, or whoever writes to
+/// many volumes would take all of them from everybody.
+fn merge_older_half(list: &mut Vec<Invalidation>) {
+    list.sort_by_key(|held| (held.at, held.question));
+    let older = list.drain(..list.len() / 2);
+    let (at, question) = older.fold((Timestamp(0), 0), |(at, question), held| {
+        (at.max(held.at), question.max(held.question))
+    });
+    list.insert(0, everything(at, question));
 }
 
 fn everything(at: Timestamp, question: u64) -> Invalidation {
@@ -183,6 +194,23 @@ mod tests {
         assert!(restarted.covers(&first, 0, Timestamp(0)), "what was merged still covers");
         restarted.add(invalidation("x", None, 10_000), Timestamp(9_000)).await.unwrap();
         assert_eq!(restarted.list.read().unwrap().len(), 1, "what nothing fresh is older than is forgotten");
+    }
+
+    #[tokio::test]
+    async fn many_declarations_do_not_make_everything_out_of_date() {
+        let invalidations = Invalidations::new(Arc::new(ObjectStorage::memory().unwrap()));
+        let other = DocumentKey::Index("other".parse().unwrap());
+        for at in 1..=4 * MOST as u64 {
+            let volumes = format!("v{at}");
+            invalidations.add(invalidation(&volumes, None, at), Timestamp(0)).await.unwrap();
+            let recent = at.saturating_sub(MOST as u64 / 2 - 2);
+            assert!(!invalidations.covers(&other, recent, Timestamp(recent)), "asked for at {recent}, now {at}");
+            for of in 1..=at {
+                let key = DocumentKey::Index(format!("v{of}").parse().unwrap());
+                assert!(invalidations.covers(&key, of - 1, Timestamp(of - 1)), "v{of}, now {at}");
+            }
+        }
+        assert!(invalidations.covers(&other, 1, Timestamp(1)), "its bound has a price");
     }
 
     #[tokio::test]
