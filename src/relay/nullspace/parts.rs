@@ -132,6 +132,14 @@ impl Nullspace {
         {
             return Err(part.wrong_size(length, announced));
         }
+        if ours.is_none() {
+            body.fits(limit).map_err(|fault| part.in_its_words(fault.into()))?;
+            // Nobody without an upload fills the disk, or keeps others from their turn.
+            let (answer, _) = self.ask("nullspace-upload", &upload.path(), &request).await?;
+            if !answer.status.is_success() {
+                return Ok(answer);
+            }
+        }
         let part = Arc::new(part);
         let taken_in = upload::take_in(&self.ground, Arc::clone(&part), body).await;
         let (received, ()) = taken_in.map_err(|refused| part.in_its_words(refused))?;

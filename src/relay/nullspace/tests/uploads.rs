@@ -87,12 +87,23 @@ async fn a_part_that_is_not_what_it_must_be_never_leaves() {
 
 #[tokio::test]
 async fn a_part_of_an_upload_that_is_not_known_is_checked_against_its_digest() {
-    let desk = Desk::new([uploading(0)]);
+    let desk = Desk::new([uploading(0), uploading(0), uploading(0)]);
     assert!(desk.refusal(&part(0).body("b")).await.contains("do not hash to"));
+    assert_eq!(desk.lines(), [asks()], "whether there is such an upload");
     let large = part(0).body(vec![0; 1 << 19]);
     assert!(desk.refusal(&large).await.contains("bodies of at most 262144 bytes"));
     assert!(desk.asked().is_empty());
     assert_eq!(desk.status(&part(0).without("x-nullspace-part-sha256").body("any")).await, 200);
+    assert_eq!(desk.lines(), [asks(), line(0)]);
+}
+
+#[tokio::test]
+async fn a_part_of_nobodys_upload_is_not_taken_in() {
+    let desk = Desk::new([says(401, "{}")]);
+    // Who waited for its body would find that it broke off.
+    let endless = part(0).without("authorization").announcing(Some(9));
+    assert_eq!(desk.status(&endless).await, 401);
+    assert_eq!(desk.asked(), [(asks(), Bytes::new())]);
 }
 
 #[tokio::test]
@@ -168,14 +179,14 @@ async fn a_part_that_the_registry_refused_is_not_taken_for_taken() {
 async fn what_others_send_to_an_upload_is_the_registrys_to_judge() {
     let desk = begun().await;
     let theirs = |content| put(0, content).with("authorization", "Bearer other");
-    desk.then([uploading(1), says(403, "{}"), uploading(1), uploading(1), uploading(1)]);
+    desk.then([uploading(1), says(403, "{}"), uploading(1), uploading(1), uploading(1), uploading(1)]);
     desk.status(&part(0)).await;
     assert_eq!(desk.status(&theirs("any length")).await, 403);
     assert_eq!(desk.status(&part(0)).await, 200);
     assert_eq!(desk.status(&theirs("any length")).await, 200);
     assert_eq!(desk.status(&part(0)).await, 200);
-    let other = line(0);
-    assert_eq!(desk.lines(), [line(0), other.clone(), asks(), other, line(0)], "what was taken gave way");
+    let asked = [line(0), asks(), asks(), asks(), line(0), line(0)];
+    assert_eq!(desk.lines(), asked, "what was taken gave way");
 }
 
 #[tokio::test(start_paused = true)]
@@ -207,8 +218,9 @@ async fn an_upload_is_forgotten_when_it_is_over() {
     desk.status(&part(0)).await;
     desk.registry.clock.advance(Duration::from_secs(24 * 60 * 60 + 1));
     desk.asked();
+    desk.then([uploading(1)]);
     assert_eq!(desk.status(&part(0)).await, 200);
-    assert_eq!(desk.lines(), [line(0)], "past its time");
+    assert_eq!(desk.lines(), [asks(), line(0)], "past its time");
 }
 
 async fn stored(desk: &Desk) -> usize {
@@ -230,7 +242,7 @@ async fn a_session_that_cannot_be_used_is_relayed_all_the_same() {
         ),
         says(409, "{}"),
     ] {
-        let desk = Desk::new([answer, uploading(1)]);
+        let desk = Desk::new([answer, uploading(1), uploading(1)]);
         desk.status(&create()).await;
         assert_eq!(stored(&desk).await, 0);
         assert_eq!(desk.status(&put(0, "any length")).await, 200);
