@@ -114,7 +114,9 @@ fn accept(path: &str) -> Result<Vec<Cow<'_, str>>, Refused> {
     let segment = |(place, segment)| {
         let decoded = percent::decode(segment).ok_or(Refused::Path)?;
         let empty = decoded.is_empty() && place != last;
-        let away = matches!(&*decoded, "." | "..") || decoded.contains(['/', '\\', '\0', '?', '#']);
+        // Some cut off parameters before they look for dots.
+        let name = decoded.split(';').next().unwrap_or_default();
+        let away = matches!(name, "." | "..") || decoded.contains(['/', '\\', '\0', '?', '#']);
         if empty || away { Err(Refused::Path) } else { Ok(decoded) }
     };
     below.split('/').enumerate().map(segment).collect()
@@ -180,6 +182,8 @@ mod tests {
             "/v1/./x",
             "/v1/%2e%2e/admin",
             "/v1/%2E./admin",
+            "/v1/..;/admin",
+            "/v1/%2e%2e%3bx=1/admin",
             "/v1/x%2f..%2fadmin",
             "/v1/x%2Fy",
             "/v1/x%5cy",
