@@ -52,8 +52,10 @@ impl Nullspace {
     ) -> Result<Answer, Unrelayed> {
         let limit = self.ground.sizes().max_body;
         let headers = request.headers;
-        required(headers, &IDEMPOTENCY_KEY, "Idempotency-Key")?;
-        let declared = required(headers, &BUNDLE_DIGEST, "X-Nullspace-Bundle-Digest")?.to_owned();
+        // As they are sent: a client may have declared them to be the connection's.
+        let onward = forward::onward(headers, PASSING);
+        required(&onward, &IDEMPOTENCY_KEY, "Idempotency-Key")?;
+        let declared = required(&onward, &BUNDLE_DIGEST, "X-Nullspace-Bundle-Digest")?.to_owned();
         if !is_tar(headers) {
             return Err(Unrelayed::MediaType { expected: TAR });
         }
@@ -72,7 +74,7 @@ impl Nullspace {
             resource: "nullspace-bundle",
             method: request.method.clone(),
             target: Target::Path(&target(&request)),
-            headers: forward::onward(headers, PASSING),
+            headers: onward,
             repeatable: true,
             errand: request.errand,
         };

@@ -84,12 +84,14 @@ impl Nullspace {
             true => OutgoingBody::Empty,
             false => OutgoingBody::Whole(body.clone()),
         };
-        let keyed = request.headers.contains_key(IDEMPOTENCY_KEY);
+        let headers = readable(request.headers);
+        // As it is sent: a client may have declared it to be the connection's.
+        let keyed = headers.contains_key(IDEMPOTENCY_KEY);
         let write = Write {
             resource,
             method: request.method.clone(),
             target: Target::Path(&target(request)),
-            headers: readable(request.headers),
+            headers,
             body: if keyed { WriteBody::Again(&content) } else { WriteBody::Once(content()) },
             errand: request.errand,
         };

@@ -73,3 +73,12 @@ async fn a_path_that_leaves_the_base_is_refused() {
     }
     assert!(desk.asked().is_empty());
 }
+
+#[tokio::test]
+async fn a_key_that_does_not_go_on_makes_nothing_repeatable() {
+    let desk = Desk::new([Step::Fail(TransportError::Broken)]);
+    let ask = Ask::new("POST", "/v1/sandboxes/s/uploads").with("idempotency-key", "k");
+    let ask = ask.with("connection", "idempotency-key").body("{}");
+    desk.answer(&ask).await.unwrap_err();
+    assert_eq!(desk.lines().len(), 1);
+}
