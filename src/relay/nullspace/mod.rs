@@ -69,7 +69,11 @@ impl Nullspace {
         request: Request<'_>,
         body: ClientBody<AnyBody>,
     ) -> Result<Answer, super::Refused> {
-        let answer = match Route::of(request.method, request.path)? {
+        let route = Route::of(request.method, request.path)?;
+        if self.ground.documents.live().policy.offline {
+            return Err(super::Refused::Offline);
+        }
+        let answer = match route {
             Route::CreateVersion { deployment } => self.create_version(deployment, request, body).await,
             Route::Bundle { deployment, version } => self.bundle(deployment, version, request, body).await,
             Route::CreateUpload { uploads } => self.create_upload(uploads, request, body).await,

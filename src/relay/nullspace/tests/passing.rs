@@ -82,3 +82,15 @@ async fn a_key_that_does_not_go_on_makes_nothing_repeatable() {
     desk.answer(&ask).await.unwrap_err();
     assert_eq!(desk.lines().len(), 1);
 }
+
+#[tokio::test]
+async fn offline_nothing_is_relayed() {
+    let desk = Desk::new([]);
+    let documents = desk.nullspace.lock().await.ground.documents.clone();
+    let policy = config::Cache { offline: true, ..config::Cache::default() };
+    let upstreams = Upstreams::new(vec![]);
+    let (on_divergence, max_document) = (OnDivergence::Quarantine, 1 << 12);
+    documents.reload(Live { policy, on_divergence, max_document, upstreams });
+    assert!(desk.refusal(&Ask::new("GET", "/v1/sandboxes")).await.contains("offline"));
+    assert!(desk.asked().is_empty());
+}
