@@ -126,7 +126,10 @@ impl Settling {
         let whole = forward::whole(relayed, Passing::Listed, self.volumes.ground.sizes().max_document).await;
         self.outdate().await;
         let (mut answer, body) = whole?;
-        if let Change::Finalize(_, upload) | Change::FinalizeAttachment(_, _, upload) = &self.change {
+        if let Change::Finalize(_, upload) | Change::FinalizeAttachment(_, _, upload) = &self.change
+            // What is merely accepted may yet be refused, and another upload become the release.
+            && matches!(answer.status, StatusCode::OK | StatusCode::CREATED)
+        {
             let said = if is_plain(&answer.headers) { self.read(&path, &body) } else { Said::default() };
             let Said { released, links } = said;
             self.conclude(upload, released).await;

@@ -119,6 +119,18 @@ async fn of_an_upload_whose_answer_was_lost_nothing_is_claimed() {
 }
 
 #[tokio::test]
+async fn of_a_finalize_that_is_merely_accepted_nothing_is_claimed() {
+    let desk = Desk::strict([]);
+    uploaded(&desk).await;
+    desk.script.then([answer(202, &[], "{}")]);
+    assert_eq!(desk.send(&finalize(), &[TOKEN], "").await.unwrap().0, 202);
+    // It was refused behind the scenes, and corrected elsewhere.
+    let corrected = Integrity::new(Sha256::of(b"corrected"));
+    desk.script.then([found(&metadata(corrected)), found(&row(corrected))]);
+    assert_eq!(read(&desk).await.unwrap(), 200);
+}
+
+#[tokio::test]
 async fn an_unpublished_release_is_asked_for_again_whatever_became_of_the_answer() {
     let tree = Integrity::new(Sha256::of(b"tree"));
     let change = Change::Unpublish("@acme/x".parse().unwrap(), "1.0.0".parse().unwrap());
