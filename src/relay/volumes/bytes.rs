@@ -110,7 +110,7 @@ impl Volumes {
         let (id, upload) = self.find(place).await?;
         self.admit(&upload, request.headers)?;
         let registry = self.registry_of(&upload)?;
-        let _under_way = UnderWay::enter(&self.under_way, id).ok_or(Ours::UnderWay)?;
+        let under_way = UnderWay::enter(&self.under_way, id).ok_or(Ours::UnderWay)?;
         if let Some(expected) = upload.media_type.as_ref().filter(|_| registry.strict)
             && !declared::is_sent_as(request.headers, expected)
         {
@@ -144,7 +144,11 @@ impl Volumes {
         if relayed.status.is_success() {
             let volumes = self.clone();
             // Whoever sent it may be gone by now, and it was taken all the same.
-            let noted = tokio::spawn(async move { volumes.note(id, upload, received, integrity).await });
+            let noted = tokio::spawn(async move {
+                volumes.note(id, upload, received, integrity).await;
+                // Not before: what is noted late would take the place of what the next one sent.
+                drop(under_way);
+            });
             if let Err(error) = noted.await {
                 error!(%error, "what was uploaded is not remembered");
             }
