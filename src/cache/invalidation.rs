@@ -102,9 +102,8 @@ impl Invalidations {
 fn merge_older_half(list: &mut Vec<Invalidation>) {
     list.sort_by_key(|held| (held.at, held.question));
     let older = list.drain(..list.len() / 2);
-    let (at, question) = older.fold((Timestamp(0), 0), |(at, question), held| {
-        (at.max(held.at), question.max(held.question))
-    });
+    let (at, question) =
+        older.fold((Timestamp(0), 0), |(at, question), held| (at.max(held.at), question.max(held.question)));
     list.insert(0, everything(at, question));
 }
 
@@ -204,7 +203,10 @@ mod tests {
             let volumes = format!("v{at}");
             invalidations.add(invalidation(&volumes, None, at), Timestamp(0)).await.unwrap();
             let recent = at.saturating_sub(MOST as u64 / 2 - 2);
-            assert!(!invalidations.covers(&other, recent, Timestamp(recent)), "asked for at {recent}, now {at}");
+            assert!(
+                !invalidations.covers(&other, recent, Timestamp(recent)),
+                "asked for at {recent}, now {at}"
+            );
             for of in 1..=at {
                 let key = DocumentKey::Index(format!("v{of}").parse().unwrap());
                 assert!(invalidations.covers(&key, of - 1, Timestamp(of - 1)), "v{of}, now {at}");

@@ -11,6 +11,7 @@ mod kept;
 mod nullspace;
 mod refused;
 mod token;
+mod turns;
 mod upload;
 mod volumes;
 
@@ -22,11 +23,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use http::{HeaderMap, Method, StatusCode};
-use tokio::sync::Semaphore;
 
 pub use self::body::{AnyBody, BodyError, ClientBody};
 pub use self::nullspace::{Nullspace, Refused as NullspaceRefused, UploadFault};
 pub use self::refused::Refused;
+use self::turns::Turns;
 pub use self::volumes::{Refused as VolumesRefused, Volumes};
 use crate::cache::Bounds;
 use crate::cache::{Documents, SealedFiles};
@@ -34,9 +35,6 @@ use crate::clock::Clock;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::upstream::{CouldNotAsk, Errand};
-
-/// Uploads that are taken in at once.
-const TURNS: usize = 8;
 
 /// A request that is relayed.
 #[derive(Debug, Clone, Copy)]
@@ -111,7 +109,7 @@ pub struct Ground {
     metrics: Arc<Metrics>,
     max_body: AtomicU64,
     patience: Duration,
-    turns: Semaphore,
+    turns: Turns,
 }
 
 impl Ground {
@@ -126,7 +124,7 @@ impl Ground {
         metrics: Arc<Metrics>,
         (max_body, patience): (u64, Duration),
     ) -> Self {
-        let (max_body, turns) = (AtomicU64::new(max_body), Semaphore::new(TURNS));
+        let (max_body, turns) = (AtomicU64::new(max_body), Turns::new());
         Self { store, documents, files, clock, metrics, max_body, patience, turns }
     }
 

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 use crate::domain::Sha256;
 
 /// Who began an upload, as far as another request can be told to be theirs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Owner(Option<String>);
 
 impl Owner {

@@ -4,18 +4,15 @@
 //! any API.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderMap, Method};
 
 use super::body::{AnyBody, ClientBody};
+use super::token::Owner;
 use super::{Ground, Refused};
 use crate::domain::Sha256;
 use crate::intake::{self, Arriving, Received};
 use crate::upstream::{Errand, OutgoingBody, Relayed, Target, Upstream, Write, WriteBody};
-
-/// How long an upload waits for its turn to be taken in.
-const QUEUE: Duration = Duration::from_secs(10);
 
 /// What an upload must be.
 pub(super) trait Description: Send + Sync + 'static {
@@ -62,19 +59,19 @@ pub(super) struct Destination<'a> {
     pub errand: Errand<'a>,
 }
 
-/// Takes `body` in and judges it by `description`; nobody else has seen a byte of it.
+/// Takes the `body` of a `sender` in and judges it by `description`; nobody else has seen a byte of it.
 ///
 /// # Errors
 /// [`Refused`] when it did not come whole, is not what it must be, or cannot be taken in.
 pub(super) async fn take_in<D: Description>(
     ground: &Ground,
+    sender: Owner,
     description: Arc<D>,
     body: ClientBody<AnyBody>,
 ) -> Result<(Received, D::Found), Refused> {
     let limit = description.limit();
     body.fits(limit)?;
-    let turn = tokio::time::timeout(QUEUE, ground.turns.acquire()).await;
-    let _turn = turn.map_err(|_| Refused::Busy)?.map_err(|_| Refused::Lost)?;
+    let _turn = ground.turns.take(sender).await?;
     let inspector = Arc::clone(&description);
     let inspect = move |content: &mut Arriving<'_>| inspector.inspect(content);
     let (sealing, found) = intake::take_in(&ground.store, body.pieces(limit), limit, inspect).await?;

@@ -60,7 +60,8 @@ impl Nullspace {
             return Err(Unrelayed::MediaType { expected: TAR });
         }
         body.fits(limit)?;
-        let manifest = match self.manifests.of(deployment, version, &Owner::of(headers)) {
+        let owner = Owner::of(headers);
+        let manifest = match self.manifests.of(deployment, version, &owner) {
             Some(manifest) => manifest,
             None => match self.ask_for_manifest(deployment, version, &request).await? {
                 Ok(manifest) => Arc::new(manifest),
@@ -68,7 +69,7 @@ impl Nullspace {
             },
         };
         let bundle = Arc::new(Bundle { manifest, declared, limit });
-        let (received, _) = upload::take_in(&self.ground, bundle, body).await.map_err(patiently)?;
+        let (received, _) = upload::take_in(&self.ground, owner, bundle, body).await.map_err(patiently)?;
         let destination = Destination {
             upstream: &self.upstream,
             resource: "nullspace-bundle",

@@ -141,7 +141,7 @@ impl Nullspace {
             }
         }
         let part = Arc::new(part);
-        let taken_in = upload::take_in(&self.ground, Arc::clone(&part), body).await;
+        let taken_in = upload::take_in(&self.ground, owner, Arc::clone(&part), body).await;
         let (received, ()) = taken_in.map_err(|refused| part.in_its_words(refused))?;
 
         let Some(live) = &live else { return self.send(&request, &received).await.map(coming) };

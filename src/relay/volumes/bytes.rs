@@ -117,7 +117,8 @@ impl Volumes {
             return Err(Ours::MediaType { expected: expected.clone() }.into());
         }
         let expectation = self.expectation(&upload, registry.strict);
-        let taken = upload::take_in(&self.ground, Arc::new(expectation), body).await;
+        let taken =
+            upload::take_in(&self.ground, Owner::of(request.headers), Arc::new(expectation), body).await;
         let taken = taken.and_then(|(received, found)| Ok((received, found.map_err(Ours::Archive)?)));
         let (received, integrity) = taken.inspect_err(|error| {
             if is_about_content(error) {
