@@ -73,7 +73,7 @@ const STAYS: [HeaderName; 18] = [
 ];
 
 /// Fields that say who asked, on which way, or for what else than the request's own line; the way begins anew here.
-const WAY: [HeaderName; 10] = [
+const WAY: [HeaderName; 12] = [
     FORWARDED,
     VIA,
     HeaderName::from_static("x-real-ip"),
@@ -83,7 +83,9 @@ const WAY: [HeaderName; 10] = [
     HeaderName::from_static("x-original-host"),
     HeaderName::from_static("x-original-url"),
     HeaderName::from_static("x-rewrite-url"),
+    HeaderName::from_static("x-http-method"),
     HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-method-override"),
 ];
 const FORWARDED_AS: &str = "x-forwarded-";
 
