@@ -10,6 +10,7 @@ mod forward;
 mod kept;
 mod nullspace;
 mod refused;
+mod room;
 mod token;
 mod turns;
 mod upload;
@@ -27,6 +28,7 @@ use http::{HeaderMap, Method, StatusCode};
 pub use self::body::{AnyBody, BodyError, ClientBody};
 pub use self::nullspace::{Nullspace, Refused as NullspaceRefused, UploadFault};
 pub use self::refused::Refused;
+use self::room::Room;
 use self::turns::Turns;
 pub use self::volumes::{Refused as VolumesRefused, Volumes};
 use crate::cache::Bounds;
@@ -110,6 +112,7 @@ pub struct Ground {
     max_body: AtomicU64,
     patience: Duration,
     turns: Turns,
+    room: Room,
 }
 
 impl Ground {
@@ -124,8 +127,8 @@ impl Ground {
         metrics: Arc<Metrics>,
         (max_body, patience): (u64, Duration),
     ) -> Self {
-        let (max_body, turns) = (AtomicU64::new(max_body), Turns::new());
-        Self { store, documents, files, clock, metrics, max_body, patience, turns }
+        let (max_body, turns, room) = (AtomicU64::new(max_body), Turns::new(), Room::new());
+        Self { store, documents, files, clock, metrics, max_body, patience, turns, room }
     }
 
     /// The bounds in force.

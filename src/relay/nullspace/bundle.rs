@@ -29,7 +29,7 @@ impl Nullspace {
         body: ClientBody<AnyBody>,
     ) -> Result<Answer, Unrelayed> {
         let sizes = self.ground.sizes();
-        let body = body.whole(sizes.max_document).await?;
+        let body = self.document(body).await?;
         let relayed = self.pass_whole("nullspace-version", &request, &body).await?;
         let (answer, document) = forward::whole(relayed, PASSING, sizes.max_document).await?;
         // What cannot be read is the registry's to judge; its bundle will be.

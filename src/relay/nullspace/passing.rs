@@ -73,6 +73,12 @@ impl Nullspace {
         }
     }
 
+    /// A client's document, to be understood here.
+    pub(super) async fn document(&self, body: ClientBody<AnyBody>) -> Result<Bytes, Refused> {
+        let limit = self.ground.sizes().max_document;
+        self.ground.room.whole(body, limit).await.map_err(patiently)
+    }
+
     /// Relays a request with a body that was read; again after a lost answer, if it carries a key.
     pub(super) async fn pass_whole(
         &self,

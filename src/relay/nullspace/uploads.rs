@@ -50,7 +50,7 @@ impl Nullspace {
         body: ClientBody<AnyBody>,
     ) -> Result<Answer, Unrelayed> {
         let limit = self.ground.sizes().max_document;
-        let body = body.whole(limit).await?;
+        let body = self.document(body).await?;
         let relayed = self.pass_whole("nullspace-upload", &request, &body).await?;
         let (answer, document) = forward::whole(relayed, PASSING, limit).await?;
         if answer.status.is_success() {
@@ -94,7 +94,7 @@ impl Nullspace {
         request: Request<'_>,
         body: ClientBody<AnyBody>,
     ) -> Result<Answer, Unrelayed> {
-        let body = body.whole(self.ground.sizes().max_document).await?;
+        let body = self.document(body).await?;
         self.check_whole(upload, &request, &body).await?;
         let relayed = self.pass_whole("nullspace-upload", &request, &body).await?;
         if relayed.status.is_success() {

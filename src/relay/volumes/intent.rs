@@ -106,7 +106,8 @@ impl Volumes {
         if registry.strict {
             declared::is_json(request.headers)?;
         }
-        let body = body.whole(MOST.min(self.ground.sizes().max_document)).await?;
+        let limit = MOST.min(self.ground.sizes().max_document);
+        let body = self.ground.room.whole(body, limit).await?;
         let repeatable = declared::has_key(request.headers, &body)?;
         Ok((body, repeatable))
     }

@@ -69,7 +69,8 @@ impl Volumes {
         body: ClientBody<AnyBody>,
     ) -> Result<Answer, Refused> {
         let registry = self.registry(volume)?;
-        let body = body.whole(MOST.min(self.ground.sizes().max_document)).await?;
+        let limit = MOST.min(self.ground.sizes().max_document);
+        let body = self.ground.room.whole(body, limit).await?;
         let repeatable = declared::has_key(request.headers, &body)?;
         let settling = Settling {
             volumes: self.clone(),
