@@ -2,8 +2,6 @@
 //!
 //! Owns the reasons that both APIs share. Must not know how either tells them to a client: that is `respond::error`.
 
-use http::Method;
-
 use super::body::BodyError;
 use super::{nullspace, volumes};
 use crate::domain::{Sha256, VolumeName};
@@ -26,9 +24,6 @@ pub enum Refused {
     /// `cache.offline`.
     #[error("this proxy is offline by configuration and relays nothing; nothing was sent")]
     Offline,
-    /// The route takes other methods.
-    #[error("this route does not take {0}")]
-    Method(Method),
     /// The registry could not be asked, or its answer was lost.
     #[error(transparent)]
     CouldNotAsk(#[from] CouldNotAsk),
@@ -43,7 +38,7 @@ pub enum Refused {
     Busy,
     /// As many uploads are unfinished as are remembered.
     #[error(
-        "too many uploads are unfinished; finish some, or try again when they have expired; nothing was sent"
+        "too many uploads are unfinished, of this credential or of all; finish some, or try again when they have expired; nothing was sent"
     )]
     TooMany,
     /// A task of this proxy died.

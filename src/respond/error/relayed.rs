@@ -23,7 +23,6 @@ impl From<&Refused> for Refusal {
             Refused::NoUpstream(_) => Problem::new(Kind::NotFound, detail).into(),
             Refused::WritesOff(_) => Problem::new(Kind::AuthorizationFailed, detail).into(),
             Refused::Offline => blank(StatusCode::GATEWAY_TIMEOUT, detail),
-            Refused::Method(_) => blank(StatusCode::METHOD_NOT_ALLOWED, detail),
             Refused::CouldNotAsk(reason) => could_not_write(reason, detail),
             Refused::Body(error) => body(error, detail),
             Refused::Storage(error) => storage(error, detail),

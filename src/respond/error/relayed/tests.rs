@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io;
 
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 
 use super::super::{Asked, Body, problem};
 use super::*;
@@ -46,7 +46,6 @@ fn problem_documents() {
         Refused::NoUpstream(volume()),
         Refused::WritesOff(volume()),
         Refused::Offline,
-        Refused::Method(Method::PATCH),
         CouldNotAsk::Unreachable.into(),
         CouldNotAsk::TimedOut.into(),
         CouldNotAsk::BrokenBody.into(),
