@@ -111,6 +111,8 @@ impl Volumes {
         self.admit(&upload, request.headers)?;
         let registry = self.registry_of(&upload)?;
         let under_way = UnderWay::enter(&self.under_way, id).ok_or(Ours::UnderWay)?;
+        // Once more, for what was noted between.
+        let (id, upload) = self.find(place).await?;
         if let Some(expected) = upload.media_type.as_ref().filter(|_| registry.strict)
             && !declared::is_sent_as(request.headers, expected)
         {
