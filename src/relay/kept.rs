@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OnceCell, RwLock};
 
 use super::Refused;
+use super::token::Owner;
 use crate::clock::{Clock, Timestamp};
 use crate::domain::Sha256;
 use crate::store::{Shelf, StorageKey, Store, StoreError};
@@ -20,8 +21,27 @@ use crate::store::{Shelf, StorageKey, Store, StoreError};
 /// Records of one kind that are told apart at once.
 const MOST: usize = 10_000;
 
+/// Those of one owner among them, so that nobody's unfinished uploads are in everybody's way.
+const MOST_OF_ONE: usize = 1_000;
+
 /// Longest memory, whatever a registry grants.
 const LONGEST: u64 = 7 * 24 * 60 * 60 * 1000;
+
+/// What is somebody's.
+pub(super) trait Owned {
+    /// Whose.
+    fn owner(&self) -> &Owner;
+}
+
+/// What is known of a record without reading it.
+#[derive(Debug)]
+struct Entry {
+    until: Timestamp,
+    /// Nobody, where it cannot be told.
+    owner: Option<Owner>,
+}
+
+type Table = HashMap<Sha256, Entry>;
 
 /// A record as it is stored.
 #[derive(Serialize, Deserialize)]
@@ -38,14 +58,14 @@ pub(super) struct Kept<T> {
     shelf: Shelf,
     place: fn(Sha256) -> StorageKey,
     /// When each record is forgotten; what another process of the same storage keeps is not in it.
-    until: Mutex<HashMap<Sha256, Timestamp>>,
+    entries: Mutex<Table>,
     counted: OnceCell<()>,
     /// Held by whoever sweeps, so that no record is renewed between being found past its time and being forgotten.
     sweeping: RwLock<()>,
     _of: PhantomData<fn() -> T>,
 }
 
-impl<T: Serialize + DeserializeOwned + Send> Kept<T> {
+impl<T: Owned + Serialize + DeserializeOwned + Send> Kept<T> {
     /// Those on `shelf` of `store`, each at its `place`.
     pub(super) fn new(
         store: Arc<dyn Store>,
@@ -53,23 +73,24 @@ impl<T: Serialize + DeserializeOwned + Send> Kept<T> {
         shelf: Shelf,
         place: fn(Sha256) -> StorageKey,
     ) -> Self {
-        let (until, counted, sweeping) = (Mutex::default(), OnceCell::new(), RwLock::default());
-        Self { store, clock, shelf, place, until, counted, sweeping, _of: PhantomData }
+        let (entries, counted, sweeping) = (Mutex::default(), OnceCell::new(), RwLock::default());
+        Self { store, clock, shelf, place, entries, counted, sweeping, _of: PhantomData }
     }
 
     /// Remembers `record` until a moment, a week ahead at most; in place of an earlier one of the same `id`.
     ///
     /// # Errors
-    /// [`Refused::TooMany`] when no more fit, or why it cannot be stored.
+    /// [`Refused::TooMany`] when no more fit, or no more of its owner's; or why it cannot be stored.
     pub(super) async fn put(&self, id: Sha256, record: T, until: Timestamp) -> Result<(), Refused> {
         self.sweep().await?;
         let _writing = self.sweeping.read().await;
         let until = Timestamp(until.0.min(self.clock.now().0.saturating_add(LONGEST)));
+        let owner = record.owner().clone();
         let stored = serde_json::to_vec(&Envelope { until, record }).unwrap_or_default();
         let before = {
             let mut table = self.table();
-            fits(&table, &id)?;
-            table.insert(id, until)
+            fits(&table, &id, &owner)?;
+            table.insert(id, Entry { until, owner: Some(owner) })
         };
         let written = self.store.write(&(self.place)(id), stored.into()).await;
         if written.is_err() && before.is_none() {
@@ -97,26 +118,26 @@ impl<T: Serialize + DeserializeOwned + Send> Kept<T> {
         self.store.remove(&(self.place)(*id)).await
     }
 
-    /// Makes sure that one more can be remembered, by forgetting what is past its time.
+    /// Makes sure that one more of `owner`'s can be remembered, by forgetting what is past its time.
     ///
     /// # Errors
     /// [`Refused::TooMany`] when all are still current.
-    pub(super) async fn room_for(&self, id: &Sha256) -> Result<(), Refused> {
+    pub(super) async fn room_for(&self, id: &Sha256, owner: &Owner) -> Result<(), Refused> {
         self.sweep().await?;
-        fits(&self.table(), id)
+        fits(&self.table(), id, owner)
     }
 
     /// Forgets what is past its time.
     async fn sweep(&self) -> Result<(), StoreError> {
         self.count().await?;
         let now = self.clock.now();
-        let is_past = |until: &Timestamp| *until < now;
+        let is_past = |entry: &Entry| entry.until < now;
         if !self.table().values().any(is_past) {
             return Ok(());
         }
         let _sweeping = self.sweeping.write().await;
         let past =
-            self.table().iter().filter(|(_, until)| is_past(until)).map(|(id, _)| *id).collect::<Vec<_>>();
+            self.table().iter().filter(|(_, entry)| is_past(entry)).map(|(id, _)| *id).collect::<Vec<_>>();
         for id in past {
             self.store.remove(&(self.place)(id)).await?;
             self.table().remove(&id);
@@ -131,24 +152,34 @@ impl<T: Serialize + DeserializeOwned + Send> Kept<T> {
             while let Some((key, _)) = listed.try_next().await? {
                 let (StorageKey::Upload(id) | StorageKey::Session(id)) = key else { continue };
                 let stored = self.store.read(&key).await?.unwrap_or_default();
-                match serde_json::from_slice::<Envelope<serde::de::IgnoredAny>>(&stored) {
-                    Ok(envelope) => drop(self.table().entry(id).or_insert(envelope.until)),
-                    Err(_) => self.store.remove(&key).await?,
-                }
+                let known = serde_json::from_slice::<Envelope<T>>(&stored);
+                let entry = match known {
+                    Ok(Envelope { until, record }) => Entry { until, owner: Some(record.owner().clone()) },
+                    Err(_) => match serde_json::from_slice::<Envelope<serde::de::IgnoredAny>>(&stored) {
+                        Ok(Envelope { until, .. }) => Entry { until, owner: None },
+                        Err(_) => {
+                            self.store.remove(&key).await?;
+                            continue;
+                        }
+                    },
+                };
+                self.table().entry(id).or_insert(entry);
             }
             Ok(())
         };
         self.counted.get_or_try_init(count).await.copied()
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<Sha256, Timestamp>> {
-        self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whether one more, called `id`, can be told apart.
-fn fits(table: &HashMap<Sha256, Timestamp>, id: &Sha256) -> Result<(), Refused> {
-    if table.len() < MOST || table.contains_key(id) { Ok(()) } else { Err(Refused::TooMany) }
+/// Whether one more of `owner`'s, called `id`, can be told apart.
+fn fits(table: &Table, id: &Sha256, owner: &Owner) -> Result<(), Refused> {
+    let theirs = || table.values().filter(|entry| entry.owner.as_ref() == Some(owner)).count();
+    let fits = table.contains_key(id) || (table.len() < MOST && theirs() < MOST_OF_ONE);
+    if fits { Ok(()) } else { Err(Refused::TooMany) }
 }
 
 #[cfg(test)]
@@ -160,6 +191,16 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
     use crate::store::ObjectStorage;
+
+    impl Owned for String {
+        fn owner(&self) -> &Owner {
+            const { &Owner::nobody() }
+        }
+    }
+
+    fn entry(of: u64, until: u64) -> (Sha256, Entry) {
+        (id(of), Entry { until: Timestamp(until), owner: None })
+    }
 
     fn id(of: u64) -> Sha256 {
         Sha256::of(&of.to_le_bytes())
@@ -196,11 +237,11 @@ mod tests {
         assert_eq!(kept.get(&id(2)).await.unwrap().unwrap().1, Timestamp(1_000 + LONGEST));
         clock.advance(Duration::from_secs(2));
         assert!(kept.get(&id(1)).await.unwrap().is_some(), "known to be past its time until it is swept");
-        over(&store, &clock).room_for(&id(3)).await.unwrap();
+        over(&store, &clock).room_for(&id(3), &Owner::nobody()).await.unwrap();
         assert_eq!(kept.get(&id(1)).await.unwrap(), None);
         assert!(kept.get(&id(2)).await.unwrap().is_some());
         clock.advance(Duration::from_millis(LONGEST));
-        kept.room_for(&id(3)).await.unwrap();
+        kept.room_for(&id(3), &Owner::nobody()).await.unwrap();
         assert_eq!(store.list(Shelf::Uploads).count().await, 0, "nothing is left");
     }
 
@@ -209,9 +250,9 @@ mod tests {
         let (store, clock) = new();
         let kept = over(&store, &clock);
         kept.put(id(0), "first".to_owned(), Timestamp(5_000)).await.unwrap();
-        let others = (1..MOST as u64).map(|of| (id(of), Timestamp(5_000)));
+        let others = (1..MOST as u64).map(|of| entry(of, 5_000));
         kept.table().extend(others);
-        assert!(matches!(kept.room_for(&id(MOST as u64)).await, Err(Refused::TooMany)));
+        assert!(matches!(kept.room_for(&id(MOST as u64), &Owner::nobody()).await, Err(Refused::TooMany)));
         let refused = kept.put(id(MOST as u64), "one more".to_owned(), Timestamp(5_000)).await;
         assert!(matches!(refused, Err(Refused::TooMany)));
         assert_eq!(kept.get(&id(MOST as u64)).await.unwrap(), None);
@@ -219,6 +260,26 @@ mod tests {
         clock.advance(Duration::from_secs(5));
         kept.put(id(MOST as u64), "one more".to_owned(), Timestamp(9_000)).await.unwrap();
         assert_eq!(kept.table().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn one_owner_leaves_room_to_others() {
+        let (store, clock) = new();
+        let kept = over(&store, &clock);
+        let theirs = |of| (id(of), Entry { until: Timestamp(5_000), owner: Some(Owner::nobody()) });
+        kept.put(id(0), "first".to_owned(), Timestamp(5_000)).await.unwrap();
+        kept.table().extend((1..MOST_OF_ONE as u64).map(theirs));
+        let more = id(MOST_OF_ONE as u64);
+        let refused = kept.put(more, "one more".to_owned(), Timestamp(5_000)).await;
+        assert!(matches!(refused, Err(Refused::TooMany)));
+        let other = Owner::of(&[(http::header::AUTHORIZATION, "x".parse().unwrap())].into_iter().collect());
+        kept.room_for(&more, &other).await.unwrap();
+        kept.put(id(0), "again".to_owned(), Timestamp(5_000)).await.unwrap();
+
+        let restarted = over(&store, &clock);
+        restarted.room_for(&more, &other).await.unwrap();
+        let counted = restarted.table().values().filter(|entry| entry.owner.is_some()).count();
+        assert_eq!(counted, 1, "whose they are is known again");
     }
 
     #[tokio::test]

@@ -19,6 +19,12 @@ impl Owner {
         Self(headers.get(AUTHORIZATION).map(|credential| Sha256::of(credential.as_bytes()).hex()))
     }
 
+    /// Whoever sends no credential.
+    #[cfg(test)]
+    pub(super) const fn nobody() -> Self {
+        Self(None)
+    }
+
     /// Whether no credential came.
     pub(super) fn is_nobody(&self) -> bool {
         self.0.is_none()

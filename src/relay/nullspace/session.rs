@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::Sha256;
 use crate::intake::Received;
+use crate::relay::kept::Owned;
 use crate::relay::token::Owner;
 
 /// Early parts that are held of one upload, and their bytes.
@@ -66,6 +67,12 @@ pub(super) struct Record {
     #[serde(flatten)]
     pub(super) facts: Facts,
     progress: Progress,
+}
+
+impl Owned for Record {
+    fn owner(&self) -> &Owner {
+        &self.facts.owner
+    }
 }
 
 impl Record {

@@ -154,7 +154,7 @@ impl Volumes {
             return Err(Refused::TooLarge { limit });
         }
         // Nothing is granted that could not be remembered.
-        self.uploads.room_for(&Sha256::of(b"")).await?;
+        self.uploads.room_for(&Sha256::of(b""), &Owner::of(request.headers)).await?;
         let content = || OutgoingBody::Whole(intent.body.clone());
         let body = if intent.repeatable { WriteBody::Again(&content) } else { WriteBody::Once(content()) };
         let relayed = registry.upstream.relay(Write {

@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq;
 use crate::clock::Timestamp;
 use crate::domain::{Integrity, Purl, Sha256, UploadId, Version, VolumeName};
 use crate::relay::Refused;
+use crate::relay::kept::Owned;
 use crate::relay::token::Owner;
 
 /// Hexadecimal digits of each half of a place's name.
@@ -90,6 +91,12 @@ pub(super) struct Instructed {
     pub(super) headers: Vec<(String, String)>,
     pub(super) media_type: Option<String>,
     pub(super) expires_at: Timestamp,
+}
+
+impl Owned for Upload {
+    fn owner(&self) -> &Owner {
+        &self.grant.owner
+    }
 }
 
 impl Upload {
