@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, LINK};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tracing::{error, warn};
 use url::Url;
@@ -22,9 +22,9 @@ use crate::intake::{Arriving, Received};
 use crate::relay::forward::{self, Passing};
 use crate::relay::token::Owner;
 use crate::relay::upload::{self, Description, Destination};
-use crate::relay::{Answer, AnyBody, ClientBody, Refused, Request};
+use crate::relay::{Answer, AnyBody, ClientBody, Content, Refused, Request};
 use crate::store::StoreError;
-use crate::upstream::Target;
+use crate::upstream::{Target, Upstream};
 
 /// What the bytes must be.
 struct Expectation {
@@ -156,7 +156,14 @@ impl Volumes {
                 error!(%error, "what was uploaded is not remembered");
             }
         }
-        Ok(forward::coming(relayed, Passing::Listed))
+        let mut answer = forward::coming(relayed, Passing::Listed);
+        if !is_of(&registry.upstream, &url) && !is_problem(&answer) {
+            [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE, LINK]
+                .iter()
+                .for_each(|name| drop(answer.headers.remove(name)));
+            answer.content = Content::Whole(::bytes::Bytes::new());
+        }
+        Ok(answer)
     }
 
     /// The upload at `place`.
@@ -226,6 +233,17 @@ impl Volumes {
             self.ground.files.seed(&release, &integrity, received).await;
         }
     }
+}
+
+/// Whether `url` is at the registry's own origin.
+fn is_of(upstream: &Upstream, url: &Url) -> bool {
+    Url::parse(upstream.origin()).is_ok_and(|home| home.origin() == url.origin())
+}
+
+/// Whether an answer is a problem document. Whatever else a store says of a request may repeat how it was signed.
+fn is_problem(answer: &Answer) -> bool {
+    let kind = answer.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/problem+json"))
 }
 
 /// Whether an upload came whole and is not what it must be.

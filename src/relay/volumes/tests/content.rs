@@ -49,6 +49,24 @@ async fn a_credential_stays_at_home() {
 }
 
 #[tokio::test]
+async fn what_a_store_says_of_a_signed_request_stays_here() {
+    let says = "<CanonicalRequest>PUT /put?signature=secret</CanonicalRequest>";
+    for (url, fields, passes) in [
+        ("https://cdn.example/put", &[("content-type", "application/xml"), ("retry-after", "7")][..], false),
+        ("https://cdn.example/put", &[("content-type", "application/problem+json; charset=utf-8")], true),
+        ("https://registry.example/put", &[("content-type", "text/plain")], true),
+    ] {
+        let desk = Desk::strict([grant_at(url), answer(403, fields, says)]);
+        let (place, _) = desk.granted("").await;
+        let sent = desk.send(&place, &[GZIP, TOKEN], packed(&manifest("1.0.0"))).await;
+        let (status, headers, body) = sent.unwrap();
+        assert_eq!((status.as_u16(), body.is_empty()), (403, !passes), "{url}");
+        assert_eq!(headers.contains_key("content-type"), passes);
+        assert_eq!(headers.len(), 1, "{headers:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_credential_that_the_registry_gives_goes_where_it_gave_it_for() {
     for url in ["https://cdn.example/put", "https://registry.example/put"] {
         let granted = json!({
