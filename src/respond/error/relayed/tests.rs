@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::io;
 
-use http::header::CONTENT_LENGTH;
 use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
 
 use super::super::{Asked, Body, problem};
 use super::*;
