@@ -12,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 use super::answer::{self, Answer, status_label};
+use super::gate::Health;
 use super::observer::Record;
 use super::part::{self, Announced};
 use super::passage::{self, Failure};
@@ -119,7 +120,7 @@ impl Upstream {
     {
         let passage = self.enter(resource, url, question.errand).await?;
         let outcome = passage.persist(self.retries(), CouldNotAsk::is_transient, attempt).await;
-        passage.end(outcome, |_| None)
+        passage.end(outcome, |_| Some(Health::Up))
     }
 
     async fn try_document(&self, url: &Url, question: &Question<'_>, max: u64) -> Result<Exchange, Failure> {

@@ -115,23 +115,20 @@ impl Passage<'_> {
         outcome
     }
 
-    /// The end of the tries. An answer may come with a `complaint`, which counts as it would without one.
+    /// The end of the tries. What an answer says of the registry's `standing` is the asker's to know.
     pub(super) fn end<T>(
         self,
         outcome: Result<T, Failure>,
-        complaint: impl FnOnce(&T) -> Option<CouldNotAsk>,
+        standing: impl FnOnce(&T) -> Option<Health>,
     ) -> Result<(T, Record, OwnedSemaphorePermit), CouldNotAsk> {
-        let Self { upstream, at_home, pass, record, slot } = self;
-        let learnt = match &outcome {
-            Ok(answer) => complaint(answer).map(|why| Failure { why, at_home }),
-            Err(Failure { why, at_home }) => Some(Failure { why: why.clone(), at_home: *at_home }),
-        };
-        if let Some(Failure { why: CouldNotAsk::Throttled { retry_after: Some(wait) }, at_home: true }) =
-            &learnt
+        let Self { upstream, pass, record, slot, .. } = self;
+        if let Err(Failure { why: CouldNotAsk::Throttled { retry_after: Some(wait) }, at_home: true }) =
+            &outcome
         {
             upstream.gate.hold(*wait);
         }
-        if let (Some(pass), Some(health)) = (pass, health(learnt.as_ref())) {
+        let health = outcome.as_ref().map_or_else(health, standing);
+        if let (Some(pass), Some(health)) = (pass, health) {
             pass.settle(health);
         }
         match outcome {
@@ -149,8 +146,7 @@ impl Passage<'_> {
 }
 
 /// What an outcome says about the registry; nothing when another host is to blame or it was not reached.
-fn health(failure: Option<&Failure>) -> Option<Health> {
-    let Some(Failure { why, at_home }) = failure else { return Some(Health::Up) };
+fn health(Failure { why, at_home }: &Failure) -> Option<Health> {
     let health = match why {
         CouldNotAsk::Unreachable
         | CouldNotAsk::TimedOut

@@ -16,6 +16,7 @@ use url::Url;
 
 use super::answer::{self, status_label};
 use super::exchange::REQUEST_ID;
+use super::gate::Health;
 use super::passage::{self, Failure};
 use super::{CouldNotAsk, Errand, Outgoing, OutgoingBody, Response, Upstream};
 
@@ -111,13 +112,9 @@ impl Upstream {
             self.try_write(request, errand)
         };
         let outcome = passage.persist(retries, never_answered, attempt).await;
-        let now = self.clock.now();
-        // A rate is its credential's, and that was the client's own: nobody else waits for it.
-        let complaint = |Response { status, headers, .. }: &Response| match *status {
-            StatusCode::TOO_MANY_REQUESTS => None,
-            status => answer::read(status, headers, false, None, now).err(),
-        };
-        let (Response { status, headers, body }, record, slot) = passage.end(outcome, complaint)?;
+        // What a client is answered may be its own doing: nobody else waits for that.
+        let standing = |response: &Response| (!response.status.is_server_error()).then_some(Health::Up);
+        let (Response { status, headers, body }, record, slot) = passage.end(outcome, standing)?;
         let length = answer::number(&headers, &CONTENT_LENGTH).filter(|_| method != Method::HEAD);
         let body = passage::open(body, &url, status_label(status.as_u16()), record, slot);
         Ok(Relayed { status, headers, length, body })
