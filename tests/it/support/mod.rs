@@ -15,6 +15,7 @@ pub(crate) mod proxy;
 pub(crate) mod publisher;
 pub(crate) mod publishing;
 mod ranging;
+pub(crate) mod relay;
 mod replay;
 pub(crate) mod reply;
 pub(crate) mod script;
