@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, StatusCode};
 use serde::Deserialize;
 use tracing::warn;
 
@@ -160,6 +160,9 @@ impl Nullspace {
         let sent = self.send(&request, &received).await;
         let taken = sent.as_ref().ok().map(|relayed| relayed.status.is_success());
         self.note(live, ours.is_some(), number, &received, taken).await;
+        if ours.is_some() && sent.as_ref().is_ok_and(|relayed| relayed.status == StatusCode::GONE) {
+            self.sessions.end(upload).await;
+        }
         sent.map(coming)
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Owns the reasons that only this API has, in the API's own words. Must not know statuses.
 
+use std::time::Duration;
+
 /// A Nullspace request that was not relayed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -31,6 +33,12 @@ pub enum Refused {
     /// As many uploads as fit are being checked.
     #[error("this proxy is checking as many uploads as it can; nothing was sent, try again shortly")]
     Busy,
+    /// The registry answers, and asked to be left alone.
+    #[error("the registry asked this proxy to wait; nothing was sent, try again as Retry-After says")]
+    Held {
+        /// For how much longer.
+        for_: Duration,
+    },
     /// A step of a resumable upload.
     #[error("{fault}")]
     Upload {
@@ -92,7 +100,12 @@ impl Refused {
             Self::Upload { fault, .. } => {
                 matches!(fault, UploadFault::PartChecksum(_) | UploadFault::WholeChecksum { .. })
             }
-            Self::Path | Self::Header(_) | Self::Unverifiable | Self::Manifest(_) | Self::Busy => false,
+            Self::Path
+            | Self::Header(_)
+            | Self::Unverifiable
+            | Self::Manifest(_)
+            | Self::Busy
+            | Self::Held { .. } => false,
         }
     }
 }

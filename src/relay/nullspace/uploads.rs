@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use serde::Deserialize;
 use tracing::{info, warn};
 
@@ -95,20 +96,21 @@ impl Nullspace {
         body: ClientBody<AnyBody>,
     ) -> Result<Answer, Unrelayed> {
         let body = self.document(body).await?;
-        self.check_whole(upload, &request, &body).await?;
+        let ours = self.check_whole(upload, &request, &body).await?;
         let relayed = self.pass_whole("nullspace-upload", &request, &body).await?;
-        if relayed.status.is_success() {
+        if relayed.status.is_success() || (ours && relayed.status == StatusCode::GONE) {
             self.sessions.end(upload).await;
         }
         Ok(forward::coming(relayed, PASSING))
     }
 
+    /// Whether the upload is the sender's, as far as is known here; an error where it is and is not what was declared.
     async fn check_whole(
         &self,
         upload: Upload<'_>,
         request: &Request<'_>,
         body: &[u8],
-    ) -> Result<(), Unrelayed> {
+    ) -> Result<bool, Unrelayed> {
         let live = match self.sessions.find(upload).await {
             Ok(live) => live.filter(|live| live.is_of(&Owner::of(request.headers))),
             Err(error) => {
@@ -116,18 +118,18 @@ impl Nullspace {
                 None
             }
         };
-        let Some(live) = live else { return Ok(()) };
-        let Some(expected) = declared(body).or_else(|| live.facts.declared.clone()) else { return Ok(()) };
+        let Some(live) = live else { return Ok(false) };
+        let Some(expected) = declared(body).or_else(|| live.facts.declared.clone()) else { return Ok(true) };
         let Some(found) = live.session().await.whole() else {
             info!(
                 request_id = request.errand.id,
                 "an upload's whole is not checked: not all of it came this way"
             );
-            return Ok(());
+            return Ok(true);
         };
         let found = found.hex();
         if expected.eq_ignore_ascii_case(&found) {
-            return Ok(());
+            return Ok(true);
         }
         let fault = UploadFault::WholeChecksum { expected: excerpt(&expected), found };
         Err(Refused::Upload { fault, upload: excerpt(upload.id), part: None }.into())

@@ -2,6 +2,8 @@
 //!
 //! Owns this part of the table. The names are those that the API's clients know.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use serde_json::json;
 
@@ -19,14 +21,16 @@ impl From<&Refused> for Refusal {
             Refused::Unverifiable | Refused::Manifest(_) => (StatusCode::CONFLICT, "conflict"),
             Refused::Bundle(_) => (StatusCode::BAD_REQUEST, "bundle_mismatch"),
             Refused::Tar(_) => (StatusCode::BAD_REQUEST, "invalid_bundle"),
-            Refused::Busy => {
-                let busy = blank(StatusCode::TOO_MANY_REQUESTS, text);
-                return Self { retry_after: Some(SOON), ..busy };
-            }
+            Refused::Busy => return come_again(SOON, text),
+            Refused::Held { for_ } => return come_again(*for_, text),
             Refused::Upload { fault, upload, part } => return of_upload(fault, upload, *part, text),
         };
         Self { code: Some(code), ..blank(status, text) }
     }
+}
+
+fn come_again(after: Duration, text: String) -> Refusal {
+    Refusal { retry_after: Some(after), ..blank(StatusCode::TOO_MANY_REQUESTS, text) }
 }
 
 /// Clients read the reason from a document that may have these members and no others.
