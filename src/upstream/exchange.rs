@@ -98,7 +98,7 @@ impl Upstream {
             self.exchange(payload.as_str(), url, question, attempt).await?;
         let open = |body, length| {
             let status = status_label(response.status.as_u16());
-            Download { length, body: passage::open(body, url, status, record, slot) }
+            Download { length, body: passage::open(body, url, (status, None), record, slot) }
         };
         Ok(match part {
             None => Partial::Whole(open(response.body, answer::number(&response.headers, &CONTENT_LENGTH))),

@@ -35,8 +35,11 @@ pub(super) struct Passage<'a> {
 struct Open {
     body: BoxStream<'static, Result<Bytes, TransportError>>,
     url: Url,
-    record: Record,
+    /// Until what came of it was told.
+    record: Option<Record>,
     status: &'static str,
+    /// What is still to come, where that is known.
+    left: Option<u64>,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -197,29 +200,52 @@ pub(super) async fn read_whole(
     Ok(whole.freeze())
 }
 
-/// The `body` of an answer from `url`. Its exchange is over, and its slot free, with the last of it.
+/// The `body` of an answer from `url`, `length` bytes where that is known. Its exchange is over with the last of them,
+/// since who knows the length does not ask for what is behind it; its slot is free when it is dropped.
 pub(super) fn open(
     body: BoxStream<'static, Result<Bytes, TransportError>>,
     url: &Url,
-    status: &'static str,
+    (status, length): (&'static str, Option<u64>),
     record: Record,
     slot: OwnedSemaphorePermit,
 ) -> BoxStream<'static, Result<Bytes, CouldNotAsk>> {
-    let open = Open { body, url: url.clone(), record, status, _slot: slot };
+    let mut open = Open { body, url: url.clone(), record: Some(record), status, left: length, _slot: slot };
+    open.came(0);
     stream::unfold(Some(open), next_chunk).boxed()
+}
+
+impl Open {
+    /// Counts `bytes`, and tells of the exchange with the last of them.
+    fn came(&mut self, bytes: usize) {
+        self.left = self.left.map(|left| left.saturating_sub(bytes as u64));
+        if self.left == Some(0) {
+            self.answered();
+        }
+    }
+
+    fn answered(&mut self) {
+        if let Some(record) = self.record.take() {
+            record.answered(self.status);
+        }
+    }
 }
 
 async fn next_chunk(open: Option<Open>) -> Option<(Result<Bytes, CouldNotAsk>, Option<Open>)> {
     let mut open = open?;
     match open.body.next().await {
-        Some(Ok(chunk)) => Some((Ok(chunk), Some(open))),
+        Some(Ok(chunk)) => {
+            open.came(chunk.len());
+            Some((Ok(chunk), Some(open)))
+        }
         Some(Err(error)) => {
             let why = could_not(&open.url, error);
-            open.record.failed(&why);
+            if let Some(record) = open.record.take() {
+                record.failed(&why);
+            }
             Some((Err(why), None))
         }
         None => {
-            open.record.answered(open.status);
+            open.answered();
             None
         }
     }

@@ -116,7 +116,9 @@ impl Upstream {
         let standing = |response: &Response| (!response.status.is_server_error()).then_some(Health::Up);
         let (Response { status, headers, body }, record, slot) = passage.end(outcome, standing)?;
         let length = answer::number(&headers, &CONTENT_LENGTH).filter(|_| method != Method::HEAD);
-        let body = passage::open(body, &url, status_label(status.as_u16()), record, slot);
+        let bodiless = method == Method::HEAD || matches!(status.as_u16(), 204 | 304);
+        let ends = if bodiless { Some(0) } else { length };
+        let body = passage::open(body, &url, (status_label(status.as_u16()), ends), record, slot);
         Ok(Relayed { status, headers, length, body })
     }
 
