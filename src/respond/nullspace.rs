@@ -82,9 +82,10 @@ mod tests {
         let hex = || "0".repeat(64);
         let wait = Duration::from_millis(2_100);
         let text = || "`a` is missing".to_owned();
-        let refused: [Refused; 28] = [
+        let refused: [Refused; 29] = [
             NullspaceRefused::Path.into(),
             NullspaceRefused::Header("Idempotency-Key").into(),
+            NullspaceRefused::Coded.into(),
             NullspaceRefused::Unverifiable.into(),
             NullspaceRefused::Manifest(text()).into(),
             NullspaceRefused::Bundle(text()).into(),

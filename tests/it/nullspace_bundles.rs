@@ -138,7 +138,9 @@ fn what_the_request_says_of_a_bundle_must_be_there_and_true() {
     let key = ("idempotency-key", "a bundle");
     let kind = ("content-type", "application/x-tar");
     let said = ("x-nullspace-bundle-digest", digest.as_str());
-    let cases: [(&[(&str, &str)], u16, &str); 5] = [
+    let coded = ("content-encoding", "deflate");
+    let cases: [(&[(&str, &str)], u16, &str); 6] = [
+        (&[key, kind, said, coded], 415, "unsupported_media_type"),
         (&[kind, said], 400, "invalid_request"),
         (&[key, kind], 400, "invalid_request"),
         (&[key, kind, said, said], 400, "invalid_request"),

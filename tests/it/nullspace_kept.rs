@@ -119,6 +119,52 @@ fn a_part_that_was_staged_when_the_proxy_was_killed_is_swept_and_comes_again() {
 }
 
 #[test]
+fn a_completion_that_a_crash_cut_off_is_repeated_under_its_key() {
+    let (mut relay, content) = begun();
+    for number in 0..4 {
+        send(&relay, &content, number).ok();
+    }
+    let target = relay.api.complete(1);
+    let hold = relay.api.hold(&target);
+    let bearer = format!("Bearer {}", Nullspace::KEY);
+    let checksum = json!({ "whole_checksum_sha256": hex_digest(&content) }).to_string();
+    let fields =
+        [("authorization", bearer.as_str()), ("idempotency-key", "c"), ("content-type", "application/json")];
+    let announced = Announced::Length(checksum.len() as u64);
+    let mut waiting =
+        relay.proxy.client().upload("POST", &format!("{MOUNT}{target}"), &fields, announced).unwrap();
+    waiting.piece(checksum.as_bytes()).unwrap();
+    eventually("it done", || relay.api.uploaded(1).filter(|_| relay.api.session(1)["status"] == "completed"));
+    relay.proxy.crash();
+    hold.release();
+    relay.proxy.revive();
+    assert!(waiting.is_over());
+    let done = relay.deployer().complete(&target, "c", &hex_digest(&content)).ok();
+    assert_eq!(done.json()["session"], relay.api.session(1));
+    relay.assert_nothing_is_left();
+}
+
+#[test]
+fn a_client_that_leaves_while_its_part_is_sent_on_comes_again() {
+    let (relay, content) = begun();
+    let target = relay.api.part(1, 0);
+    let hold = relay.api.hold(&target);
+    let bearer = format!("Bearer {}", Nullspace::KEY);
+    let fields = [("authorization", bearer.as_str())];
+    let below = format!("{MOUNT}{target}");
+    let mut leaving = relay.proxy.client().upload("PUT", &below, &fields, Announced::Length(PART)).unwrap();
+    leaving.piece(part(&content, 0)).unwrap();
+    eventually("the part at the API", || (relay.api.count("PUT", &target) == 1).then_some(()));
+    leaving.leave();
+    relay.assert_nothing_is_staged();
+    hold.release();
+    for number in 0..4 {
+        send(&relay, &content, number).ok();
+    }
+    assert_whole_is_checked_and_completed(&relay, &content);
+}
+
+#[test]
 fn a_crash_before_a_bundle_is_sent_on_leaves_nothing_of_it() {
     let mut relay = Relay::start();
     let agent = crate::support::Agent::new();

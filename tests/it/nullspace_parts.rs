@@ -74,6 +74,8 @@ fn a_part_that_is_not_what_it_says_is_refused_unseen() {
         short.upload_refused_here(400, "part_size_mismatch");
     }
     deployer.send_part(&target, &content[..1001]).upload_refused_here(400, "part_size_mismatch");
+    let coded = deployer.ask("PUT", &target, &[("content-encoding", "gzip")], bytes);
+    coded.refused_here(415, "unsupported_media_type");
     let last = relay.api.part(1, 3);
     deployer.send_part(&last, bytes).upload_refused_here(400, "part_size_mismatch");
     relay.assert_unseen("PUT", &target);

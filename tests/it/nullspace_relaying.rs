@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::support::proxy::contains;
 use crate::support::relay::{MOUNT, Relay};
-use crate::support::wire::Framing;
-use crate::support::{Announced, Nullspace, Reply, each, eventually, hex_digest, noise};
+use crate::support::wire::{Fields, Framing};
+use crate::support::{Accident, Agent, Announced, Nullspace, Reply, each, eventually, hex_digest, noise};
 
 /// Lets the API say of any request below `/v1/anything` what came.
 fn echo(relay: &Relay) {
@@ -120,6 +120,85 @@ fn fields_of_the_api_pass_and_those_of_the_connection_do_not() {
         assert_eq!(answer.header(name), None, "{name}");
     }
     assert_eq!(answer.header("x-request-id"), Some("mine-1"));
+}
+
+#[test]
+fn a_field_that_comes_twice_passes_twice() {
+    let relay = Relay::start();
+    relay.api.reply_to(
+        "GET",
+        "/v1/x",
+        Reply::new(200, "text/plain", "").with("x-own", "1").with("x-own", "2"),
+    );
+    let twice = [("x-mine", "a"), ("x-mine", "b")];
+    let answer = relay.proxy.client().send("GET", &format!("{MOUNT}/v1/x"), &twice).ok();
+    let of = |fields: &Fields, wanted: &str| -> Vec<String> {
+        fields.iter().filter(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned()).collect()
+    };
+    assert_eq!(of(&relay.api.seen()[0].fields, "x-mine"), ["a", "b"]);
+    assert_eq!(of(&answer.fields, "x-own"), ["1", "2"]);
+}
+
+#[test]
+fn an_answer_without_a_body_comes_without_one() {
+    let relay = Relay::start();
+    relay.api.reply_to("GET", "/v1/x", Reply::json(&json!({})).with("x-own", "1"));
+    let tagged = relay.proxy.client().get(&format!("{MOUNT}/v1/x")).ok();
+    let tag = tagged.header("etag").unwrap();
+    let same = relay.proxy.client().get_with(&format!("{MOUNT}/v1/x"), "if-none-match", tag);
+    assert_eq!((same.status, same.header("etag"), same.body.len()), (304, Some(tag), 0));
+    relay.api.reply_to("HEAD", "/v1/x", Reply::new(200, "text/x-own", "not to be sent"));
+    let head = relay.proxy.client().head(&format!("{MOUNT}/v1/x"));
+    assert_eq!((head.status, head.header("content-type")), (200, Some("text/x-own")));
+    for status in ["200", "304"] {
+        let counted = relay.sample("scriptorium_upstream_requests_total", &[&format!("status=\"{status}\"")]);
+        assert!(counted >= 1.0, "{status}");
+    }
+    assert_eq!(relay.sample("scriptorium_upstream_requests_total", &["cancelled"]) as u64, 0);
+}
+
+#[test]
+fn what_may_have_been_done_is_not_sent_again_without_a_key() {
+    let relay = Relay::start();
+    let target = "/v1/sandboxes";
+    let bearer = format!("Bearer {}", Nullspace::KEY);
+    let fields = [("authorization", bearer.as_str())];
+    for (method, body) in [("POST", &b"{}"[..]), ("DELETE", b""), ("POST", b"")] {
+        let before = relay.api.count(method, target);
+        relay.api.befall(method, target, Accident::AnswerLost);
+        let answer = relay.proxy.client().send_body(method, &format!("{MOUNT}{target}"), &fields, body);
+        answer.refused_here(502, "upstream_unavailable");
+        assert_eq!(relay.api.count(method, target), before + 1, "{method}");
+    }
+}
+
+#[test]
+fn what_creates_under_a_key_is_sent_again_under_it() {
+    let relay = Relay::start();
+    let uploads = format!("/v1/sandboxes/{}/uploads", Nullspace::SANDBOX);
+    relay.api.befall("POST", &uploads, Accident::AnswerLost);
+    assert_eq!(relay.deployer().begin(10, "k")["upload_id"], "upl-1");
+    let versions = "/v1/agent-deployments/dep-1/versions";
+    relay.api.befall("POST", versions, Accident::AnswerLost);
+    assert_eq!(relay.deployer().create(&Agent::new())["id"], "ver-1");
+    for target in [uploads.as_str(), versions] {
+        let asked = relay.api.asked("POST", target);
+        assert_eq!(asked.len(), 2, "{target}");
+        assert_eq!(asked[0].header("idempotency-key"), asked[1].header("idempotency-key"));
+        assert_eq!(asked[0].body, asked[1].body);
+    }
+}
+
+#[test]
+fn a_connection_that_the_api_closed_meanwhile_is_no_failure() {
+    let relay = Relay::start();
+    relay.deployer().ask("GET", "/v1/agent-deployments", &[], b"").ok();
+    relay.api.down();
+    relay.api.up();
+    echo(&relay);
+    let answer = relay.proxy.client().send_body("POST", &format!("{MOUNT}/v1/anything"), &[], b"once");
+    answer.ok();
+    assert_eq!(relay.api.count("POST", "/v1/anything"), 1);
 }
 
 #[test]

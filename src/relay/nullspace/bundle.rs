@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::contents::Bundle;
 use super::manifest::Manifest;
-use super::passing::{IDEMPOTENCY_KEY, PASSING, patiently, target};
+use super::passing::{IDEMPOTENCY_KEY, PASSING, patiently, target, uncoded};
 use super::{Nullspace, Refused};
 use crate::relay::token::Owner;
 use crate::relay::upload::{self, Destination};
@@ -59,6 +59,7 @@ impl Nullspace {
         if !is_tar(headers) {
             return Err(Unrelayed::MediaType { expected: TAR });
         }
+        uncoded(headers)?;
         body.fits(limit)?;
         let owner = Owner::of(headers);
         let manifest = match self.manifests.of(deployment, version, &owner) {

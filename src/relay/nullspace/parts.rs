@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tracing::warn;
 
 use super::manifest::excerpt;
-use super::passing::{PASSING, patiently, target};
+use super::passing::{PASSING, patiently, target, uncoded};
 use super::route::Upload;
 use super::session::Earlier;
 use super::sessions::Live;
@@ -115,6 +115,7 @@ impl Nullspace {
         request: Request<'_>,
         body: ClientBody<AnyBody>,
     ) -> Result<Answer, Unrelayed> {
+        uncoded(request.headers)?;
         let live = self.sessions.find(upload).await?;
         let owner = Owner::of(request.headers);
         // Of somebody else's upload only the registry can tell.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::Nullspace;
@@ -33,6 +33,13 @@ pub(super) fn readable(headers: &HeaderMap) -> HeaderMap {
     let mut headers = forward::onward(headers, PASSING);
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers
+}
+
+/// Content is checked as it comes, so a registry that decodes it would get something else.
+pub(super) fn uncoded(headers: &HeaderMap) -> Result<(), super::Refused> {
+    let mut codings = headers.get_all(CONTENT_ENCODING).into_iter();
+    let plain = codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if plain { Ok(()) } else { Err(super::Refused::Coded) }
 }
 
 /// Clients of this API come again after a 429, and after nothing else.

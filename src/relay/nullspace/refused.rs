@@ -15,6 +15,9 @@ pub enum Refused {
     /// A header that the route needs.
     #[error("this route needs the header {0}; nothing was sent")]
     Header(&'static str),
+    /// Content that would have to be decoded before it is what is checked.
+    #[error("this route takes content without Content-Encoding; nothing was sent")]
+    Coded,
     /// No one says what a version should hold.
     #[error(
         "this proxy cannot verify the bundle: the registry gives no manifest for the version; create the version \
@@ -102,6 +105,7 @@ impl Refused {
             }
             Self::Path
             | Self::Header(_)
+            | Self::Coded
             | Self::Unverifiable
             | Self::Manifest(_)
             | Self::Busy

@@ -18,6 +18,7 @@ impl From<&Refused> for Refusal {
         let text = refused.to_string();
         let (status, code) = match refused {
             Refused::Path | Refused::Header(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Refused::Coded => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Refused::Unverifiable | Refused::Manifest(_) => (StatusCode::CONFLICT, "conflict"),
             Refused::Bundle(_) => (StatusCode::BAD_REQUEST, "bundle_mismatch"),
             Refused::Tar(_) => (StatusCode::BAD_REQUEST, "invalid_bundle"),
