@@ -3,9 +3,13 @@
 use serde_json::{Value, json};
 use tar::EntryType;
 
+use crate::support::nullspace::digest;
 use crate::support::relay::{MOUNT, Relay};
 use crate::support::tarball::{Entry, tar};
 use crate::support::{Accident, Agent, Announced, Answer, Ending, Nullspace, each, hex_digest, noise};
+
+/// Header fields of a request.
+type Fields<'a> = &'a [(&'a str, &'a str)];
 
 /// A change of what an agent's project holds.
 type Change = fn(&mut Vec<Entry>);
@@ -68,7 +72,7 @@ fn each_single_deviation_from_the_manifest_is_refused_and_the_api_sees_no_bundle
     let deviations: [(&str, &str, Change); 13] = [
         ("another byte", "agent/main.py", |all| all[1].content[0] ^= 1),
         ("a byte more", "agent/main.py", |all| all[1].content.push(b'\n')),
-        ("a byte less", "agent/main.py", |all| drop(all[1].content.pop())),
+        ("fewer bytes", "agent/main.py", |all| all[1].content.truncate(4)),
         ("executable", "agent/main.py", |all| all[1].executable = true),
         ("not executable", "run.sh", |all| all[3].executable = false),
         ("a missing file", "agent/main.py", |all| drop(all.remove(1))),
@@ -139,7 +143,7 @@ fn what_the_request_says_of_a_bundle_must_be_there_and_true() {
     let kind = ("content-type", "application/x-tar");
     let said = ("x-nullspace-bundle-digest", digest.as_str());
     let coded = ("content-encoding", "deflate");
-    let cases: [(&[(&str, &str)], u16, &str); 6] = [
+    let cases: [(Fields<'_>, u16, &str); 6] = [
         (&[key, kind, said, coded], 415, "unsupported_media_type"),
         (&[kind, said], 400, "invalid_request"),
         (&[key, kind], 400, "invalid_request"),
@@ -165,6 +169,29 @@ fn made_carelessly(manifest: &Value) -> (Relay, String) {
     assert_eq!(relay.deployer().post(version, "k", &body).status, 201);
     let target = relay.api.bundle(1);
     (relay, target)
+}
+
+#[test]
+fn modes_are_compared_as_the_apis_client_packs_them() {
+    let agent = Agent::new();
+    // Of a folder's the permissions go into the tar, and a file that has none gets the usual ones.
+    for (entry, mode, packed) in [(0, 0o2644, true), (1, 0, true), (1, 0o600, false), (3, 0, false)] {
+        let relay = Relay::start();
+        let mut manifest = agent.manifest();
+        manifest["entries"][entry]["mode"] = mode.into();
+        let digest = digest(&manifest);
+        let version = json!({ "bundle_digest": digest, "bundle_manifest": manifest, "config": {} });
+        relay.deployer().post("/v1/agent-deployments", "d", &json!({ "name": "x", "mode": "job" }));
+        let made = relay.deployer().post("/v1/agent-deployments/dep-1/versions", "v", &version);
+        assert_eq!(made.status, 201, "{}", made.text());
+        let answer = relay.deployer().send_bundle(&relay.api.bundle(1), &digest, &agent.tar());
+        if packed {
+            assert_taken(&relay, answer, &agent.tar());
+        } else {
+            answer.refused_here(400, "bundle_mismatch");
+            relay.assert_unseen("PUT", &relay.api.bundle(1));
+        }
+    }
 }
 
 #[test]
