@@ -82,7 +82,7 @@ mod tests {
         let hex = || "0".repeat(64);
         let wait = Duration::from_millis(2_100);
         let text = || "`a` is missing".to_owned();
-        let refused: [Refused; 29] = [
+        let refused: [Refused; 28] = [
             NullspaceRefused::Path.into(),
             NullspaceRefused::Header("Idempotency-Key").into(),
             NullspaceRefused::Coded.into(),
@@ -91,7 +91,6 @@ mod tests {
             NullspaceRefused::Bundle(text()).into(),
             NullspaceRefused::Tar(text()).into(),
             NullspaceRefused::Busy.into(),
-            NullspaceRefused::Held { for_: wait }.into(),
             of_upload(UploadFault::PartChecksum(hex()), Some(0)),
             of_upload(UploadFault::PartSize { expected: 4, found: "more".to_owned() }, Some(1)),
             of_upload(UploadFault::PartNumber { count: 4 }, Some(4)),

@@ -165,17 +165,8 @@ fn an_api_that_asks_one_client_to_wait_kills_nobodys_upload() {
     relay.api.befall("GET", LIST, Accident::Instead(busy.with("retry-after", "2")));
     let told = list(&relay);
     assert_eq!((told.status, told.header("retry-after")), (429, Some("2")));
-    // Their client takes a 503 for the end of the upload, a 429 for a pause.
     let target = relay.api.part(1, 0);
-    let other = relay.deployer().send_part(&target, b"0123456789");
-    if other.status != 200 {
-        other.refused_here(429, "rate_limit_exceeded");
-        let wait: u64 = other.header("retry-after").unwrap().parse().unwrap();
-        assert!((1..=2).contains(&wait), "{wait}");
-    }
-    eventually("the part taken", || {
-        (relay.deployer().send_part(&target, b"0123456789").status == 200).then_some(())
-    });
+    assert_eq!(relay.deployer().send_part(&target, b"0123456789").status, 200);
 }
 
 #[test]

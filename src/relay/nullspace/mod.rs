@@ -28,7 +28,7 @@ use self::manifest::Manifests;
 use self::route::Route;
 use self::sessions::Sessions;
 use super::{Answer, AnyBody, ClientBody, Ground, Request};
-use crate::upstream::{CouldNotAsk, Upstream};
+use crate::upstream::Upstream;
 
 /// Relays one Nullspace.
 pub struct Nullspace {
@@ -82,21 +82,11 @@ impl Nullspace {
             Route::Abort(upload) => self.abort(upload, request, body).await,
             Route::Other => self.pass(request, body).await,
         };
-        let answer = answer.map_err(|refused| self.patiently(refused));
         answer.inspect_err(|error| {
             if matches!(error, super::Refused::Nullspace(refused) if refused.is_about_content()) {
                 self.ground.metrics.integrity_failure("upload");
                 tracing::warn!(%error, path = request.path, request_id = request.errand.id, "an upload is refused");
             }
         })
-    }
-    /// Clients of this API come again after a 429, and take whatever else keeps them from the registry for the end.
-    fn patiently(&self, refused: super::Refused) -> super::Refused {
-        match refused {
-            super::Refused::CouldNotAsk(CouldNotAsk::Paused { for_ }) if self.upstream.is_up() => {
-                Refused::Held { for_ }.into()
-            }
-            refused => refused,
-        }
     }
 }

@@ -2,8 +2,6 @@
 //!
 //! Owns the reasons that only this API has, in the API's own words. Must not know statuses.
 
-use std::time::Duration;
-
 /// A Nullspace request that was not relayed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -36,12 +34,6 @@ pub enum Refused {
     /// As many uploads as fit are being checked.
     #[error("this proxy is checking as many uploads as it can; nothing was sent, try again shortly")]
     Busy,
-    /// The registry answers, and asked to be left alone.
-    #[error("the registry asked this proxy to wait; nothing was sent, try again as Retry-After says")]
-    Held {
-        /// For how much longer.
-        for_: Duration,
-    },
     /// A step of a resumable upload.
     #[error("{fault}")]
     Upload {
@@ -108,8 +100,7 @@ impl Refused {
             | Self::Coded
             | Self::Unverifiable
             | Self::Manifest(_)
-            | Self::Busy
-            | Self::Held { .. } => false,
+            | Self::Busy => false,
         }
     }
 }

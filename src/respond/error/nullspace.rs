@@ -2,8 +2,6 @@
 //!
 //! Owns this part of the table. The names are those that the API's clients know.
 
-use std::time::Duration;
-
 use http::StatusCode;
 use serde_json::json;
 
@@ -22,16 +20,13 @@ impl From<&Refused> for Refusal {
             Refused::Unverifiable | Refused::Manifest(_) => (StatusCode::CONFLICT, "conflict"),
             Refused::Bundle(_) => (StatusCode::BAD_REQUEST, "bundle_mismatch"),
             Refused::Tar(_) => (StatusCode::BAD_REQUEST, "invalid_bundle"),
-            Refused::Busy => return come_again(SOON, text),
-            Refused::Held { for_ } => return come_again(*for_, text),
+            Refused::Busy => {
+                return Self { retry_after: Some(SOON), ..blank(StatusCode::TOO_MANY_REQUESTS, text) };
+            }
             Refused::Upload { fault, upload, part } => return of_upload(fault, upload, *part, text),
         };
         Self { code: Some(code), ..blank(status, text) }
     }
-}
-
-fn come_again(after: Duration, text: String) -> Refusal {
-    Refusal { retry_after: Some(after), ..blank(StatusCode::TOO_MANY_REQUESTS, text) }
 }
 
 /// Clients read the reason from a document that may have these members and no others.
