@@ -43,6 +43,7 @@ mod object_storage;
 mod pins;
 mod privacy;
 mod problems;
+mod publishing;
 mod quarantine;
 mod questions;
 mod ranges;
