@@ -75,14 +75,17 @@ impl Volumes {
         request: Request<'_>,
         body: ClientBody<AnyBody>,
     ) -> Result<Answer, super::Refused> {
-        match change {
+        let mut answer = match change {
             Change::Publish(name) => self.publish(name, request, body).await,
             Change::Attach(name, version) => self.attach(name, version, request, body).await,
             Change::Upload(place) => self.upload(place, request, body).await,
             Change::Finalize(name, _)
             | Change::Unpublish(name, _)
             | Change::FinalizeAttachment(name, _, _) => self.change(change, name, request, body).await,
-        }
+        }?;
+        // What was done for one client, once, is nobody else's answer, whatever the registry says of keeping it.
+        answer.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(answer)
     }
 
     /// The registry of `name`, if it may be written to.
@@ -110,10 +113,9 @@ fn is_plain(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_ENCODING).iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-/// An answer that is for one client, once, and is not byte for byte the registry's.
+/// An answer that is not byte for byte the registry's.
 fn rewritten(answer: &mut Answer, body: ::bytes::Bytes) {
     answer.headers.remove(ETAG);
-    answer.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer.content = super::Content::Whole(body);
 }
 

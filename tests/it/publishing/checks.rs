@@ -152,8 +152,18 @@ fn faults() -> Vec<Fault> {
     vec![
         Fault("traversal", with(Entry::file("../evil", "x")), 400, "invalid-archive"),
         Fault("absolute", with(Entry::file("/etc/evil", "x")), 400, "invalid-archive"),
-        Fault("symlink", with(Entry::special("link", EntryType::Symlink, "volume.toml")), 400, "invalid-archive"),
-        Fault("hardlink", with(Entry::special("link", EntryType::Link, "volume.toml")), 400, "invalid-archive"),
+        Fault(
+            "symlink",
+            with(Entry::special("link", EntryType::Symlink, "volume.toml")),
+            400,
+            "invalid-archive",
+        ),
+        Fault(
+            "hardlink",
+            with(Entry::special("link", EntryType::Link, "volume.toml")),
+            400,
+            "invalid-archive",
+        ),
         Fault("twice", with(Entry::file("docs/guide.md", "again")), 400, "invalid-archive"),
         Fault("no gzip", b"not a gzip at all".to_vec(), 400, "invalid-archive"),
         Fault("half", cut, 400, "invalid-archive"),

@@ -43,7 +43,10 @@ fn the_proxys_own_credential_is_never_a_writers() {
                 .env("READ_TOKEN", "proxys-secret")
         });
         // One who sends no credential is not lent the proxy's.
-        let anonymous = ground.proxy.client().post("/api/v1/volumes/@acme/lamp", "{\"version\":\"1.1.0\",\"mediaType\":\"application/gzip\"}");
+        let anonymous = ground
+            .proxy
+            .client()
+            .post("/api/v1/volumes/@acme/lamp", "{\"version\":\"1.1.0\",\"mediaType\":\"application/gzip\"}");
         assert_eq!(anonymous.status, 401, "{}", anonymous.text());
         assert_eq!(ground.publisher().publish(&lamp()).status, 201);
         assert_eq!(ground.publisher().withdraw(&lamp()).status, 202);
@@ -88,7 +91,8 @@ fn the_client_sees_neither_the_real_place_nor_its_headers() {
     let answer = ground.publisher().announce(&lamp());
     let (text, intent) = (answer.text(), super::granted(&answer));
     let signature = ground.registry.signature("up-1");
-    for secret in [ground.registry.uploads().authority(), "x-upload-signature".to_owned(), signature.clone()] {
+    for secret in [ground.registry.uploads().authority(), "x-upload-signature".to_owned(), signature.clone()]
+    {
         assert!(!text.contains(&secret), "{secret}: {text}");
         assert!(!answer.fields.iter().any(|(_, value)| value.contains(&secret)));
     }

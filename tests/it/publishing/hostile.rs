@@ -163,7 +163,9 @@ fn a_slow_one_that_moves_is_waited_for() {
 fn an_intent_that_does_not_come_whole_is_not_sent() {
     let ground = ground();
     let fields = [("authorization", &*bearer(Publishing::TOKEN)), ("content-type", "application/json")];
-    for (method, target) in [("POST", volume("lamp")), ("POST", lamp().trust("uploads")), ("DELETE", lamp().exact())] {
+    for (method, target) in
+        [("POST", volume("lamp")), ("POST", lamp().trust("uploads")), ("DELETE", lamp().exact())]
+    {
         let client = ground.proxy.client();
         let begun = Instant::now();
         let mut stalls = client.upload(method, &target, &fields, Announced::Length(100)).unwrap();

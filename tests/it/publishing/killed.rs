@@ -60,7 +60,8 @@ fn killed_while_it_is_sent_on() {
         let (intent, archive) = (intent.clone(), archive.clone());
         thread::spawn(move || {
             let Instruction { client, method, target, .. } = Instruction::of(&intent);
-            let fields = [("authorization", &*bearer(Publishing::TOKEN)), ("content-type", "application/gzip")];
+            let fields =
+                [("authorization", &*bearer(Publishing::TOKEN)), ("content-type", "application/gzip")];
             client.try_send_body(&method, &target, &fields, &archive).is_err()
         })
     };
@@ -76,14 +77,16 @@ fn killed_while_it_is_sent_on() {
 
 #[test]
 fn killed_before_the_answer_to_finalize() {
-    let mut ground = Ground::with(|setup| setup.set("cache.release_ttl", "6h").set("cache.negative_ttl", "6h"));
+    let mut ground =
+        Ground::with(|setup| setup.set("cache.release_ttl", "6h").set("cache.negative_ttl", "6h"));
     ground.proxy.client().get(&lamp().exact()).problem(404, "not-found");
     let intent = ground.announced(&lamp());
     assert_eq!(ground.publisher().send(&intent, &lamp().archive()).status, 200);
     let route = "/api/v1/volumes/@acme/lamp/uploads/up-1/finalize";
     let hold = ground.registry.hold(route);
     let (publisher, asked) = (ground.publisher(), intent.clone());
-    let waiting = thread::spawn(move || std::panic::catch_unwind(|| publisher.finalize(&lamp(), &asked)).is_err());
+    let waiting =
+        thread::spawn(move || std::panic::catch_unwind(|| publisher.finalize(&lamp(), &asked)).is_err());
     eventually("the finalize on its way", || (ground.registry.requests(route) == 1).then_some(()));
     ground.proxy.crash();
     assert!(waiting.join().unwrap());

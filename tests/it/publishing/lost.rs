@@ -126,11 +126,7 @@ fn bytes_are_sent_once_and_again_by_their_client() {
         let publisher = ground.publisher().with_key("one");
         let intent = granted(&publisher.announce(&lamp()));
         ground.registry.befall("PUT", REAL, accident);
-        let lost = publisher.send_with(
-            &intent,
-            &[("idempotency-key", "one")],
-            &lamp().archive(),
-        );
+        let lost = publisher.send_with(&intent, &[("idempotency-key", "one")], &lamp().archive());
         assert!(lost.problem(502, "about:blank")["detail"].is_string());
         assert_eq!(ground.registry.count("PUT", REAL), 1);
         assert_eq!(publisher.send(&intent, &lamp().archive()).status, 200);

@@ -3,12 +3,15 @@
 
 mod checks;
 mod credentials;
+mod framing;
+mod grants;
 mod hostile;
 mod keys;
 mod killed;
 mod lost;
 mod off;
 mod places;
+mod registries;
 mod settling;
 mod told;
 mod trust;

@@ -11,7 +11,10 @@ fn every_write(publisher: &Publisher) -> Vec<(&'static str, Answer)> {
     let (trust, name) = (lamp().trust("uploads"), volume(&lamp().name));
     vec![
         ("intent", publisher.ask("POST", &name, Some(&announcement(&lamp())))),
-        ("unscoped", publisher.ask("POST", &volume("lamp"), Some(&announcement(&Release::new("lamp", "1.0.0"))))),
+        (
+            "unscoped",
+            publisher.ask("POST", &volume("lamp"), Some(&announcement(&Release::new("lamp", "1.0.0")))),
+        ),
         ("finalize", publisher.ask("POST", &format!("{name}/uploads/up-1/finalize"), None)),
         ("delete", publisher.withdraw(&lamp())),
         ("trust", publisher.ask("POST", &trust, Some(&json!({})))),
@@ -27,14 +30,22 @@ fn writes_are_off_by_default_and_say_so() {
         for (what, answer) in every_write(&Publisher::at(proxy.client())) {
             let problem = answer.problem(403, "authorization-failed");
             let detail = problem["detail"].as_str().unwrap();
-            assert!(detail.contains("relays no writes") && detail.contains("writes = true"), "{what}: {detail}");
+            assert!(
+                detail.contains("relays no writes") && detail.contains("writes = true"),
+                "{what}: {detail}"
+            );
         }
         let capabilities = proxy.client().get("/api/v1/capabilities").ok().json();
         assert_eq!(capabilities["apis"]["releaseUploads"], false, "{capabilities}");
         assert_eq!(capabilities["apis"]["trustUploads"], false, "{capabilities}");
-        assert!(capabilities.get("uploadProfiles").is_none_or(|profiles| {
-            profiles.as_object().is_some_and(|profiles| profiles.values().all(|kinds| kinds == &json!([])))
-        }), "{capabilities}");
+        assert!(
+            capabilities.get("uploadProfiles").is_none_or(|profiles| {
+                profiles
+                    .as_object()
+                    .is_some_and(|profiles| profiles.values().all(|kinds| kinds == &json!([])))
+            }),
+            "{capabilities}"
+        );
     }
     assert_eq!(registry.writes(), 0);
 }

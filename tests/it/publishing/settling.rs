@@ -48,11 +48,11 @@ fn the_divergence_outlives_a_restart_as_long_as_it_is_one() {
 
 #[test]
 fn one_untrue_answer_is_reported_before_anybody_reads() {
-    let ground = finalize_untruly(Untrue::Answer, |setup| setup);
+    let ground = finalize_untruly(Untrue::Answer, |setup| setup.set("cache.negative_ttl", "2s"));
     assert_reported(&ground);
+    ground.proxy.client().get(&lamp().exact()).problem(409, "inconsistent-registry-state");
     // What the registry serves is the tree that passed here, and that is noticed.
     let served = eventually("the release", || {
-        ground.proxy.client().get(&lamp().exact());
         Some(ground.proxy.client().get(&lamp().download())).filter(|answer| answer.status == 200)
     });
     assert_eq!(served.body, lamp().archive());

@@ -62,7 +62,10 @@ fn no_log_opens_a_place_or_shows_a_token() {
             let registry = Publishing::start_with_uploads_elsewhere();
             let allowed = vec![registry.uploads().authority()];
             Ground::before(registry, |setup| {
-                setup.set("upstream.archive_hosts", allowed).set("log.format", format).set("log.level", "debug")
+                setup
+                    .set("upstream.archive_hosts", allowed)
+                    .set("log.format", format)
+                    .set("log.level", "debug")
             })
         };
         let answers = every_write(&ground);

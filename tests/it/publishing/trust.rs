@@ -68,11 +68,9 @@ fn another_subject_is_refused_before_the_registry_is_bothered() {
     let ground = published();
     let other = Release::new("@acme/lamp", "1.1.1");
     let digest = format!("sha256:{}", hex_digest(b"another tree"));
-    for (member, value) in [
-        ("purl", other.purl()),
-        ("purl", Release::new("lamp", "1.1.0").purl()),
-        ("integrity", digest),
-    ] {
+    for (member, value) in
+        [("purl", other.purl()), ("purl", Release::new("lamp", "1.1.0").purl()), ("integrity", digest)]
+    {
         let mut body = announcement();
         body["subject"][member] = value.clone().into();
         let answer = ground.publisher().ask("POST", &lamp().trust("uploads"), Some(&body));

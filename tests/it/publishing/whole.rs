@@ -12,8 +12,10 @@ fn long_lived(setup: Setup) -> Setup {
 fn versions(ground: &Ground, release: &Release) -> Vec<String> {
     let index = ground.proxy.client().get(&release.index()).ok().json();
     let rows = index["items"].as_array().unwrap().iter();
-    rows.map(|row| format!("{}:{}", row["version"].as_str().unwrap(), row["status"]["state"].as_str().unwrap()))
-        .collect()
+    rows.map(|row| {
+        format!("{}:{}", row["version"].as_str().unwrap(), row["status"]["state"].as_str().unwrap())
+    })
+    .collect()
 }
 
 #[test]
@@ -99,4 +101,22 @@ fn the_instruction_may_say_post() {
     assert_eq!(ground.publisher().send(&intent, &lamp().archive()).status, 200);
     assert_eq!(ground.publisher().finalize(&lamp(), &intent).status, 201);
     assert_eq!(ground.uploads()[0].method, "POST");
+}
+
+#[test]
+fn what_changed_is_read_anew_also_after_a_power_cut() {
+    let mut ground = Ground::with(long_lived);
+    let old = Release::new("@acme/lamp", "1.0.0");
+    assert_eq!(ground.publisher().publish(&old).status, 201);
+    assert_eq!(versions(&ground, &old), ["1.0.0:available"]);
+    ground.proxy.restart();
+    assert!(ground.proxy.client().get(&old.index()).ok().is_hit(), "what was read is kept");
+    let intent = ground.announced(&lamp());
+    assert_eq!(ground.publisher().send(&intent, &lamp().archive()).status, 200);
+    assert_eq!(ground.publisher().finalize(&lamp(), &intent).status, 201);
+    ground.proxy.crash_and_restart();
+    assert_eq!(versions(&ground, &old), ["1.0.0:available", "1.1.0:available"]);
+    assert_eq!(ground.publisher().withdraw(&old).status, 202);
+    ground.proxy.crash_and_restart();
+    ground.proxy.client().get(&old.exact()).problem(404, "not-found");
 }
