@@ -1,6 +1,7 @@
 //! Publishing through the proxy: whatever a client changes reaches the registry looked at, and only there. What the
 //! registry never saw is proved by the registry, which counts what it was asked and sent.
 
+mod bounds;
 mod checks;
 mod credentials;
 mod framing;

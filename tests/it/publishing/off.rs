@@ -88,3 +88,23 @@ fn an_offline_proxy_sends_nothing() {
     ground.publisher().send(&intent, &lamp().archive()).problem(504, "about:blank");
     assert_eq!(ground.registry.seen().len(), before);
 }
+
+#[test]
+fn a_reload_turns_writes_on_and_off() {
+    let registry = Publishing::start();
+    let proxy = Setup::before(&registry).start();
+    let publisher = Publisher::at(proxy.client());
+    publisher.announce(&lamp()).problem(403, "authorization-failed");
+    proxy.reconfigure(|setup| setup.set("upstream.writes", true));
+    assert_eq!(proxy.reload().status, 200);
+    let intent = super::granted(&publisher.announce(&lamp()));
+    assert_eq!(proxy.client().get("/api/v1/capabilities").ok().json()["apis"]["releaseUploads"], true);
+    proxy.reconfigure(|setup| setup.set("upstream.writes", true).set("limits.max_request_body", "100B"));
+    assert_eq!(proxy.reload().status, 200);
+    publisher.send(&intent, &lamp().archive()).problem(413, "payload-too-large");
+    proxy.reconfigure(|setup| setup);
+    assert_eq!(proxy.reload().status, 200);
+    publisher.send(&intent, &lamp().archive()).problem(403, "authorization-failed");
+    assert_eq!(proxy.client().get("/api/v1/capabilities").ok().json()["apis"]["releaseUploads"], false);
+    assert_eq!(registry.writes(), 1);
+}

@@ -120,3 +120,20 @@ fn what_changed_is_read_anew_also_after_a_power_cut() {
     ground.proxy.crash_and_restart();
     ground.proxy.client().get(&old.exact()).problem(404, "not-found");
 }
+
+#[test]
+fn places_are_named_as_clients_reach_this_proxy() {
+    let ground = Ground::with(|setup| setup.set("server.public_url", "https://volumes.corp.example"));
+    let intent = ground.announced(&lamp());
+    let place = intent["upload"]["url"].as_str().unwrap();
+    let here = format!("http://{}/uploads/", ground.proxy.authority());
+    let place = place.replace("https://volumes.corp.example/uploads/", &here);
+    assert!(place.starts_with(&here), "{place}");
+    let mut moved = intent;
+    moved["upload"]["url"] = place.into();
+    assert_eq!(ground.publisher().send(&moved, &lamp().archive()).status, 200);
+    let finalized = ground.publisher().finalize(&lamp(), &moved).json();
+    for link in [&finalized["detailUrl"], &finalized["release"]["dist"]["url"]] {
+        assert!(link.as_str().unwrap().starts_with("https://volumes.corp.example/"), "{finalized}");
+    }
+}
