@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::{Ground, bearer, lamp, place};
-use crate::support::{Publisher, Publishing, Seen};
+use crate::support::{Accident, Publisher, Publishing, Reply, Seen};
 
 fn authorizations(seen: &[Seen]) -> Vec<Option<&str>> {
     seen.iter().map(|seen| seen.header("authorization")).collect()
@@ -124,4 +124,19 @@ fn a_place_outside_the_allowed_hosts_is_refused_at_the_intent() {
     assert!(ground.registry.uploads().seen().is_empty());
     assert_eq!(ground.registry.uploads().connections(), 0);
     assert!(ground.proxy.files("uploads").is_empty(), "nothing is remembered of it");
+}
+
+#[test]
+fn what_a_store_says_of_a_signature_stays_here() {
+    let ground = Ground::elsewhere();
+    let intent = ground.announced(&lamp());
+    let said = "<Error><Code>SignatureDoesNotMatch</Code><CanonicalRequest>x-upload-signature:signed-1</CanonicalRequest></Error>";
+    let reply = Reply::new(403, "application/xml", said).with("x-upload-signature", "signed-1");
+    let real = "/take/up-1?signature=signed-1";
+    ground.registry.uploads().befall("PUT", real, Accident::Instead(reply));
+    let answer = ground.publisher().send(&intent, &lamp().archive());
+    assert_eq!(answer.status, 403);
+    assert!(!answer.text().contains("signed-1"), "{}", answer.text());
+    assert!(!answer.fields.iter().any(|(_, value)| value.contains("signed-1")));
+    assert_eq!(ground.publisher().send(&intent, &lamp().archive()).status, 200);
 }

@@ -117,3 +117,21 @@ fn what_the_place_says_is_told_too() {
     assert_eq!(ground.publisher().send(&intent, &lamp().archive()).status, 200);
     assert_eq!(ground.publisher().finalize(&lamp(), &intent).status, 201);
 }
+
+#[test]
+fn what_one_writer_is_told_keeps_nobody_else_from_the_registry() {
+    let ground = Ground::new();
+    for reply in [
+        Reply::problem(429, "rate-limited", "Slow down", "Later.").with("retry-after", "600"),
+        Reply::failure(500),
+        Reply::failure(503).with("retry-after", "600"),
+    ] {
+        for _ in 0..6 {
+            ground.registry.befall("DELETE", &lamp().exact(), Accident::Instead(reply.clone()));
+            ground.publisher().withdraw(&lamp());
+        }
+    }
+    assert_eq!(ground.publisher().publish(&lamp()).status, 201);
+    ground.proxy.client().get(&lamp().index()).ok();
+    ground.proxy.client().get(&lamp().exact()).ok();
+}
