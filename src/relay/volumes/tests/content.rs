@@ -62,7 +62,8 @@ async fn what_a_store_says_of_a_signed_request_stays_here() {
         let (status, headers, body) = sent.unwrap();
         assert_eq!((status.as_u16(), body.is_empty()), (403, !passes), "{url}");
         assert_eq!(headers.contains_key("content-type"), passes);
-        assert_eq!(headers.len(), 1, "{headers:?}");
+        assert_eq!(headers["cache-control"], "no-store");
+        assert_eq!(headers.len(), 2, "{headers:?}");
     }
 }
 
