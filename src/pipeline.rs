@@ -152,16 +152,18 @@ impl Pipeline {
         let base = self.base.of(&arrival.uri, &arrival.headers, arrival.tls);
         let asked = asked(arrival, base.as_ref().map_or(["", ""], Base::parts));
         let errand = Errand::foreground(id);
+        // All but a document is boxed: the future of a hit is moved about, and as large as its largest branch.
         let response = match (routed, &base) {
             (Err(error), _) => respond::problem(&Refusal::from(&error), asked),
             (Ok(_), Err(error)) => respond::problem(&respond::bad_request(&error.to_string()), asked),
             (Ok(Request::Document(key)), Ok(_)) => self.document(&key, asked, errand).await,
             (Ok(Request::Archive(name, version)), Ok(_)) => {
-                self.file(label, self.files.archive(&name, &version, errand), asked, errand).await
+                let hold = self.files.archive(&name, &version, errand);
+                Box::pin(self.file(label, hold, asked, errand)).await
             }
             (Ok(Request::TrustArtifact(name, version, digest)), Ok(_)) => {
                 let hold = self.files.trust_artifact(&name, &version, &digest, errand);
-                self.file(label, hold, asked, errand).await
+                Box::pin(self.file(label, hold, asked, errand)).await
             }
             (Ok(Request::Change(change)), Ok(_)) => {
                 Box::pin(self.change(&change, (arrival, self.body(body)), asked, errand)).await

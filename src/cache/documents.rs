@@ -157,9 +157,15 @@ impl Documents {
     /// # Errors
     /// [`Failure`] when there is no answer that may be given.
     pub async fn get(self: &Arc<Self>, key: &DocumentKey, errand: Errand<'_>) -> Result<Answer, Failure> {
-        if let Some(answer) = self.fresh(key, errand) {
-            return Ok(answer);
+        match self.fresh(key, errand) {
+            Some(answer) => Ok(answer),
+            // Boxed, for a hit's future is moved about and should be small.
+            None => Box::pin(self.learn(key, errand)).await,
         }
+    }
+
+    /// The answer to `key` that no fresh document in memory gives.
+    async fn learn(self: &Arc<Self>, key: &DocumentKey, errand: Errand<'_>) -> Result<Answer, Failure> {
         self.recall().await;
         let open = self.contested(key);
         if let Some(open) = open.as_ref().filter(|open| !self.is_due(open)) {

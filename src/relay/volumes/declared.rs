@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::record::Declared;
 use super::refused::Refused as Ours;
+use crate::domain::digest::InvalidDigest;
 use crate::domain::{Integrity, Purl, Sha256, Version};
 use crate::relay::Refused;
 
@@ -138,6 +139,11 @@ impl Attachment {
     }
 }
 
+/// A digest of bytes, which the specification leaves to be written with its algorithm or without.
+fn digest(declared: &str) -> Result<Sha256, InvalidDigest> {
+    Sha256::from_hex(declared).or_else(|_| declared.parse())
+}
+
 impl Body {
     fn strict(body: &[u8]) -> Result<Self, Refused> {
         let object = body.trim_ascii_start().first() == Some(&b'{');
@@ -154,7 +160,7 @@ impl Body {
 
     fn declared(&self) -> Result<Declared, Refused> {
         let sha256 = self.declared_digest.as_ref().map(|value| text("declaredDigest", Some(value)));
-        let sha256 = sha256.transpose()?.map(str::parse).transpose();
+        let sha256 = sha256.transpose()?.map(digest).transpose();
         let sha256 = sha256.map_err(|error| Refused::Invalid(format!("declaredDigest: {error}")))?;
         let size = self.declared_size.as_ref().map(|value| {
             let not = || Refused::Invalid("declaredSize must be a number of bytes".to_owned());
@@ -168,7 +174,7 @@ impl Body {
 
     fn understood(&self) -> Declared {
         let sha256: Option<Sha256> =
-            string(self.declared_digest.as_ref()).and_then(|digest| digest.parse().ok());
+            string(self.declared_digest.as_ref()).and_then(|declared| digest(declared).ok());
         Declared { sha256, size: self.declared_size.as_ref().and_then(Value::as_u64) }
     }
 
@@ -229,6 +235,8 @@ mod tests {
         assert_eq!(read.version, Some("1.0.0+b".parse().unwrap()));
         assert_eq!(read.declared, Declared { sha256: Some(digest), size: Some(7) });
         assert_eq!(Publication::lenient(body.as_bytes()).declared, read.declared);
+        let bare = body.replace("sha256:", "");
+        assert_eq!(Publication::strict(bare.as_bytes()).unwrap().declared, read.declared);
         for (body, why) in [
             ("", "the body must be one JSON object"),
             ("[]", "the body must be one JSON object"),
