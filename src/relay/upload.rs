@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, Method};
 
 use super::body::{AnyBody, ClientBody};
@@ -12,7 +13,7 @@ use super::token::Owner;
 use super::{Ground, Refused};
 use crate::domain::Sha256;
 use crate::intake::{self, Arriving, Received};
-use crate::upstream::{Errand, OutgoingBody, Relayed, Target, Upstream, Write, WriteBody};
+use crate::upstream::{CouldNotAsk, Errand, OutgoingBody, Relayed, Target, Upstream, Write, WriteBody};
 
 /// What an upload must be.
 pub(super) trait Description: Send + Sync + 'static {
@@ -40,7 +41,7 @@ pub(super) trait Description: Send + Sync + 'static {
     }
 }
 
-/// Where an upload goes once it passed.
+/// Where something goes once it passed.
 #[derive(Debug)]
 pub(super) struct Destination<'a> {
     /// The registry.
@@ -53,7 +54,7 @@ pub(super) struct Destination<'a> {
     pub target: Target<'a>,
     /// Complete but for the length.
     pub headers: HeaderMap,
-    /// Whether the same content may be sent again when its answer was lost.
+    /// Whether the same may be sent again when its answer was lost.
     pub repeatable: bool,
     /// On whose behalf.
     pub errand: Errand<'a>,
@@ -86,8 +87,27 @@ pub(super) async fn take_in<D: Description>(
 /// # Errors
 /// [`Refused::CouldNotAsk`] when there is no answer.
 pub(super) async fn send_on(to: Destination<'_>, received: &Received) -> Result<Relayed, Refused> {
-    let Destination { upstream, resource, method, target, headers, repeatable, errand } = to;
     let content = || OutgoingBody::Stream { length: Some(received.length()), pieces: received.pieces() };
-    let body = if repeatable { WriteBody::Again(&content) } else { WriteBody::Once(content()) };
-    Ok(upstream.relay(Write { resource, method, target, headers, body, errand }).await?)
+    Ok(send(to, &content).await?)
+}
+
+/// Sends on a document that was read.
+///
+/// # Errors
+/// [`CouldNotAsk`] when there is no answer.
+pub(super) async fn send_document(to: Destination<'_>, document: &Bytes) -> Result<Relayed, CouldNotAsk> {
+    let content = || match document.is_empty() {
+        true => OutgoingBody::Empty,
+        false => OutgoingBody::Whole(document.clone()),
+    };
+    send(to, &content).await
+}
+
+async fn send(
+    to: Destination<'_>,
+    content: &(dyn Fn() -> OutgoingBody + Send + Sync),
+) -> Result<Relayed, CouldNotAsk> {
+    let Destination { upstream, resource, method, target, headers, repeatable, errand } = to;
+    let body = if repeatable { WriteBody::Again(content) } else { WriteBody::Once(content()) };
+    upstream.relay(Write { resource, method, target, headers, body, errand }).await
 }

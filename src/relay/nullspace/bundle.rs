@@ -10,12 +10,11 @@ use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::contents::Bundle;
 use super::manifest::Manifest;
-use super::passing::{IDEMPOTENCY_KEY, PASSING, patiently, target, uncoded};
+use super::passing::{IDEMPOTENCY_KEY, PASSING, patiently, uncoded};
 use super::{Nullspace, Refused};
 use crate::relay::token::Owner;
-use crate::relay::upload::{self, Destination};
+use crate::relay::upload;
 use crate::relay::{Answer, AnyBody, ClientBody, Refused as Unrelayed, Request, forward};
-use crate::upstream::Target;
 
 const BUNDLE_DIGEST: HeaderName = HeaderName::from_static("x-nullspace-bundle-digest");
 const TAR: &str = "application/x-tar";
@@ -71,16 +70,8 @@ impl Nullspace {
         };
         let bundle = Arc::new(Bundle { manifest, declared, limit });
         let (received, _) = upload::take_in(&self.ground, owner, bundle, body).await.map_err(patiently)?;
-        let destination = Destination {
-            upstream: &self.upstream,
-            resource: "nullspace-bundle",
-            method: request.method.clone(),
-            target: Target::Path(&target(&request)),
-            headers: onward,
-            repeatable: true,
-            errand: request.errand,
-        };
-        Ok(forward::coming(upload::send_on(destination, &received).await?, PASSING))
+        let relayed = self.send_on("nullspace-bundle", &request, &received).await?;
+        Ok(forward::coming(relayed, PASSING))
     }
 
     /// The manifest that the registry has for a version, or its answer where it gives none to this client.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tracing::warn;
 
 use super::manifest::excerpt;
-use super::passing::{PASSING, patiently, target, uncoded};
+use super::passing::{PASSING, patiently, uncoded};
 use super::route::Upload;
 use super::session::Earlier;
 use super::sessions::Live;
@@ -18,10 +18,10 @@ use super::{Nullspace, Refused, UploadFault};
 use crate::domain::Sha256;
 use crate::intake::{Arriving, Received};
 use crate::relay::token::Owner;
-use crate::relay::upload::{self, Description, Destination};
+use crate::relay::upload::{self, Description};
 use crate::relay::{Answer, AnyBody, BodyError, ClientBody, Refused as Unrelayed, Request, forward};
 use crate::store::StoreError;
-use crate::upstream::{Relayed, Target};
+use crate::upstream::Relayed;
 
 const PART_SHA256: HeaderName = HeaderName::from_static("x-nullspace-part-sha256");
 
@@ -145,7 +145,9 @@ impl Nullspace {
         let taken_in = upload::take_in(&self.ground, owner, Arc::clone(&part), body).await;
         let (received, ()) = taken_in.map_err(|refused| part.in_its_words(refused))?;
 
-        let Some(live) = &live else { return self.send(&request, &received).await.map(coming) };
+        let Some(live) = &live else {
+            return self.send_on("nullspace-part", &request, &received).await.map(coming);
+        };
         // Only now, so that a client that stalls keeps nobody waiting.
         let _turn = live.turn(number).await;
         if ours.is_some() && self.is_replay(live, number, &received).await? {
@@ -158,7 +160,7 @@ impl Nullspace {
                 Err(refused) => return Err(refused),
             }
         }
-        let sent = self.send(&request, &received).await;
+        let sent = self.send_on("nullspace-part", &request, &received).await;
         let taken = sent.as_ref().ok().map(|relayed| relayed.status.is_success());
         self.note(live, ours.is_some(), number, &received, taken).await;
         if ours.is_some() && sent.as_ref().is_ok_and(|relayed| relayed.status == StatusCode::GONE) {
@@ -201,19 +203,6 @@ impl Nullspace {
         if let Err(error) = self.sessions.keep(live, &session).await {
             warn!(%error, "a part of an upload could not be noted");
         }
-    }
-
-    async fn send(&self, request: &Request<'_>, part: &Received) -> Result<Relayed, Unrelayed> {
-        let destination = Destination {
-            upstream: &self.upstream,
-            resource: "nullspace-part",
-            method: request.method.clone(),
-            target: Target::Path(&target(request)),
-            headers: forward::onward(request.headers, PASSING),
-            repeatable: true,
-            errand: request.errand,
-        };
-        upload::send_on(destination, part).await
     }
 }
 

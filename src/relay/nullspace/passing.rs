@@ -11,7 +11,9 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, USE
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::Nullspace;
+use crate::intake::Received;
 use crate::relay::forward::{self, Passing};
+use crate::relay::upload::{self, Destination};
 use crate::relay::{Answer, AnyBody, BodyError, ClientBody, Refused, Request};
 use crate::upstream::{OutgoingBody, Relayed, Target, Write, WriteBody};
 
@@ -93,22 +95,36 @@ impl Nullspace {
         request: &Request<'_>,
         body: &Bytes,
     ) -> Result<Relayed, Refused> {
-        let content = || match body.is_empty() {
-            true => OutgoingBody::Empty,
-            false => OutgoingBody::Whole(body.clone()),
-        };
         let headers = readable(request.headers);
         // As it is sent: a client may have declared it to be the connection's.
         let keyed = headers.contains_key(IDEMPOTENCY_KEY);
-        let write = Write {
-            resource,
-            method: request.method.clone(),
-            target: Target::Path(&target(request)),
-            headers,
-            body: if keyed { WriteBody::Again(&content) } else { WriteBody::Once(content()) },
-            errand: request.errand,
-        };
-        Ok(self.upstream.relay(write).await?)
+        let target = target(request);
+        let destination = self.destination(resource, request, &target, headers, keyed);
+        Ok(upload::send_document(destination, body).await?)
+    }
+
+    /// Sends on what was taken in, again after a lost answer.
+    pub(super) async fn send_on(
+        &self,
+        resource: &'static str,
+        request: &Request<'_>,
+        received: &Received,
+    ) -> Result<Relayed, Refused> {
+        let (target, headers) = (target(request), forward::onward(request.headers, PASSING));
+        upload::send_on(self.destination(resource, request, &target, headers, true), received).await
+    }
+
+    fn destination<'a>(
+        &'a self,
+        resource: &'static str,
+        request: &Request<'a>,
+        target: &'a str,
+        headers: HeaderMap,
+        repeatable: bool,
+    ) -> Destination<'a> {
+        let (method, target) = (request.method.clone(), Target::Path(target));
+        let (upstream, errand) = (&*self.upstream, request.errand);
+        Destination { upstream, resource, method, target, headers, repeatable, errand }
     }
 
     /// Asks for the document at `path` with the credential of `request`, and reads it whole.

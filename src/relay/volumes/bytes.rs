@@ -13,10 +13,9 @@ use url::Url;
 
 use super::record::{self, Declared, Kind, Upload, Uploaded};
 use super::refused::Refused as Ours;
-use super::{Registry, Volumes, declared};
+use super::{Volumes, declared};
 use crate::archive::{ArchiveError, Expected, Limits};
 use crate::cache::verify_arriving;
-use crate::config::WritesCheck;
 use crate::domain::{Integrity, Purl, Sha256, UploadId};
 use crate::intake::{Arriving, Received};
 use crate::relay::forward::{self, Passing};
@@ -109,7 +108,8 @@ impl Volumes {
     ) -> Result<Answer, Refused> {
         let (id, upload) = self.find(place).await?;
         self.admit(&upload, request.headers)?;
-        let registry = self.registry_of(&upload)?;
+        let registry =
+            self.writable(&upload.grant.volume, |upstreams| upstreams.named(&upload.grant.upstream))?;
         let under_way = UnderWay::enter(&self.under_way, id).ok_or(Ours::UnderWay)?;
         // Once more, for what was noted between.
         let (id, upload) = self.find(place).await?;
@@ -188,19 +188,6 @@ impl Volumes {
             () if sender.is_nobody() => Err(Ours::NoCredential.into()),
             () => Err(Ours::NotTheirs.into()),
         }
-    }
-
-    /// The registry that granted an upload, if it may still be written to.
-    fn registry_of(&self, upload: &Upload) -> Result<Registry, Refused> {
-        let live = self.ground.documents.live();
-        let upstream = live.upstreams.named(&upload.grant.upstream);
-        let volume = || upload.grant.volume.clone();
-        let upstream = upstream.ok_or_else(|| Refused::NoUpstream(volume()))?;
-        let check = upstream.writes().ok_or_else(|| Refused::WritesOff(volume()))?;
-        if live.policy.offline {
-            return Err(Refused::Offline);
-        }
-        Ok(Registry { upstream: Arc::clone(upstream), strict: check == WritesCheck::Strict })
     }
 
     fn expectation(&self, upload: &Upload, strict: bool) -> Expectation {

@@ -21,8 +21,9 @@ use crate::clock::Timestamp;
 use crate::domain::{DocumentKey, Integrity, Purl, Sha256, Version, VolumeName};
 use crate::relay::forward::{self, Passing};
 use crate::relay::token::Owner;
+use crate::relay::upload::{self, Destination};
 use crate::relay::{Answer, AnyBody, ClientBody, Refused, Request};
-use crate::upstream::{OutgoingBody, Target, Write, WriteBody};
+use crate::upstream::Target;
 
 /// How long a record outlives its upload, to tell one that came late what happened, and for its finalize.
 const LATE: Duration = Duration::from_secs(60 * 60);
@@ -155,17 +156,16 @@ impl Volumes {
         }
         // Nothing is granted that could not be remembered.
         self.uploads.room_for(&Sha256::of(b""), &Owner::of(request.headers)).await?;
-        let content = || OutgoingBody::Whole(intent.body.clone());
-        let body = if intent.repeatable { WriteBody::Again(&content) } else { WriteBody::Once(content()) };
-        let relayed = registry.upstream.relay(Write {
+        let destination = Destination {
+            upstream: &registry.upstream,
             resource: intent.resource,
             method: Method::POST,
             target: Target::Path(&intent.path),
             headers: onward(request.headers),
-            body,
+            repeatable: intent.repeatable,
             errand: request.errand,
-        });
-        let relayed = relayed.await?;
+        };
+        let relayed = upload::send_document(destination, &intent.body).await?;
         if !relayed.status.is_success() {
             return Ok(forward::coming(relayed, Passing::Listed));
         }

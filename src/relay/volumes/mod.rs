@@ -23,6 +23,8 @@ use std::sync::{Arc, Mutex};
 
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ETAG};
 use http::{HeaderMap, HeaderValue};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 pub use self::refused::Refused;
 use super::forward::{self, Passing};
@@ -31,7 +33,7 @@ use super::{Answer, AnyBody, ClientBody, Ground, Request};
 use crate::config::WritesCheck;
 use crate::domain::{Change, Sha256, VolumeName};
 use crate::store::{Shelf, StorageKey};
-use crate::upstream::Upstream;
+use crate::upstream::{Upstream, Upstreams};
 
 use self::record::Upload;
 
@@ -90,10 +92,18 @@ impl Volumes {
 
     /// The registry of `name`, if it may be written to.
     fn registry(&self, name: &VolumeName) -> Result<Registry, super::Refused> {
+        self.writable(name, |upstreams| upstreams.for_volume(name))
+    }
+
+    /// The registry that `find` finds for `volume`, if it may be written to.
+    fn writable(
+        &self,
+        volume: &VolumeName,
+        find: impl FnOnce(&Upstreams) -> Option<&Arc<Upstream>>,
+    ) -> Result<Registry, super::Refused> {
         let live = self.ground.documents.live();
-        let upstream = live.upstreams.for_volume(name);
-        let upstream = upstream.ok_or_else(|| super::Refused::NoUpstream(name.clone()))?;
-        let check = upstream.writes().ok_or_else(|| super::Refused::WritesOff(name.clone()))?;
+        let upstream = find(&live.upstreams).ok_or_else(|| super::Refused::NoUpstream(volume.clone()))?;
+        let check = upstream.writes().ok_or_else(|| super::Refused::WritesOff(volume.clone()))?;
         if live.policy.offline {
             return Err(super::Refused::Offline);
         }
@@ -106,6 +116,11 @@ fn onward(headers: &HeaderMap) -> HeaderMap {
     let mut headers = forward::onward(headers, Passing::Listed);
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers
+}
+
+/// A member that is there, also where it is null.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// Whether the body of an answer can be read as it is.

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use tracing::{error, warn};
 use url::Url;
@@ -13,12 +13,13 @@ use url::Url;
 use super::record::{Grant, Kind, Upload};
 use super::{MOST, Registry, Volumes, declared, is_plain, onward, rewritten};
 use crate::domain::check::check;
-use crate::domain::link::{Replacement, Template};
+use crate::domain::link::{Replacement, Template, release_path};
 use crate::domain::{Change, DocumentKey, Facts, Integrity, UploadId, Version, VolumeName, VolumePattern};
 use crate::relay::forward::{self, Passing};
 use crate::relay::token::Owner;
+use crate::relay::upload::{self, Destination};
 use crate::relay::{Answer, AnyBody, ClientBody, Refused, Request};
-use crate::upstream::{CouldNotAsk, KeptErrand, OutgoingBody, Target, Write, WriteBody};
+use crate::upstream::{CouldNotAsk, KeptErrand, Target};
 
 /// A change to be put to the registry, whoever waits for it.
 struct Settling {
@@ -38,14 +39,10 @@ struct Settling {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Finalized<'a> {
-    #[serde(borrow, default, deserialize_with = "present")]
+    #[serde(borrow, default, deserialize_with = "super::present")]
     release: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
+    #[serde(borrow, default, deserialize_with = "super::present")]
     detail_url: Option<&'a RawValue>,
-}
-
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// A release as the registry says it is now, and the links in its answer.
@@ -94,20 +91,16 @@ impl Volumes {
 impl Settling {
     async fn run(self) -> Result<Answer, Refused> {
         let (path, method) = place(&self.change);
-        let content = || match self.body.is_empty() {
-            true => OutgoingBody::Empty,
-            false => OutgoingBody::Whole(self.body.clone()),
-        };
-        let body = if self.repeatable { WriteBody::Again(&content) } else { WriteBody::Once(content()) };
-        let relayed = self.registry.upstream.relay(Write {
+        let destination = Destination {
+            upstream: &self.registry.upstream,
             resource: self.change.as_str(),
             method,
             target: Target::Path(&path),
             headers: self.headers.clone(),
-            body,
+            repeatable: self.repeatable,
             errand: self.errand.lend(),
-        });
-        let relayed = match relayed.await {
+        };
+        let relayed = match upload::send_document(destination, &self.body).await {
             Ok(relayed) if relayed.status.is_success() => relayed,
             Ok(relayed) => {
                 // A conflict may be with what an earlier try did.
@@ -233,7 +226,7 @@ impl Settling {
 /// Where a change goes, and how.
 fn place(change: &Change) -> (String, Method) {
     match change {
-        Change::Unpublish(name, version) => (format!("/api/v1/volumes/{name}/{version}"), Method::DELETE),
+        Change::Unpublish(name, version) => (release_path(name, version), Method::DELETE),
         Change::Finalize(name, id) => (format!("/api/v1/volumes/{name}/uploads/{id}/finalize"), Method::POST),
         Change::FinalizeAttachment(name, version, id) => {
             (format!("/api/v1/volumes/{name}/{version}/trust/uploads/{id}/finalize"), Method::POST)
