@@ -53,16 +53,21 @@ impl SealedFiles {
     /// [`Failure::Storage`] when they cannot be read, or are not what was sealed, and cannot be had anew.
     pub async fn read(
         self: &Arc<Self>,
-        file: &SealedFile,
+        file: &Arc<SealedFile>,
         range: Range<u64>,
         errand: Errand<'_>,
     ) -> Result<Bytes, Failure> {
-        let read = || self.pieces.get(file.seal.raw, range.clone(), file.read(&*self.store, range.clone()));
-        match read().await {
+        let piece = || {
+            self.pieces.get(file.seal.raw, range.clone(), || {
+                let (store, file, range) = (Arc::clone(&self.store), Arc::clone(file), range.clone());
+                async move { file.read(&*store, range).await.map_err(Arc::new) }
+            })
+        };
+        match piece().await {
             Ok(bytes) => Ok(bytes),
             Err(error) => {
                 self.heal(file, error, errand).await?;
-                Ok(read().await?)
+                piece().await.map_err(Failure::Storage)
             }
         }
     }
@@ -71,11 +76,11 @@ impl SealedFiles {
     async fn heal(
         self: &Arc<Self>,
         file: &SealedFile,
-        error: StoreError,
+        error: Arc<StoreError>,
         errand: Errand<'_>,
     ) -> Result<(), Failure> {
         self.seals.invalidate(&file.place());
-        let is_gone = matches!(error, StoreError::Missing { .. });
+        let is_gone = matches!(*error, StoreError::Missing { .. });
         let joined = self.flights.join(&file.origin.fetch, || {
             let (files, errand) = (Arc::clone(self), errand.kept());
             let (origin, seal) = (Arc::clone(&file.origin), Arc::clone(&file.seal));
@@ -83,12 +88,12 @@ impl SealedFiles {
         });
         match joined.await {
             Ok((Ok(brought), _)) if file.go_on_with(&brought) => Ok(()),
-            Ok((Ok(_), _)) | Err(_) => Err(error.into()),
+            Ok((Ok(_), _)) | Err(_) => Err(Failure::Storage(error)),
             // What is gone is a miss. Of damage, the client is told that, not why nobody could help.
             Ok((Err(failure), _)) if is_gone => Err(failure),
             Ok((Err(failure), _)) => {
                 warn!(%failure, file = %file.origin.fetch.wanted, request_id = errand.id, "a damaged file cannot be mended");
-                Err(error.into())
+                Err(Failure::Storage(error))
             }
         }
     }

@@ -73,7 +73,7 @@ pub struct SealedFiles {
     pub(super) store: Arc<dyn Store>,
     pub(super) seals: moka::sync::Cache<StorageKey, Arc<Seal>>,
     pub(super) flights: Arc<Flights<Fetch, Fill>>,
-    pub(super) pieces: Pieces,
+    pub(super) pieces: Pieces<Arc<StoreError>>,
     ingests: Semaphore,
     pub(super) bounds: ArcSwap<Bounds>,
     pub(super) metrics: Arc<Metrics>,

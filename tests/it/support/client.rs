@@ -207,7 +207,8 @@ impl Answer {
     /// Asserts success and gives the answer back.
     #[track_caller]
     pub(crate) fn ok(self) -> Self {
-        assert!(self.status == 200 && self.whole, "wanted a whole 200: {} {}", self.status, self.text());
+        assert_eq!(self.status, 200, "{}", self.text());
+        assert!(self.whole, "the body ended after {} bytes: {:?}", self.body.len(), self.fields);
         self
     }
 
