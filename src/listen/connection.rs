@@ -21,10 +21,11 @@ use pingora_core::apps::ServerApp;
 use pingora_core::protocols::Stream;
 use pingora_core::server::ShutdownWatch;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::quiet::Quiet;
 use super::rest::{Opened, Rested, Turn};
 use super::server::Connections;
 use super::stall::Stalling;
@@ -62,11 +63,7 @@ impl<A> Http<A> {
         tls: Option<TlsAcceptor>,
     ) -> Self {
         let mut http1 = http1::Builder::new();
-        http1
-            .timer(TokioTimer::new())
-            .header_read_timeout(terms.header_timeout)
-            .max_header_size(MAX_HEAD)
-            .max_buf_size(MAX_BUFFER);
+        http1.header_read_timeout(None).max_header_size(MAX_HEAD).max_buf_size(MAX_BUFFER);
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())
@@ -146,11 +143,11 @@ impl<A: Answer> Http<A> {
     }
 
     async fn http1(&self, stream: impl Socket, peer: Peer, shutdown: &ShutdownWatch) -> Ended {
-        let mut stream = Rested::new(stream);
+        let (mut stream, mut quiet) = (Rested::new(stream), Quiet::new(self.terms.header_timeout));
         let mut read = Bytes::new();
         loop {
             let turn = stream.begin(read);
-            let Some((rested, left)) = self.turn(stream, &turn, peer, shutdown).await? else {
+            let Some((rested, left)) = self.turn(stream, &turn, &mut quiet, peer, shutdown).await? else {
                 return Ok(());
             };
             (stream, read) = (rested, left);
@@ -159,7 +156,7 @@ impl<A: Answer> Http<A> {
                     biased;
                     read = stream.wait() => read?,
                     () = begun(shutdown) => Bytes::new(),
-                    () = sleep(self.terms.header_timeout) => Bytes::new(),
+                    () = poll_fn(|context| quiet.poll_over(context, || turn.stirred())) => Bytes::new(),
                 };
             }
             if read.is_empty() {
@@ -168,12 +165,13 @@ impl<A: Answer> Http<A> {
         }
     }
 
-    /// Lets hyper answer requests until the connection ends. In a crowd it is given back as soon as it is idle,
-    /// with what was read of the next request.
+    /// Lets hyper answer requests until the connection ends, or nothing is asked for too long. In a crowd it is given
+    /// back as soon as it is idle, with what was read of the next request.
     async fn turn<S: Socket>(
         &self,
         stream: Rested<S>,
         turn: &Arc<Turn>,
+        quiet: &mut Quiet,
         peer: Peer,
         shutdown: &ShutdownWatch,
     ) -> hyper::Result<Option<(Rested<S>, Bytes)>> {
@@ -190,6 +188,9 @@ impl<A: Answer> Http<A> {
         let rests = poll_fn(|context| {
             if let Poll::Ready(ended) = Pin::new(&mut connection).poll(context) {
                 return Poll::Ready(ended.map(|()| false));
+            }
+            if quiet.poll_over(context, || turn.stirred()).is_ready() {
+                return Poll::Ready(Ok(false));
             }
             if told {
                 return Poll::Pending;

@@ -11,6 +11,7 @@
 
 mod connection;
 mod error;
+mod quiet;
 mod rest;
 mod server;
 mod signals;

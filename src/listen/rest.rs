@@ -25,6 +25,7 @@ const CLONES: usize = 2;
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     asked: AtomicBool,
+    stirred: AtomicBool,
     full: AtomicBool,
 }
 
@@ -32,14 +33,23 @@ impl Turn {
     /// A request has come. Its answer is open until the value is dropped.
     pub(super) fn open(self: &Arc<Self>) -> Arc<Self> {
         self.asked.store(true, Ordering::Relaxed);
+        self.stirred.store(true, Ordering::Relaxed);
         self.clone()
+    }
+
+    /// Whether there was a request, or an answer that was not all sent, at any time since this was last asked.
+    pub(super) fn stirred(self: &Arc<Self>) -> bool {
+        let busy = !self.is_quiet();
+        self.stirred.swap(busy, Ordering::Relaxed) || busy
+    }
+
+    fn is_quiet(self: &Arc<Self>) -> bool {
+        !self.full.load(Ordering::Relaxed) && Arc::strong_count(self) == CLONES
     }
 
     /// Whether a request was answered, all of every answer is sent and no other request is there.
     pub(super) fn is_over(self: &Arc<Self>) -> bool {
-        self.asked.load(Ordering::Relaxed)
-            && !self.full.load(Ordering::Relaxed)
-            && Arc::strong_count(self) == CLONES
+        self.asked.load(Ordering::Relaxed) && self.is_quiet()
     }
 }
 
@@ -138,6 +148,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Rested<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // The system takes one piece with less ado than a list of one.
+        if let [only] = slices {
+            return self.poll_write(context, only);
+        }
         self.turn.full.store(true, Ordering::Relaxed);
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }

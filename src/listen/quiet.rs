@@ -1,0 +1,74 @@
+//! HTTP/1.1 connections on which nothing is asked.
+//!
+//! Owns how long that may last, a request's head included. Must not know what is asked, nor how a connection ends.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep};
+
+/// How often in its patience a connection is looked at: a timer for every request would cost more than reading it.
+const LOOKS: u32 = 4;
+
+/// For how long nothing was asked.
+pub(super) struct Quiet {
+    look: Pin<Box<Sleep>>,
+    interval: Duration,
+    /// Looks in a row that found nothing.
+    looks: u32,
+}
+
+impl Quiet {
+    pub(super) fn new(patience: Duration) -> Self {
+        let interval = patience / LOOKS;
+        Self { look: Box::pin(sleep(interval)), interval, looks: 0 }
+    }
+
+    /// Ready when nothing stirred for as long as the patience, and at most a quarter more. `stirred` says whether
+    /// anything did since it was last asked.
+    pub(super) fn poll_over(&mut self, context: &mut Context<'_>, stirred: impl Fn() -> bool) -> Poll<()> {
+        while self.look.as_mut().poll(context).is_ready() {
+            self.looks = if stirred() { 0 } else { self.looks + 1 };
+            if self.looks == LOOKS {
+                return Poll::Ready(());
+            }
+            self.look.as_mut().reset(Instant::now() + self.interval);
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::poll_fn;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn what_never_stirs_is_over_after_the_patience_and_a_quarter_more_at_most() {
+        let began = Instant::now();
+        let mut quiet = Quiet::new(PATIENCE);
+        poll_fn(|context| quiet.poll_over(context, || false)).await;
+        assert!((PATIENCE..=PATIENCE * 5 / 4).contains(&began.elapsed()), "after {:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_stirs_now_and_then_is_not_over_and_then_has_all_of_the_patience() {
+        let (mut quiet, stirred) = (Quiet::new(PATIENCE), Cell::new(false));
+        for _ in 0..10 {
+            let over = poll_fn(|context| quiet.poll_over(context, || stirred.take()));
+            assert!(timeout(PATIENCE - Duration::from_secs(1), over).await.is_err());
+            stirred.set(true);
+        }
+        let stirred_at = Instant::now();
+        poll_fn(|context| quiet.poll_over(context, || stirred.take())).await;
+        let lasted = stirred_at.elapsed();
+        assert!((PATIENCE..=PATIENCE * 5 / 4).contains(&lasted), "after {lasted:?}");
+    }
+}
