@@ -25,7 +25,7 @@ use crate::limit::Limiter;
 use crate::limit::places::Places;
 use crate::listen::{self, Answer, Certificates, ListenError, Peer, Settings};
 use crate::pipeline::{Arrival, Pipeline};
-use crate::relay::{Ground, Nullspace, Volumes};
+use crate::relay::{Ground, Nullspace, Volumes, any_body};
 use crate::reload::{Reload, Source};
 use crate::respond::{Body, Response};
 use crate::store::{BucketError, Store, StoreError};
@@ -328,24 +328,30 @@ impl Observer for Exchanges {
 impl Answer for Pipeline {
     type Body = Body;
 
-    async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response {
+    fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> impl Future<Output = Response> + Send {
         let (parts, body) = request.into_parts();
         let Peer { address, tls } = peer;
         let arrival =
             Arrival { method: parts.method, uri: parts.uri, headers: parts.headers, peer: address, tls };
-        Self::answer(self, arrival, body).await
+        let body = any_body(body);
+        // The future of a hit is kept small, and what a function is given is in it twice where it is an `async fn`.
+        async move { Self::answer(&self, &arrival, body).await }
     }
 }
 
 impl Answer for Admin {
     type Body = Body;
 
-    async fn answer(self: &Arc<Self>, request: Request<Incoming>, _peer: Peer) -> Response {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, _peer: Peer) -> Response {
         let (parts, body) = request.into_parts();
         let body = tokio::time::timeout(admin::BODY_TIMEOUT, Limited::new(body, admin::MAX_BODY).collect());
         let body = body.await.ok().and_then(Result::ok).map(|body| body.to_bytes());
         let (path, query) = (parts.uri.path(), parts.uri.query());
-        Self::answer(self, &parts.method, path, query, &parts.headers, body).await
+        Self::answer(&self, &parts.method, path, query, &parts.headers, body).await
     }
 }
 

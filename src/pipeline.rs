@@ -18,7 +18,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use futures_util::{StreamExt, stream};
 use http::header::HeaderName;
@@ -31,7 +30,7 @@ use crate::clock::Clock;
 use crate::domain::DocumentKey;
 use crate::limit::places::{Crowded, Place, Places};
 use crate::limit::{Admission, Client, Limiter};
-use crate::relay::{Ground, Nullspace, Volumes};
+use crate::relay::{AnyBody, Ground, Nullspace, Volumes};
 use crate::respond::{self, Asked, Body, Part, Refusal, Response};
 use crate::route::{self, Request};
 use crate::store::sealed;
@@ -95,35 +94,30 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// Answers one request of the public port. Its `body` is read for writes alone.
-    pub async fn answer<B>(&self, arrival: Arrival, body: B) -> Response
-    where
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-    {
+    pub async fn answer(&self, arrival: &Arrival, body: AnyBody) -> Response {
         let request_id = request_id(&arrival.headers);
         let admission = self.limiter.admit(arrival.peer, &arrival.headers);
         let mounted = self.mounted(arrival.uri.path());
         let id = request_id.to_str().unwrap_or_default();
-        let (label, mut response) = match self.enter(&admission) {
-            Ok(place) => {
-                let (label, response) = match mounted {
-                    None => self.admitted(&arrival, body, id).await,
-                    Some(mounted) => {
-                        let relayed =
-                            self.relay(mounted, (&arrival, self.body(body)), Errand::foreground(id));
-                        (Mounted::LABEL, Box::pin(relayed).await)
-                    }
-                };
-                (label, response.map(|body| body.holding(place)))
+        let entered = self.enter(&admission);
+        let (label, mut response) = match (&entered, mounted) {
+            (Ok(_), None) => self.admitted(arrival, body, id).await,
+            (Ok(_), Some(mounted)) => {
+                let relayed = self.relay(mounted, (arrival, self.body(body)), Errand::foreground(id));
+                (Mounted::LABEL, Box::pin(relayed).await)
             }
-            Err(refusal) if mounted.is_some() => (Mounted::LABEL, respond::nullspace(&refusal, id)),
-            Err(refusal) => ("none", respond::problem(&refusal, asked(&arrival, ["", ""]))),
+            (Err(refusal), None) => ("none", respond::problem(refusal, asked(arrival, ["", ""]))),
+            (Err(refusal), Some(_)) => (Mounted::LABEL, respond::nullspace(refusal, id)),
         };
+        if let Ok(place) = entered {
+            response = response.map(|body| body.holding(place));
+        }
         let status = response.status();
         let headers = response.headers_mut();
         respond::rate_limit(headers, &admission);
         let cache = headers.entry(CACHE_STATUS).or_insert(NOT_ASKED);
         let elapsed = self.clock.monotonic().saturating_sub(admission.at);
-        self.account(&arrival, &admission, label, (status, &request_id, cache), elapsed);
+        self.account(arrival, &admission, label, (status, id, cache), elapsed);
         headers.insert(REQUEST_ID, request_id);
         response
     }
@@ -143,42 +137,39 @@ impl Pipeline {
     }
 
     /// Answers a request that was let in, and names its route.
-    async fn admitted<B>(&self, arrival: &Arrival, body: B, id: &str) -> (&'static str, Response)
-    where
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-    {
+    async fn admitted(&self, arrival: &Arrival, body: AnyBody, id: &str) -> (&'static str, Response) {
         let routed = route::parse(&arrival.method, arrival.uri.path(), arrival.uri.query());
         let label = routed.as_ref().map_or("none", Request::label);
         let base = self.base.of(&arrival.uri, &arrival.headers, arrival.tls);
         let asked = asked(arrival, base.as_ref().map_or(["", ""], Base::parts));
         let errand = Errand::foreground(id);
         // All but a document is boxed: the future of a hit is moved about, and as large as its largest branch.
-        let response = match (routed, &base) {
-            (Err(error), _) => respond::problem(&Refusal::from(&error), asked),
+        let response = match (&routed, &base) {
+            (Err(error), _) => respond::problem(&Refusal::from(error), asked),
             (Ok(_), Err(error)) => respond::problem(&respond::bad_request(&error.to_string()), asked),
-            (Ok(Request::Document(key)), Ok(_)) => self.document(&key, asked, errand).await,
+            (Ok(Request::Document(key)), Ok(_)) => self.document(key, &asked, errand).await,
             (Ok(Request::Archive(name, version)), Ok(_)) => {
-                let hold = self.files.archive(&name, &version, errand);
+                let hold = self.files.archive(name, version, errand);
                 Box::pin(self.file(label, hold, asked, errand)).await
             }
             (Ok(Request::TrustArtifact(name, version, digest)), Ok(_)) => {
-                let hold = self.files.trust_artifact(&name, &version, &digest, errand);
+                let hold = self.files.trust_artifact(name, version, digest, errand);
                 Box::pin(self.file(label, hold, asked, errand)).await
             }
             (Ok(Request::Change(change)), Ok(_)) => {
-                Box::pin(self.change(&change, (arrival, self.body(body)), asked, errand)).await
+                Box::pin(self.change(change, (arrival, self.body(body)), asked, errand)).await
             }
         };
         (label, response)
     }
 
-    async fn document(&self, key: &DocumentKey, asked: Asked<'_>, errand: Errand<'_>) -> Response {
+    async fn document(&self, key: &DocumentKey, asked: &Asked<'_>, errand: Errand<'_>) -> Response {
         match self.documents.get(key, errand).await {
             Ok(answer) => {
                 self.metrics.cache_lookup(key.resource().as_str(), answer.outcome.label());
-                respond::document(&answer, asked)
+                respond::document(&answer, *asked)
             }
-            Err(failure) => self.refuse(key.resource().as_str(), &failure, asked),
+            Err(failure) => self.refuse(key.resource().as_str(), &failure, *asked),
         }
     }
 
@@ -245,7 +236,7 @@ impl Pipeline {
         arrival: &Arrival,
         admission: &Admission,
         route: &'static str,
-        (status, request_id, cache): (StatusCode, &HeaderValue, &HeaderValue),
+        (status, request_id, cache): (StatusCode, &str, &HeaderValue),
         elapsed: Duration,
     ) {
         let (status, class) = (status.as_u16(), admission.class.as_str());
@@ -256,7 +247,7 @@ impl Pipeline {
             Client::Unknown => Who::Name("unknown"),
         };
         let access = Access {
-            request_id: request_id.to_str().ok(),
+            request_id,
             peer: arrival.peer,
             class,
             client,

@@ -14,6 +14,7 @@ use http_body_util::BodyExt;
 use scriptorium::app::App;
 use scriptorium::config::{Config, Location, Upstream};
 use scriptorium::pipeline::{Arrival, Pipeline};
+use scriptorium::relay::any_body;
 use scriptorium::respond::{Body, Response};
 use scriptorium::telemetry::{self, LogGuard};
 use tokio::runtime::Runtime;
@@ -92,7 +93,7 @@ impl Proxy {
             let mut arrival = Some(case.arrival(&etag));
             measure(&mut || {
                 let arrival = arrival.take().unwrap();
-                let hit = async { drain(self.pipeline.answer(arrival, Body::Empty).await).await };
+                let hit = async { drain(self.pipeline.answer(&arrival, any_body(Body::Empty)).await).await };
                 hit.now_or_never().expect("a hit that waits for nothing");
             });
         }
@@ -102,7 +103,7 @@ impl Proxy {
     fn warm(&self, case: Case) -> HeaderValue {
         let ask = |etag: &HeaderValue| {
             self.runtime.block_on(async {
-                let response = self.pipeline.answer(case.arrival(etag), Body::Empty).await;
+                let response = self.pipeline.answer(&case.arrival(etag), any_body(Body::Empty)).await;
                 let (status, headers) = (response.status(), response.headers().clone());
                 (status, headers, drain(response).await)
             })

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -176,11 +177,9 @@ impl<A: Answer> Http<A> {
         shutdown: &ShutdownWatch,
     ) -> hyper::Result<Option<(Rested<S>, Bytes)>> {
         let service = service_fn(|request| {
-            let (answer, turn) = (self.answer.clone(), turn.open());
-            Box::pin(async move {
-                let answered = answer.answer(request, peer).await;
-                Ok::<_, Infallible>(answered.map(|body| Opened { body, _turn: turn }))
-            })
+            let (answer, turn) = (self.answer.clone().answer(request, peer), turn.open());
+            let opened = |answer: http::Response<_>| answer.map(|body| Opened { body, _turn: turn });
+            Box::pin(answer.map(opened).map(Ok::<_, Infallible>))
         });
         let mut connection = self.http1.serve_connection(TokioIo::new(stream), service);
         let mut finish = pin!(begun(shutdown));
@@ -226,11 +225,8 @@ impl<A: Answer> Http<A> {
     ) -> Ended {
         let Terms { header_timeout, send_timeout, .. } = self.terms;
         let service = service_fn(|request| {
-            let (answer, open) = (self.answer.clone(), traffic.open());
-            async move {
-                let answered = answer.answer(request, peer).await;
-                Ok::<_, Infallible>(answered.map(|body| open.watch(body)))
-            }
+            let (answer, open) = (self.answer.clone().answer(request, peer), traffic.open());
+            answer.map(|answer| Ok::<_, Infallible>(answer.map(|body| open.watch(body))))
         });
         let connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));
         let finish = async {

@@ -75,7 +75,7 @@ pub trait Answer: Send + Sync + 'static {
 
     /// Answers one request. Dropped when the client goes away first.
     fn answer(
-        self: &Arc<Self>,
+        self: Arc<Self>,
         request: http::Request<Incoming>,
         peer: Peer,
     ) -> impl Future<Output = http::Response<Self::Body>> + Send;

@@ -3,6 +3,7 @@
 //! Owns how such a request leaves the reads' way and comes back to it. Must not know what is checked on it (`relay`).
 
 use http::Method;
+use http_body::Body;
 
 use super::{Arrival, Pipeline};
 use crate::cache::Errand;
@@ -30,19 +31,16 @@ impl Pipeline {
     }
 
     /// What a client sends, as patiently read as everything of clients.
-    pub(super) fn body<B>(&self, body: B) -> ClientBody<AnyBody>
-    where
-        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
-    {
+    pub(super) fn body(&self, body: AnyBody) -> ClientBody {
         let announced = body.size_hint().exact();
-        ClientBody::new(body, announced, self.ground.sizes().patience).boxed()
+        ClientBody::new(body, announced, self.ground.sizes().patience)
     }
 
     /// Relays a write of Agent Volumes.
     pub(super) async fn change(
         &self,
         change: &Change,
-        (arrival, body): (&Arrival, ClientBody<AnyBody>),
+        (arrival, body): (&Arrival, ClientBody),
         asked: Asked<'_>,
         errand: Errand<'_>,
     ) -> Response {
@@ -58,7 +56,7 @@ impl Pipeline {
     pub(super) async fn relay(
         &self,
         mounted: Mounted<'_>,
-        (arrival, body): (&Arrival, ClientBody<AnyBody>),
+        (arrival, body): (&Arrival, ClientBody),
         errand: Errand<'_>,
     ) -> Response {
         let request = request(arrival, mounted.path, "", errand);

@@ -3,7 +3,6 @@
 //! Owns those bounds. Must not know what is sent, nor what becomes of it.
 
 use std::fmt;
-use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -44,29 +43,34 @@ impl From<Trickles> for BodyError {
 /// A body whose kind does not matter any more.
 pub type AnyBody = UnsyncBoxBody<Bytes, BodyError>;
 
+/// `body` on the heap, unless there is nothing in it.
+pub fn any_body<B: Body<Data = Bytes> + Send + 'static>(body: B) -> AnyBody {
+    match body.is_end_stream() {
+        true => Empty::new().map_err(|never| match never {}).boxed_unsync(),
+        false => body.map_err(|_| BodyError::Broken).boxed_unsync(),
+    }
+}
+
 /// What a client sends, bounded in size and patience.
-pub struct ClientBody<B> {
-    body: B,
+pub struct ClientBody {
+    body: AnyBody,
     announced: Option<u64>,
     patience: Duration,
 }
 
-impl ClientBody<Empty<Bytes>> {
+impl ClientBody {
     /// That of a client that sends none.
     #[must_use]
     pub fn none() -> Self {
         Self::new(Empty::new(), Some(0), Duration::ZERO)
     }
-}
 
-impl<B> ClientBody<B>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-{
-    /// `body`, whose `Content-Length` is `announced`; `patience` is the longest wait between two pieces. Costs
-    /// nothing until it is read.
-    pub fn new(body: B, announced: Option<u64>, patience: Duration) -> Self {
-        Self { body, announced, patience }
+    /// `body`, whose `Content-Length` is `announced`; `patience` is the longest wait between two pieces.
+    pub fn new<B>(body: B, announced: Option<u64>, patience: Duration) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        Self { body: any_body(body), announced, patience }
     }
 
     /// How long the client says it is.
@@ -90,12 +94,6 @@ where
         if too_long { Err(BodyError::TooLarge { limit }) } else { Ok(()) }
     }
 
-    /// The same on the heap, for those who should not be compiled for every kind of body.
-    pub fn boxed(self) -> ClientBody<AnyBody> {
-        let body = self.body.map_err(|_| BodyError::Broken).boxed_unsync();
-        ClientBody { body, announced: self.announced, patience: self.patience }
-    }
-
     /// All of it, at most `limit` bytes.
     ///
     /// # Errors
@@ -103,14 +101,14 @@ where
     pub async fn whole(self, limit: u64) -> Result<Bytes, BodyError> {
         self.fits(limit)?;
         let mut reading = Reading::new(&self, limit);
-        let mut body = pin!(self.body);
-        let Some(first) = reading.next(body.as_mut()).await? else { return Ok(Bytes::new()) };
-        let Some(second) = reading.next(body.as_mut()).await? else { return Ok(first) };
+        let mut body = self.body;
+        let Some(first) = reading.next(&mut body).await? else { return Ok(Bytes::new()) };
+        let Some(second) = reading.next(&mut body).await? else { return Ok(first) };
         let reserved = self.announced.unwrap_or_default().min(RESERVED);
         let mut whole = BytesMut::with_capacity(usize::try_from(reserved).unwrap_or_default());
         whole.extend_from_slice(&first);
         whole.extend_from_slice(&second);
-        while let Some(piece) = reading.next(body.as_mut()).await? {
+        while let Some(piece) = reading.next(&mut body).await? {
             whole.extend_from_slice(&piece);
         }
         Ok(whole.freeze())
@@ -123,10 +121,10 @@ where
             return stream::iter([Err(error)]).boxed();
         }
         let reading = Reading::new(&self, limit);
-        let rest = Some((Box::pin(self.body), reading));
+        let rest = Some((self.body, reading));
         stream::unfold(rest, |rest| async {
             let (mut body, mut reading) = rest?;
-            match reading.next(body.as_mut()).await {
+            match reading.next(&mut body).await {
                 Ok(Some(piece)) => Some((Ok(piece), Some((body, reading)))),
                 Ok(None) => None,
                 Err(error) => Some((Err(error), None)),
@@ -136,7 +134,7 @@ where
     }
 }
 
-impl<B> fmt::Debug for ClientBody<B> {
+impl fmt::Debug for ClientBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBody")
             .field("announced", &self.announced)
@@ -155,16 +153,13 @@ struct Reading {
 }
 
 impl Reading {
-    fn new<B>(body: &ClientBody<B>, limit: u64) -> Self {
+    fn new(body: &ClientBody, limit: u64) -> Self {
         let ClientBody { announced, patience, .. } = *body;
         Self { limit, announced, patience, received: 0, pace: Pace::default() }
     }
 
     /// The next bytes; `None` at the end.
-    async fn next<B: Body<Data = Bytes>>(
-        &mut self,
-        mut body: Pin<&mut B>,
-    ) -> Result<Option<Bytes>, BodyError> {
+    async fn next(&mut self, body: &mut AnyBody) -> Result<Option<Bytes>, BodyError> {
         loop {
             let frame = tokio::time::timeout(self.patience, body.frame());
             let Some(frame) = self.pace.waiting(frame).await.map_err(|_| BodyError::Stalled)? else {
@@ -172,7 +167,7 @@ impl Reading {
                 return if whole { Ok(None) } else { Err(BodyError::Broken) };
             };
             // Trailers say nothing to anybody here.
-            let piece = frame.map_err(|_| BodyError::Broken)?.into_data().unwrap_or_default();
+            let piece = frame?.into_data().unwrap_or_default();
             self.received = self.received.saturating_add(piece.len() as u64);
             if self.received > self.limit {
                 return Err(BodyError::TooLarge { limit: self.limit });

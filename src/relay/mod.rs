@@ -25,7 +25,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use http::{HeaderMap, Method, StatusCode};
 
-pub use self::body::{AnyBody, BodyError, ClientBody};
+pub use self::body::{AnyBody, BodyError, ClientBody, any_body};
 pub use self::nullspace::{Nullspace, Refused as NullspaceRefused, UploadFault};
 pub use self::refused::Refused;
 use self::room::Room;

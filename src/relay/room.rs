@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{AnyBody, ClientBody, Refused};
+use super::{ClientBody, Refused};
 
 /// Bytes of all that need room.
 const ALL: u64 = 256 << 20;
@@ -48,7 +48,7 @@ impl Room {
     ///
     /// # Errors
     /// [`Refused::Busy`] without room, [`Refused::Body`] when it does not come as it should.
-    pub(super) async fn whole(&self, body: ClientBody<AnyBody>, limit: u64) -> Result<Bytes, Refused> {
+    pub(super) async fn whole(&self, body: ClientBody, limit: u64) -> Result<Bytes, Refused> {
         body.fits(limit)?;
         let most = body.announced().unwrap_or(limit).min(limit);
         if most <= SMALL || body.is_empty() {
@@ -70,14 +70,14 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(3600);
 
-    fn sent(bytes: usize) -> ClientBody<AnyBody> {
-        ClientBody::new(Full::new(Bytes::from(vec![7; bytes])), Some(bytes as u64), PATIENCE).boxed()
+    fn sent(bytes: usize) -> ClientBody {
+        ClientBody::new(Full::new(Bytes::from(vec![7; bytes])), Some(bytes as u64), PATIENCE)
     }
 
     /// A client that announces what it never sends.
-    fn stalled(announced: u64) -> ClientBody<AnyBody> {
+    fn stalled(announced: u64) -> ClientBody {
         let body = futures_util::stream::pending::<Result<http_body::Frame<Bytes>, std::io::Error>>();
-        ClientBody::new(StreamBody::new(body), Some(announced), PATIENCE).boxed()
+        ClientBody::new(StreamBody::new(body), Some(announced), PATIENCE)
     }
 
     #[tokio::test(start_paused = true)]

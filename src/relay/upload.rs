@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
-use super::body::{AnyBody, ClientBody};
+use super::body::ClientBody;
 use super::token::Owner;
 use super::{Ground, Refused};
 use crate::domain::Sha256;
@@ -68,7 +68,7 @@ pub(super) async fn take_in<D: Description>(
     ground: &Ground,
     sender: Owner,
     description: Arc<D>,
-    body: ClientBody<AnyBody>,
+    body: ClientBody,
 ) -> Result<(Received, D::Found), Refused> {
     let limit = description.limit();
     body.fits(limit)?;

@@ -7,6 +7,10 @@ use http::{HeaderMap, HeaderValue};
 
 /// Whether `If-None-Match` names `etag`, compared weakly as the RFC asks.
 pub(super) fn holds_current(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    // As clients ask that keep one tag for one document.
+    if headers.get(IF_NONE_MATCH) == Some(etag) {
+        return true;
+    }
     let Ok(etag) = etag.to_str() else { return false };
     let fields = headers.get_all(IF_NONE_MATCH).iter().filter_map(|field| field.to_str().ok());
     fields.flat_map(tags).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)

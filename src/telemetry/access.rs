@@ -20,7 +20,7 @@ const USUAL: usize = 384;
 #[derive(Clone, Copy)]
 pub struct Access<'a> {
     /// The request's id.
-    pub request_id: Option<&'a str>,
+    pub request_id: &'a str,
     /// The other end of the connection.
     pub peer: Option<SocketAddr>,
     /// The rate class, a word.
@@ -125,13 +125,11 @@ trait Spelling {
     fn record(access: &Access<'_>, now: Timestamp) -> Vec<u8> {
         let Access { request_id, peer, class, client, method, path, status, cache, took } = *access;
         let length = |text: Option<&str>| text.map_or(0, str::len);
-        let mut record = Vec::with_capacity(USUAL + path.len() + length(request_id) + length(cache));
+        let mut record = Vec::with_capacity(USUAL + path.len() + request_id.len() + length(cache));
         let into = &mut record;
         Self::begin(into, now);
-        if let Some(id) = request_id {
-            put(into, Self::NAMES.request_id);
-            Self::text(into, id);
-        }
+        put(into, Self::NAMES.request_id);
+        Self::text(into, request_id);
         if let Some(peer) = peer {
             put(into, Self::NAMES.peer);
             put(into, Self::QUOTE);
@@ -279,7 +277,7 @@ mod tests {
 
     fn access(path: &str) -> Access<'_> {
         Access {
-            request_id: Some("a\"b\\c"),
+            request_id: "a\"b\\c",
             peer: Some(([127, 0, 0, 1], 4711).into()),
             class: "anonymous",
             client: Who::Address([127, 0, 0, 1].into()),
@@ -316,9 +314,9 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_left_out() {
-        let access = Access { request_id: None, peer: None, cache: None, ..access("/") };
+        let access = Access { peer: None, cache: None, ..access("/") };
         let record = String::from_utf8(Text::record(&access, NOW)).unwrap();
-        assert!(record.contains("access: class=\"anonymous\" client=127.0.0.1 method"), "{record}");
+        assert!(record.contains("c\" class=\"anonymous\" client=127.0.0.1 method"), "{record}");
         assert!(record.ends_with("status=200 micros=17\n"), "{record}");
     }
 

@@ -21,7 +21,7 @@ use crate::config::{self, OnDivergence};
 use crate::limit::places::{Capacity, Places};
 use crate::limit::{self, Limiter};
 use crate::pipeline::{Arrival, Pipeline};
-use crate::relay::{Ground, Volumes};
+use crate::relay::{Ground, Volumes, any_body};
 use crate::respond::Body;
 use crate::store::{ObjectStorage, Store};
 use crate::telemetry::{AccessLog, Metrics};
@@ -67,7 +67,7 @@ impl Proxy {
         headers.insert("x-request-id", HeaderValue::from_static("id-1"));
         let uri = path.parse().unwrap();
         let arrival = Arrival { method: Method::GET, uri, headers, peer: None, tls: false };
-        let (head, body) = self.pipeline.answer(arrival, Body::Empty).await.into_parts();
+        let (head, body) = self.pipeline.answer(&arrival, any_body(Body::Empty)).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let json: Value = serde_json::from_slice(&body).unwrap_or_default();
         let text = |name: &str| head.headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();

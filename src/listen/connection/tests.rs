@@ -33,7 +33,7 @@ impl Answer for Echo {
     type Body = UnsyncBoxBody<Bytes, io::Error>;
 
     async fn answer(
-        self: &Arc<Self>,
+        self: Arc<Self>,
         request: http::Request<Incoming>,
         peer: Peer,
     ) -> http::Response<Self::Body> {

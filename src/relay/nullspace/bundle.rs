@@ -14,7 +14,7 @@ use super::passing::{IDEMPOTENCY_KEY, PASSING, patiently, uncoded};
 use super::{Nullspace, Refused};
 use crate::relay::token::Owner;
 use crate::relay::upload;
-use crate::relay::{Answer, AnyBody, ClientBody, Refused as Unrelayed, Request, forward};
+use crate::relay::{Answer, ClientBody, Refused as Unrelayed, Request, forward};
 
 const BUNDLE_DIGEST: HeaderName = HeaderName::from_static("x-nullspace-bundle-digest");
 const TAR: &str = "application/x-tar";
@@ -25,7 +25,7 @@ impl Nullspace {
         &self,
         deployment: &str,
         request: Request<'_>,
-        body: ClientBody<AnyBody>,
+        body: ClientBody,
     ) -> Result<Answer, Unrelayed> {
         let sizes = self.ground.sizes();
         let body = self.document(body).await?;
@@ -47,7 +47,7 @@ impl Nullspace {
         deployment: &str,
         version: &str,
         request: Request<'_>,
-        body: ClientBody<AnyBody>,
+        body: ClientBody,
     ) -> Result<Answer, Unrelayed> {
         let limit = self.ground.sizes().max_body;
         let headers = request.headers;

@@ -27,7 +27,7 @@ pub use self::refused::{Refused, UploadFault};
 use self::manifest::Manifests;
 use self::route::Route;
 use self::sessions::Sessions;
-use super::{Answer, AnyBody, ClientBody, Ground, Request};
+use super::{Answer, ClientBody, Ground, Request};
 use crate::upstream::Upstream;
 
 /// Relays one Nullspace.
@@ -64,11 +64,7 @@ impl Nullspace {
     ///
     /// # Errors
     /// Why the registry's answer is not the client's.
-    pub async fn answer(
-        &self,
-        request: Request<'_>,
-        body: ClientBody<AnyBody>,
-    ) -> Result<Answer, super::Refused> {
+    pub async fn answer(&self, request: Request<'_>, body: ClientBody) -> Result<Answer, super::Refused> {
         let route = Route::of(request.method, request.path)?;
         if self.ground.documents.live().policy.offline {
             return Err(super::Refused::Offline);

@@ -19,7 +19,7 @@ use crate::domain::Sha256;
 use crate::intake::{Arriving, Received};
 use crate::relay::token::Owner;
 use crate::relay::upload::{self, Description};
-use crate::relay::{Answer, AnyBody, BodyError, ClientBody, Refused as Unrelayed, Request, forward};
+use crate::relay::{Answer, BodyError, ClientBody, Refused as Unrelayed, Request, forward};
 use crate::store::StoreError;
 use crate::upstream::Relayed;
 
@@ -113,7 +113,7 @@ impl Nullspace {
         upload: Upload<'_>,
         number: u32,
         request: Request<'_>,
-        body: ClientBody<AnyBody>,
+        body: ClientBody,
     ) -> Result<Answer, Unrelayed> {
         uncoded(request.headers)?;
         let live = self.sessions.find(upload).await?;

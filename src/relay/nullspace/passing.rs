@@ -14,7 +14,7 @@ use super::Nullspace;
 use crate::intake::Received;
 use crate::relay::forward::{self, Passing};
 use crate::relay::upload::{self, Destination};
-use crate::relay::{Answer, AnyBody, BodyError, ClientBody, Refused, Request};
+use crate::relay::{Answer, BodyError, ClientBody, Refused, Request};
 use crate::upstream::{OutgoingBody, Relayed, Target, Write, WriteBody};
 
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -54,11 +54,7 @@ pub(super) fn patiently(refused: Refused) -> Refused {
 
 impl Nullspace {
     /// Relays a request that is not understood, its body as it comes, once.
-    pub(super) async fn pass(
-        &self,
-        request: Request<'_>,
-        body: ClientBody<AnyBody>,
-    ) -> Result<Answer, Refused> {
+    pub(super) async fn pass(&self, request: Request<'_>, body: ClientBody) -> Result<Answer, Refused> {
         let limit = self.ground.sizes().max_body;
         body.fits(limit)?;
         let fault = Arc::new(Mutex::new(None));
@@ -83,7 +79,7 @@ impl Nullspace {
     }
 
     /// A client's document, to be understood here.
-    pub(super) async fn document(&self, body: ClientBody<AnyBody>) -> Result<Bytes, Refused> {
+    pub(super) async fn document(&self, body: ClientBody) -> Result<Bytes, Refused> {
         let limit = self.ground.sizes().max_document;
         self.ground.room.whole(body, limit).await.map_err(patiently)
     }
@@ -152,7 +148,7 @@ impl Nullspace {
 }
 
 /// What a client sends, to be sent on; why it broke off is left in `fault`.
-fn outgoing(body: ClientBody<AnyBody>, limit: u64, fault: &Arc<Mutex<Option<BodyError>>>) -> OutgoingBody {
+fn outgoing(body: ClientBody, limit: u64, fault: &Arc<Mutex<Option<BodyError>>>) -> OutgoingBody {
     let (length, fault) = (body.announced(), Arc::clone(fault));
     let told = move |error: BodyError| {
         *fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);

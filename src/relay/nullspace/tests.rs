@@ -119,7 +119,7 @@ impl Desk {
             ask.body.chunks(1000).map(|piece| Ok(Frame::data(Bytes::copy_from_slice(piece)))).collect();
         let body = StreamBody::new(stream::iter::<Vec<Result<_, Infallible>>>(pieces));
         let announced = ask.announced.unwrap_or(Some(ask.body.len() as u64));
-        let body = ClientBody::new(body, announced, Duration::from_secs(5)).boxed();
+        let body = ClientBody::new(body, announced, Duration::from_secs(5));
         let request = Request {
             method: &ask.method,
             path: &ask.path,

@@ -15,7 +15,7 @@ use super::session::Facts;
 use super::{Nullspace, Refused, UploadFault};
 use crate::clock::{Timestamp, rfc3339};
 use crate::relay::token::Owner;
-use crate::relay::{Answer, AnyBody, ClientBody, Refused as Unrelayed, Request, forward};
+use crate::relay::{Answer, ClientBody, Refused as Unrelayed, Request, forward};
 
 /// How long an upload is remembered whose registry does not say when it ends.
 const UNSAID: Duration = Duration::from_secs(24 * 60 * 60);
@@ -48,7 +48,7 @@ impl Nullspace {
         &self,
         uploads: &str,
         request: Request<'_>,
-        body: ClientBody<AnyBody>,
+        body: ClientBody,
     ) -> Result<Answer, Unrelayed> {
         let limit = self.ground.sizes().max_document;
         let body = self.document(body).await?;
@@ -93,7 +93,7 @@ impl Nullspace {
         &self,
         upload: Upload<'_>,
         request: Request<'_>,
-        body: ClientBody<AnyBody>,
+        body: ClientBody,
     ) -> Result<Answer, Unrelayed> {
         let body = self.document(body).await?;
         let ours = self.check_whole(upload, &request, &body).await?;
@@ -140,7 +140,7 @@ impl Nullspace {
         &self,
         upload: Upload<'_>,
         request: Request<'_>,
-        body: ClientBody<AnyBody>,
+        body: ClientBody,
     ) -> Result<Answer, Unrelayed> {
         let answer = self.pass(request, body).await?;
         if answer.status.is_success() {

@@ -21,7 +21,7 @@ use crate::intake::{Arriving, Received};
 use crate::relay::forward::{self, Passing};
 use crate::relay::token::Owner;
 use crate::relay::upload::{self, Description, Destination};
-use crate::relay::{Answer, AnyBody, ClientBody, Content, Refused, Request};
+use crate::relay::{Answer, ClientBody, Content, Refused, Request};
 use crate::store::StoreError;
 use crate::upstream::{Target, Upstream};
 
@@ -104,7 +104,7 @@ impl Volumes {
         &self,
         place: &UploadId,
         request: Request<'_>,
-        body: ClientBody<AnyBody>,
+        body: ClientBody,
     ) -> Result<Answer, Refused> {
         let (id, upload) = self.find(place).await?;
         self.admit(&upload, request.headers)?;

@@ -22,7 +22,7 @@ use crate::domain::{DocumentKey, Integrity, Purl, Sha256, Version, VolumeName};
 use crate::relay::forward::{self, Passing};
 use crate::relay::token::Owner;
 use crate::relay::upload::{self, Destination};
-use crate::relay::{Answer, AnyBody, ClientBody, Refused, Request};
+use crate::relay::{Answer, ClientBody, Refused, Request};
 use crate::upstream::Target;
 
 /// How long a record outlives its upload, to tell one that came late what happened, and for its finalize.
@@ -47,7 +47,7 @@ impl Volumes {
         &self,
         name: &VolumeName,
         request: Request<'_>,
-        body: ClientBody<AnyBody>,
+        body: ClientBody,
     ) -> Result<Answer, Refused> {
         let registry = self.registry(name)?;
         let (body, repeatable) = self.said(&registry, request, body).await?;
@@ -73,7 +73,7 @@ impl Volumes {
         name: &VolumeName,
         version: &Version,
         request: Request<'_>,
-        body: ClientBody<AnyBody>,
+        body: ClientBody,
     ) -> Result<Answer, Refused> {
         let registry = self.registry(name)?;
         let (body, repeatable) = self.said(&registry, request, body).await?;
@@ -102,7 +102,7 @@ impl Volumes {
         &self,
         registry: &Registry,
         request: Request<'_>,
-        body: ClientBody<AnyBody>,
+        body: ClientBody,
     ) -> Result<(Bytes, bool), Refused> {
         if registry.strict {
             declared::is_json(request.headers)?;

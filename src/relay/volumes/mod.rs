@@ -29,7 +29,7 @@ use serde_json::value::RawValue;
 pub use self::refused::Refused;
 use super::forward::{self, Passing};
 use super::kept::Kept;
-use super::{Answer, AnyBody, ClientBody, Ground, Request};
+use super::{Answer, ClientBody, Ground, Request};
 use crate::config::WritesCheck;
 use crate::domain::{Change, Sha256, VolumeName};
 use crate::store::{Shelf, StorageKey};
@@ -75,7 +75,7 @@ impl Volumes {
         &self,
         change: &Change,
         request: Request<'_>,
-        body: ClientBody<AnyBody>,
+        body: ClientBody,
     ) -> Result<Answer, super::Refused> {
         let mut answer = match change {
             Change::Publish(name) => self.publish(name, request, body).await,

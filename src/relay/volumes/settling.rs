@@ -18,7 +18,7 @@ use crate::domain::{Change, DocumentKey, Facts, Integrity, UploadId, Version, Vo
 use crate::relay::forward::{self, Passing};
 use crate::relay::token::Owner;
 use crate::relay::upload::{self, Destination};
-use crate::relay::{Answer, AnyBody, ClientBody, Refused, Request};
+use crate::relay::{Answer, ClientBody, Refused, Request};
 use crate::upstream::{CouldNotAsk, KeptErrand, Target};
 
 /// A change to be put to the registry, whoever waits for it.
@@ -63,7 +63,7 @@ impl Volumes {
         change: &Change,
         volume: &VolumeName,
         request: Request<'_>,
-        body: ClientBody<AnyBody>,
+        body: ClientBody,
     ) -> Result<Answer, Refused> {
         let registry = self.registry(volume)?;
         let limit = MOST.min(self.ground.sizes().max_document);

@@ -83,7 +83,7 @@ impl Desk {
     ) -> Result<(StatusCode, HeaderMap, Bytes), crate::relay::Refused> {
         let body = body.into();
         let announced = Some(body.len() as u64);
-        let body = ClientBody::new(Full::new(body), announced, Duration::from_secs(1)).boxed();
+        let body = ClientBody::new(Full::new(body), announced, Duration::from_secs(1));
         self.send_body(change, fields, body).await
     }
 
@@ -91,7 +91,7 @@ impl Desk {
         &self,
         change: &Change,
         fields: &[(&'static str, &str)],
-        body: ClientBody<AnyBody>,
+        body: ClientBody,
     ) -> Result<(StatusCode, HeaderMap, Bytes), crate::relay::Refused> {
         let headers = fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
         let headers = headers.collect();
