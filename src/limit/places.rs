@@ -68,16 +68,21 @@ impl Places {
     pub fn enter(self: &Arc<Self>, client: &Client) -> Result<Place, Crowded> {
         let capacity = **self.capacity.load();
         // The client first: one that is over its number must not take places from others while it is refused.
-        let place = self.count(client, capacity.requests_per_client).ok_or(Crowded::Client)?;
-        let seat = Seat::take(self, |places| &places.requests, capacity.requests).ok_or(Crowded::Proxy)?;
-        Ok(Place { _client: place, _seat: seat })
+        if !self.count(client, capacity.requests_per_client) {
+            return Err(Crowded::Client);
+        }
+        if !take(&self.requests, capacity.requests) {
+            self.discount(client);
+            return Err(Crowded::Proxy);
+        }
+        Ok(Place { places: Arc::clone(self), client: client.clone() })
     }
 
     /// A place for one download, besides its request's; `None` when all are taken.
     #[must_use]
     pub fn download(self: &Arc<Self>) -> Option<DownloadPlace> {
         let most = self.capacity.load().downloads;
-        Seat::take(self, |places| &places.downloads, most).map(DownloadPlace)
+        take(&self.downloads, most).then(|| DownloadPlace(Arc::clone(self)))
     }
 
     /// Requests in flight.
@@ -92,66 +97,57 @@ impl Places {
         self.downloads.load(Ordering::Relaxed)
     }
 
-    fn count(self: &Arc<Self>, client: &Client, most: usize) -> Option<Counted> {
+    /// Counts one more request of `client`, unless it has as many as it may.
+    fn count(&self, client: &Client, most: usize) -> bool {
         if most == 0 {
-            return None;
+            return false;
         }
         match self.clients.entry(client.clone()) {
-            Entry::Occupied(entry) if *entry.get() >= most => return None,
+            Entry::Occupied(entry) if *entry.get() >= most => return false,
             Entry::Occupied(mut entry) => *entry.get_mut() += 1,
             Entry::Vacant(entry) => drop(entry.insert(1)),
         }
-        Some(Counted { places: Arc::clone(self), client: client.clone() })
+        true
     }
-}
 
-/// One request in flight, until this is dropped.
-#[derive(Debug)]
-#[must_use = "the place is free again as soon as this is dropped"]
-pub struct Place {
-    _client: Counted,
-    _seat: Seat,
-}
-
-/// One download in flight, until this is dropped.
-#[derive(Debug)]
-#[must_use = "the place is free again as soon as this is dropped"]
-pub struct DownloadPlace(#[expect(dead_code, reason = "held for its drop")] Seat);
-
-/// One of a client's requests.
-#[derive(Debug)]
-struct Counted {
-    places: Arc<Places>,
-    client: Client,
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.places.clients.remove_if_mut(&self.client, |_, count| {
+    /// Counts one less, and forgets a client that has none.
+    fn discount(&self, client: &Client) {
+        self.clients.remove_if_mut(client, |_, count| {
             *count = count.saturating_sub(1);
             *count == 0
         });
     }
 }
 
-/// One of a number of places that all clients share.
-#[derive(Debug)]
-struct Seat {
-    places: Arc<Places>,
-    taken: fn(&Places) -> &AtomicUsize,
+/// Takes one of `most` places.
+fn take(taken: &AtomicUsize, most: usize) -> bool {
+    let more = |count| (count < most).then_some(count + 1);
+    taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
 }
 
-impl Seat {
-    fn take(places: &Arc<Places>, taken: fn(&Places) -> &AtomicUsize, most: usize) -> Option<Self> {
-        let more = |count| (count < most).then_some(count + 1);
-        taken(places).fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Self { places: Arc::clone(places), taken })
+/// One request in flight, until this is dropped.
+#[derive(Debug)]
+#[must_use = "the place is free again as soon as this is dropped"]
+pub struct Place {
+    places: Arc<Places>,
+    client: Client,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.requests.fetch_sub(1, Ordering::Relaxed);
+        self.places.discount(&self.client);
     }
 }
 
-impl Drop for Seat {
+/// One download in flight, until this is dropped.
+#[derive(Debug)]
+#[must_use = "the place is free again as soon as this is dropped"]
+pub struct DownloadPlace(Arc<Places>);
+
+impl Drop for DownloadPlace {
     fn drop(&mut self) {
-        (self.taken)(&self.places).fetch_sub(1, Ordering::Relaxed);
+        self.0.downloads.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -22,7 +23,7 @@ use pingora_core::apps::ServerApp;
 use pingora_core::protocols::Stream;
 use pingora_core::server::ShutdownWatch;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -144,7 +145,9 @@ impl<A: Answer> Http<A> {
     }
 
     async fn http1(&self, stream: impl Socket, peer: Peer, shutdown: &ShutdownWatch) -> Ended {
-        let (mut stream, mut quiet) = (Rested::new(stream), Quiet::new(self.terms.header_timeout));
+        let mut look = pin!(sleep(self.terms.header_timeout));
+        let mut quiet = Quiet::new(look.as_mut(), self.terms.header_timeout);
+        let mut stream = Rested::new(stream);
         let mut read = Bytes::new();
         loop {
             let turn = stream.begin(read);
@@ -172,7 +175,7 @@ impl<A: Answer> Http<A> {
         &self,
         stream: Rested<S>,
         turn: &Arc<Turn>,
-        quiet: &mut Quiet,
+        quiet: &mut Quiet<'_>,
         peer: Peer,
         shutdown: &ShutdownWatch,
     ) -> hyper::Result<Option<(Rested<S>, Bytes)>> {
@@ -183,7 +186,7 @@ impl<A: Answer> Http<A> {
         });
         let mut connection = self.http1.serve_connection(TokioIo::new(stream), service);
         let mut finish = pin!(begun(shutdown));
-        let mut told = false;
+        let (mut waits, mut told) = (false, false);
         let rests = poll_fn(|context| {
             if let Poll::Ready(ended) = Pin::new(&mut connection).poll(context) {
                 return Poll::Ready(ended.map(|()| false));
@@ -194,7 +197,9 @@ impl<A: Answer> Http<A> {
             if told {
                 return Poll::Pending;
             }
-            if finish.as_mut().poll(context).is_ready() {
+            // Asked once it has changed, and once before: asking takes a lock that all connections share.
+            let may_have_begun = !mem::replace(&mut waits, true) || shutdown.has_changed().unwrap_or(true);
+            if may_have_begun && finish.as_mut().poll(context).is_ready() {
                 told = true;
                 Pin::new(&mut connection).graceful_shutdown();
                 return Pin::new(&mut connection).poll(context).map_ok(|()| false);

@@ -6,23 +6,25 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep};
 
 /// How often in its patience a connection is looked at: a timer for every request would cost more than reading it.
 const LOOKS: u32 = 4;
 
 /// For how long nothing was asked.
-pub(super) struct Quiet {
-    look: Pin<Box<Sleep>>,
+pub(super) struct Quiet<'a> {
+    look: Pin<&'a mut Sleep>,
     interval: Duration,
     /// Looks in a row that found nothing.
     looks: u32,
 }
 
-impl Quiet {
-    pub(super) fn new(patience: Duration) -> Self {
+impl<'a> Quiet<'a> {
+    /// Looks whenever `look` is over; whoever has a connection has room for it, too.
+    pub(super) fn new(mut look: Pin<&'a mut Sleep>, patience: Duration) -> Self {
         let interval = patience / LOOKS;
-        Self { look: Box::pin(sleep(interval)), interval, looks: 0 }
+        look.as_mut().reset(Instant::now() + interval);
+        Self { look, interval, looks: 0 }
     }
 
     /// Ready when nothing stirred for as long as the patience, and at most a quarter more. `stirred` says whether
@@ -43,8 +45,9 @@ impl Quiet {
 mod tests {
     use std::cell::Cell;
     use std::future::poll_fn;
+    use std::pin::pin;
 
-    use tokio::time::timeout;
+    use tokio::time::{sleep, timeout};
 
     use super::*;
 
@@ -53,14 +56,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_never_stirs_is_over_after_the_patience_and_a_quarter_more_at_most() {
         let began = Instant::now();
-        let mut quiet = Quiet::new(PATIENCE);
+        let mut look = pin!(sleep(PATIENCE));
+        let mut quiet = Quiet::new(look.as_mut(), PATIENCE);
         poll_fn(|context| quiet.poll_over(context, || false)).await;
         assert!((PATIENCE..=PATIENCE * 5 / 4).contains(&began.elapsed()), "after {:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_stirs_now_and_then_is_not_over_and_then_has_all_of_the_patience() {
-        let (mut quiet, stirred) = (Quiet::new(PATIENCE), Cell::new(false));
+        let mut look = pin!(sleep(PATIENCE));
+        let (mut quiet, stirred) = (Quiet::new(look.as_mut(), PATIENCE), Cell::new(false));
         for _ in 0..10 {
             let over = poll_fn(|context| quiet.poll_over(context, || stirred.take()));
             assert!(timeout(PATIENCE - Duration::from_secs(1), over).await.is_err());

@@ -1,7 +1,6 @@
 //! A port on loopback for HTTP/1.1, and a pipe with a clock turned by hand for HTTP/2.
 
 use std::io;
-use std::mem;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 
@@ -15,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, yield_now};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::*;
 
