@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tar::EntryType;
 
 use crate::support::nullspace::digest;
-use crate::support::relay::{MOUNT, Relay};
+use crate::support::relay::Relay;
 use crate::support::tarball::{Entry, tar};
 use crate::support::{Accident, Agent, Announced, Answer, Ending, Nullspace, each, hex_digest, noise};
 
@@ -54,15 +54,8 @@ fn a_sound_bundle_goes_through_byte_for_byte() {
 fn a_bundle_in_chunks_goes_on_with_its_length() {
     let agent = Agent::new();
     let (relay, target) = created(&agent);
-    let (bearer, digest) = (format!("Bearer {}", Nullspace::KEY), agent.digest());
-    let fields = [
-        ("authorization", bearer.as_str()),
-        ("idempotency-key", "k"),
-        ("content-type", "application/x-tar"),
-        ("x-nullspace-bundle-digest", &digest),
-    ];
-    let (client, tar) = (relay.proxy.client(), agent.tar());
-    let mut upload = client.upload("PUT", &format!("{MOUNT}{target}"), &fields, Announced::Chunked).unwrap();
+    let tar = agent.tar();
+    let mut upload = relay.deployer().sending_bundle(&target, &agent.digest(), Announced::Chunked);
     tar.chunks(700).for_each(|piece| upload.piece(piece).unwrap());
     assert_taken(&relay, upload.finish().unwrap(), &tar);
 }

@@ -20,14 +20,7 @@ fn impatient() -> (Relay, Vec<u8>) {
 
 /// Begins to send what is said to be so long to where parts or bundles go.
 fn sending(relay: &Relay, target: &str, announced: Announced) -> Upload {
-    let (bearer, digest) = (format!("Bearer {}", Nullspace::KEY), Agent::new().digest());
-    let fields = [
-        ("authorization", bearer.as_str()),
-        ("idempotency-key", "k"),
-        ("content-type", "application/x-tar"),
-        ("x-nullspace-bundle-digest", &digest),
-    ];
-    relay.proxy.client().upload("PUT", &format!("{MOUNT}{target}"), &fields, announced).unwrap()
+    relay.deployer().sending_bundle(target, &Agent::new().digest(), announced)
 }
 
 /// Both places where something is taken in and checked.

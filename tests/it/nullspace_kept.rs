@@ -170,16 +170,9 @@ fn a_crash_before_a_bundle_is_sent_on_leaves_nothing_of_it() {
     let agent = crate::support::Agent::new();
     relay.deployer().create(&agent);
     let target = relay.api.bundle(1);
-    let (bearer, digest) = (format!("Bearer {}", Nullspace::KEY), agent.digest());
-    let fields = [
-        ("authorization", bearer.as_str()),
-        ("idempotency-key", "k"),
-        ("content-type", "application/x-tar"),
-        ("x-nullspace-bundle-digest", &digest),
-    ];
-    let (below, tar) = (format!("{MOUNT}{target}"), agent.tar());
+    let (digest, tar) = (agent.digest(), agent.tar());
     let announced = Announced::Length(tar.len() as u64);
-    let mut upload = relay.proxy.client().upload("PUT", &below, &fields, announced).unwrap();
+    let mut upload = relay.deployer().sending_bundle(&target, &digest, announced);
     upload.piece(&tar[..tar.len() - 1]).unwrap();
     eventually("a staged file", || (!relay.proxy.files("staging").is_empty()).then_some(()));
     relay.proxy.crash_and_restart();

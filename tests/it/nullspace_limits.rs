@@ -57,17 +57,9 @@ fn what_grows_too_large_on_the_way_is_refused_and_never_seen_whole() {
     let relay = Relay::start_as(|setup| setup.set("limits.max_request_body", "10KiB"));
     let agent = Agent::new();
     relay.deployer().create(&agent);
-    let (bearer, digest) = (format!("Bearer {}", Nullspace::KEY), agent.digest());
-    let fields = [
-        ("authorization", bearer.as_str()),
-        ("idempotency-key", "k"),
-        ("content-type", "application/x-tar"),
-        ("x-nullspace-bundle-digest", &digest),
-    ];
     let file = format!("/v1/sandboxes/{}/file?path=a", Nullspace::SANDBOX);
     let send = |target: &str| {
-        let (client, below) = (relay.proxy.client(), format!("{MOUNT}{target}"));
-        let mut upload = client.upload("PUT", &below, &fields, Announced::Chunked).unwrap();
+        let mut upload = relay.deployer().sending_bundle(target, &agent.digest(), Announced::Chunked);
         // Who refuses early may close before all is sent.
         (0..40).for_each(|_| drop(upload.piece(&[0; 1000])));
         upload.finish().unwrap()

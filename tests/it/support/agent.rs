@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use tar::EntryType;
 
 use super::nullspace::digest;
+use super::sending::Upload;
 use super::tarball::{Entry, tar};
-use super::{Answer, Client, Nullspace, hex_digest};
+use super::{Announced, Answer, Client, Nullspace, hex_digest};
 
 /// An agent's project as a bundle holds it.
 #[derive(Clone)]
@@ -128,6 +129,19 @@ impl Deployer {
             ("x-nullspace-bundle-digest", digest),
         ];
         self.ask("PUT", target, &fields, tar)
+    }
+
+    /// Begins to send a bundle by hand to where it is taken, with this digest.
+    pub(crate) fn sending_bundle(&self, target: &str, digest: &str, announced: Announced) -> Upload {
+        let bearer = format!("Bearer {}", self.key);
+        let fields = [
+            ("authorization", bearer.as_str()),
+            ("idempotency-key", "a bundle"),
+            ("content-type", "application/x-tar"),
+            ("x-nullspace-bundle-digest", digest),
+        ];
+        let (client, target) = self.reach(target);
+        client.upload("PUT", &target, &fields, announced).unwrap()
     }
 
     /// Begins an upload of so many bytes to the sandbox; the session.
