@@ -62,15 +62,13 @@ impl ClientBody {
     /// That of a client that sends none.
     #[must_use]
     pub fn none() -> Self {
-        Self::new(Empty::new(), Some(0), Duration::ZERO)
+        Self::new(any_body(Empty::new()), Some(0), Duration::ZERO)
     }
 
     /// `body`, whose `Content-Length` is `announced`; `patience` is the longest wait between two pieces.
-    pub fn new<B>(body: B, announced: Option<u64>, patience: Duration) -> Self
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-    {
-        Self { body: any_body(body), announced, patience }
+    #[must_use]
+    pub fn new(body: AnyBody, announced: Option<u64>, patience: Duration) -> Self {
+        Self { body, announced, patience }
     }
 
     /// How long the client says it is.

@@ -66,18 +66,19 @@ impl Room {
 mod tests {
     use http_body_util::{Full, StreamBody};
 
+    use super::super::any_body;
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(3600);
 
     fn sent(bytes: usize) -> ClientBody {
-        ClientBody::new(Full::new(Bytes::from(vec![7; bytes])), Some(bytes as u64), PATIENCE)
+        ClientBody::new(any_body(Full::new(Bytes::from(vec![7; bytes]))), Some(bytes as u64), PATIENCE)
     }
 
     /// A client that announces what it never sends.
     fn stalled(announced: u64) -> ClientBody {
         let body = futures_util::stream::pending::<Result<http_body::Frame<Bytes>, std::io::Error>>();
-        ClientBody::new(StreamBody::new(body), Some(announced), PATIENCE)
+        ClientBody::new(any_body(StreamBody::new(body)), Some(announced), PATIENCE)
     }
 
     #[tokio::test(start_paused = true)]

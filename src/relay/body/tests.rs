@@ -26,7 +26,7 @@ fn sending(
 }
 
 fn client<B: Body<Data = Bytes> + Send + 'static>(body: B, announced: Option<u64>) -> ClientBody {
-    ClientBody::new(body, announced, PATIENCE)
+    ClientBody::new(any_body(body), announced, PATIENCE)
 }
 
 /// Reads it in both ways, which must agree.

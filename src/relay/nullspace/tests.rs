@@ -22,7 +22,7 @@ use crate::archive::Limits;
 use crate::cache::documents::Live;
 use crate::cache::{Bounds, Documents, SealedFiles};
 use crate::config::{self, OnDivergence};
-use crate::relay::{Content, Refused as Unrelayed};
+use crate::relay::{Content, Refused as Unrelayed, any_body};
 use crate::store::{ObjectStorage, Store};
 use crate::telemetry::Metrics;
 use crate::upstream::testing::{Asked, HOME, Registry, Step};
@@ -119,7 +119,7 @@ impl Desk {
             ask.body.chunks(1000).map(|piece| Ok(Frame::data(Bytes::copy_from_slice(piece)))).collect();
         let body = StreamBody::new(stream::iter::<Vec<Result<_, Infallible>>>(pieces));
         let announced = ask.announced.unwrap_or(Some(ask.body.len() as u64));
-        let body = ClientBody::new(body, announced, Duration::from_secs(5));
+        let body = ClientBody::new(any_body(body), announced, Duration::from_secs(5));
         let request = Request {
             method: &ask.method,
             path: &ask.path,

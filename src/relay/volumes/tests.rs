@@ -14,7 +14,7 @@ use crate::cache::documents::Live;
 use crate::cache::{Bounds, Documents, Errand, SealedFiles};
 use crate::config::{self, OnDivergence};
 use crate::domain::{Integrity, UploadId};
-use crate::relay::Content;
+use crate::relay::{Content, any_body};
 use crate::store::{ObjectStorage, Store};
 use crate::telemetry::Metrics;
 use crate::upstream::testing::{Asked, HOME, Registry as Script, Step, answer};
@@ -83,7 +83,7 @@ impl Desk {
     ) -> Result<(StatusCode, HeaderMap, Bytes), crate::relay::Refused> {
         let body = body.into();
         let announced = Some(body.len() as u64);
-        let body = ClientBody::new(Full::new(body), announced, Duration::from_secs(1));
+        let body = ClientBody::new(any_body(Full::new(body)), announced, Duration::from_secs(1));
         self.send_body(change, fields, body).await
     }
 

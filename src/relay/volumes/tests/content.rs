@@ -141,7 +141,7 @@ async fn what_does_not_pass_is_not_sent() {
         assert!(matches!(refused, Err(Refused::Volumes(Ours::MediaType { .. }))));
     }
     let nothing = stream::empty::<Result<http_body::Frame<Bytes>, Infallible>>();
-    let huge = ClientBody::new(StreamBody::new(nothing), Some(65_537), Duration::from_secs(1));
+    let huge = ClientBody::new(any_body(StreamBody::new(nothing)), Some(65_537), Duration::from_secs(1));
     let refused = desk.send_body(&place, &[GZIP, TOKEN], huge).await;
     assert!(
         matches!(refused, Err(Refused::Body(BodyError::TooLarge { limit: 65_536 }))),
@@ -200,7 +200,7 @@ async fn one_upload_is_sent_once_at_a_time_and_nothing_is_left_of_one_that_broke
     let bytes = packed(&manifest("1.0.0"));
     let start = http_body::Frame::data(bytes.slice(..10));
     let stalled = stream::iter([Ok::<_, Infallible>(start)]).chain(stream::pending());
-    let stalled = ClientBody::new(StreamBody::new(stalled), None, Duration::from_secs(60));
+    let stalled = ClientBody::new(any_body(StreamBody::new(stalled)), None, Duration::from_secs(60));
     let fields = [GZIP, TOKEN];
     let mut first = Box::pin(desk.send_body(&place, &fields, stalled));
     for _ in 0..100 {
@@ -210,7 +210,7 @@ async fn one_upload_is_sent_once_at_a_time_and_nothing_is_left_of_one_that_broke
     let second = desk.send(&place, &fields, bytes.clone()).await;
     assert!(matches!(second, Err(Refused::Volumes(Ours::UnderWay))));
     drop(first);
-    let broken = ClientBody::new(Full::new(bytes.slice(..10)), Some(11), Duration::from_secs(1));
+    let broken = ClientBody::new(any_body(Full::new(bytes.slice(..10))), Some(11), Duration::from_secs(1));
     assert!(matches!(desk.send_body(&place, &fields, broken).await, Err(Refused::Body(_))));
     assert_eq!(desk.asked().len(), 1);
     assert_eq!(desk.send(&place, &fields, bytes).await.unwrap().0, 200);
