@@ -4,10 +4,12 @@
 //! what answers a route.
 
 use http::Method;
-use url::form_urlencoded;
 
+use crate::domain::advisories::InvalidAdvisoryQuery;
 use crate::domain::search::InvalidSearch;
-use crate::domain::{Change, DocumentKey, SearchQuery, Sha256, UploadId, Version, VolumeName, percent};
+use crate::domain::{
+    AdvisoryQuery, Change, DocumentKey, SearchQuery, Sha256, UploadId, Version, VolumeName, percent,
+};
 
 /// Everything a client can ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,9 +52,9 @@ pub enum RouteError {
     /// A search parameter is wrong.
     #[error(transparent)]
     Search(#[from] InvalidSearch),
-    /// The advisory list's parameter is wrong.
-    #[error("advisories take one parameter, `volume`, a volume name such as `@acme/x`, given at most once")]
-    Advisories,
+    /// A parameter of the advisory list is wrong.
+    #[error(transparent)]
+    Advisories(#[from] InvalidAdvisoryQuery),
 }
 
 /// What can be asked at a path.
@@ -116,7 +118,7 @@ fn api(rest: &str, query: &str) -> Result<Option<Place>, RouteError> {
                 let id = percent::decode(id).and_then(|id| id.parse().ok());
                 id.map(|id| read(DocumentKey::Advisory(id)))
             }
-            None => Some(read(DocumentKey::Advisories(advised_volume(query)?))),
+            None => Some(read(DocumentKey::Advisories(AdvisoryQuery::parse(query)?))),
         },
         Some("capabilities") => Some(read(DocumentKey::Capabilities)),
         _ => None,
@@ -172,17 +174,6 @@ fn trust_artifact(rest: &str) -> Option<Request> {
 
 fn version(segment: &str) -> Option<Version> {
     percent::decode(segment)?.parse().ok()
-}
-
-fn advised_volume(query: &str) -> Result<Option<VolumeName>, RouteError> {
-    let mut pairs = form_urlencoded::parse(query.as_bytes());
-    match (pairs.next(), pairs.next()) {
-        (None, _) => Ok(None),
-        (Some((name, value)), None) if name == "volume" => {
-            value.parse().map(Some).map_err(|_| RouteError::Advisories)
-        }
-        _ => Err(RouteError::Advisories),
-    }
 }
 
 /// What is left of a path; `None` when its last segment was taken.
@@ -253,7 +244,7 @@ mod tests {
             );
             assert_eq!(
                 get(&format!("/api/v1/advisories?volume={volume}")),
-                document(DocumentKey::Advisories(Some(name)))
+                document(DocumentKey::Advisories(AdvisoryQuery::about(name)))
             );
         }
         assert_eq!(get("/api/v1/capabilities"), Ok(Request::Document(DocumentKey::Capabilities)));
@@ -351,8 +342,9 @@ mod tests {
         let post = parse(&Method::POST, "/api/v1/capabilities", None);
         assert_eq!(post, Err(RouteError::MethodNotAllowed { allow: "GET, HEAD" }));
         assert!(matches!(get("/api/v1/search?limit=0"), Err(RouteError::Search(_))));
-        for query in ["volume=X", "volume=x&volume=y", "vol=x"] {
-            assert_eq!(get(&format!("/api/v1/advisories?{query}")), Err(RouteError::Advisories));
+        for query in ["volume=X", "volume=x&volume=y", "VOLUME=x"] {
+            let refused = get(&format!("/api/v1/advisories?{query}"));
+            assert!(matches!(refused, Err(RouteError::Advisories(_))), "{query}");
         }
     }
 

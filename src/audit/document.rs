@@ -50,7 +50,7 @@ fn question(text: &str) -> Option<DocumentKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::SearchQuery;
+    use crate::domain::{AdvisoryQuery, SearchQuery};
 
     #[test]
     fn every_canonical_question_is_read_back() {
@@ -61,9 +61,10 @@ mod tests {
             DocumentKey::TrustSummary(name(), version()),
             DocumentKey::TrustDetail(name(), version()),
             DocumentKey::Search(SearchQuery::parse("q=a%20b&limit=5").unwrap()),
-            DocumentKey::Search(SearchQuery::parse("").unwrap()),
-            DocumentKey::Advisories(None),
-            DocumentKey::Advisories(Some(name())),
+            DocumentKey::Search(SearchQuery::parse("x=y").unwrap()),
+            DocumentKey::Advisories(AdvisoryQuery::parse("a=b&a=%2f").unwrap()),
+            DocumentKey::Advisories(AdvisoryQuery::default()),
+            DocumentKey::Advisories(AdvisoryQuery::about(name())),
             DocumentKey::Advisory("GHSA-1:x".parse().unwrap()),
             DocumentKey::Capabilities,
         ] {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use compact_str::CompactString;
 
-use super::{SearchQuery, Version, VolumeName};
+use super::{AdvisoryQuery, SearchQuery, Version, VolumeName};
 
 /// The kinds of documents; a closed set, fit for metric labels and for one TTL each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,7 +66,7 @@ pub enum DocumentKey {
     /// `GET /api/v1/search`
     Search(SearchQuery),
     /// `GET /api/v1/advisories`, of one volume or of all
-    Advisories(Option<VolumeName>),
+    Advisories(AdvisoryQuery),
     /// `GET /api/v1/advisories/{advisoryId}`
     Advisory(AdvisoryId),
     /// `GET /api/v1/capabilities`
@@ -94,9 +94,9 @@ impl DocumentKey {
             Self::Index(name)
             | Self::Release(name, _)
             | Self::TrustSummary(name, _)
-            | Self::TrustDetail(name, _)
-            | Self::Advisories(Some(name)) => Some(name),
-            Self::Search(_) | Self::Advisories(None) | Self::Advisory(_) | Self::Capabilities => None,
+            | Self::TrustDetail(name, _) => Some(name),
+            Self::Advisories(query) => query.volume.as_ref(),
+            Self::Search(_) | Self::Advisory(_) | Self::Capabilities => None,
         }
     }
 }
@@ -127,11 +127,7 @@ impl fmt::Display for DocumentKey {
             Self::TrustSummary(name, version) => write!(f, "/api/v1/volumes/{name}/{version}/trust/summary"),
             Self::TrustDetail(name, version) => write!(f, "/api/v1/volumes/{name}/{version}/trust/detail"),
             Self::Search(query) => write!(f, "/api/v1/search?{query}"),
-            Self::Advisories(None) => write!(f, "/api/v1/advisories"),
-            Self::Advisories(Some(name)) => match name.scope() {
-                Some(scope) => write!(f, "/api/v1/advisories?volume=%40{scope}%2F{}", name.name()),
-                None => write!(f, "/api/v1/advisories?volume={name}"),
-            },
+            Self::Advisories(query) => write!(f, "/api/v1/advisories{query}"),
             Self::Advisory(id) => write!(f, "/api/v1/advisories/{id}"),
             Self::Capabilities => write!(f, "/api/v1/capabilities"),
         }
@@ -175,7 +171,7 @@ mod tests {
         for (key, path) in [
             (DocumentKey::Index(name.clone()), "/api/v1/index/volumes/@acme/x"),
             (DocumentKey::Release(name.clone(), version.clone()), "/api/v1/volumes/@acme/x/1.2.3"),
-            (DocumentKey::Advisories(Some(name)), "/api/v1/advisories?volume=%40acme%2Fx"),
+            (DocumentKey::Advisories(AdvisoryQuery::about(name)), "/api/v1/advisories?volume=%40acme%2Fx"),
             (DocumentKey::Capabilities, "/api/v1/capabilities"),
         ] {
             assert_eq!(key.to_string(), path);

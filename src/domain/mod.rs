@@ -3,10 +3,12 @@
 //! Owns names, versions, identities, lifecycle, the documents and their links. Must not know I/O, time,
 //! HTTP servers, storage or configuration: everything here is a pure function of its input.
 
+pub mod advisories;
 pub mod change;
 pub mod check;
 pub mod digest;
 pub mod document;
+pub mod further;
 pub mod lifecycle;
 pub mod link;
 pub mod name;
@@ -18,6 +20,7 @@ pub mod search;
 mod text;
 pub mod version;
 
+pub use advisories::AdvisoryQuery;
 pub use change::{Change, UploadId};
 pub use check::{Dist, Facts, Release, Row, Rows, Trust};
 pub use digest::{Integrity, Sha256};

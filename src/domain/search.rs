@@ -7,8 +7,12 @@ use std::fmt;
 
 use url::form_urlencoded;
 
+use super::further::{Further, InvalidFurther};
+
 /// Longest value of a text parameter, in bytes.
 const MAX_TEXT: usize = 256;
+/// Every parameter that the specification gives the route.
+const KNOWN: [&str; 8] = ["q", "runtime", "provider", "keyword", "publisher", "type", "limit", "offset"];
 const TEXTS: [&str; 5] = ["q", "runtime", "provider", "keyword", "publisher"];
 const TYPES: [&str; 7] = ["agent", "skill", "command", "tool", "hook", "mcp-server", "lsp-server"];
 
@@ -34,11 +38,9 @@ pub enum InvalidSearch {
     /// A parameter given twice.
     #[error("`{0}` must be given once")]
     Repeated(&'static str),
-    /// A parameter the route does not have.
-    #[error(
-        "unknown parameter; search takes q, type, runtime, provider, keyword, publisher, limit and offset"
-    )]
-    Unknown,
+    /// A parameter that is not passed on.
+    #[error(transparent)]
+    Further(#[from] InvalidFurther),
 }
 
 /// A valid question, defaults filled in.
@@ -48,9 +50,28 @@ pub struct SearchQuery {
     component: Option<&'static str>,
     limit: u32,
     offset: u32,
+    further: Further,
 }
 
 impl SearchQuery {
+    /// How many results a page has, from 1 to 100.
+    #[must_use]
+    pub fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// How many results come before the page.
+    #[must_use]
+    pub fn offset(&self) -> u32 {
+        self.offset
+    }
+
+    /// The same question for the page that begins at `offset`.
+    #[must_use]
+    pub fn at(&self, offset: u32) -> Self {
+        Self { offset, ..self.clone() }
+    }
+
     /// Reads the query part of a URL, without its `?`.
     ///
     /// # Errors
@@ -58,6 +79,7 @@ impl SearchQuery {
     pub fn parse(query: &str) -> Result<Self, InvalidSearch> {
         let mut texts: [Option<Box<str>>; 5] = Default::default();
         let (mut component, mut limit, mut offset) = (None, None, None);
+        let mut rest = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if let Some(index) = TEXTS.iter().position(|text| *text == name) {
                 if value.len() > MAX_TEXT || value.contains('\u{fffd}') {
@@ -73,10 +95,11 @@ impl SearchQuery {
                 }
                 "limit" => once(&mut limit, "limit", number("limit", &value, 1, 100)?)?,
                 "offset" => once(&mut offset, "offset", number("offset", &value, 0, u32::MAX)?)?,
-                _ => return Err(InvalidSearch::Unknown),
+                _ => rest.push((name, value)),
             }
         }
-        Ok(Self { texts, component, limit: limit.unwrap_or(20), offset: offset.unwrap_or(0) })
+        let further = Further::of(rest, &KNOWN)?;
+        Ok(Self { texts, component, limit: limit.unwrap_or(20), offset: offset.unwrap_or(0), further })
     }
 }
 
@@ -106,6 +129,7 @@ impl fmt::Display for SearchQuery {
         }
         query.append_pair("limit", &self.limit.to_string());
         query.append_pair("offset", &self.offset.to_string());
+        self.further.append_to(&mut query);
         f.write_str(&query.finish())
     }
 }
@@ -121,6 +145,9 @@ mod tests {
         let other = SearchQuery::parse("type=skill&offset=0&limit=20&q=a+b").unwrap();
         assert_eq!(one, other);
         assert_eq!(one.to_string(), "q=a+b&type=skill&limit=20&offset=0");
+        let further = SearchQuery::parse("tag=b&license=MIT&tag=a&q=x").unwrap();
+        assert_eq!(further.to_string(), "q=x&limit=20&offset=0&license=MIT&tag=b&tag=a");
+        assert_eq!(further.at(40).to_string(), "q=x&limit=20&offset=40&license=MIT&tag=b&tag=a");
     }
 
     #[test]
@@ -136,7 +163,8 @@ mod tests {
             ("type=wizard", "type"),
             ("q=a&q=b", "q"),
             ("q=%ff", "q"),
-            ("page=2", "unknown"),
+            ("Limit=1000", "limit"),
+            ("x=%ff", "UTF-8"),
         ] {
             let error = SearchQuery::parse(query).unwrap_err().to_string();
             assert!(error.contains(part), "{query}: {error}");

@@ -64,7 +64,7 @@ impl From<&RouteError> for Refusal {
         let detail = error.to_string();
         match error {
             RouteError::NotFound => Problem::new(Kind::NotFound, detail).into(),
-            RouteError::Search(_) | RouteError::Advisories => {
+            RouteError::Search(_) | RouteError::Advisories(_) => {
                 Problem::new(Kind::ValidationFailed, detail).into()
             }
             RouteError::MethodNotAllowed { allow } => {

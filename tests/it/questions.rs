@@ -56,14 +56,45 @@ fn equal_questions_for_advisories_are_one_question() {
 }
 
 #[test]
+fn parameters_that_only_the_registry_knows_are_passed_on_and_asked_once() {
+    let spellings = ["?license=MIT&tag=b&q=x&tag=a", "?tag=%62&tag=a&q=x&license=MIT&limit=20"];
+    assert_one_question(SEARCH, &spellings);
+    assert_one_question(ADVISORIES, &["?since=2026&volume=x&by=a%26b", "?by=a%26b&volume=x&since=2026"]);
+    let (upstream, proxy) = started();
+    proxy.client().get(&format!("{SEARCH}?tag=b&license=MIT&tag=a")).ok();
+    proxy.client().get(&format!("{ADVISORIES}?since=2026&by=a%26b")).ok();
+    let seen = upstream.seen();
+    let asked: Vec<_> = seen.iter().map(|seen| &*seen.target).collect();
+    let expected = [
+        "/api/v1/search?limit=20&offset=0&license=MIT&tag=b&tag=a",
+        "/api/v1/advisories?by=a%26b&since=2026",
+    ];
+    assert_eq!(asked, expected);
+}
+
+#[test]
 fn different_questions_are_different() {
     let (upstream, proxy) = started();
-    let queries = ["?q=a", "?q=b", "?q=A", "?q=a%20b", "?keyword=a", "?q=a&limit=19", "?q=a&offset=20", ""];
+    let queries = [
+        "?q=a",
+        "?q=b",
+        "?q=A",
+        "?q=a%20b",
+        "?keyword=a",
+        "?q=a&limit=19",
+        "?q=a&offset=20",
+        "",
+        "?x=1",
+        "?x=2",
+        "?x=1&x=2",
+        "?x=2&x=1",
+        "?q=a&x=1",
+    ];
     for (number, query) in queries.iter().enumerate() {
         proxy.client().get(&format!("{SEARCH}{query}")).ok();
         assert_eq!(upstream.requests(SEARCH), number + 1, "{query}");
     }
-    let queries = ["?volume=x", "?volume=@acme/x", "?volume=@acme/y", ""];
+    let queries = ["?volume=x", "?volume=@acme/x", "?volume=@acme/y", "", "?x=1", "?volume=x&x=1"];
     for (number, query) in queries.iter().enumerate() {
         proxy.client().get(&format!("{ADVISORIES}{query}")).ok();
         assert_eq!(upstream.requests(ADVISORIES), number + 1, "{query}");
@@ -86,6 +117,7 @@ fn answers_say_how_long_they_last() {
 fn bad_questions_are_refused_here() {
     let (upstream, proxy) = started();
     let long = format!("/api/v1/search?q={}", "x".repeat(10_000));
+    let many = format!("/api/v1/search?{}", vec!["x=y"; 17].join("&"));
     let targets = [
         "/api/v1/search?limit=0",
         "/api/v1/search?limit=101",
@@ -95,6 +127,11 @@ fn bad_questions_are_refused_here() {
         "/api/v1/search?type=Skill",
         "/api/v1/search?q=a&limit=x",
         &long,
+        "/api/v1/search?Offset=5",
+        "/api/v1/search?x=%ff",
+        &many,
+        "/api/v1/advisories?VOLUME=x",
+        "/api/v1/advisories?volume=x&volume=x",
         "/api/v1/advisories?volume=Not_A_Name",
         "/api/v1/advisories?volume=",
         "/api/v1/advisories?volume=@acme",

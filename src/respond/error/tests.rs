@@ -11,6 +11,7 @@ use super::*;
 use crate::archive::{Excess, ManifestError, Violation};
 use crate::clock::Timestamp;
 use crate::consistency::{self, About, Source, Testimony};
+use crate::domain::advisories::InvalidAdvisoryQuery;
 use crate::domain::lifecycle::{State, Status};
 use crate::domain::{Integrity, Purl, Sha256};
 
@@ -114,7 +115,7 @@ fn problem_documents() {
     let routes = [
         RouteError::NotFound,
         RouteError::MethodNotAllowed { allow: "GET, HEAD, DELETE" },
-        RouteError::Advisories,
+        RouteError::Advisories(InvalidAdvisoryQuery::Volume),
     ];
     let pages: Vec<_> = failures
         .iter()
