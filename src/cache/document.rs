@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::envelope::{Envelope, Meta};
 use super::rendition::{Coders, Coding, Rendition, is_coded};
 use crate::consistency::Exact;
-use crate::domain::check::{Checked, Malformed, check};
+use crate::domain::check::{Checked, Malformed, check, relaying};
 use crate::domain::{DocumentKey, Facts, Problem, Release, Rows, Template, Trust};
 
 /// Base URLs for which a rendition is kept; a Host header cannot make a document grow without bound.
@@ -199,11 +199,11 @@ impl Content {
 }
 
 impl Content {
-    /// The same capabilities, with the registry's uploads advertised as it does or as none; `None` when it shows just
-    /// that already, or is something else.
+    /// The same capabilities, with the uploads advertised that are carried where they are relayed, or none; `None` when
+    /// it shows just that already, or is something else.
     pub(super) fn advertising(&self, uploads: bool) -> Option<Self> {
         let Self::Found(found) = self else { return None };
-        let shown = uploads.then(|| Template::verbatim(found.template.original().clone()));
+        let shown = if uploads { relaying(found.template.original()) } else { None };
         (shown != found.shown).then(|| {
             let (template, facts) = (found.template.clone(), found.facts.clone());
             Self::Found(Found { template, shown, facts, renditions: ArcSwap::default() })
@@ -321,15 +321,14 @@ mod tests {
 
     #[test]
     fn uploads_are_advertised_where_they_are_relayed() {
-        const SAID: &str =
-            r#"{"schemaVersion":"1","apiVersion":"v1","apis":{ "releaseUploads":true },"later":1.0}"#;
+        const SAID: &str = r#"{"schemaVersion":"1","apiVersion":"v1","apis":{ "releaseUploads":true },"uploadProfiles":{"releaseUploads":["http-put"]},"later":1.0}"#;
         let envelope = Envelope { meta: index().meta, body: SAID.into() };
         let document = Document::new(&DocumentKey::Capabilities, envelope).unwrap();
         let shown = |content: &Content| match content {
             Content::Found(found) => found.rendition(["http://", "a"]).body.clone(),
             Content::Refused { .. } => panic!("found"),
         };
-        let hidden = SAID.replace("true", "false");
+        let hidden = SAID.replace("true", "false").replace(r#"["http-put"]"#, "[]");
         assert_eq!(shown(&document.content), hidden);
         assert!(document.content.advertising(false).is_none());
         let advertised = document.content.advertising(true).unwrap();

@@ -12,10 +12,12 @@ use serde_json::value::RawValue;
 use super::DocumentKey;
 use super::link::{Replacement, Template};
 
+mod capabilities;
 mod index;
 mod release;
 mod trust;
 
+pub use capabilities::relaying;
 pub use index::{Row, Rows};
 pub use release::{Dist, Mismatch, Release};
 pub use trust::{Attachment, Locator, Trust};
@@ -61,7 +63,7 @@ pub fn check(key: &DocumentKey, body: &Bytes, origin: &str) -> Result<Checked, M
         DocumentKey::Search(_) => (Facts::None, search(text, origin)?),
         DocumentKey::Advisories(_) => (Facts::None, parse::<Items<&RawValue>>(text).map(|_| Vec::new())?),
         DocumentKey::Advisory(_) => (Facts::None, parse::<Advisory<'_>>(text).map(|_| Vec::new())?),
-        DocumentKey::Capabilities => (Facts::None, capabilities(text)?),
+        DocumentKey::Capabilities => (Facts::None, capabilities::read(text)?),
     };
     Ok(Checked { template: Template::new(body.clone(), links), facts })
 }
@@ -105,42 +107,6 @@ fn search<'a>(text: &'a str, origin: &str) -> Result<Links<'a>, Malformed> {
         }
     }
     Ok(links)
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Capabilities<'a> {
-    schema_version: String,
-    api_version: String,
-    #[serde(borrow)]
-    apis: Uploads<'a>,
-    #[serde(borrow, default)]
-    upload_profiles: Uploads<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct Uploads<'a> {
-    #[serde(borrow, default)]
-    release_uploads: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    trust_uploads: Option<&'a RawValue>,
-}
-
-impl<'a> Uploads<'a> {
-    fn replaced(self, with: &'static str) -> impl Iterator<Item = (&'a RawValue, Replacement)> {
-        let members = [self.release_uploads, self.trust_uploads];
-        members.into_iter().flatten().map(move |value| (value, Replacement::Literal(with.into())))
-    }
-}
-
-/// Unless this proxy relays uploads, it must not advertise the registry's; the document's own bytes still do.
-fn capabilities(text: &str) -> Result<Links<'_>, Malformed> {
-    let document: Capabilities<'_> = parse(text)?;
-    if document.schema_version != "1" || document.api_version != "v1" {
-        return Err(Malformed("schemaVersion must be \"1\" and apiVersion \"v1\"".to_owned()));
-    }
-    Ok(document.apis.replaced("false").chain(document.upload_profiles.replaced("[]")).collect())
 }
 
 fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Malformed> {

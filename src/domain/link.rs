@@ -36,12 +36,6 @@ pub struct Template {
 }
 
 impl Template {
-    /// A document without links.
-    #[must_use]
-    pub fn verbatim(body: Bytes) -> Self {
-        Self { body, edits: Vec::new() }
-    }
-
     /// A document whose `values`, all borrowed from `body`, are replaced.
     #[must_use]
     pub fn new(body: Bytes, values: Vec<(&RawValue, Replacement)>) -> Self {
