@@ -69,7 +69,8 @@ impl Admin {
         body: Option<Bytes>,
     ) -> Response {
         let asked = Asked { head: method == Method::HEAD, headers, base: ["", ""], path };
-        let reads = !matches!(path, "/admin/v1/invalidate" | "/admin/v1/reload");
+        let resumed = request::resumed(path);
+        let reads = resumed.is_none() && !matches!(path, "/admin/v1/invalidate" | "/admin/v1/reload");
         if reads && method != Method::GET && method != Method::HEAD {
             return problem(&Refusal::from(&RouteError::MethodNotAllowed { allow: "GET, HEAD" }), asked);
         }
@@ -77,6 +78,10 @@ impl Admin {
         if !probe && !self.token.admits(headers) {
             let detail = "send the admin token as `Authorization: Bearer …`";
             return problem(&Problem::new(Kind::AuthenticationRequired, detail).into(), asked);
+        }
+        if let Some(name) = resumed {
+            let resume = (method == Method::POST).then(|| self.resume(&name, asked));
+            return resume.unwrap_or_else(|| problem(&Refusal::post_only(), asked));
         }
         match path {
             "/livez" => reply("text/plain; charset=utf-8", "ok\n".to_owned(), asked),
@@ -121,10 +126,28 @@ impl Admin {
         };
         match self.documents.invalidate(&volumes, version.as_ref()).await {
             Ok(in_memory) => {
+                // What is to be asked for again may be asked for.
+                for upstream in self.documents.live().upstreams.concerned_by(&volumes) {
+                    upstream.resume();
+                }
                 let version = version.as_ref();
                 document(&json!({"volumes": volumes, "version": version, "in_memory": in_memory}), asked)
             }
             Err(error) => problem(&storage_failed(&error), asked),
+        }
+    }
+
+    /// Ends the pauses of one registry.
+    fn resume(&self, name: &str, asked: Asked<'_>) -> Response {
+        match self.documents.live().upstreams.named(name) {
+            Some(upstream) => {
+                let resumed = upstream.resume();
+                document(&json!({"upstream": upstream.name(), "resumed": resumed}), asked)
+            }
+            None => {
+                let detail = "no upstream has this name; `/admin/v1/status` lists them";
+                problem(&Problem::new(Kind::NotFound, detail).into(), asked)
+            }
         }
     }
 
@@ -150,8 +173,11 @@ impl Admin {
     /// that takes no writes still serves what it holds.
     fn status(&self) -> Value {
         let live = self.documents.live();
-        let upstreams =
-            live.upstreams.iter().map(|upstream| json!({"name": upstream.name(), "up": upstream.is_up()}));
+        let upstreams = live.upstreams.iter().map(|upstream| {
+            let paused: serde_json::Map<_, _> =
+                upstream.pauses().map(|(concern, left)| (concern.to_owned(), seconds(left).into())).collect();
+            json!({"name": upstream.name(), "up": upstream.is_up(), "paused_seconds": paused})
+        });
         json!({
             "status": "ready",
             "version": env!("CARGO_PKG_VERSION"),
@@ -160,6 +186,11 @@ impl Admin {
             "upstreams": upstreams.collect::<Vec<_>>(),
         })
     }
+}
+
+/// Whole seconds, begun ones included.
+fn seconds(time: Duration) -> u64 {
+    time.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
 }
 
 fn invalid(error: &request::Invalid, asked: Asked<'_>) -> Response {

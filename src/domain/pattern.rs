@@ -36,6 +36,18 @@ impl VolumePattern {
             Self::Prefix(prefix) => name.as_str().starts_with(prefix.as_str()),
         }
     }
+
+    /// Whether a name may be in both sets.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All, _) | (_, Self::All) => true,
+            (Self::Exact(name), pattern) | (pattern, Self::Exact(name)) => pattern.matches(name),
+            (Self::Prefix(one), Self::Prefix(two)) => {
+                one.starts_with(two.as_str()) || two.starts_with(one.as_str())
+            }
+        }
+    }
 }
 
 impl FromStr for VolumePattern {
@@ -85,6 +97,23 @@ mod tests {
         assert_eq!(matching("tool*", &names), ["tools", "tools-a", "tool"]);
         assert_eq!(matching("@acme/*", &names), ["@acme/tools-a", "@acme/x"]);
         assert_eq!(matching("@acme/tools-*", &names), ["@acme/tools-a"]);
+    }
+
+    #[test]
+    fn sets_that_share_a_name_meet() {
+        for (one, two, meet) in [
+            ("*", "lamp", true),
+            ("lamp", "lamp", true),
+            ("lamp", "saw", false),
+            ("la*", "lamp", true),
+            ("la*", "lamp*", true),
+            ("@acme/*", "@acme/x-*", true),
+            ("@acme/*", "@other/*", false),
+            ("@acme/*", "acme", false),
+        ] {
+            let (one, two): (VolumePattern, VolumePattern) = (one.parse().unwrap(), two.parse().unwrap());
+            assert_eq!((one.meets(&two), two.meets(&one)), (meet, meet), "{one} {two}");
+        }
     }
 
     #[test]

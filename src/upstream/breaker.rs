@@ -128,6 +128,13 @@ impl Breaker {
         }
     }
 
+    /// Somebody expects an answer: the next request may be the probe, however lately it failed.
+    pub(super) fn hurry(&mut self) {
+        if let State::Open { until, .. } = &mut self.0 {
+            *until = Duration::ZERO;
+        }
+    }
+
     /// Nothing was learnt; the next request may be the probe.
     pub(super) fn abandoned(&mut self, admission: Admission) {
         if let (State::Probing { cool_down }, Admission::Probe) = (&self.0, admission) {
@@ -263,6 +270,20 @@ mod tests {
             (0..5).for_each(|_| breaker.failed(Admission::Ordinary, at(0), roll));
             assert_eq!(breaker.pause(at(0)), Some(at(millis)));
         }
+    }
+
+    #[test]
+    fn hurried_it_probes_at_once_and_is_no_less_careful() {
+        let mut breaker = opened_at(at(0));
+        breaker.hurry();
+        assert_eq!(breaker.admit(at(0)), Ok(Admission::Probe));
+        breaker.hurry();
+        assert_eq!(breaker.admit(at(0)), Err(FIRST_COOL_DOWN), "one probe at a time");
+        breaker.failed(Admission::Probe, at(0), MIDDLE);
+        assert_eq!(breaker.pause(at(0)), Some(2 * FIRST_COOL_DOWN));
+        let mut closed = Breaker::new();
+        closed.hurry();
+        assert!(closed.is_closed());
     }
 
     #[test]

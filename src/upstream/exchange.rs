@@ -12,12 +12,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 use super::answer::{self, Answer, status_label};
+use super::concern::Concern;
 use super::gate::Health;
 use super::observer::Record;
 use super::part::{self, Announced};
 use super::passage::{self, Failure};
 use super::{CouldNotAsk, Download, Errand, Exchange, Outgoing, Partial, Payload, Response, Upstream};
-use crate::domain::Problem;
+use crate::domain::{Problem, Resource};
 
 const MAX_REDIRECTS: usize = 5;
 const MAX_PROBLEM: u64 = 64 << 10;
@@ -26,6 +27,7 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// What is asked, wherever it is asked; nothing in it comes from a client but the request's id.
 pub(super) struct Question<'a> {
     accept: &'static str,
+    concern: Concern,
     etag: Option<HeaderValue>,
     range: Option<Range<u64>>,
     errand: Errand<'a>,
@@ -39,9 +41,9 @@ struct Reply {
 }
 
 impl<'a> Question<'a> {
-    pub(super) fn document(etag: Option<&str>, errand: Errand<'a>) -> Self {
+    pub(super) fn document(resource: Resource, etag: Option<&str>, errand: Errand<'a>) -> Self {
         let etag = etag.and_then(|etag| HeaderValue::from_str(etag).ok());
-        Self { accept: "application/json", etag, range: None, errand }
+        Self { accept: "application/json", concern: Concern::of(resource), etag, range: None, errand }
     }
 
     pub(super) fn download(payload: Payload, range: Option<Range<u64>>, errand: Errand<'a>) -> Self {
@@ -49,7 +51,7 @@ impl<'a> Question<'a> {
             Payload::Archive => "application/gzip",
             Payload::TrustArtifact => "*/*",
         };
-        Self { accept, etag: None, range, errand }
+        Self { accept, concern: Concern::Documents, etag: None, range, errand }
     }
 
     fn headers(&self) -> HeaderMap {
@@ -118,7 +120,7 @@ impl Upstream {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let passage = self.enter(resource, url, question.errand).await?;
+        let passage = self.enter((resource, question.concern), url, question.errand).await?;
         let outcome = passage.persist(self.retries(), CouldNotAsk::is_transient, attempt).await;
         passage.end(outcome, |_| Some(Health::Up))
     }
@@ -194,7 +196,7 @@ impl Upstream {
         if let Some(credential) = self.credential.as_ref().filter(|_| at_home) {
             headers.insert(AUTHORIZATION, credential.clone());
         }
-        self.send(Outgoing::get(url, headers), question.errand).await
+        self.send(Outgoing::get(url, headers), question.concern, question.errand).await
     }
 }
 

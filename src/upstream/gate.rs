@@ -1,6 +1,6 @@
 //! Who may ask the registry now: its own wish, its circuit breaker, its budget, the number under way.
 //!
-//! Owns that standing, shared by all clients. Must not know HTTP.
+//! Owns that standing, shared by all clients; its wish counts for each concern by itself (`concern`). Must not know HTTP.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::backoff::roll;
 use super::breaker::{Admission, Breaker};
 use super::budget::Budget;
+use super::concern::Concern;
 use super::{CouldNotAsk, Observer, State, Urgency};
 use crate::clock::Clock;
 use crate::config;
@@ -28,7 +29,8 @@ pub(super) struct Gate {
 
 struct Standing {
     breaker: Breaker,
-    held_until: Duration,
+    /// Until when each concern is left alone.
+    held_until: [Duration; Concern::ALL.len()],
     told: State,
 }
 
@@ -54,7 +56,7 @@ pub(super) struct Spent<'a>(&'a Gate);
 impl Gate {
     pub(super) fn new(config: &config::Upstream, clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Self {
         observer.up(&config.name, true);
-        let (breaker, held_until, told) = (Breaker::new(), Duration::ZERO, State::Closed);
+        let (breaker, held_until, told) = (Breaker::new(), Default::default(), State::Closed);
         let gate = Self {
             upstream: config.name.clone(),
             standing: Mutex::new(Standing { breaker, held_until, told }),
@@ -88,10 +90,10 @@ impl Gate {
         self.standing().breaker.is_closed()
     }
 
-    /// How long nobody may ask.
-    pub(super) fn pause(&self) -> Option<Duration> {
+    /// How long nobody may ask about `concern`.
+    pub(super) fn pause(&self, concern: Concern) -> Option<Duration> {
         let now = self.clock.monotonic();
-        self.standing().pause(now)
+        self.standing().pause(concern, now)
     }
 
     /// One of the slots for requests under way, held until the answer was read.
@@ -101,10 +103,10 @@ impl Gate {
     }
 
     /// Leave to ask, as the breaker and the registry's wish allow.
-    pub(super) fn admit(&self) -> Result<Pass<'_>, CouldNotAsk> {
+    pub(super) fn admit(&self, concern: Concern) -> Result<Pass<'_>, CouldNotAsk> {
         let now = self.clock.monotonic();
         let mut standing = self.standing();
-        if let Some(for_) = standing.pause(now) {
+        if let Some(for_) = standing.pause(concern, now) {
             return Err(CouldNotAsk::Paused { for_ });
         }
         let admission = standing.breaker.admit(now).map_err(|for_| CouldNotAsk::Paused { for_ })?;
@@ -112,10 +114,10 @@ impl Gate {
         Ok(Pass { gate: self, admission, settled: false })
     }
 
-    /// Whether the registry itself lets nobody ask, for so long.
-    pub(super) fn held(&self) -> Option<Duration> {
+    /// Whether the registry itself lets nobody ask about `concern`, for so long.
+    pub(super) fn held(&self, concern: Concern) -> Option<Duration> {
         let now = self.clock.monotonic();
-        self.standing().held(now)
+        self.standing().held(concern, now)
     }
 
     /// How long the budget lets no such request through.
@@ -132,12 +134,25 @@ impl Gate {
         Ok(Spent(self))
     }
 
-    /// Leaves the registry alone for `wait`, as it asked.
-    pub(super) fn hold(&self, wait: Duration) {
+    /// Leaves the registry alone about `concern` for `wait`, as it asked.
+    pub(super) fn hold(&self, concern: Concern, wait: Duration) {
         let now = self.clock.monotonic();
         let mut standing = self.standing();
-        standing.held_until = standing.held_until.max(now + wait);
+        let until = &mut standing.held_until[concern as usize];
+        *until = (*until).max(now + wait);
         self.tell_change(&mut standing, now);
+    }
+
+    /// Ends every pause: what the registry asked for is forgotten, and an open breaker lets its probe through at once.
+    /// Answers with whether there was any.
+    pub(super) fn resume(&self) -> bool {
+        let now = self.clock.monotonic();
+        let mut standing = self.standing();
+        let paused = Concern::ALL.into_iter().any(|concern| standing.pause(concern, now).is_some());
+        standing.held_until = Default::default();
+        standing.breaker.hurry();
+        self.tell_change(&mut standing, now);
+        paused
     }
 
     fn settle(&self, admission: Admission, health: Option<Health>) {
@@ -182,16 +197,17 @@ impl Gate {
 }
 
 impl Standing {
-    fn pause(&self, now: Duration) -> Option<Duration> {
-        self.held(now).max(self.breaker.pause(now))
+    fn pause(&self, concern: Concern, now: Duration) -> Option<Duration> {
+        self.held(concern, now).max(self.breaker.pause(now))
     }
 
-    fn held(&self, now: Duration) -> Option<Duration> {
-        self.held_until.checked_sub(now).filter(|left| !left.is_zero())
+    fn held(&self, concern: Concern, now: Duration) -> Option<Duration> {
+        self.held_until[concern as usize].checked_sub(now).filter(|left| !left.is_zero())
     }
 
+    /// A registry that is left alone about search only is still approached for everything that is installed.
     fn state(&self, now: Duration) -> State {
-        match self.held(now) {
+        match self.held(Concern::Documents, now) {
             Some(_) => State::Held,
             None if self.breaker.is_closed() => State::Closed,
             None if self.breaker.is_half_open() => State::HalfOpen,

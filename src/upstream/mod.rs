@@ -9,6 +9,7 @@ mod answer;
 mod backoff;
 mod breaker;
 mod budget;
+mod concern;
 mod errand;
 mod exchange;
 mod failure;
@@ -26,6 +27,7 @@ mod write;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::http::HeaderValue;
 use bytes::Bytes;
@@ -46,6 +48,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::domain::{Problem, Resource};
 
+use self::concern::Concern;
 use self::exchange::Question;
 use self::gate::Gate;
 use self::guard::Guard;
@@ -194,6 +197,17 @@ impl Upstream {
         self.gate.is_up()
     }
 
+    /// What the registry is left alone about, and for how much longer.
+    pub fn pauses(&self) -> impl Iterator<Item = (&'static str, Duration)> {
+        let pause = |concern: Concern| self.gate.pause(concern).map(|left| (concern.as_str(), left));
+        Concern::ALL.into_iter().filter_map(pause)
+    }
+
+    /// Asks it again from now on, whatever it wished and however it failed. Answers with whether it was left alone.
+    pub fn resume(&self) -> bool {
+        self.gate.resume()
+    }
+
     /// Asks for the document at `path` below the base URL, which may be at most `max` bytes long.
     ///
     /// # Errors
@@ -207,7 +221,7 @@ impl Upstream {
         max: u64,
     ) -> Result<Exchange, CouldNotAsk> {
         let url = self.at(path)?;
-        let question = Question::document(etag, errand);
+        let question = Question::document(resource, etag, errand);
         self.exchange_document(resource.as_str(), &url, &question, max).await
     }
 

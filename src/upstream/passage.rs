@@ -11,6 +11,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
+use super::concern::Concern;
 use super::gate::{Health, Pass};
 use super::guard::{self, Rule};
 use super::observer::Record;
@@ -26,6 +27,7 @@ pub(super) struct Failure {
 pub(super) struct Passage<'a> {
     upstream: &'a Upstream,
     at_home: bool,
+    concern: Concern,
     pass: Option<Pass<'a>>,
     record: Record,
     slot: OwnedSemaphorePermit,
@@ -48,12 +50,12 @@ impl Upstream {
     /// that begin at another host.
     pub(super) async fn enter(
         &self,
-        resource: &'static str,
+        (resource, concern): (&'static str, Concern),
         url: &Url,
         errand: Errand<'_>,
     ) -> Result<Passage<'_>, CouldNotAsk> {
         let at_home = self.guard.is_home(url);
-        if let Some(for_) = self.gate.pause().filter(|_| at_home) {
+        if let Some(for_) = self.gate.pause(concern).filter(|_| at_home) {
             return Err(CouldNotAsk::Paused { for_ });
         }
         let record = || {
@@ -66,18 +68,19 @@ impl Upstream {
             return Err(why);
         }
         let slot = self.gate.slot().await?;
-        let pass = if at_home { Some(self.gate.admit()?) } else { None };
-        Ok(Passage { upstream: self, at_home, pass, record: record(), slot })
+        let pass = if at_home { Some(self.gate.admit(concern)?) } else { None };
+        Ok(Passage { upstream: self, at_home, concern, pass, record: record(), slot })
     }
 
     /// One request, unless the registry asked to be left alone since, or the budget is spent.
     pub(super) async fn send(
         &self,
         request: Outgoing<'_>,
+        concern: Concern,
         errand: Errand<'_>,
     ) -> Result<Response, CouldNotAsk> {
         let url = request.url;
-        if let Some(for_) = self.gate.held().filter(|_| self.guard.is_home(url)) {
+        if let Some(for_) = self.gate.held(concern).filter(|_| self.guard.is_home(url)) {
             return Err(CouldNotAsk::Paused { for_ });
         }
         let _spent = self.gate.spend(errand.urgency)?;
@@ -124,11 +127,11 @@ impl Passage<'_> {
         outcome: Result<T, Failure>,
         standing: impl FnOnce(&T) -> Option<Health>,
     ) -> Result<(T, Record, OwnedSemaphorePermit), CouldNotAsk> {
-        let Self { upstream, pass, record, slot, .. } = self;
+        let Self { upstream, concern, pass, record, slot, .. } = self;
         if let Err(Failure { why: CouldNotAsk::Throttled { retry_after: Some(wait) }, at_home: true }) =
             &outcome
         {
-            upstream.gate.hold(*wait);
+            upstream.gate.hold(concern, *wait);
         }
         let health = outcome.as_ref().map_or_else(health, standing);
         if let (Some(pass), Some(health)) = (pass, health) {
@@ -144,7 +147,7 @@ impl Passage<'_> {
     }
 
     fn is_paused(&self) -> bool {
-        self.at_home && self.upstream.gate.pause().is_some()
+        self.at_home && self.upstream.gate.pause(self.concern).is_some()
     }
 }
 

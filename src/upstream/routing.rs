@@ -41,6 +41,21 @@ impl Upstreams {
         self.iter().find(|upstream| upstream.name() == name)
     }
 
+    /// Every registry that is asked for a volume of `volumes`.
+    pub fn concerned_by(&self, volumes: &VolumePattern) -> impl Iterator<Item = &Arc<Upstream>> {
+        let only = match volumes {
+            VolumePattern::Exact(name) => Some(self.for_volume(name)),
+            VolumePattern::All | VolumePattern::Prefix(_) => None,
+        };
+        let takes = |patterns: &[VolumePattern]| {
+            patterns.is_empty() || patterns.iter().any(|pattern| pattern.meets(volumes))
+        };
+        self.0.iter().filter_map(move |(upstream, patterns)| match only {
+            Some(only) => only.filter(|only| Arc::ptr_eq(only, upstream)),
+            None => takes(patterns).then_some(upstream),
+        })
+    }
+
     /// Every registry.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Upstream>> {
         self.0.iter().map(|(upstream, _)| upstream)
@@ -74,6 +89,19 @@ mod tests {
         assert_eq!(of("@late/x"), Some("rest"));
         assert_eq!(name(upstreams.general()), Some("rest"));
         assert_eq!(upstreams.iter().count(), 3);
+    }
+
+    #[test]
+    fn a_pattern_concerns_every_registry_that_it_meets() {
+        let upstreams = routes(&[("acme", &["@acme/*", "tools-*"]), ("lamp", &["lamp"]), ("rest", &[])]);
+        let concerned = |pattern: &str| -> Vec<&str> {
+            upstreams.concerned_by(&pattern.parse().unwrap()).map(|upstream| upstream.name()).collect()
+        };
+        assert_eq!(concerned("@acme/x"), ["acme"]);
+        assert_eq!(concerned("@other/x"), ["rest"]);
+        assert_eq!(concerned("@acme/x-*"), ["acme", "rest"]);
+        assert_eq!(concerned("la*"), ["lamp", "rest"]);
+        assert_eq!(concerned("*"), ["acme", "lamp", "rest"]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use futures_util::stream::BoxStream;
 use url::Url;
 
 use super::answer::{self, status_label};
+use super::concern::Concern;
 use super::exchange::REQUEST_ID;
 use super::gate::Health;
 use super::passage::{self, Failure};
@@ -100,7 +101,7 @@ impl Upstream {
         };
         let headers = self.passed_on(headers, target, &url, errand);
 
-        let passage = self.enter(resource, &url, errand).await?;
+        let passage = self.enter((resource, Concern::Documents), &url, errand).await?;
         let (mut once, again) = match body {
             WriteBody::Once(body) => (Some(body), None),
             WriteBody::Again(make) => (None, Some(make)),
@@ -168,7 +169,8 @@ impl Upstream {
         let at_home = self.guard.is_home(request.url);
         // What nobody must read on its way to the registry is not sent in clear to where that points.
         self.guard.allow(request.url, Some(&self.config.url)).map_err(|why| Failure { why, at_home })?;
-        let response = self.send(request, errand).await.map_err(|why| Failure { why, at_home })?;
+        let response =
+            self.send(request, Concern::Documents, errand).await.map_err(|why| Failure { why, at_home })?;
         let elsewhere = response.status.is_redirection() && response.headers.contains_key(LOCATION);
         // No client asked for another protocol.
         if elsewhere || response.status.is_informational() {

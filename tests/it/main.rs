@@ -40,6 +40,7 @@ mod nullspace_parts;
 mod nullspace_relaying;
 mod nullspace_sdk;
 mod object_storage;
+mod pauses;
 mod pins;
 mod privacy;
 mod problems;
