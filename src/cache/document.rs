@@ -1,7 +1,7 @@
 //! A document as it is held in memory: parsed once, rendered once for each base URL.
 //!
-//! Owns how many renditions are kept, and what is shown of rows in quarantine. Must not know how old it may
-//! be served, nor what makes a row divergent.
+//! Owns how many renditions are kept, and that statuses of rows can be shown as others. Must not know how old it may
+//! be served, nor what speaks against a row (`shown`).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ pub enum Content {
 #[derive(Debug)]
 pub struct Found {
     template: Template,
-    /// What is shown in place of the template: an index with rows in quarantine, or capabilities with uploads.
+    /// What is shown in place of the template: an index with statuses of ours, or capabilities with uploads.
     shown: Option<Template>,
     /// What it says that other documents are held against.
     pub facts: Facts,
@@ -188,7 +188,7 @@ impl Content {
     }
 
     /// The same index with the statuses at `rows` replaced; `None` when it shows just that already.
-    pub(super) fn quarantining(&self, rows: &[(Range<usize>, String)]) -> Option<Self> {
+    pub(super) fn showing(&self, rows: &[(Range<usize>, String)]) -> Option<Self> {
         let Self::Found(found) = self else { return None };
         let shown = (!rows.is_empty()).then(|| found.template.replacing(rows.iter().cloned()));
         (shown != found.shown).then(|| {
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn quarantine_changes_what_is_shown_and_nothing_else() {
+    fn another_status_changes_what_is_shown_and_nothing_else() {
         let document = index();
         let version = "1.0.0".parse().unwrap();
         let at = document.content.rows().unwrap().of(&version)[0].status_at();
@@ -308,15 +308,15 @@ mod tests {
             Content::Refused { .. } => panic!("found"),
         };
         let rows = [(at, r#"{"state":"unavailable"}"#.to_owned())];
-        let quarantined = document.content.quarantining(&rows).unwrap();
-        assert!(quarantined.quarantining(&rows).is_none(), "nothing new");
+        let quarantined = document.content.showing(&rows).unwrap();
+        assert!(quarantined.showing(&rows).is_none(), "nothing new");
         let text = String::from_utf8(shown(&quarantined).to_vec()).unwrap();
         assert_eq!(
             text,
             r#"{"items":[{"version":"1.0.0","status":{"state":"unavailable"},"release":{"url":"http://a/api/v1/volumes/x/1.0.0"}}]}"#
         );
         assert_eq!(quarantined.body(), document.content.body(), "what is stored stays the registry's");
-        assert_eq!(shown(&quarantined.quarantining(&[]).unwrap()), shown(&document.content));
+        assert_eq!(shown(&quarantined.showing(&[]).unwrap()), shown(&document.content));
     }
 
     #[test]

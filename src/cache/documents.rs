@@ -24,9 +24,10 @@ use super::outcome::{Outcome, Stale};
 use super::place::place;
 use super::rendition::Coders;
 use super::settle::Settled;
+use super::shown::Blocks;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, OnDivergence};
-use crate::consistency::{Divergence, Divergences, History, Pins};
+use crate::consistency::{Divergences, History, Pins};
 use crate::domain::DocumentKey;
 use crate::store::{Damage, Store};
 use crate::telemetry::Metrics;
@@ -73,6 +74,7 @@ pub struct Documents {
     pub(super) history: History,
     pub(super) divergences: Divergences,
     pub(super) invalidations: Invalidations,
+    pub(super) blocks: Blocks,
     pub(super) fetches: Arc<Flights<DocumentKey, Result<Filled, Failure>>>,
     pub(super) settlements: Arc<Flights<DocumentKey, Result<Settled, Failure>>>,
     live: ArcSwap<Live>,
@@ -98,6 +100,7 @@ impl Documents {
             history: History::new(Arc::clone(&store)),
             divergences: Divergences::new(Arc::clone(&store)),
             invalidations: Invalidations::new(Arc::clone(&store)),
+            blocks: Blocks::default(),
             store,
             fetches: Arc::default(),
             settlements: Arc::default(),
@@ -275,23 +278,6 @@ impl Documents {
         }
     }
 
-    /// The divergence that keeps `key` from being answered.
-    pub(super) fn contested(&self, key: &DocumentKey) -> Option<Arc<Divergence>> {
-        match key {
-            DocumentKey::Index(name) if self.live().on_divergence == OnDivergence::Fail => {
-                self.divergences.of_volume(name).into_iter().next()
-            }
-            key => self.divergences.of(key),
-        }
-    }
-
-    /// Whether a divergence is to be looked at again: like a refusal, it is believed for `negative_ttl`.
-    pub(super) fn is_due(&self, open: &Divergence) -> bool {
-        let policy = &self.live().policy;
-        let age = self.now().since(open.checked_at);
-        !policy.offline && age.is_none_or(|age| age >= policy.negative_ttl)
-    }
-
     /// What memory holds, however old.
     pub(super) fn remembered(&self, key: &DocumentKey) -> Option<Arc<Document>> {
         self.memory.get(key)
@@ -356,11 +342,16 @@ impl Documents {
         document.outdated = self.invalidations.covers(key, document.asked, document.meta.fetched_at);
         document.coders = Some(Arc::clone(&self.coders));
         let document = Arc::new(document);
-        self.replace(key, |held| {
+        let mut news = false;
+        let held = self.replace(key, |held| {
             let newer = held.is_some_and(|held| held.asked > document.asked);
+            news = !newer && self.note_block(key, &document);
             (!newer).then(|| self.advertised(key, &document))
-        })
-        .unwrap_or(document)
+        });
+        if let (true, Some(name)) = (news, key.volume()) {
+            self.show(name);
+        }
+        held.unwrap_or(document)
     }
 
     /// Replaces what memory holds of `key` with what `change` makes of it; nothing else changes it meanwhile.

@@ -84,11 +84,12 @@ impl Documents {
                 return Ok(Filled { document, status, stored: true });
             }
             let filled = documents.renew(&key, errand.lend()).await?;
-            if let DocumentKey::Index(name) = &key
-                && !filled.document.settled
-            {
-                documents.doubt_releases(name, &filled.document);
-                documents.settle_behind(&key, &filled.document, errand.lend());
+            if let DocumentKey::Index(name) = &key {
+                if !filled.document.settled {
+                    documents.doubt_releases(name, &filled.document);
+                    documents.settle_behind(&key, &filled.document, errand.lend());
+                }
+                documents.recheck_blocks(name, errand.lend());
             }
             Ok(filled)
         }
@@ -192,7 +193,7 @@ impl Documents {
         }
         let mut document = self.remember(key, document);
         if let DocumentKey::Index(name) = key {
-            // What it shares with its predecessor may show rows whose divergence is over since.
+            // What it shares with its predecessor may show what is over since.
             document = self.show(name).unwrap_or(document);
         }
         Filled { document, status, stored: true }

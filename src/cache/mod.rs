@@ -28,6 +28,7 @@ mod sealed_file;
 pub mod sealed_files;
 mod seed;
 mod settle;
+mod shown;
 mod trust_artifacts;
 mod wanted;
 

@@ -22,6 +22,7 @@ use super::document::Document;
 use super::documents::Documents;
 use super::failure::Failure;
 use super::freshness::Freshness;
+use crate::config::OnDivergence;
 use crate::consistency::{About, Difference, Divergence, Kind, Pin, Source, Testimony};
 use crate::domain::{DocumentKey, Purl, Version, VolumeName};
 use crate::store::StoreError;
@@ -168,6 +169,23 @@ impl Documents {
         let held = (!doubted).then(|| self.remember(key, settled))?;
         let agreed = held.settled || (!kept && held.asked == document.asked);
         agreed.then_some(Settled::Agreed(held))
+    }
+
+    /// The divergence that keeps `key` from being answered.
+    pub(super) fn contested(&self, key: &DocumentKey) -> Option<Arc<Divergence>> {
+        match key {
+            DocumentKey::Index(name) if self.live().on_divergence == OnDivergence::Fail => {
+                self.divergences.of_volume(name).into_iter().next()
+            }
+            key => self.divergences.of(key),
+        }
+    }
+
+    /// Whether a divergence is to be looked at again: like a refusal, it is believed for `negative_ttl`.
+    pub(super) fn is_due(&self, open: &Divergence) -> bool {
+        let policy = &self.live().policy;
+        let age = self.now().since(open.checked_at);
+        !policy.offline && age.is_none_or(|age| age >= policy.negative_ttl)
     }
 
     /// What memory holds of `key` where that was asked for later than `document`.

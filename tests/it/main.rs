@@ -55,6 +55,7 @@ mod replaced;
 mod restart;
 mod routes;
 mod settle;
+mod shown;
 mod soak;
 mod startup;
 mod states;

@@ -334,7 +334,9 @@ fn rows(seen: &Seen, id: Id) -> Vec<&Value> {
 
 fn is_quarantined(row: &&Value) -> bool {
     let reason = row["status"]["reason"].as_str().unwrap_or_default();
-    state(&row["status"]) == Some(State::Unavailable) && reason.starts_with("inconsistent-registry-state:")
+    // A block is never softened.
+    matches!(state(&row["status"]), Some(State::Unavailable | State::Blocked))
+        && reason.starts_with("inconsistent-registry-state:")
 }
 
 fn state(status: &Value) -> Option<State> {

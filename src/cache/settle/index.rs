@@ -1,12 +1,10 @@
 //! Settling a version index: every row that changed, with what is held of its release.
 //!
 //! An index was settled before it was served, so only rows that changed since can differ from anything, and
-//! those whose divergence is due to be looked at again. Rows in quarantine are shown as unavailable; all other
-//! bytes stay the registry's. Owns which releases are looked at and what is shown of them. Must not know what
-//! counts as a difference.
+//! those whose divergence is due to be looked at again. Owns which releases are looked at. Must not know what counts as a
+//! difference, nor what is shown of one (`cache::shown`).
 
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -15,12 +13,11 @@ use tracing::error;
 
 use super::release::compare;
 use super::{ROUNDS, Settled, Sides};
-use crate::cache::document::{Content, Document};
+use crate::cache::document::Document;
 use crate::cache::documents::Documents;
 use crate::cache::envelope::Envelope;
 use crate::cache::failure::Failure;
 use crate::cache::place::place;
-use crate::config::OnDivergence;
 use crate::consistency::{Difference, Pin, Source};
 use crate::domain::link::release_path;
 use crate::domain::{DocumentKey, Purl, Resource, Row, Sha256, Version, VolumeName};
@@ -98,12 +95,14 @@ impl Documents {
                 index = self.newest(&key, index);
             } else {
                 let again = self.again(&key, index.landed, errand).await;
-                let Ok(again) = again else { return Ok(Settled::Unconfirmed(index)) };
+                let Ok(again) = again else {
+                    return Ok(Settled::Unconfirmed(self.show(name).unwrap_or(index)));
+                };
                 index = again;
             }
             before = unsure;
         }
-        Ok(Settled::Unconfirmed(index))
+        Ok(Settled::Unconfirmed(self.show(name).unwrap_or(index)))
     }
 
     /// The changed rows, and those with an open divergence that is due, which differ from what is held.
@@ -126,15 +125,19 @@ impl Documents {
         let mut suspects = Vec::new();
         for version in changed {
             let key = DocumentKey::Release(name.clone(), version.clone());
-            let open = self.divergences.of(&key);
-            if looked_at.contains(&version) || open.as_ref().is_some_and(|open| !self.is_due(open)) {
+            if looked_at.contains(&version) {
                 continue;
             }
+            // Looked at in any case: what is held may speak against its row.
             let release = match self.remembered(&key) {
                 Some(release) => Some(release),
                 None if held.releases.contains(&place(&key)) => self.held(&key).await,
                 None => None,
             };
+            let open = self.divergences.of(&key);
+            if open.as_ref().is_some_and(|open| !self.is_due(open)) {
+                continue;
+            }
             let pin = match held.pins {
                 true => self.pinned(&Purl::new(name, &version)).await.ok().flatten(),
                 false => None,
@@ -204,48 +207,12 @@ impl Documents {
     }
 
     /// Takes an answer out of the hit path until it was compared again.
-    pub(super) fn unsettle(&self, key: &DocumentKey) {
+    pub(in crate::cache) fn unsettle(&self, key: &DocumentKey) {
         self.replace(key, |held| {
             let held = held?;
             let doubts = held.doubts + 1;
             Some(Arc::new(Document { settled: false, doubts, ..Document::clone(held) }))
         });
-    }
-
-    /// Shows the rows of a volume's open divergences as unavailable, and no others. Where an index fails for
-    /// them, it leaves the hit path.
-    pub(in crate::cache) fn show(&self, name: &VolumeName) -> Option<Arc<Document>> {
-        let fails = self.live().on_divergence == OnDivergence::Fail;
-        self.replace(&DocumentKey::Index(name.clone()), |held| {
-            let held = held?;
-            let rows = self.quarantined(name, &held.content);
-            let content = held.content.quarantining(&rows).map(Arc::new);
-            let settled = held.settled && (!fails || rows.is_empty());
-            if content.is_none() && settled == held.settled {
-                return None;
-            }
-            let content = content.unwrap_or_else(|| Arc::clone(&held.content));
-            Some(Arc::new(Document { content, settled, ..Document::clone(held) }))
-        })
-    }
-
-    /// Shows every index in memory anew, after a change of what an index shows of a divergence.
-    pub(in crate::cache) fn show_all(&self) {
-        for open in self.divergences.all() {
-            self.unsettle(&DocumentKey::Index(open.volume.clone()));
-        }
-    }
-
-    fn quarantined(&self, name: &VolumeName, index: &Content) -> Vec<(Range<usize>, String)> {
-        let Some(rows) = index.rows() else { return Vec::new() };
-        let mut quarantined = Vec::new();
-        for open in self.divergences.of_volume(name) {
-            let reason = format!("inconsistent-registry-state: {open}");
-            let status = serde_json::json!({"state": "unavailable", "reason": reason}).to_string();
-            quarantined.extend(rows.of(&open.version).iter().map(|row| (row.status_at(), status.clone())));
-        }
-        quarantined.sort_by_key(|(at, _)| at.start);
-        quarantined
     }
 }
 

@@ -1,0 +1,215 @@
+//! What an index shows of each release: the registry's own row, lowered by what is known against the release.
+//!
+//! Down: what the registry's row says. Across: what is known against the release. `-`: the row stays as it came.
+//!
+//! | row         | block   | divergence  |
+//! |-------------|---------|-------------|
+//! | available   | blocked | unavailable |
+//! | yanked      | blocked | unavailable |
+//! | unavailable | blocked | unavailable |
+//! | tombstoned  | -       | unavailable |
+//! | blocked     | -       | blocked     |
+//!
+//! A state is lowered, never raised, and a block is never softened: a blocked row in a divergence stays blocked and says
+//! why. Of several things known the lowest state counts, of equal ones the first in the table's order.
+//!
+//! Owns this table, and when indexes are shown anew. Must not know how any of it came to be known.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::document::{Content, Document};
+use super::documents::Documents;
+use crate::config::OnDivergence;
+use crate::domain::lifecycle::{State, Status};
+use crate::domain::{DocumentKey, Version, VolumeName};
+use crate::upstream::Errand;
+
+mod blocks;
+
+use blocks::Block;
+pub(super) use blocks::Blocks;
+
+/// Blocks that one index has asked for again; the others wait for the next.
+const MOST: usize = 64;
+
+/// What can be known against a release, in the table's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Against {
+    /// The registry refuses exact metadata with 403.
+    Block,
+    /// The registry contradicts itself about it.
+    Divergence,
+}
+
+impl Against {
+    /// The table: what a row in the state `row` is shown as.
+    fn lowers(self, row: State) -> Option<State> {
+        use State::{Available, Blocked, Tombstoned, Unavailable, Yanked};
+        match (self, row) {
+            (Self::Block, Available | Yanked | Unavailable) | (Self::Divergence, Blocked) => Some(Blocked),
+            (Self::Divergence, Available | Yanked | Tombstoned | Unavailable) => Some(Unavailable),
+            (Self::Block, Tombstoned | Blocked) => None,
+        }
+    }
+}
+
+/// What a row that says `row` is shown as, given everything `known` against its release with the reason for each;
+/// `None` where it stays as it came.
+fn shown(row: State, known: &[(Against, String)]) -> Option<Status> {
+    let lowered = known.iter().filter_map(|(against, reason)| Some((against.lowers(row)?, against, reason)));
+    let lowest = lowered.min_by_key(|(state, against, _)| (*state != State::Blocked, **against));
+    lowest.map(|(state, _, reason)| Status { state, reason: Some(reason.clone()) })
+}
+
+impl Documents {
+    /// Shows the rows of a volume as the table says. Where an index fails for its divergences, it leaves the hit path.
+    pub(super) fn show(&self, name: &VolumeName) -> Option<Arc<Document>> {
+        let fails = self.live().on_divergence == OnDivergence::Fail;
+        self.replace(&DocumentKey::Index(name.clone()), |held| {
+            let held = held?;
+            let diverges = fails && !self.divergences.of_volume(name).is_empty();
+            let content = held.content.showing(&self.lowered(name, &held.content)).map(Arc::new);
+            let settled = held.settled && !diverges;
+            if content.is_none() && settled == held.settled {
+                return None;
+            }
+            let content = content.unwrap_or_else(|| Arc::clone(&held.content));
+            Some(Arc::new(Document { content, settled, ..Document::clone(held) }))
+        })
+    }
+
+    /// Shows every index in memory anew, after a change of what is configured.
+    pub(super) fn show_all(&self) {
+        for open in self.divergences.all() {
+            self.unsettle(&DocumentKey::Index(open.volume.clone()));
+        }
+        for name in self.blocks.volumes() {
+            self.show(&name);
+        }
+    }
+
+    /// Notes what the answer to `key` says of a block.
+    pub(super) fn note_block(&self, key: &DocumentKey, document: &Document) -> bool {
+        let DocumentKey::Release(name, version) = key else { return false };
+        self.blocks.note(name, version, document)
+    }
+
+    /// Has the blocks that change a row of `name` asked for again behind the answer, once they are as old as a refusal
+    /// may be: nobody else would, for what reads as blocked is not asked for.
+    pub(super) fn recheck_blocks(self: &Arc<Self>, name: &VolumeName, errand: Errand<'_>) {
+        let index = self.remembered(&DocumentKey::Index(name.clone()));
+        let Some(rows) = index.as_ref().and_then(|index| index.content.rows()) else { return };
+        let negative_ttl = self.live().policy.negative_ttl;
+        let blocks = self.blocks_of(name);
+        let due = blocks.iter().filter(|block| {
+            let rows = rows.of(&block.version);
+            let key = DocumentKey::Release(name.clone(), block.version.clone());
+            let outdated = || self.invalidations.covers(&key, block.asked, block.fetched_at);
+            let old = || self.now().since(block.fetched_at).is_none_or(|age| age >= negative_ttl);
+            rows.iter().any(|row| Against::Block.lowers(row.status.state).is_some()) && (old() || outdated())
+        });
+        for block in due.take(MOST) {
+            let key = DocumentKey::Release(name.clone(), block.version.clone());
+            let held = self.remembered(&key);
+            self.refresh(&key, held.as_deref(), errand);
+        }
+    }
+
+    /// The places of the statuses that are shown as something else, in the order of the body, with their new text.
+    fn lowered(&self, name: &VolumeName, index: &Content) -> Vec<(Range<usize>, String)> {
+        let Some(rows) = index.rows() else { return Vec::new() };
+        let mut lowered = Vec::new();
+        for (version, known) in self.known_against(name) {
+            for row in rows.of(&version) {
+                let status = shown(row.status.state, &known);
+                lowered.extend(status.map(|status| (row.status_at(), serde_json::json!(status).to_string())));
+            }
+        }
+        lowered.sort_by_key(|(at, _)| at.start);
+        lowered
+    }
+
+    /// The blocks of a volume that the registry gives which its name is routed to now.
+    fn blocks_of(&self, name: &VolumeName) -> Vec<Block> {
+        let blocks = self.blocks.of(name);
+        let live = self.live();
+        let upstream = live.upstreams.for_volume(name);
+        let counts =
+            |block: &Block| upstream.is_some_and(|upstream| block.is_of(upstream.name(), upstream.origin()));
+        blocks.into_iter().filter(counts).collect()
+    }
+
+    /// Everything known against the releases of a volume, with the reason that a row gives.
+    fn known_against(&self, name: &VolumeName) -> BTreeMap<Version, Vec<(Against, String)>> {
+        let mut known: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for open in self.divergences.of_volume(name) {
+            let reason = format!("inconsistent-registry-state: {open}");
+            known.entry(open.version.clone()).or_default().push((Against::Divergence, reason));
+        }
+        for block in self.blocks_of(name) {
+            let reason = format!("authorization-failed: {}", block.reason);
+            known.entry(block.version).or_default().push((Against::Block, reason));
+        }
+        known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROWS: [State; 5] =
+        [State::Available, State::Yanked, State::Unavailable, State::Tombstoned, State::Blocked];
+
+    fn table() -> Vec<(Against, [Option<State>; 5])> {
+        use State::{Blocked, Unavailable};
+        let (no, blocked, unavailable) = (None, Some(Blocked), Some(Unavailable));
+        vec![
+            (Against::Block, [blocked, blocked, blocked, no, no]),
+            (Against::Divergence, [unavailable, unavailable, unavailable, unavailable, blocked]),
+        ]
+    }
+
+    fn state(row: State, known: &[Against]) -> Option<State> {
+        let known: Vec<_> = known.iter().map(|against| (*against, format!("{against:?}"))).collect();
+        shown(row, &known).map(|status| status.state)
+    }
+
+    #[test]
+    fn every_field_of_the_table() {
+        for (against, expected) in table() {
+            assert_eq!(ROWS.map(|row| state(row, &[against])), expected, "{against:?}");
+        }
+        assert!(ROWS.iter().all(|row| shown(*row, &[]).is_none()));
+    }
+
+    #[test]
+    fn of_two_things_known_the_lower_state_counts_whatever_their_order() {
+        for (one, of_one) in table() {
+            for (other, of_other) in table() {
+                for (at, row) in ROWS.into_iter().enumerate() {
+                    let both = [of_one[at], of_other[at]];
+                    let expected = both.into_iter().flatten().min_by_key(|state| *state != State::Blocked);
+                    assert_eq!(state(row, &[one, other]), expected, "{row}: {one:?}, {other:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_gives_bytes_back_and_no_block_is_softened() {
+        for (against, shown) in table() {
+            assert!(shown.iter().flatten().all(|state| !state.serves_bytes()), "{against:?}");
+            assert_eq!(shown[4].unwrap_or(State::Blocked), State::Blocked, "{against:?}");
+        }
+    }
+
+    #[test]
+    fn the_reason_is_that_of_what_counts() {
+        let known = [(Against::Divergence, "d".to_owned()), (Against::Block, "b".to_owned())];
+        let reason = |row| shown(row, &known).unwrap().reason.unwrap();
+        assert_eq!((reason(State::Available), reason(State::Blocked)), ("b".to_owned(), "d".to_owned()));
+    }
+}

@@ -1,0 +1,139 @@
+//! The releases whose exact metadata the registry refuses with 403, as far as its refusals are held.
+//!
+//! Owns this list and its bound. It is made anew from the refusals that are held: what a restart or an eviction takes
+//! from it comes back when a refusal is next looked at. Must not know what a row shows of it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{PoisonError, RwLock};
+
+use crate::cache::document::{Content, Document};
+use crate::clock::Timestamp;
+use crate::domain::{Version, VolumeName};
+
+/// Most blocks that are told apart. Beyond them a release is refused all the same, but its row reads as it came.
+const MOST: usize = 10_000;
+
+/// How much of the registry's reason a row repeats, in characters.
+const REASON: usize = 200;
+
+/// A refusal of exact metadata with 403.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::cache) struct Block {
+    pub(super) version: Version,
+    pub(super) reason: String,
+    pub(super) fetched_at: Timestamp,
+    pub(super) asked: u64,
+    upstream: String,
+    origin: String,
+}
+
+impl Block {
+    /// Whether the registry called `upstream` at `origin` said it.
+    pub(super) fn is_of(&self, upstream: &str, origin: &str) -> bool {
+        self.upstream == upstream && self.origin == origin
+    }
+}
+
+/// Every block that is known.
+#[derive(Debug, Default)]
+pub(in crate::cache) struct Blocks(RwLock<HashMap<VolumeName, BTreeMap<Version, Block>>>);
+
+impl Blocks {
+    /// Notes what `document`, exact metadata or its refusal, says. True when that changes what is known.
+    pub(super) fn note(&self, name: &VolumeName, version: &Version, document: &Document) -> bool {
+        let mut blocks = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(block) = block(version, document) else {
+            let Some(of_volume) = blocks.get_mut(name) else { return false };
+            let gone = of_volume.remove(version).is_some();
+            if of_volume.is_empty() {
+                blocks.remove(name);
+            }
+            return gone;
+        };
+        let known = blocks.get(name).and_then(|of_volume| of_volume.get(version));
+        if known.is_none() && blocks.values().map(BTreeMap::len).sum::<usize>() >= MOST {
+            return false;
+        }
+        let news = known.is_none_or(|known| known.reason != block.reason);
+        blocks.entry(name.clone()).or_default().insert(version.clone(), block);
+        news
+    }
+
+    /// The blocks of a volume, by version.
+    pub(super) fn of(&self, name: &VolumeName) -> Vec<Block> {
+        let blocks = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        blocks.get(name).into_iter().flat_map(BTreeMap::values).cloned().collect()
+    }
+
+    /// The volumes that have any.
+    pub(super) fn volumes(&self) -> Vec<VolumeName> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+}
+
+fn block(version: &Version, document: &Document) -> Option<Block> {
+    let Content::Refused { problem, .. } = &*document.content else { return None };
+    let said = problem.detail.as_deref().unwrap_or(&problem.title);
+    (document.meta.status == 403).then(|| Block {
+        version: version.clone(),
+        reason: said.chars().filter(|letter| !letter.is_control()).take(REASON).collect(),
+        fetched_at: document.meta.fetched_at,
+        asked: document.asked,
+        upstream: document.meta.upstream.clone(),
+        origin: document.meta.origin.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::envelope::{Envelope, Meta};
+    use crate::domain::DocumentKey;
+
+    fn refusal(version: &str, status: u16) -> Document {
+        let key = DocumentKey::Release("@acme/x".parse().unwrap(), version.parse().unwrap());
+        let meta = Meta {
+            key: key.to_string(),
+            status,
+            fetched_at: Timestamp(7),
+            upstream_age: 0,
+            upstream: "public".into(),
+            origin: "https://up".into(),
+            etag: None,
+        };
+        Document::new(&key, Envelope { meta, body: "<html>".into() }).unwrap()
+    }
+
+    fn note(blocks: &Blocks, version: &str, status: u16) -> bool {
+        blocks.note(&"@acme/x".parse().unwrap(), &version.parse().unwrap(), &refusal(version, status))
+    }
+
+    #[test]
+    fn a_block_is_known_from_its_refusal_until_another_answer() {
+        let (blocks, name) = (Blocks::default(), "@acme/x".parse().unwrap());
+        assert!(note(&blocks, "1.0.0", 403) && note(&blocks, "0.9.0", 403));
+        assert!(!note(&blocks, "1.0.0", 403), "no news");
+        let known = blocks.of(&name);
+        assert_eq!(
+            known.iter().map(|block| block.version.to_string()).collect::<Vec<_>>(),
+            ["0.9.0", "1.0.0"]
+        );
+        assert!(known[0].is_of("public", "https://up") && !known[0].is_of("public", "https://other"));
+        assert!(note(&blocks, "1.0.0", 404) && note(&blocks, "0.9.0", 409));
+        assert!(!note(&blocks, "1.0.0", 404), "nothing was known");
+        assert!(blocks.of(&name).is_empty() && blocks.volumes().is_empty());
+    }
+
+    #[test]
+    fn they_are_bounded() {
+        let blocks = Blocks::default();
+        for minor in 0..=MOST {
+            note(&blocks, &format!("1.{minor}.0"), 403);
+        }
+        assert_eq!(blocks.of(&"@acme/x".parse().unwrap()).len(), MOST);
+        assert!(
+            note(&blocks, "1.0.0", 404) && note(&blocks, "2.0.0", 403),
+            "room that is given back is taken"
+        );
+    }
+}
