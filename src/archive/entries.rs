@@ -1,16 +1,16 @@
 //! Tar framing: headers, extension headers, contents, the end.
 //!
 //! Owns the walk from block to block and every dialect of it: v7, ustar, pax and GNU. It is our own because
-//! memory must stay bounded and nothing hostile may be read two ways. Must not know which paths may be
-//! together in one archive.
+//! memory must stay bounded and nothing hostile may be read two ways; how strictly is the table of `framing`. Must not
+//! know which paths may be together in one archive.
 
 use std::io::Read;
 
-use tar::{EntryType, Header};
-
+use super::framing::{Departure, Framing, Quirk};
 use super::gzip::{BLOCK, Unpacked};
+use super::header::{Header, LARGEST_OCTAL, Magic, is_zero};
+use super::names::accept_path;
 use super::pax::Pax;
-use super::profile::accept_path;
 use super::{ArchiveError, Excerpt, Violation};
 
 /// Longest payload of an extension header.
@@ -44,12 +44,15 @@ pub(super) struct Entries<R> {
     plain: Unpacked<R>,
     content: u64,
     padding: u64,
+    /// Whether no header was read yet.
+    begins: bool,
+    departure: Option<Departure>,
 }
 
 impl<R: Read> Entries<R> {
     /// Reads the tar in `plain`.
     pub(super) fn new(plain: Unpacked<R>) -> Self {
-        Self { plain, content: 0, padding: 0 }
+        Self { plain, content: 0, padding: 0, begins: true, departure: None }
     }
 
     /// The bytes unpacked so far.
@@ -57,37 +60,55 @@ impl<R: Read> Entries<R> {
         self.plain.total()
     }
 
+    /// How all of it was framed; for after the last entry.
+    pub(super) fn framing(mut self) -> Framing {
+        if let Some(quirk) = self.plain.quirk() {
+            self.depart(quirk, None);
+        }
+        self.departure.map_or(Framing::Canonical, Framing::Readable)
+    }
+
     /// The next entry, or `None` once the stream has ended well; skips what was left of the last content.
     pub(super) fn next(&mut self) -> Result<Option<Entry>, ArchiveError> {
         while self.content()?.is_some() {}
-        let mut extensions = Extensions::default();
+        let mut before = Extensions::default();
         while let Some(header) = self.header()? {
-            match header.entry_type() {
-                EntryType::XHeader => {
-                    let pax = Pax::of_entry(&self.payload(&header)?)?;
-                    set_once(&mut extensions.pax, pax)?;
+            let begins = std::mem::replace(&mut self.begins, false);
+            if !before.is_empty() && matches!(header.kind(), b'x' | b'L' | b'K') {
+                self.depart(Quirk::Extensions, Some(header.name()));
+            }
+            match header.kind() {
+                b'x' => set_once(&mut before.pax, self.pax(&header)?)?,
+                b'L' => set_once(&mut before.long_name, self.long_name(&header)?)?,
+                b'K' => {
+                    self.depart(Quirk::Link, Some(header.name()));
+                    self.payload(&header)?;
+                    set_once(&mut before.long_link, ())?;
                 }
-                EntryType::GNULongName => {
-                    let mut name = self.payload(&header)?;
-                    name.pop_if(|byte| *byte == 0);
-                    set_once(&mut extensions.long_name, name)?;
+                // Some readers forget for it what they were told of the entry.
+                b'g' if !before.is_empty() => return Err(Violation::Ambiguous.into()),
+                b'g' => {
+                    let payload = self.payload(&header)?;
+                    if !Pax::check_global(&payload)? || !begins || header.magic() != Magic::Ustar {
+                        self.depart(Quirk::Global, Some(header.name()));
+                    }
                 }
-                EntryType::GNULongLink => drop(self.payload(&header)?),
-                EntryType::XGlobalHeader => Pax::check_global(&self.payload(&header)?)?,
-                _ => return self.entry(&header, extensions).map(Some),
+                _ => return self.entry(&header, before).map(Some),
             }
         }
-        if extensions.is_empty() { Ok(None) } else { Err(Violation::Truncated.into()) }
+        if before.is_empty() { Ok(None) } else { Err(Violation::Truncated.into()) }
     }
 
     /// The next bytes of the current entry's content, or `None` after the last.
     pub(super) fn content(&mut self) -> Result<Option<&[u8]>, ArchiveError> {
         if self.content == 0 {
             let padding = std::mem::take(&mut self.padding);
-            return match self.plain.take(padding)?.len() as u64 == padding {
-                true => Ok(None),
-                false => Err(Violation::Truncated.into()),
-            };
+            let bytes = self.plain.take(padding)?;
+            let (found, zero) = (bytes.len() as u64, is_zero(bytes));
+            if !zero {
+                self.depart(Quirk::Padding, None);
+            }
+            return if found == padding { Ok(None) } else { Err(Violation::Truncated.into()) };
         }
         let bytes = self.plain.take(self.content)?;
         if bytes.is_empty() {
@@ -97,32 +118,62 @@ impl<R: Read> Entries<R> {
         Ok(Some(bytes))
     }
 
-    fn header(&mut self) -> Result<Option<Header>, ArchiveError> {
-        let Some(block) = self.plain.block()? else { return Ok(None) };
-        if is_zero(block) {
-            self.expect_only_zeros()?;
-            return Ok(None);
-        }
-        let header = Header::from_byte_slice(block);
-        if header.cksum().ok() != Some(checksum(block)) {
-            return Err(Violation::Header.into());
-        }
-        Ok(Some(header.clone()))
+    /// Remembers the first departure from the canonical form.
+    fn depart(&mut self, quirk: Quirk, entry: Option<&[u8]>) {
+        self.departure.get_or_insert_with(|| Departure::new(quirk, entry));
     }
 
-    /// Reads up to the end of the stream, since only there gzip can tell whether all of it was sound.
-    fn expect_only_zeros(&mut self) -> Result<(), ArchiveError> {
+    fn header(&mut self) -> Result<Option<Header>, ArchiveError> {
+        let Some(block) = self.plain.block()? else {
+            self.depart(Quirk::End, None);
+            return Ok(None);
+        };
+        if is_zero(block) {
+            let more = self.expect_only_zeros()?;
+            if more < BLOCK as u64 || !more.is_multiple_of(BLOCK as u64) {
+                self.depart(Quirk::End, None);
+            }
+            return Ok(None);
+        }
+        let header = Header::read(block)?;
+        let sniffed = (self.begins && header.is_sniffed()).then_some(Quirk::Sniffed);
+        if let Some(quirk) = sniffed.or_else(|| header.quirk()) {
+            self.depart(quirk, Some(header.name()));
+        }
+        Ok(Some(header))
+    }
+
+    /// Reads up to the end of the stream, since only there gzip can tell whether all of it was sound. How much it was.
+    fn expect_only_zeros(&mut self) -> Result<u64, ArchiveError> {
+        let mut zeros = 0;
         loop {
             match self.plain.take(u64::MAX)? {
-                [] => return Ok(()),
-                bytes if is_zero(bytes) => {}
+                [] => return Ok(zeros),
+                bytes if is_zero(bytes) => zeros += bytes.len() as u64,
                 _ => return Err(Violation::TrailingData.into()),
             }
         }
     }
 
+    fn pax(&mut self, header: &Header) -> Result<Pax, ArchiveError> {
+        let pax = Pax::of_entry(&self.payload(header)?)?;
+        if !pax.canonical || header.magic() != Magic::Ustar {
+            self.depart(Quirk::Pax, Some(header.name()));
+        }
+        Ok(pax)
+    }
+
+    fn long_name(&mut self, header: &Header) -> Result<Vec<u8>, ArchiveError> {
+        let mut name = self.payload(header)?;
+        let closed = name.pop_if(|byte| *byte == 0).is_some();
+        if !closed || header.name() != b"././@LongLink" || header.magic() != Magic::Gnu {
+            self.depart(Quirk::LongName, Some(header.name()));
+        }
+        Ok(name)
+    }
+
     fn payload(&mut self, header: &Header) -> Result<Vec<u8>, ArchiveError> {
-        let size = size(header)?;
+        let size = header.size()?;
         if size > MAX_EXTENSION {
             return Err(Violation::ExtensionSize { size, limit: MAX_EXTENSION }.into());
         }
@@ -135,21 +186,39 @@ impl<R: Read> Entries<R> {
     }
 
     fn entry(&mut self, header: &Header, extensions: Extensions) -> Result<Entry, ArchiveError> {
+        let (in_pax, long) = (extensions.pax.is_some(), extensions.long_name.is_some());
+        if (in_pax && header.magic() != Magic::Ustar) || (long && header.magic() != Magic::Gnu) {
+            self.depart(Quirk::Magic, Some(header.name()));
+        }
         let pax = extensions.pax.unwrap_or_default();
         let mut raw = match (pax.path, extensions.long_name) {
             (Some(_), Some(_)) => return Err(Violation::Ambiguous.into()),
-            (Some(name), None) | (None, Some(name)) => name,
-            (None, None) => header.path_bytes().into_owned(),
+            (Some(name), None) | (None, Some(name)) => {
+                header.check_prefix()?;
+                name
+            }
+            (None, None) => header.path()?.into_owned(),
         };
         if pax.sparse {
             return Err(Violation::EntryType { path: Excerpt::new(&raw), found: "a sparse file" }.into());
         }
         let kind = kind(header, &raw)?;
+        // The short form of a long name must not look like a folder's to whoever looks at it first.
+        let short = header.name();
+        if long && (short.is_empty() || kind != Kind::Directory && short.ends_with(b"/")) {
+            self.depart(Quirk::LongName, Some(short));
+        }
         if kind == Kind::Directory {
             raw.pop_if(|byte| *byte == b'/');
         }
         let path = accept_path(&raw)?.to_owned();
-        let size = pax.size.map_or_else(|| size(header), Ok)?;
+        let size = match (pax.size, header.size()) {
+            (None, size) => size?,
+            (Some(size), Ok(same)) if size == same => size,
+            // More than a header holds; what it says then differs from packer to packer.
+            (Some(size), _) if size > LARGEST_OCTAL => size,
+            (Some(_), _) => return Err(Violation::PaxSize { path: Excerpt::new(&raw) }.into()),
+        };
         if kind == Kind::Directory && size > 0 {
             return Err(Violation::DirectoryContent { path: (&*path).into() }.into());
         }
@@ -170,11 +239,13 @@ impl<R: Read> Entries<R> {
 struct Extensions {
     pax: Option<Pax>,
     long_name: Option<Vec<u8>>,
+    /// Links are refused; so the name of one says nothing.
+    long_link: Option<()>,
 }
 
 impl Extensions {
     fn is_empty(&self) -> bool {
-        self.pax.is_none() && self.long_name.is_none()
+        self.pax.is_none() && self.long_name.is_none() && self.long_link.is_none()
     }
 }
 
@@ -186,44 +257,20 @@ fn set_once<T>(slot: &mut Option<T>, value: T) -> Result<(), Violation> {
 }
 
 fn kind(header: &Header, raw: &[u8]) -> Result<Kind, Violation> {
-    let found = match header.entry_type() {
+    let found = match header.kind() {
         // v7 has no type for directories, only the closing slash.
-        EntryType::Regular if header.as_old().linkflag == [0] && raw.ends_with(b"/") => {
-            return Ok(Kind::Directory);
-        }
-        EntryType::Directory => return Ok(Kind::Directory),
-        EntryType::Regular | EntryType::Continuous => {
-            let mode = header.mode().map_err(|_| Violation::Header)?;
-            return Ok(Kind::File { executable: mode & 0o111 != 0 });
-        }
-        EntryType::Symlink => "a symbolic link",
-        EntryType::Link => "a hard link",
-        EntryType::Char => "a character device",
-        EntryType::Block => "a block device",
-        EntryType::Fifo => "a FIFO",
-        EntryType::GNUSparse => "a sparse file",
+        0 if raw.ends_with(b"/") => return Ok(Kind::Directory),
+        b'5' => return Ok(Kind::Directory),
+        0 | b'0' | b'7' => return Ok(Kind::File { executable: header.mode()? & 0o111 != 0 }),
+        b'1' => "a hard link",
+        b'2' => "a symbolic link",
+        b'3' => "a character device",
+        b'4' => "a block device",
+        b'6' => "a FIFO",
+        b'S' => "a sparse file",
         _ => "of an unknown type",
     };
     Err(Violation::EntryType { path: Excerpt::new(raw), found })
-}
-
-fn size(header: &Header) -> Result<u64, Violation> {
-    let field = &header.as_old().size;
-    // A binary number has 95 bits for the size; `entry_size` would silently drop the upper ones.
-    let fits = field[0] & 0x80 == 0 || field[..4] == [0x80, 0, 0, 0];
-    header.entry_size().ok().filter(|_| fits).ok_or(Violation::Header)
-}
-
-/// The sum of the header's bytes, its checksum field taken as spaces.
-fn checksum(block: &[u8; BLOCK]) -> u32 {
-    let field = 148..156;
-    let spaces = field.len() as u32 * u32::from(b' ');
-    let sum = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
-    sum(&block[..field.start]) + spaces + sum(&block[field.end..])
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
 }
 
 #[cfg(test)]

@@ -5,8 +5,11 @@
 
 use std::io;
 
-use super::{Excerpt, ManifestError, Permission, Violation};
+use super::{Departure, Excerpt, ManifestError, Permission, Violation};
 use crate::domain::{Integrity, Purl};
+
+/// How to pack canonically with GNU tar, whatever the names, modes and owners.
+const PACK: &str = "tar --format=gnu --sort=name --owner=0 --group=0 --mode=u=rwX,go=rX -cf - * | gzip -n";
 
 /// Why [`verify`](super::verify()) did not accept an archive.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +26,9 @@ pub enum ArchiveError {
     /// The archive holds what the archive profile forbids.
     #[error("the archive breaks the archive profile: {0}")]
     Profile(#[from] Violation),
+    /// Other readers would unpack another tree, and it must go on as it is.
+    #[error("not every reader unpacks the archive alike: {0}; pack it with `{PACK}`")]
+    Framing(Departure),
     /// The archive goes past a limit.
     #[error("the archive is too large: {0}")]
     TooLarge(#[from] Excess),

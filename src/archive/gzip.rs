@@ -3,10 +3,12 @@
 //! Owns decompression, the count of unpacked bytes, and telling a source that failed from data that is
 //! damaged. Must not know tar beyond the size of its blocks.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::{GzDecoder, MultiGzDecoder};
 
+use super::framing::Quirk;
+use super::header::could_be_header;
 use super::{ArchiveError, Excess, Violation};
 
 /// Tar's unit: everything starts at a multiple of it.
@@ -15,9 +17,13 @@ pub(super) const BLOCK: usize = 512;
 const UNPACKED_BUFFER: usize = 512 * BLOCK;
 const PACKED_BUFFER: usize = 64 * 1024;
 
+/// The flags of a gzip header: of its optional fields, only a name is canonical.
+const FLAGS: usize = 3;
+const NAME: u8 = 1 << 3;
+
 /// What comes out of a gzip stream of one or more members. Callers take whole blocks in the end.
 pub(super) struct Unpacked<R> {
-    decoder: MultiGzDecoder<BufReader<Watched<R>>>,
+    decoder: Decoder<BufReader<Watched<R>>>,
     buffer: Box<[u8]>,
     filled: usize,
     taken: usize,
@@ -28,9 +34,10 @@ pub(super) struct Unpacked<R> {
 impl<R: Read> Unpacked<R> {
     /// At most `limit` bytes may come out of `packed`.
     pub(super) fn new(packed: R, limit: u64) -> Self {
-        let packed = BufReader::with_capacity(PACKED_BUFFER, Watched { source: packed, failure: None });
+        let watched = Watched { source: packed, failure: None, head: [0; BLOCK], seen: 0 };
+        let packed = BufReader::with_capacity(PACKED_BUFFER, watched);
         Self {
-            decoder: MultiGzDecoder::new(packed),
+            decoder: Decoder::First(GzDecoder::new(packed)),
             buffer: vec![0; UNPACKED_BUFFER].into_boxed_slice(),
             filled: 0,
             taken: 0,
@@ -42,6 +49,18 @@ impl<R: Read> Unpacked<R> {
     /// The bytes unpacked so far.
     pub(super) fn total(&self) -> u64 {
         self.total
+    }
+
+    /// How the stream departs from the canonical form; for after its end.
+    pub(super) fn quirk(&mut self) -> Option<Quirk> {
+        let several = matches!(self.decoder, Decoder::Further(_));
+        let Watched { head, seen, .. } = self.decoder.source()?.get_ref();
+        match () {
+            () if several => Some(Quirk::Members),
+            () if head[FLAGS] & !NAME != 0 => Some(Quirk::GzipHeader),
+            () if *seen == BLOCK && could_be_header(head) => Some(Quirk::Disguise),
+            () => None,
+        }
     }
 
     /// Fails when `size` more bytes could not be taken within the budget.
@@ -88,17 +107,65 @@ impl<R: Read> Unpacked<R> {
     }
 
     fn blame(&mut self, error: io::Error) -> ArchiveError {
-        match self.decoder.get_mut().get_mut().failure.take() {
+        let failure = self.decoder.source().and_then(|packed| packed.get_mut().failure.take());
+        match failure {
             Some(failure) => ArchiveError::Source(failure),
             None => ArchiveError::Gzip(error),
         }
     }
 }
 
-/// Remembers its source's failure, which would be indistinguishable from the decoder's own.
+/// Decodes one member after another, and knows whether there was more than one.
+enum Decoder<B> {
+    First(GzDecoder<B>),
+    Further(MultiGzDecoder<B>),
+    /// Never between two calls.
+    Changing,
+}
+
+impl<B: BufRead> Decoder<B> {
+    fn source(&mut self) -> Option<&mut B> {
+        match self {
+            Self::First(decoder) => Some(decoder.get_mut()),
+            Self::Further(decoder) => Some(decoder.get_mut()),
+            Self::Changing => None,
+        }
+    }
+}
+
+impl<B: BufRead> Read for Decoder<B> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let first = match self {
+            Self::First(first) => first,
+            Self::Further(further) => return further.read(buffer),
+            Self::Changing => return Ok(0),
+        };
+        let count = first.read(buffer)?;
+        if count > 0 || buffer.is_empty() || first.get_mut().fill_buf()?.is_empty() {
+            return Ok(count);
+        }
+        if let Self::First(first) = std::mem::replace(self, Self::Changing) {
+            *self = Self::Further(MultiGzDecoder::new(first.into_inner()));
+        }
+        self.read(buffer)
+    }
+}
+
+/// Remembers how its source begins, and its failure, which would be indistinguishable from the decoder's own.
 struct Watched<R> {
     source: R,
     failure: Option<io::Error>,
+    head: [u8; BLOCK],
+    /// Bytes of `head` that came.
+    seen: usize,
+}
+
+impl<R> Watched<R> {
+    fn note(&mut self, bytes: &[u8]) {
+        let count = bytes.len().min(BLOCK - self.seen);
+        self.head[self.seen..][..count].copy_from_slice(&bytes[..count]);
+        self.seen += count;
+    }
 }
 
 impl<R: Read> Read for Watched<R> {
@@ -110,7 +177,10 @@ impl<R: Read> Read for Watched<R> {
                     self.failure = Some(error);
                     return Err(io::ErrorKind::Other.into());
                 }
-                Ok(count) => return Ok(count),
+                Ok(count) => {
+                    self.note(&buffer[..count]);
+                    return Ok(count);
+                }
             }
         }
     }

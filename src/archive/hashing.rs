@@ -1,8 +1,8 @@
 //! The tree digest of files that come in any order, in bounded memory.
 //!
 //! The digest wants path order. Most archives of any size come in it, so [`Optimistic`] hashes along and
-//! keeps the first contents in memory in case that hope fails; [`Sorting`] keeps them all and hashes at the
-//! end. Owns that choice. Must not know archives or what the records look like.
+//! keeps the first contents in memory in case that hope fails; [`Sorting`] keeps them all and gives them in order at
+//! the end. Owns that choice. Must not know archives or what the records look like.
 
 use super::profile::FileRecord;
 use super::spill::{NewScratch, Spill};
@@ -17,7 +17,27 @@ pub(super) trait Files {
     fn content(&mut self, bytes: &[u8]) -> Result<(), ArchiveError>;
 }
 
-/// Keeps every content and hashes once the order is known.
+/// Takes the files of a tree in path order, each opened and then filled.
+pub(super) trait InOrder {
+    /// Opens the next file; `len` bytes follow.
+    fn file(&mut self, path: &str, executable: bool, len: u64) -> Result<(), ArchiveError>;
+    /// Takes the next bytes of the file opened last.
+    fn content(&mut self, bytes: &[u8]) -> Result<(), ArchiveError>;
+}
+
+impl InOrder for TreeHasher {
+    fn file(&mut self, path: &str, executable: bool, len: u64) -> Result<(), ArchiveError> {
+        Self::file(self, path, executable, len);
+        Ok(())
+    }
+
+    fn content(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
+        Self::content(self, bytes);
+        Ok(())
+    }
+}
+
+/// Keeps every content until the order is known.
 pub(super) struct Sorting<'a>(Spill<'a>);
 
 impl<'a> Sorting<'a> {
@@ -28,13 +48,23 @@ impl<'a> Sorting<'a> {
 
     /// The digest of `files`, which are in path order and say where each content lies.
     pub(super) fn finish(self, files: Vec<(String, FileRecord)>) -> Result<Integrity, ArchiveError> {
-        let mut contents = self.0.finish()?;
         let mut hasher = TreeHasher::new();
-        for (path, FileRecord { executable, offset, len }) in files {
-            hasher.file(&path, executable, len);
-            contents.read(offset, len, |bytes| hasher.content(bytes))?;
-        }
+        self.give(files, &mut hasher)?;
         Ok(hasher.finish())
+    }
+
+    /// Gives `files`, which are in path order and say where each content lies, to `tree`.
+    pub(super) fn give(
+        self,
+        files: Vec<(String, FileRecord)>,
+        tree: &mut impl InOrder,
+    ) -> Result<(), ArchiveError> {
+        let mut contents = self.0.finish()?;
+        for (path, FileRecord { executable, offset, len }) in files {
+            tree.file(&path, executable, len)?;
+            contents.read(offset, len, |bytes| tree.content(bytes))?;
+        }
+        Ok(())
     }
 }
 

@@ -1,16 +1,14 @@
 //! The archive profile: what an archive may contain.
 //!
-//! Owns the rules for paths, one by one and together. Beyond the specification's list it refuses a line
-//! feed in a path (two trees could share one digest, since a record's header ends with one), a file that is
-//! another entry's parent, and paths longer than any file system takes. Must not know tar's encoding.
+//! Owns the rules for entries together. Beyond the specification's list it refuses a file that is another entry's
+//! parent, and two paths that are one where neither case nor Unicode form counts (`names`). Must not know tar's encoding.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::{ArchiveError, Excerpt, Excess};
+use super::names::fold;
+use super::{ArchiveError, Excerpt, Excess, PathFault};
 
-/// Longest path, in bytes.
-pub(super) const MAX_PATH: usize = 4096;
 /// Most bytes the paths of one archive may take together.
 pub(super) const MAX_PATHS: u64 = 32 << 20;
 
@@ -44,8 +42,26 @@ pub enum Violation {
         key: Excerpt,
     },
     /// Readers would disagree about the entry's extension headers.
-    #[error("more than one extension header of a kind before one entry")]
+    #[error("more than one extension header of a kind before one entry, or a global one behind another")]
     Ambiguous,
+    /// A pax record that readers read differently.
+    #[error("the pax record `{key}` is given twice, is empty, or is read differently from reader to reader")]
+    PaxKey {
+        /// Its key.
+        key: Excerpt,
+    },
+    /// Two sizes.
+    #[error("`{path}` has one size in its pax header and another in its own")]
+    PaxSize {
+        /// The entry.
+        path: Excerpt,
+    },
+    /// A prefix that only some readers see.
+    #[error("`{path}` has a path prefix in a header whose format has none")]
+    Prefix {
+        /// The entry, without the prefix.
+        path: Excerpt,
+    },
     /// Neither a regular file nor a directory.
     #[error("`{path}` is {found}, expected regular files and directories only")]
     EntryType {
@@ -74,67 +90,20 @@ pub enum Violation {
         /// The path.
         path: Excerpt,
     },
+    /// Two paths that are one for some file systems.
+    #[error("`{path}` and `{other}` are one name where neither case nor Unicode form counts")]
+    Alias {
+        /// The path.
+        path: Excerpt,
+        /// The one that was there before.
+        other: Excerpt,
+    },
     /// A file that another entry needs as its directory.
     #[error("`{path}` is a file, yet other entries lie below it")]
     FileAsParent {
         /// The file.
         path: Excerpt,
     },
-}
-
-/// The rule a path breaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PathFault {
-    /// No path at all.
-    #[error("is empty")]
-    Empty,
-    /// Longer than 4096 bytes.
-    #[error("is longer than {MAX_PATH} bytes")]
-    TooLong,
-    /// Not UTF-8.
-    #[error("is not UTF-8")]
-    NotUtf8,
-    /// Has a NUL or a line feed.
-    #[error("has a NUL or a line feed")]
-    Control,
-    /// Starts at the root.
-    #[error("is absolute; expected one relative to the volume's root")]
-    Absolute,
-    /// Has a `.` or `..` segment.
-    #[error("has a `.` or `..` segment")]
-    DotSegment,
-    /// Has an empty segment.
-    #[error("has an empty segment")]
-    EmptySegment,
-}
-
-/// Accepts a path as the profile wants it.
-pub(super) fn accept_path(raw: &[u8]) -> Result<&str, Violation> {
-    well_formed(raw).map_err(|fault| Violation::Path { path: Excerpt::new(raw), fault })
-}
-
-fn well_formed(raw: &[u8]) -> Result<&str, PathFault> {
-    if raw.len() > MAX_PATH {
-        return Err(PathFault::TooLong);
-    }
-    let path = str::from_utf8(raw).map_err(|_| PathFault::NotUtf8)?;
-    if path.is_empty() {
-        return Err(PathFault::Empty);
-    }
-    if path.contains(['\0', '\n']) {
-        return Err(PathFault::Control);
-    }
-    if path.starts_with('/') {
-        return Err(PathFault::Absolute);
-    }
-    for segment in path.split('/') {
-        match segment {
-            "" => return Err(PathFault::EmptySegment),
-            "." | ".." => return Err(PathFault::DotSegment),
-            _ => {}
-        }
-    }
-    Ok(path)
 }
 
 /// What an accepted path stands for.
@@ -159,12 +128,26 @@ pub(super) struct FileRecord {
 
 /// The entries accepted so far.
 ///
-/// Keys have NUL for `/`, which no path contains and which sorts below every other byte: so whatever lies
-/// below a path follows it directly, and one look to either side finds a file in a parent's place.
+/// Keys are folded paths with NUL for `/`, which no path contains and which sorts below every other byte: so whatever
+/// lies below a path follows it directly, and one look to either side finds a file in a parent's place, and a folder
+/// that is written in two ways.
 #[derive(Default)]
 pub(super) struct Index {
-    nodes: BTreeMap<Box<str>, Node>,
+    nodes: BTreeMap<Box<str>, Placed>,
     path_bytes: u64,
+}
+
+/// One entry in its place.
+struct Placed {
+    /// The path with NUL for `/`, where the key differs from it.
+    written: Option<Box<str>>,
+    node: Node,
+}
+
+impl Placed {
+    fn written<'a>(&'a self, key: &'a str) -> &'a str {
+        self.written.as_deref().unwrap_or(key)
+    }
 }
 
 impl Index {
@@ -179,25 +162,37 @@ impl Index {
         if self.path_bytes > MAX_PATHS {
             return Err(Excess::Paths { limit: MAX_PATHS }.into());
         }
-        let key: Box<str> = path.replace('/', "\0").into();
-        self.check_neighbours(&key, node)?;
-        match self.nodes.insert(key, node) {
-            None => Ok(()),
-            Some(_) => Err(Violation::Duplicate { path: path.into() }.into()),
+        let written: Box<str> = path.replace('/', "\0").into();
+        let key = folded(&written);
+        self.check_neighbours(&key, &written, node)?;
+        if let Some(there) = self.nodes.get(&key) {
+            return Err(match there.written(&key) == &*written {
+                true => Violation::Duplicate { path: path.into() },
+                false => alias(&written, there.written(&key)),
+            }
+            .into());
         }
+        let written = (written != key).then_some(written);
+        self.nodes.insert(key, Placed { written, node });
+        Ok(())
     }
 
-    fn check_neighbours(&self, key: &str, node: Node) -> Result<(), Violation> {
+    fn check_neighbours(&self, key: &str, written: &str, node: Node) -> Result<(), Violation> {
         let before = self.nodes.range::<str, _>((Bound::Unbounded, Bound::Excluded(key))).next_back();
-        let file = match (before, node) {
-            (Some((before, Node::File(_))), _) if lies_below(key, before) => before,
-            (_, Node::File(_)) => {
-                let after = self.nodes.range::<str, _>((Bound::Excluded(key), Bound::Unbounded)).next();
-                match after {
-                    Some((after, _)) if lies_below(after, key) => key,
-                    _ => return Ok(()),
-                }
+        let after = self.nodes.range::<str, _>((Bound::Excluded(key), Bound::Unbounded)).next();
+        for (other, placed) in before.into_iter().chain(after) {
+            let other_written = placed.written(other);
+            if !agree((key, written), (other, other_written)) {
+                return Err(alias(written, other_written));
             }
+        }
+        let file = match (before, after) {
+            (Some((before, placed)), _)
+                if matches!(placed.node, Node::File(_)) && lies_below(key, before) =>
+            {
+                placed.written(before)
+            }
+            (_, Some((after, _))) if matches!(node, Node::File(_)) && lies_below(after, key) => written,
             _ => return Ok(()),
         };
         Err(Violation::FileAsParent { path: (&*path_of(file)).into() })
@@ -208,14 +203,33 @@ impl Index {
         let mut files: Vec<_> = self
             .nodes
             .into_iter()
-            .filter_map(|(key, node)| match node {
-                Node::File(record) => Some((path_of(&key), record)),
+            .filter_map(|(key, placed)| match placed.node {
+                Node::File(record) => Some((path_of(placed.written(&key)), record)),
                 Node::Directory => None,
             })
             .collect();
         files.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
         files
     }
+}
+
+/// Each segment folded for itself, since folding may bring a slash.
+fn folded(written: &str) -> Box<str> {
+    if written.is_ascii() {
+        return written.to_ascii_lowercase().into();
+    }
+    written.split('\0').map(fold).collect::<Vec<_>>().join("\0").into()
+}
+
+/// Whether two paths write the folders alike that they share, each given folded and as it is written.
+fn agree(one: (&str, &str), other: (&str, &str)) -> bool {
+    let shared = one.0.split('\0').zip(other.0.split('\0')).take_while(|(one, other)| one == other).count();
+    let (mut one, mut other) = (one.1.split('\0'), other.1.split('\0'));
+    (0..shared).all(|_| one.next() == other.next())
+}
+
+fn alias(path: &str, other: &str) -> Violation {
+    Violation::Alias { path: (&*path_of(path)).into(), other: (&*path_of(other)).into() }
 }
 
 fn lies_below(key: &str, ancestor: &str) -> bool {

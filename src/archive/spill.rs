@@ -2,7 +2,9 @@
 //!
 //! Owns the move from memory to a temporary file. Must not know what the contents are.
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 
 use super::ArchiveError;
 
@@ -16,6 +18,12 @@ pub trait Scratch: Write {
     /// # Errors
     /// When they cannot be read, or there are not as many.
     fn read_exact_at(&self, into: &mut [u8], offset: u64) -> io::Result<()>;
+}
+
+impl Scratch for File {
+    fn read_exact_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        FileExt::read_exact_at(self, into, offset)
+    }
 }
 
 /// Makes a temporary file.
@@ -87,17 +95,17 @@ impl Spilled {
         &mut self,
         mut offset: u64,
         len: u64,
-        mut sink: impl FnMut(&[u8]),
+        mut sink: impl FnMut(&[u8]) -> Result<(), ArchiveError>,
     ) -> Result<(), ArchiveError> {
         match self {
-            Self::Memory(bytes) => sink(slice(bytes, offset, len).map_err(ArchiveError::Scratch)?),
+            Self::Memory(bytes) => sink(slice(bytes, offset, len).map_err(ArchiveError::Scratch)?)?,
             Self::File(file, buffer) => {
                 let end = offset.saturating_add(len);
                 while offset < end {
                     let piece = READ_BUFFER.min(end - offset);
                     buffer.resize(piece as usize, 0);
                     file.read_exact_at(buffer, offset).map_err(ArchiveError::Scratch)?;
-                    sink(buffer);
+                    sink(buffer)?;
                     offset += piece;
                 }
             }
@@ -135,10 +143,14 @@ mod tests {
             let mut spilled = spill.finish().unwrap();
             for (offset, len) in [(2_000_001, 399_999), (0, 0), (7, 1_000_000), (0, content.len())] {
                 let mut read = Vec::new();
-                spilled.read(offset as u64, len as u64, |bytes| read.extend_from_slice(bytes)).unwrap();
+                let sink = |bytes: &[u8]| {
+                    read.extend_from_slice(bytes);
+                    Ok(())
+                };
+                spilled.read(offset as u64, len as u64, sink).unwrap();
                 assert!(read == content[offset..offset + len], "{window} {offset} {len}");
             }
-            let past = spilled.read(content.len() as u64, 1, |_| {});
+            let past = spilled.read(content.len() as u64, 1, |_| Ok(()));
             assert!(matches!(past, Err(ArchiveError::Scratch(_))));
             assert_eq!(made.get(), files_made, "window {window}");
         }

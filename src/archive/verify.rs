@@ -1,11 +1,12 @@
 //! Verification of one archive, from its first byte to the verdict.
 //!
 //! Owns the order of the checks: profile and limits as they are met, then the digest, then the manifest. Must
-//! not know how any of them is done.
+//! not know how any of them is done, nor what becomes of an archive that is not canonical.
 
 use std::io::{self, Read};
 
 use super::entries::{Entries, Kind};
+use super::framing::Framing;
 use super::gzip::Unpacked;
 use super::hashing::{Files, Optimistic, Sorting};
 use super::manifest::{MANIFEST, MAX_MANIFEST, Manifest};
@@ -15,7 +16,7 @@ use super::{ArchiveError, Excess, ManifestError};
 use crate::domain::{Integrity, Version, VolumeName};
 
 /// Most bytes of content held in memory.
-const WINDOW: usize = 16 << 20;
+pub(super) const WINDOW: usize = 16 << 20;
 
 /// How large an archive may be.
 #[derive(Debug, Clone, Copy)]
@@ -37,15 +38,17 @@ pub struct Expected<'a> {
     pub integrity: Option<&'a Integrity>,
 }
 
-/// What is known of an archive that passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verified {
-    /// The digest of its tree: the one expected, where one was.
+/// What is known of an archive whose profile, limits and framing were looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Examined {
+    /// The digest of its tree; of one that passed as a release, the one expected, where one was.
     pub integrity: Integrity,
     /// Its files and directories.
     pub entries: u64,
     /// Its decompressed bytes, tar framing included.
     pub unpacked: u64,
+    /// Whether every reader unpacks this tree.
+    pub framing: Framing,
 }
 
 /// Verifies a `.tar.gz` while its bytes arrive.
@@ -62,7 +65,7 @@ pub fn verify<R: Read, A: Read>(
     scratch: impl Fn() -> io::Result<Box<dyn Scratch>>,
     expected: &Expected<'_>,
     limits: &Limits,
-) -> Result<Verified, ArchiveError> {
+) -> Result<Examined, ArchiveError> {
     verify_within(WINDOW, arriving, again, scratch, expected, limits)
 }
 
@@ -73,9 +76,39 @@ fn verify_within<R: Read, A: Read>(
     scratch: impl Fn() -> io::Result<Box<dyn Scratch>>,
     expected: &Expected<'_>,
     limits: &Limits,
-) -> Result<Verified, ArchiveError> {
+) -> Result<Examined, ArchiveError> {
+    let (examined, manifest) = examine_within(window, arriving, again, scratch, limits)?;
+    let found = examined.integrity;
+    if let Some(expected) = expected.integrity.filter(|expected| **expected != found) {
+        return Err(ArchiveError::Digest { expected: *expected, found });
+    }
+    manifest.parse()?.check(expected.name, expected.version)?;
+    Ok(examined)
+}
+
+/// Looks at a `.tar.gz` that lies somewhere, whosever archive it is: its profile, its tree, its framing. `open` opens
+/// it from the start, and once more for a large one whose files are not in path order.
+///
+/// # Errors
+/// [`ArchiveError`] says what is wrong: with the archive, with its source, or with temporary storage.
+pub fn examine<R: Read>(
+    open: impl Fn() -> io::Result<R>,
+    scratch: impl Fn() -> io::Result<Box<dyn Scratch>>,
+    limits: &Limits,
+) -> Result<Examined, ArchiveError> {
+    let packed = open().map_err(ArchiveError::Source)?;
+    examine_within(WINDOW, packed, &open, scratch, limits).map(|(examined, _)| examined)
+}
+
+fn examine_within<R: Read, A: Read>(
+    window: usize,
+    arriving: R,
+    again: impl FnOnce() -> io::Result<A>,
+    scratch: impl Fn() -> io::Result<Box<dyn Scratch>>,
+    limits: &Limits,
+) -> Result<(Examined, ManifestBytes), ArchiveError> {
     let mut files = Optimistic::new(window, &scratch);
-    let Walked { index, unpacked, manifest } = walk(arriving, limits, &mut files)?;
+    let Walked { index, unpacked, manifest, framing } = walk(arriving, limits, &mut files)?;
     let entries = index.len();
     let integrity = match files.finish(|| index.into_files())? {
         Some(integrity) => integrity,
@@ -86,15 +119,11 @@ fn verify_within<R: Read, A: Read>(
             files.finish(walked.index.into_files())?
         }
     };
-    if let Some(expected) = expected.integrity.filter(|expected| **expected != integrity) {
-        return Err(ArchiveError::Digest { expected: *expected, found: integrity });
-    }
-    manifest.parse()?.check(expected.name, expected.version)?;
-    Ok(Verified { integrity, entries, unpacked })
+    Ok((Examined { integrity, entries, unpacked, framing }, manifest))
 }
 
 /// Bytes that were sound as they arrived and are not when read again were damaged here.
-fn blame_storage(error: ArchiveError) -> ArchiveError {
+pub(super) fn blame_storage(error: ArchiveError) -> ArchiveError {
     match error {
         ArchiveError::Source(error) | ArchiveError::Gzip(error) => ArchiveError::Scratch(error),
         other => other,
@@ -102,13 +131,19 @@ fn blame_storage(error: ArchiveError) -> ArchiveError {
 }
 
 /// What one reading of an archive found.
-struct Walked {
-    index: Index,
+pub(super) struct Walked {
+    pub(super) index: Index,
     unpacked: u64,
     manifest: ManifestBytes,
+    framing: Framing,
 }
 
-fn walk(packed: impl Read, limits: &Limits, files: &mut impl Files) -> Result<Walked, ArchiveError> {
+/// Reads an archive to its end, and gives its contents to `files`.
+pub(super) fn walk(
+    packed: impl Read,
+    limits: &Limits,
+    files: &mut impl Files,
+) -> Result<Walked, ArchiveError> {
     let mut entries = Entries::new(Unpacked::new(packed, limits.max_unpacked));
     let mut index = Index::default();
     let mut manifest = ManifestBytes::default();
@@ -132,7 +167,7 @@ fn walk(packed: impl Read, limits: &Limits, files: &mut impl Files) -> Result<Wa
             }
         }
     }
-    Ok(Walked { index, unpacked: entries.unpacked(), manifest })
+    Ok(Walked { index, unpacked: entries.unpacked(), manifest, framing: entries.framing() })
 }
 
 /// The manifest's bytes, once they came by.

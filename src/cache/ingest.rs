@@ -1,7 +1,8 @@
 //! Bringing a file in: download, stage, verify and seal in one pass, then commit.
 //!
-//! `intake` stages the bytes as they come while they are verified here. Nothing is visible to readers before the
-//! commit, and whatever ends early leaves nothing behind.
+//! `intake` stages the bytes as they come while they are verified here. An archive that other readers would unpack
+//! otherwise is packed anew before it is sealed. Nothing is visible to readers before the commit, and whatever ends
+//! early leaves nothing behind.
 //!
 //! Owns that flow. Must not know what makes an archive good (`archive`), what a trust artifact
 //! must be (`wanted`) or how bytes are staged (`intake`) and kept (`store`).
@@ -9,13 +10,13 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::wanted::{Mismatch, Wanted};
-use crate::archive::{self, ArchiveError, Expected, Limits, Scratch, Verified};
-use crate::domain::{Purl, Sha256};
-use crate::intake::{Arriving, IntakeError, Received, take_in};
-use crate::store::sealed::{self, Seal};
+use crate::archive::{self, ArchiveError, Examined, Expected, Framing, Limits, Scratch};
+use crate::domain::{Integrity, Purl, Sha256};
+use crate::intake::{Arriving, IntakeError, OnDisk, Received, take_in};
+use crate::store::sealed::{self, Seal, SealWriter};
 use crate::store::{Committed, Staged, Store, StoreError, Uncommitted};
 use crate::upstream::{CouldNotAsk, Download};
 
@@ -87,7 +88,9 @@ pub(super) async fn ingest(
     }
     let (wanted_there, limits) = (wanted.clone(), bounds.limits);
     let inspect = move |arriving: &mut Arriving<'_>| inspect(arriving, &wanted_there, &limits);
-    let (sealing, known_by) = take_in(store, download.body, limit, inspect).await?;
+    let (sealing, Passed { known_by, packed }) = take_in(store, download.body, limit, inspect).await?;
+    // What came goes with its file.
+    let sealing = packed.unwrap_or(sealing);
     let received = Received::new(sealing, known_by, &wanted.identity()).await?;
     wanted.compare(&received.seal)?;
     keep(&**store, wanted, received).await
@@ -122,12 +125,33 @@ pub(super) async fn keep(
     }
 }
 
-/// The digest that `wanted` is known by, once the bytes may be it.
-fn inspect(arriving: &mut Arriving<'_>, wanted: &Wanted, limits: &Limits) -> Result<Sha256, IngestError> {
+/// What came and may be what is wanted.
+struct Passed {
+    /// The digest it is known by.
+    known_by: Sha256,
+    /// What is kept in its place.
+    packed: Option<SealWriter<Staged>>,
+}
+
+impl Passed {
+    fn as_it_came(known_by: Sha256) -> Self {
+        Self { known_by, packed: None }
+    }
+}
+
+fn inspect(arriving: &mut Arriving<'_>, wanted: &Wanted, limits: &Limits) -> Result<Passed, IngestError> {
     match wanted {
         Wanted::Archive { release: Purl { name, version }, integrity } => {
             let expected = Expected { name, version, integrity: Some(integrity) };
-            Ok(*verify_arriving(arriving, &expected, limits)?.integrity.digest())
+            let Examined { integrity, framing, .. } = verify_arriving(arriving, &expected, limits)?;
+            let packed = match framing {
+                Framing::Canonical => None,
+                Framing::Readable(departure) => {
+                    debug!(file = %wanted, %departure, "an archive is packed anew");
+                    Some(pack_anew(&arriving.on_disk(), integrity, limits)?)
+                }
+            };
+            Ok(Passed { known_by: *integrity.digest(), packed })
         }
         // One that is too long is not read to its end.
         Wanted::TrustArtifact { digest, size: Some(expected) } => {
@@ -137,9 +161,32 @@ fn inspect(arriving: &mut Arriving<'_>, wanted: &Wanted, limits: &Limits) -> Res
             if read.map_err(|_| CouldNotAsk::BrokenBody)? == enough {
                 return Err(Mismatch::Size { expected: *expected, found: on_disk.length() }.into());
             }
-            Ok(*digest)
+            Ok(Passed::as_it_came(*digest))
         }
-        Wanted::TrustArtifact { digest, size: None } => Ok(*digest),
+        Wanted::TrustArtifact { digest, size: None } => Ok(Passed::as_it_came(*digest)),
+    }
+}
+
+/// Packs an archive that came and passed as `integrity` anew. What was written is looked at like any archive: it goes
+/// out only when it is framed canonically and unpacks to the same tree.
+fn pack_anew(
+    on_disk: &OnDisk<'_>,
+    integrity: Integrity,
+    limits: &Limits,
+) -> Result<SealWriter<Staged>, ArchiveError> {
+    let scratch = || on_disk.scratch().map(|staged| Box::new(staged) as Box<dyn Scratch>);
+    let staged = on_disk.scratch().map_err(ArchiveError::Scratch)?;
+    let sealing = SealWriter::made_by(staged, archive::RECIPE);
+    let (sealing, written) = archive::pack(|| on_disk.again(), scratch, limits, sealing)?;
+    let examined = archive::examine(|| sealing.get_ref().reopen(), scratch, limits)?;
+    for found in [written, examined.integrity] {
+        if found != integrity {
+            return Err(ArchiveError::Digest { expected: integrity, found });
+        }
+    }
+    match examined.framing {
+        Framing::Canonical => Ok(sealing),
+        Framing::Readable(departure) => Err(ArchiveError::Framing(departure)),
     }
 }
 
@@ -151,7 +198,7 @@ pub fn verify_arriving(
     arriving: &mut Arriving<'_>,
     expected: &Expected<'_>,
     limits: &Limits,
-) -> Result<Verified, ArchiveError> {
+) -> Result<Examined, ArchiveError> {
     let on_disk = arriving.on_disk();
     let scratch = || on_disk.scratch().map(|staged| Box::new(staged) as Box<dyn Scratch>);
     archive::verify(arriving, || on_disk.again(), scratch, expected, limits)

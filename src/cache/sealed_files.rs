@@ -270,7 +270,7 @@ fn stage(error: &IngestError) -> &'static str {
             ArchiveError::Source(_) | ArchiveError::Gzip(_) => "download",
             ArchiveError::Scratch(_) => "store",
             ArchiveError::TooLarge(_) => "size",
-            ArchiveError::Profile(_) => "profile",
+            ArchiveError::Profile(_) | ArchiveError::Framing(_) => "profile",
             ArchiveError::Digest { .. } => "digest",
             ArchiveError::Manifest(_) => "manifest",
             ArchiveError::Identity { .. } => "identity",

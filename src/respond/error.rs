@@ -164,6 +164,7 @@ fn archive(error: &ArchiveError, detail: String) -> Refusal {
         ArchiveError::Identity { .. } => Problem::new(Kind::IdentityMismatch, detail).into(),
         ArchiveError::Escalation { .. } => Problem::new(Kind::AuthorizationFailed, detail).into(),
         ArchiveError::Profile(_)
+        | ArchiveError::Framing(_)
         | ArchiveError::TooLarge(_)
         | ArchiveError::Digest { .. }
         | ArchiveError::Manifest(_) => Problem::new(Kind::InconsistentRegistryState, detail).into(),

@@ -39,6 +39,8 @@ pub struct Seal {
     pub known_by: Sha256,
     /// What the content says it is; empty when it says nothing.
     pub identity: String,
+    /// By which recipe the content was made here; 0 for content as it came.
+    pub recipe: u16,
     blocks: Vec<u32>,
 }
 
@@ -49,13 +51,19 @@ pub struct SealWriter<W> {
     raw: sha2::Sha256,
     block: crc_fast::Digest,
     blocks: Vec<u32>,
+    recipe: u16,
 }
 
 impl<W: Write> SealWriter<W> {
     /// Seals what is written through this into `inner`.
     pub fn new(inner: W) -> Self {
+        Self::made_by(inner, 0)
+    }
+
+    /// The same for content that is made here by a `recipe`, and nowhere else.
+    pub fn made_by(inner: W, recipe: u16) -> Self {
         let block = crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi);
-        Self { inner, length: 0, raw: sha2::Sha256::new(), block, blocks: Vec::new() }
+        Self { inner, length: 0, raw: sha2::Sha256::new(), block, blocks: Vec::new(), recipe }
     }
 
     /// What the content passes through to.
@@ -76,6 +84,7 @@ impl<W: Write> SealWriter<W> {
             raw: Sha256::new(self.raw.finalize().into()),
             known_by,
             identity: identity.to_owned(),
+            recipe: self.recipe,
             blocks: self.blocks,
         };
         self.inner.write_all(&trailer::encode(&seal)?)?;

@@ -169,7 +169,8 @@ fn path_rules_hold_however_the_path_is_spelled() {
         assert_eq!(violation(&Tar::default().entry(b'0', path, "").ended()), expected);
         let gnu = Tar::default().entry(b'L', "l", [path, b"\0"].concat()).file("a", "").ended();
         assert_eq!(violation(&gnu), expected);
-        let Ok(text) = str::from_utf8(path) else { continue };
+        // An empty path in pax is a record that readers disagree about.
+        let Some(text) = str::from_utf8(path).ok().filter(|text| !text.is_empty()) else { continue };
         let pax = Tar::default().entry(b'x', "p", record("path", text)).file("a", "").ended();
         assert_eq!(violation(&pax), expected);
     }
@@ -200,15 +201,18 @@ fn extension_headers_cannot_disagree_or_grow() {
 }
 
 #[test]
-fn the_pax_size_rules_and_never_applies_to_an_extension() {
-    let tar = Tar::default()
-        .entry(b'x', "p", record("size", "3"))
-        .entry(b'K', "k", "link target\0")
-        .block(header(Header::new_ustar(), b'0', b"a", 0), "abc")
-        .file("b", "")
-        .ended();
+fn the_pax_size_is_the_headers_and_never_applies_to_an_extension() {
+    let sized =
+        |size: &str| Tar::default().entry(b'x', "p", record("size", size)).entry(b'K', "k", "link target\0");
+    let tar = sized("3").file("a", "abc").file("b", "").ended();
     let expected = [("a".to_owned(), FILE, b"abc".to_vec()), ("b".to_owned(), FILE, vec![])];
     assert_eq!(read(&tar).unwrap(), expected);
+    for size in ["2", "0", "512"] {
+        let refused = violation(&sized(size).file("a", "abc").ended());
+        assert_eq!(refused, Violation::PaxSize { path: "a".into() });
+    }
+    let huge = sized(&(LARGEST_OCTAL + 1).to_string()).file("a", "abc").ended();
+    assert!(matches!(read(&huge), Err(ArchiveError::TooLarge(_))));
 }
 
 #[test]

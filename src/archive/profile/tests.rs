@@ -1,4 +1,4 @@
-//! The paths and entries that the archive profile refuses.
+//! The entries that the archive profile refuses beside each other.
 
 use proptest::prelude::*;
 
@@ -6,39 +6,6 @@ use super::*;
 
 fn file() -> Node {
     Node::File(FileRecord { executable: false, offset: 0, len: 0 })
-}
-
-#[test]
-fn accepts_every_relative_path() {
-    let longest = format!("{}b", "a/".repeat(MAX_PATH / 2 - 1) + "a");
-    for good in ["a", "a/b.c", "...", ".git", "a..b/..c", "docs/안녕.txt", "a b\\c", "%2e%2e/é", &longest]
-    {
-        assert_eq!(accept_path(good.as_bytes()), Ok(good));
-    }
-}
-
-#[test]
-fn refuses_each_path_for_its_reason() {
-    let too_long = "a".repeat(MAX_PATH + 1);
-    for (bad, expected) in [
-        (&b""[..], PathFault::Empty),
-        (b"/", PathFault::Absolute),
-        (b"/etc/passwd", PathFault::Absolute),
-        (b".", PathFault::DotSegment),
-        (b"./a", PathFault::DotSegment),
-        (b"a/./b", PathFault::DotSegment),
-        (b"a/..", PathFault::DotSegment),
-        (b"../a", PathFault::DotSegment),
-        (b"a//b", PathFault::EmptySegment),
-        (b"a/", PathFault::EmptySegment),
-        (b"a\0b", PathFault::Control),
-        (b"a\nb", PathFault::Control),
-        (b"a/\xff", PathFault::NotUtf8),
-        (too_long.as_bytes(), PathFault::TooLong),
-    ] {
-        let refused = accept_path(bad);
-        assert!(matches!(refused, Err(Violation::Path { fault, .. }) if fault == expected), "{refused:?}");
-    }
 }
 
 #[test]
@@ -66,6 +33,38 @@ fn refuses_a_file_in_a_parents_place_whichever_comes_first() {
 }
 
 #[test]
+fn refuses_two_names_that_some_file_system_takes_for_one() {
+    for (first, second) in [
+        ("docs/README", "docs/readme"),
+        ("Docs/a", "docs/b"),
+        ("a/Docs", "a/docs/b"),
+        ("caf\u{e9}/a", "cafe\u{301}/b"),
+        ("ﬁle", "file"),
+        ("a\u{200d}b", "ab"),
+        ("x/straße/1", "x/STRASSE/2"),
+    ] {
+        for (one, other) in [(first, second), (second, first)] {
+            let mut index = Index::default();
+            index.admit("a!", file()).unwrap();
+            index.admit(one, file()).unwrap();
+            index.admit("d", file()).unwrap();
+            let refused = index.admit(other, file());
+            let expected = Violation::Alias { path: other.into(), other: one.into() };
+            assert!(
+                matches!(&refused, Err(ArchiveError::Profile(found)) if *found == expected),
+                "{refused:?}"
+            );
+        }
+    }
+    let mut index = Index::default();
+    for path in ["Docs/a", "Docs/b/C", "docs2", "Docs/b/d", "Docs/\u{e9}"] {
+        index.admit(path, file()).unwrap();
+    }
+    let paths: Vec<_> = index.into_files().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, ["Docs/a", "Docs/b/C", "Docs/b/d", "Docs/\u{e9}", "docs2"]);
+}
+
+#[test]
 fn directories_may_come_before_or_after_their_files() {
     let mut index = Index::default();
     for (path, node) in
@@ -80,9 +79,10 @@ fn directories_may_come_before_or_after_their_files() {
 #[test]
 fn bounds_the_bytes_of_all_paths() {
     let mut index = Index::default();
-    let count = MAX_PATHS / MAX_PATH as u64;
+    const LENGTH: usize = 4096;
+    let count = MAX_PATHS / LENGTH as u64;
     for number in 0..count {
-        index.admit(&format!("{number:0>MAX_PATH$}"), file()).unwrap();
+        index.admit(&format!("{number:0>LENGTH$}"), file()).unwrap();
     }
     let refused = index.admit("a", file());
     assert!(matches!(refused, Err(ArchiveError::TooLarge(Excess::Paths { limit: MAX_PATHS }))));
@@ -91,16 +91,25 @@ fn bounds_the_bytes_of_all_paths() {
 proptest! {
     #[test]
     fn clashes_are_found_as_by_comparing_all(
-        entries in proptest::collection::vec(("[ab!](/[ab!]){0,3}", any::<bool>()), 1..12)
+        entries in proptest::collection::vec(("[aAb!](/[abB!]){0,3}", any::<bool>()), 1..12)
     ) {
         let mut index = Index::default();
         let admitted =
             entries.iter().all(|(path, dir)| index.admit(path, if *dir { Node::Directory } else { file() }).is_ok());
         let clash = |(at, (path, _)): (usize, &(String, bool))| {
             entries.iter().enumerate().any(|(other_at, (other, other_dir))| {
-                at != other_at && (path == other || !other_dir && path.starts_with(&format!("{other}/")))
+                at != other_at && (path == other || !other_dir && path.starts_with(&format!("{other}/")) || merged(path, other))
             })
         };
         prop_assert_eq!(admitted, !entries.iter().enumerate().any(clash));
     }
+}
+
+/// Whether some folder or name of both is one where case does not count, and is written in two ways.
+fn merged(path: &str, other: &str) -> bool {
+    let starts = |path: &str| {
+        let ends = path.match_indices('/').map(|(slash, _)| slash).chain([path.len()]);
+        ends.map(|end| path[..end].to_owned()).collect::<Vec<_>>()
+    };
+    starts(path).iter().any(|one| starts(other).iter().any(|two| one != two && one.eq_ignore_ascii_case(two)))
 }

@@ -14,7 +14,7 @@ use url::Url;
 use super::record::{self, Declared, Kind, Upload, Uploaded};
 use super::refused::Refused as Ours;
 use super::{Volumes, declared};
-use crate::archive::{ArchiveError, Expected, Limits};
+use crate::archive::{ArchiveError, Examined, Expected, Framing, Limits};
 use crate::cache::verify_arriving;
 use crate::domain::{Integrity, Purl, Sha256, UploadId};
 use crate::intake::{Arriving, Received};
@@ -46,8 +46,14 @@ impl Description for Expectation {
 
     fn inspect(&self, content: &mut Arriving<'_>) -> Result<Self::Found, Refused> {
         let Some(Purl { name, version }) = &self.archive else { return Ok(Ok(None)) };
-        match verify_arriving(content, &Expected { name, version, integrity: None }, &self.limits) {
-            Ok(verified) => Ok(Ok(Some(verified.integrity))),
+        let verified = verify_arriving(content, &Expected { name, version, integrity: None }, &self.limits);
+        // The registry gets the bytes as they are, so all of its readers must unpack what was looked at here.
+        let verified = verified.and_then(|Examined { framing, integrity, .. }| match framing {
+            Framing::Canonical => Ok(integrity),
+            Framing::Readable(departure) => Err(ArchiveError::Framing(departure)),
+        });
+        match verified {
+            Ok(integrity) => Ok(Ok(Some(integrity))),
             Err(ArchiveError::Scratch(error)) => Err(StoreError::from(error).into()),
             Err(error) if self.declared.sha256.is_none() && self.declared.size.is_none() => {
                 Err(Ours::Archive(error).into())

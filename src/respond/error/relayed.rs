@@ -99,7 +99,10 @@ fn archive(error: &ArchiveError, detail: String) -> Refusal {
     let kind = match error {
         ArchiveError::Source(_) => return blank(StatusCode::BAD_REQUEST, detail),
         ArchiveError::Scratch(_) => return storage(&StoreError::Full, detail),
-        ArchiveError::Gzip(_) | ArchiveError::Profile(_) | ArchiveError::TooLarge(_) => Kind::InvalidArchive,
+        ArchiveError::Gzip(_)
+        | ArchiveError::Profile(_)
+        | ArchiveError::Framing(_)
+        | ArchiveError::TooLarge(_) => Kind::InvalidArchive,
         ArchiveError::Digest { .. } => Kind::DigestMismatch,
         ArchiveError::Manifest(_) => Kind::InvalidManifest,
         ArchiveError::Identity { .. } => Kind::IdentityMismatch,

@@ -3,7 +3,8 @@
 //! ```text
 //! content ‖ checksum of every block: u32 … ‖ identity ‖ footer
 //! footer = content length: u64 ‖ block size: u32 ‖ identity length: u32 ‖ raw digest: 32 bytes
-//!        ‖ digest it is known by: 32 bytes ‖ magic: 8 bytes ‖ version: u32 ‖ checksum of the trailer so far: u32
+//!        ‖ digest it is known by: 32 bytes ‖ magic: 8 bytes ‖ version: u16 ‖ recipe: u16
+//!        ‖ checksum of the trailer so far: u32
 //! ```
 //! Numbers are little-endian, checksums CRC32C. Owns this layout and nothing else: reading from a store and
 //! checking content are its parent's.
@@ -17,9 +18,9 @@ use super::{BLOCK, Seal};
 use crate::domain::Sha256;
 
 const MAGIC: [u8; 8] = *b"SCRPSEAL";
-const VERSION: u32 = 1;
+const VERSION: u16 = 1;
 const CHECKSUM: usize = size_of::<u32>();
-const FOOTER: usize = 8 + 4 + 4 + 32 + 32 + 8 + 4 + CHECKSUM;
+const FOOTER: usize = 8 + 4 + 4 + 32 + 32 + 8 + 2 + 2 + CHECKSUM;
 /// With a bound on the identity, a damaged footer cannot ask for more memory than the value's size explains.
 const MAX_IDENTITY: u32 = 4096;
 
@@ -42,7 +43,8 @@ pub(super) fn encode(seal: &Seal) -> io::Result<Vec<u8>> {
     out.put_slice(seal.raw.as_bytes());
     out.put_slice(seal.known_by.as_bytes());
     out.put_slice(&MAGIC);
-    out.put_u32_le(VERSION);
+    out.put_u16_le(VERSION);
+    out.put_u16_le(seal.recipe);
     out.put_u32_le(crc32_iscsi(&out));
     Ok(out)
 }
@@ -69,6 +71,7 @@ pub(super) fn decode(tail: &[u8], size: u64) -> Result<Seal, &'static str> {
         raw: footer.raw,
         known_by: footer.known_by,
         identity: String::from_utf8(identity.to_vec()).map_err(|_| "a seal whose identity is not UTF-8")?,
+        recipe: footer.recipe,
         blocks: blocks
             .as_chunks::<CHECKSUM>()
             .0
@@ -82,6 +85,7 @@ pub(super) fn decode(tail: &[u8], size: u64) -> Result<Seal, &'static str> {
 struct Footer {
     length: u64,
     identity: u32,
+    recipe: u16,
     raw: Sha256,
     known_by: Sha256,
 }
@@ -99,10 +103,11 @@ impl Footer {
             return Err("something else at the end");
         }
         rest.advance(MAGIC.len());
-        if rest.get_u32_le() != VERSION || u64::from(block) != BLOCK || identity > MAX_IDENTITY {
+        let (version, recipe) = (rest.get_u16_le(), rest.get_u16_le());
+        if version != VERSION || u64::from(block) != BLOCK || identity > MAX_IDENTITY {
             return Err("a seal of another version");
         }
-        Ok(Self { length, identity, raw, known_by })
+        Ok(Self { length, identity, recipe, raw, known_by })
     }
 
     /// The length of the whole trailer; a value of another size was cut or grew.

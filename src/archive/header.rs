@@ -1,0 +1,240 @@
+//! One header of a tar: its fields, and whether they are in the canonical form.
+//!
+//! Owns where each field lies and how its bytes are read: strictly, since a lenient number is where readers part. Must
+//! not know what stands before or behind the header.
+
+use std::borrow::Cow;
+
+use super::framing::Quirk;
+use super::gzip::BLOCK;
+use super::names::begins_as_another_format;
+use super::{Excerpt, Violation};
+
+/// The largest size that eleven octal digits hold.
+pub(super) const LARGEST_OCTAL: u64 = 0o777_7777_7777;
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+/// The length of the prefix where star and node-tar put times behind it.
+const SHORT_PREFIX: usize = 130;
+
+/// A header whose checksum holds.
+pub(super) struct Header([u8; BLOCK]);
+
+/// The format a header says it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Magic {
+    /// POSIX: the only one with a prefix.
+    Ustar,
+    Gnu,
+    Other,
+}
+
+/// A number as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Number {
+    /// Octal digits and then spaces or NULs.
+    Plain(u64),
+    /// Leading spaces, or no terminator.
+    Odd(u64),
+    /// Base 256.
+    Binary(u64),
+    /// Nothing but NULs.
+    Missing,
+    /// No number that all readers agree on.
+    Broken,
+}
+
+impl Header {
+    /// Reads a header, unless its checksum does not hold.
+    pub(super) fn read(block: &[u8; BLOCK]) -> Result<Self, Violation> {
+        let header = Self(*block);
+        match header.number(148, 8) {
+            Number::Plain(sum) | Number::Odd(sum) if sum == checksum(block) => Ok(header),
+            _ => Err(Violation::Header),
+        }
+    }
+
+    fn field(&self, at: usize, len: usize) -> &[u8] {
+        &self.0[at..at + len]
+    }
+
+    fn text(&self, at: usize, len: usize) -> &[u8] {
+        let field = self.field(at, len);
+        &field[..field.iter().position(|byte| *byte == 0).unwrap_or(len)]
+    }
+
+    /// Whether only zeros follow the text of a field.
+    fn ends_clean(&self, at: usize, len: usize) -> bool {
+        is_zero(&self.field(at, len)[self.text(at, len).len()..])
+    }
+
+    fn number(&self, at: usize, len: usize) -> Number {
+        number(self.field(at, len))
+    }
+
+    /// The type flag.
+    pub(super) fn kind(&self) -> u8 {
+        self.0[156]
+    }
+
+    pub(super) fn magic(&self) -> Magic {
+        match self.field(257, 8) {
+            b"ustar\x0000" => Magic::Ustar,
+            b"ustar  \0" => Magic::Gnu,
+            _ => Magic::Other,
+        }
+    }
+
+    /// The name field, without its prefix.
+    pub(super) fn name(&self) -> &[u8] {
+        self.text(0, 100)
+    }
+
+    /// The whole path.
+    pub(super) fn path(&self) -> Result<Cow<'_, [u8]>, Violation> {
+        let (name, prefix) = (self.name(), self.text(345, 155));
+        if prefix.is_empty() || name.is_empty() {
+            return Ok(name.into());
+        }
+        // Some readers take a prefix whatever the magic, and star puts times where a long one would end.
+        let doubtful = self.field(508, 4) == b"tar\0" && prefix.len() > SHORT_PREFIX;
+        match self.magic() {
+            Magic::Ustar if !doubtful => Ok([prefix, b"/", name].concat().into()),
+            _ => Err(Violation::Prefix { path: Excerpt::new(name) }),
+        }
+    }
+
+    /// Fails where a header has a prefix that not all readers see, though its path comes from elsewhere.
+    pub(super) fn check_prefix(&self) -> Result<(), Violation> {
+        match self.magic() {
+            Magic::Ustar => Ok(()),
+            Magic::Gnu | Magic::Other if self.text(345, 155).is_empty() => Ok(()),
+            Magic::Gnu | Magic::Other => Err(Violation::Prefix { path: Excerpt::new(self.name()) }),
+        }
+    }
+
+    pub(super) fn size(&self) -> Result<u64, Violation> {
+        self.number(124, 12).value().ok_or(Violation::Header)
+    }
+
+    pub(super) fn mode(&self) -> Result<u64, Violation> {
+        self.number(100, 8).value().ok_or(Violation::Header)
+    }
+
+    /// The first way in which this departs from the canonical form; extension headers are held to no mode.
+    pub(super) fn quirk(&self) -> Option<Quirk> {
+        let magic = self.magic();
+        let prefix_clean = match magic {
+            Magic::Ustar => self.ends_clean(345, 155),
+            Magic::Gnu => is_zero(self.field(345, 155)),
+            Magic::Other => return Some(Quirk::Magic),
+        };
+        let is_size = match self.number(124, 12) {
+            Number::Plain(_) => true,
+            Number::Binary(size) => magic == Magic::Gnu && size > LARGEST_OCTAL,
+            Number::Odd(_) | Number::Missing | Number::Broken => false,
+        };
+        let is_device = |at| matches!(self.number(at, 8), Number::Plain(0) | Number::Missing);
+        let prints = |at| {
+            let name = self.text(at, 32);
+            name.len() < 32 && self.ends_clean(at, 32) && !name.iter().any(u8::is_ascii_control)
+        };
+        let rows = [
+            (prefix_clean && self.ends_clean(0, 100) && is_zero(self.field(500, 12)), Quirk::NameTail),
+            (matches!(self.number(148, 8), Number::Plain(_)), Quirk::Checksum),
+            (is_size, Quirk::Size),
+            (self.is_mode(), Quirk::Mode),
+            (is_owner(self.number(108, 8)) && is_owner(self.number(116, 8)), Quirk::Owner),
+            (matches!(self.number(136, 12), Number::Plain(_) | Number::Missing), Quirk::Time),
+            (is_zero(self.field(157, 100)), Quirk::Link),
+            (prints(265) && prints(297), Quirk::OwnerName),
+            (is_device(329) && is_device(337), Quirk::Device),
+            (matches!(self.kind(), b'0' | b'5' | b'x' | b'g' | b'L' | b'K'), Quirk::Type),
+        ];
+        rows.into_iter().find_map(|(holds, quirk)| (!holds).then_some(quirk))
+    }
+
+    /// Whether the first bytes of the whole tar could be taken for another format.
+    pub(super) fn is_sniffed(&self) -> bool {
+        begins_as_another_format(self.name())
+    }
+
+    fn is_mode(&self) -> bool {
+        let Number::Plain(mode) = self.number(100, 8) else { return false };
+        match self.kind() {
+            b'5' => mode & !0o7777 == 0 && mode & 0o700 == 0o700,
+            b'x' | b'g' | b'L' | b'K' => true,
+            _ => {
+                let runs = mode & 0o111 == 0 || mode & 0o100 != 0;
+                mode & !0o777 == 0 && mode & 0o400 != 0 && runs
+            }
+        }
+    }
+}
+
+impl Number {
+    fn value(self) -> Option<u64> {
+        match self {
+            Self::Plain(value) | Self::Odd(value) | Self::Binary(value) => Some(value),
+            Self::Missing | Self::Broken => None,
+        }
+    }
+}
+
+fn is_owner(number: Number) -> bool {
+    match number {
+        Number::Plain(_) | Number::Missing => true,
+        Number::Binary(id) => id <= i32::MAX as u64,
+        Number::Odd(_) | Number::Broken => false,
+    }
+}
+
+/// Reads a field of digits; a sign, as some parsers take it, is no digit.
+fn number(field: &[u8]) -> Number {
+    if let [0x80, binary @ ..] = field {
+        let (high, low) = binary.split_at(binary.len().saturating_sub(8));
+        let value = low.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+        return if is_zero(high) { Number::Binary(value) } else { Number::Broken };
+    }
+    if is_zero(field) {
+        return Number::Missing;
+    }
+    let start = field.iter().position(|byte| *byte != b' ').unwrap_or(field.len());
+    let digits = &field[start..];
+    let len = digits.iter().position(|byte| !matches!(byte, b'0'..=b'7')).unwrap_or(digits.len());
+    let (digits, rest) = digits.split_at(len);
+    if digits.is_empty() || !rest.iter().all(|byte| matches!(byte, 0 | b' ')) {
+        return Number::Broken;
+    }
+    let value = digits.iter().fold(0, |value, digit| value << 3 | u64::from(digit - b'0'));
+    if start == 0 && !rest.is_empty() { Number::Plain(value) } else { Number::Odd(value) }
+}
+
+/// The sum of a header's bytes, its checksum field taken as spaces.
+fn checksum(block: &[u8; BLOCK]) -> u64 {
+    let field = 148..156;
+    let spaces = field.len() as u64 * u64::from(b' ');
+    let sum = |bytes: &[u8]| bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+    sum(&block[..field.start]) + spaces + sum(&block[field.end..])
+}
+
+/// Whether a reader that looks for a checksum in `bytes` might find one that holds, however leniently it reads.
+pub(super) fn could_be_header(bytes: &[u8; BLOCK]) -> bool {
+    let field = &bytes[148..156];
+    let digits = field.iter().skip_while(|byte| !matches!(byte, b'0'..=b'7'));
+    let digits = digits.take_while(|byte| matches!(byte, b'0'..=b'7'));
+    let octal = digits.fold(0, |value, digit| value << 3 | i64::from(digit - b'0'));
+    let binary = field[1..].iter().fold(0, |value, byte| value << 8 | i64::from(*byte));
+    // GNU tar of 1999 wrote base 64 behind a sign.
+    let sextets = field[1..].iter().map_while(|byte| BASE64.iter().position(|digit| digit == byte));
+    let base64 = sextets.fold(0, |value, digit| value << 6 | digit as i64);
+    let unsigned = checksum(bytes) as i64;
+    let high = bytes[..148].iter().chain(&bytes[156..]).filter(|byte| **byte >= 0x80).count() as i64;
+    [octal, binary, base64].iter().any(|found| [unsigned, unsigned - 256 * high].contains(found))
+}
+
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+#[cfg(test)]
+mod tests;
