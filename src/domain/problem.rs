@@ -129,23 +129,35 @@ impl Problem {
     }
 
     /// Reads a registry's problem that came with HTTP `status`. `None` when the body is not one, or when it
-    /// contradicts the status it came with.
+    /// contradicts the status it came with. A type outside the specification's namespace counts as `about:blank`,
+    /// where title and status are there. The specification has no type for "gone", so "not found" may come with 410.
     #[must_use]
     pub fn parse(status: u16, body: &[u8]) -> Option<Self> {
         let Ok(Value::Object(mut members)) = serde_json::from_slice(body) else { return None };
-        let kind = Kind::from_uri(members.remove("type")?.as_str()?)?;
-        let said = members.remove("status").map_or(Some(u64::from(status)), |said| said.as_u64());
-        if kind.status() != status || said != Some(u64::from(status)) {
+        let (kind, said) = (members.remove("type")?, members.remove("status"));
+        let said = said.map(|said| said.as_u64() == Some(u64::from(status)));
+        let kind = match kind.as_str()? {
+            uri if uri.starts_with(NAMESPACE) => Some(Kind::from_uri(uri)?),
+            _ => None,
+        };
+        let fits = match kind {
+            Some(kind) => {
+                let is_gone = (kind, status) == (Kind::NotFound, 410);
+                (kind.status() == status || is_gone) && said.unwrap_or(true)
+            }
+            None => said == Some(true) && members.get("title").is_some_and(Value::is_string),
+        };
+        if !fits {
             return None;
         }
         let mut text = |member: &str| match members.remove(member) {
             Some(Value::String(text)) => Some(text),
             _ => None,
         };
-        let title = text("title").map_or(kind.title().into(), Cow::Owned);
+        let title = text("title").map_or(kind.map_or("", Kind::title).into(), Cow::Owned);
         let detail = text("detail");
         text("instance");
-        Some(Self { kind: Some(kind), status, title, detail, extra: members })
+        Some(Self { kind, status, title, detail, extra: members })
     }
 
     /// The JSON document that answers a request for `instance`.
@@ -207,9 +219,26 @@ mod tests {
             (404, "<html>"),
             (404, r#"{"type":"https://agentvolumes.org/problems/invented","status":404}"#),
             (404, r#"{"type":404}"#),
+            (404, r#"{"type":"about:blank","title":"Gone fishing"}"#),
+            (404, r#"{"type":"about:blank","title":"Gone fishing","status":403}"#),
+            (404, r#"{"title":"Gone fishing","status":404}"#),
+            (404, r#"{"status":404,"error":"Not Found"}"#),
         ] {
             assert_eq!(Problem::parse(status, body.as_bytes()), None, "{status} {body}");
         }
+    }
+
+    #[test]
+    fn a_type_of_another_namespace_says_no_more_than_its_status() {
+        for kind in ["about:blank", "https://errors.example/gone"] {
+            let body = json!({ "type": kind, "title": "Gone", "status": 410, "detail": "x" }).to_string();
+            let problem = Problem::parse(410, body.as_bytes()).unwrap();
+            assert_eq!((problem.kind, &*problem.title), (None, "Gone"));
+            let ours: Value = serde_json::from_slice(&problem.to_json("/ours")).unwrap();
+            assert_eq!((&ours["type"], &ours["detail"]), (&json!("about:blank"), &json!("x")));
+        }
+        let gone = r#"{"type":"https://agentvolumes.org/problems/not-found","status":410}"#;
+        assert_eq!(Problem::parse(410, gone.as_bytes()).unwrap().status, 410);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
 
 use ::http::header::{ETAG, HeaderName, LOCATION, RETRY_AFTER};
-use ::http::{HeaderMap, StatusCode};
+use ::http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::CouldNotAsk;
 use super::part::{self, Announced};
@@ -30,11 +30,11 @@ pub(super) enum Answer {
     Redirect(String),
 }
 
-/// Reads a head that came at `now`; `conditional` when an entity tag had been sent, `range` when one had.
+/// Reads a head that came at `now`; `sent` is the entity tag that had been sent, `range` the range that had.
 pub(super) fn read(
     status: StatusCode,
     headers: &HeaderMap,
-    conditional: bool,
+    sent: Option<&HeaderValue>,
     range: Option<&Range<u64>>,
     now: Timestamp,
 ) -> Result<Answer, CouldNotAsk> {
@@ -45,7 +45,7 @@ pub(super) fn read(
             let part = range.and_then(|range| part::announced(headers, range));
             part.map(Answer::Part).ok_or(CouldNotAsk::Unexpected(code))
         }
-        304 if conditional => Ok(Answer::NotModified),
+        304 if sent.is_some_and(|sent| confirms(headers, sent)) => Ok(Answer::NotModified),
         301 | 302 | 303 | 307 | 308 => {
             let location = text(headers, &LOCATION).ok_or(CouldNotAsk::Unexpected(code))?;
             Ok(Answer::Redirect(location.to_owned()))
@@ -60,6 +60,21 @@ pub(super) fn read(
         500..=599 => Err(CouldNotAsk::ServerError(code)),
         _ => Err(CouldNotAsk::Unexpected(code)),
     }
+}
+
+/// Whether a 304 speaks of the entity tag that was `sent`; one that names none does.
+fn confirms(headers: &HeaderMap, sent: &HeaderValue) -> bool {
+    let opaque = |tag: &HeaderValue| {
+        let tag = tag.as_bytes();
+        tag.strip_prefix(b"W/").unwrap_or(tag).to_vec()
+    };
+    headers.get(ETAG).is_none_or(|named| opaque(named) == opaque(sent))
+}
+
+/// Whether what came of a conditional question may be due to its condition, so that the same without one may have an
+/// answer: a gateway that takes no such header, or an edge that confirms something else.
+pub(super) fn is_due_to_a_condition(status: u16) -> bool {
+    matches!(status, 304 | 400 | 412 | 431)
 }
 
 /// The registry's own entity tag.
@@ -129,19 +144,26 @@ mod tests {
         headers: &[(HeaderName, &str)],
         conditional: bool,
     ) -> Result<Answer, CouldNotAsk> {
-        asked(status, headers, conditional, None)
+        asked(status, headers, conditional.then_some("\"a\""), None)
     }
 
     fn asked(
         status: u16,
         headers: &[(HeaderName, &str)],
-        conditional: bool,
+        sent: Option<&str>,
         range: Option<&Range<u64>>,
     ) -> Result<Answer, CouldNotAsk> {
+        let sent = sent.map(|tag| HeaderValue::from_str(tag).unwrap());
         let headers =
             headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect::<HeaderMap>();
         // Sun, 06 Nov 1994 08:49:37 GMT
-        read(StatusCode::from_u16(status).unwrap(), &headers, conditional, range, Timestamp(784_111_777_000))
+        read(
+            StatusCode::from_u16(status).unwrap(),
+            &headers,
+            sent.as_ref(),
+            range,
+            Timestamp(784_111_777_000),
+        )
     }
 
     #[test]
@@ -151,6 +173,20 @@ mod tests {
         assert_eq!(head(304, &[]), Err(CouldNotAsk::Unexpected(304)));
         for status in [400, 403, 404, 409, 410, 422] {
             assert_eq!(head(status, &[]), Ok(Answer::Refused(status)));
+        }
+    }
+
+    #[test]
+    fn a_304_confirms_the_tag_it_names_and_no_other() {
+        for (named, sent, confirms) in [
+            ("\"a\"", "\"a\"", true),
+            ("W/\"a\"", "\"a\"", true),
+            ("\"a\"", "W/\"a\"", true),
+            ("\"b\"", "\"a\"", false),
+            ("", "\"a\"", false),
+        ] {
+            let expected = if confirms { Ok(Answer::NotModified) } else { Err(CouldNotAsk::Unexpected(304)) };
+            assert_eq!(asked(304, &[(ETAG, named)], Some(sent), None), expected, "{named} {sent}");
         }
     }
 
@@ -167,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_part_is_an_answer_to_whoever_asked_for_it() {
-        let ranged = |status, stated| asked(status, &[(CONTENT_RANGE, stated)], false, Some(&(2..6)));
+        let ranged = |status, stated| asked(status, &[(CONTENT_RANGE, stated)], None, Some(&(2..6)));
         assert_eq!(ranged(206, "bytes 2-5/10"), Ok(Answer::Part(Announced { length: 4, of: Some(10) })));
         assert_eq!(ranged(206, "bytes 2-5/*"), Ok(Answer::Part(Announced { length: 4, of: None })));
         assert_eq!(ranged(206, "bytes 0-9/10"), Err(CouldNotAsk::Unexpected(206)));

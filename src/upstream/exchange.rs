@@ -41,6 +41,15 @@ struct Reply {
 }
 
 impl<'a> Question<'a> {
+    /// Whether what came of it may be due to its condition.
+    pub(super) fn is_blamed(&self, answer: &Result<Exchange, CouldNotAsk>) -> bool {
+        let status = match answer {
+            Ok(Exchange::Refused { status, .. }) | Err(CouldNotAsk::Unexpected(status)) => *status,
+            Ok(_) | Err(_) => return false,
+        };
+        self.etag.is_some() && answer::is_due_to_a_condition(status)
+    }
+
     pub(super) fn document(resource: Resource, etag: Option<&str>, errand: Errand<'a>) -> Self {
         let etag = etag.and_then(|etag| HeaderValue::from_str(etag).ok());
         Self { accept: "application/json", concern: Concern::of(resource), etag, range: None, errand }
@@ -178,8 +187,9 @@ impl Upstream {
             self.guard.allow(&url, from.as_ref()).map_err(fail)?;
             let response = self.ask(&url, question, at_home).await.map_err(fail)?;
             let (status, headers) = (response.status, &response.headers);
-            let (conditional, range) = (question.etag.is_some(), question.range.as_ref());
-            match answer::read(status, headers, conditional, range, self.clock.now()).map_err(fail)? {
+            let (sent, range) = (question.etag.as_ref(), question.range.as_ref());
+            let read = answer::read(status, headers, sent, range, self.clock.now());
+            match read.map_err(|why| fail(if at_home { why } else { abroad(why) }))? {
                 Answer::Redirect(location) => {
                     let next = url.join(&location).map_err(|_| fail(CouldNotAsk::BadLocator))?;
                     from = Some(std::mem::replace(&mut url, next));
@@ -197,6 +207,14 @@ impl Upstream {
             headers.insert(AUTHORIZATION, credential.clone());
         }
         self.send(Outgoing::get(url, headers), question.concern, question.errand).await
+    }
+}
+
+/// What another host says of credentials it says of none that it was sent.
+fn abroad(why: CouldNotAsk) -> CouldNotAsk {
+    match why {
+        CouldNotAsk::CredentialRefused => CouldNotAsk::Unexpected(401),
+        why => why,
     }
 }
 

@@ -113,6 +113,12 @@ impl CouldNotAsk {
         matches!(self, Self::Unreachable | Self::BrokenBody | Self::ServerError(502..=504))
     }
 
+    /// Whether the address of a file no longer gives it: it may have been good for a time only.
+    #[must_use]
+    pub fn is_of_address(&self) -> bool {
+        matches!(self, Self::CredentialRefused | Self::Unexpected(401 | 403 | 404 | 410))
+    }
+
     /// What became of the exchange, from a closed set.
     pub(super) fn label(&self) -> &'static str {
         match self {

@@ -208,7 +208,8 @@ impl Upstream {
         self.gate.resume()
     }
 
-    /// Asks for the document at `path` below the base URL, which may be at most `max` bytes long.
+    /// Asks for the document at `path` below the base URL, which may be at most `max` bytes long. A question with an
+    /// `etag` that is answered as if that were what is wrong with it is put once more without.
     ///
     /// # Errors
     /// Why there is no definite answer.
@@ -222,7 +223,12 @@ impl Upstream {
     ) -> Result<Exchange, CouldNotAsk> {
         let url = self.at(path)?;
         let question = Question::document(resource, etag, errand);
-        self.exchange_document(resource.as_str(), &url, &question, max).await
+        let answer = self.exchange_document(resource.as_str(), &url, &question, max).await;
+        if !question.is_blamed(&answer) {
+            return answer;
+        }
+        self.exchange_document(resource.as_str(), &url, &Question::document(resource, None, errand), max)
+            .await
     }
 
     /// Opens the payload at `locator`, absolute or relative to the document at the path `from`. A body that
