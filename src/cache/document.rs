@@ -31,6 +31,8 @@ pub struct Document {
     pub(super) outdated: bool,
     /// When it was asked for, in the order of this process's questions; 0 when an earlier process asked.
     pub(super) asked: u64,
+    /// When it was last read whole and not merely confirmed, in that order.
+    pub(super) read: u64,
     /// When its answer was there, in that order.
     pub(super) landed: u64,
     /// How often something new spoke against it: a settlement that began before does not count.
@@ -52,6 +54,8 @@ pub enum Content {
         problem: Problem,
         /// The body as it came, for storage.
         body: Bytes,
+        /// Whether the registry itself says so, and not somebody in between.
+        is_own: bool,
     },
 }
 
@@ -77,7 +81,9 @@ impl Document {
             let Checked { template, facts } = check(key, &body, &meta.origin)?;
             Content::Found(Found { template, shown: None, facts, renditions: ArcSwap::default() })
         } else {
-            Content::Refused { problem: refusal(meta.status, &body), body }
+            let said = Problem::parse(meta.status, &body);
+            let is_own = said.is_some();
+            Content::Refused { problem: said.unwrap_or_else(|| refusal(meta.status)), body, is_own }
         };
         let settled = !content.is_compared(key);
         let content = Arc::new(content);
@@ -87,6 +93,7 @@ impl Document {
             settled,
             outdated: false,
             asked: 0,
+            read: 0,
             landed: 0,
             doubts: 0,
             before: None,
@@ -112,9 +119,10 @@ impl Document {
         matches!(*self.content, Content::Refused { .. })
     }
 
-    /// A remembered 404: true when it was said, and no substitute for asking.
+    /// A remembered 404, or a refusal that is not the registry's own: true when it was said, and no substitute for
+    /// asking.
     pub(super) fn is_absence(&self) -> bool {
-        self.meta.status == 404
+        self.meta.status == 404 || matches!(*self.content, Content::Refused { is_own: false, .. })
     }
 
     /// The body of `rendition`, one of this document's, in `coding`; `None` while that is not made, and where
@@ -148,6 +156,7 @@ impl Content {
     pub fn exact(&self) -> Option<Exact<'_>> {
         match self {
             Self::Found(_) => self.release().map(Exact::Found),
+            Self::Refused { is_own: false, .. } => None,
             Self::Refused { problem, .. } => Some(Exact::Refused(problem.status)),
         }
     }
@@ -183,7 +192,7 @@ impl Content {
     fn is_compared(&self, key: &DocumentKey) -> bool {
         match self {
             Self::Found(found) => found.facts != Facts::None,
-            Self::Refused { .. } => matches!(key, DocumentKey::Release(..)),
+            Self::Refused { is_own, .. } => *is_own && matches!(key, DocumentKey::Release(..)),
         }
     }
 
@@ -231,18 +240,19 @@ impl Found {
     }
 }
 
-/// The registry's problem, or the one its status stands for where it gave none.
-pub(super) fn refusal(status: u16, body: &[u8]) -> Problem {
+/// The problem that a status stands for where the registry gave none.
+pub(super) fn refusal(status: u16) -> Problem {
     use crate::domain::problem::Kind;
-    Problem::parse(status, body).unwrap_or_else(|| match status {
+    match status {
         403 => Problem::new(Kind::AuthorizationFailed, "the upstream registry does not allow this"),
         409 => Problem::new(
             Kind::InconsistentRegistryState,
             "the upstream registry contradicts itself about this",
         ),
+        410 => Problem::blank(410, "Gone", "the upstream registry does not have this any more"),
         400 | 422 => Problem::new(Kind::ValidationFailed, "the upstream registry refuses this question"),
         _ => Problem::new(Kind::NotFound, "the upstream registry does not have this"),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -342,7 +352,8 @@ mod tests {
         for (status, slug) in
             [(404, "not-found"), (403, "authorization-failed"), (409, "inconsistent-registry-state")]
         {
-            assert_eq!(refusal(status, b"<html>").kind.unwrap().slug(), slug);
+            assert_eq!(refusal(status).kind.unwrap().slug(), slug);
         }
+        assert_eq!((refusal(410).kind, refusal(410).status), (None, 410));
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tracing::error;
 
+use super::definite::{Verdict, judge};
 use super::document::{Document, refusal};
 use super::documents::Documents;
 use super::envelope::{Envelope, Meta};
@@ -28,6 +29,26 @@ pub(super) struct Filled {
     pub(super) stored: bool,
 }
 
+/// How a document is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// What is held may be confirmed.
+    Conditionally,
+    /// What is held is in doubt, and so is who confirmed it: all of it must come.
+    Anew,
+}
+
+impl How {
+    /// Whether `document` is an answer to a question put so after `since`.
+    fn is_met(self, document: &Document, since: u64) -> bool {
+        let asked = match self {
+            Self::Conditionally => document.asked,
+            Self::Anew => document.read,
+        };
+        asked > since && !document.outdated
+    }
+}
+
 impl Documents {
     /// An answer to `key` that was asked for after the question `since`, and whether another had asked.
     pub(super) async fn fetch(
@@ -36,8 +57,29 @@ impl Documents {
         since: u64,
         errand: Errand<'_>,
     ) -> Result<(Filled, bool), Failure> {
+        self.fetch_as(How::Conditionally, key, since, errand).await
+    }
+
+    /// The same from a second question, which is put without conditions: an edge that confirms what is out of date
+    /// would confirm it again.
+    pub(super) async fn fetch_anew(
+        self: &Arc<Self>,
+        key: &DocumentKey,
+        since: u64,
+        errand: Errand<'_>,
+    ) -> Result<(Filled, bool), Failure> {
+        self.fetch_as(How::Anew, key, since, errand).await
+    }
+
+    async fn fetch_as(
+        self: &Arc<Self>,
+        how: How,
+        key: &DocumentKey,
+        since: u64,
+        errand: Errand<'_>,
+    ) -> Result<(Filled, bool), Failure> {
         for attempt in 1.. {
-            let joined = self.fetches.join(key, || self.fill(key, since, errand)).await;
+            let joined = self.fetches.join(key, || self.fill(how, key, since, errand)).await;
             let (filled, collapsed) = joined.map_err(|_| Failure::Lost)?;
             let filled = match filled {
                 // What nobody waits for may be denied what a client is not.
@@ -49,8 +91,7 @@ impl Documents {
                 }
                 filled => filled?,
             };
-            let late = filled.document.asked > since && !filled.document.outdated;
-            if late || attempt == ATTEMPTS {
+            if how.is_met(&filled.document, since) || attempt == ATTEMPTS {
                 return Ok((filled, collapsed));
             }
         }
@@ -73,17 +114,18 @@ impl Documents {
 
     fn fill(
         self: &Arc<Self>,
+        how: How,
         key: &DocumentKey,
         since: u64,
         errand: Errand<'_>,
     ) -> impl Future<Output = Result<Filled, Failure>> + Send + 'static {
         let (documents, key, errand) = (Arc::clone(self), key.clone(), errand.kept());
         async move {
-            if let Some(document) = documents.filled_meanwhile(&key, since) {
+            if let Some(document) = documents.filled_meanwhile(how, &key, since) {
                 let status = document.meta.status;
                 return Ok(Filled { document, status, stored: true });
             }
-            let filled = documents.renew(&key, errand.lend()).await?;
+            let filled = documents.renew(how, &key, errand.lend()).await?;
             if let DocumentKey::Index(name) = &key {
                 if !filled.document.settled {
                     documents.doubt_releases(name, &filled.document);
@@ -91,24 +133,30 @@ impl Documents {
                 }
                 documents.recheck_blocks(name, errand.lend());
             }
+            // Whoever asked for it: where both sides agree by now, that is the end of their divergence.
+            if documents.divergences.of(&key).is_some() {
+                documents.settle_behind(&key, &filled.document, errand.lend());
+            }
             Ok(filled)
         }
     }
 
     /// What another fill brought between the starter's look and this fill's turn.
-    fn filled_meanwhile(&self, key: &DocumentKey, since: u64) -> Option<Arc<Document>> {
+    fn filled_meanwhile(&self, how: How, key: &DocumentKey, since: u64) -> Option<Arc<Document>> {
         let document = self.remembered(key)?;
-        (document.asked > since && self.freshness(key, &document) == Freshness::Fresh).then_some(document)
+        let is_fresh = self.freshness(key, &document) == Freshness::Fresh;
+        (how.is_met(&document, since) && is_fresh).then_some(document)
     }
 
-    async fn renew(&self, key: &DocumentKey, errand: Errand<'_>) -> Result<Filled, Failure> {
+    async fn renew(&self, how: How, key: &DocumentKey, errand: Errand<'_>) -> Result<Filled, Failure> {
         let (upstream, max) = {
             let live = self.live();
             (choose(&live.upstreams, key)?, live.max_document)
         };
         let held = self.held(key).await;
         let known = held.as_ref().filter(|held| held.meta.upstream == upstream.name() && !held.is_refusal());
-        let etag = known.and_then(|known| known.meta.etag.as_deref());
+        let asker = known.filter(|known| how == How::Conditionally && !known.outdated);
+        let etag = asker.and_then(|known| known.meta.etag.as_deref());
         let path = key.to_string();
         // An answer is as old as the question: what changed while it was on its way is not in it.
         let (asked, fetched_at) = (self.question(), self.now());
@@ -132,7 +180,8 @@ impl Documents {
                     Some(known) => known.confirmed(meta),
                     None => self.read(key, Envelope { meta, body }, errand)?,
                 };
-                Ok(self.keep(key, held.as_deref(), Document { asked, landed, ..document }, 200).await)
+                let document = Document { asked, read: asked, landed, ..document };
+                Ok(self.keep(key, held.as_deref(), document, 200).await)
             }
             Exchange::NotModified => {
                 let known = known.ok_or(Failure::Malformed)?;
@@ -140,18 +189,25 @@ impl Documents {
                 let kept = self.keep(key, held.as_deref(), Document { asked, landed, ..document }, 304).await;
                 Ok(Filled { stored: false, ..kept })
             }
-            Exchange::Refused { status: status @ (403 | 404 | 409), body, .. } => {
+            Exchange::Refused { status, problem, body } => {
+                let verdict = judge(held.as_deref(), status, problem.is_some());
+                match verdict {
+                    Verdict::Definite | Verdict::Passing => {}
+                    Verdict::NoAnswer => return Err(CouldNotAsk::Unexpected(status).into()),
+                    Verdict::Refused => {
+                        let problem = problem.unwrap_or_else(|| refusal(status));
+                        return Err(Failure::Refused(Box::new(problem)));
+                    }
+                }
                 let document = self.read(key, Envelope { meta: meta(status, None, 0), body }, errand)?;
-                let document = Document { asked, landed, ..document };
+                let document = Document { asked, read: asked, landed, ..document };
                 // Absences that replace nothing stay in memory: inventing names must not fill the disk.
-                if status == 404 && held.as_ref().is_none_or(|held| held.is_absence()) {
+                let replaces = held.as_ref().is_some_and(|held| !held.is_absence());
+                if verdict == Verdict::Passing || (status == 404 && !replaces) {
                     let document = self.remember(key, document);
                     return Ok(Filled { document, status, stored: true });
                 }
                 Ok(self.keep(key, held.as_deref(), document, status).await)
-            }
-            Exchange::Refused { status, problem, .. } => {
-                Err(Failure::Refused(Box::new(problem.unwrap_or_else(|| refusal(status, &[])))))
             }
         }
     }
@@ -175,9 +231,9 @@ impl Documents {
         mut document: Document,
         status: u16,
     ) -> Filled {
-        // An index whose divergences are due is looked at again even where it did not change.
+        // An index is held against what is divergent even where it did not change.
         if let DocumentKey::Index(name) = key
-            && self.divergences.of_volume(name).iter().any(|open| self.is_due(open))
+            && !self.divergences.of_volume(name).is_empty()
         {
             document.settled = false;
         }

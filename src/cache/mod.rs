@@ -5,6 +5,7 @@
 
 mod advertised;
 mod archives;
+mod definite;
 pub mod document;
 pub mod documents;
 pub mod envelope;

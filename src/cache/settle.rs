@@ -9,8 +9,10 @@
 //!     │ the same difference                       │ another: still moving, ask again
 //!     └─> divergent: record, quarantine, refuse   └─> (a bounded number of rounds)
 //! ```
-//! A difference that two readings of both sides agree on existed at one moment: the second readings began when
-//! the first had ended (`Document::landed`), so each side said the same before and after the other was read. Owns this order, for a release (`release`), an index (`index`) and trust views
+//! Second questions are put without conditions (`fetch_anew`). A difference that two readings of both sides agree on
+//! existed at one moment: the second readings began when the first had ended (`Document::landed`), so each side said the
+//! same before and after the other was read. A divergence ends with the next answer that agrees with what is held of the
+//! other side, whoever asked for it. Owns this order, for a release (`release`), an index (`index`) and trust views
 //! (`trust`). Must not know what counts as a difference (`consistency::reconcile`).
 
 use std::sync::Arc;
@@ -55,6 +57,15 @@ struct Sides<'a> {
 }
 
 impl Sides<'_> {
+    /// Whether it ends `open` that nothing differs between these sides: all that it was about is among them, and at
+    /// least one of them is younger than the divergence.
+    fn end(&self, open: &Divergence) -> bool {
+        let documents = || [self.index, self.exact].into_iter().flatten();
+        let heard = self.exact.is_some() || open.claims.iter().all(|claim| claim.source != Source::Exact);
+        let is_news = documents().any(|document| document.meta.fetched_at > open.checked_at);
+        heard && is_news && !documents().any(|document| document.outdated)
+    }
+
     fn testimony(&self, source: Source, says: String) -> Testimony {
         let document = match source {
             Source::Index => self.index,
@@ -141,7 +152,7 @@ impl Documents {
         })
     }
 
-    /// Asks for `key` again, after the question `since`.
+    /// Asks for all of `key` again, after the question `since`.
     async fn again(
         self: &Arc<Self>,
         key: &DocumentKey,
@@ -151,7 +162,7 @@ impl Documents {
         if self.live().policy.offline {
             return Err(Failure::Offline);
         }
-        self.fetch(key, since, errand).await.map(|(filled, _)| filled.document)
+        self.fetch_anew(key, since, errand).await.map(|(filled, _)| filled.document)
     }
 
     /// Nothing speaks against `document`: it may be served until it is stale, or, where its pin is not `kept`, until

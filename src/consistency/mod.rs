@@ -11,4 +11,4 @@ pub mod reconcile;
 pub use divergences::{About, Divergence, Divergences, Testimony};
 pub use history::History;
 pub use pins::{Bound, Pin, Pins};
-pub use reconcile::{Difference, Exact, Kind, Source, reconcile, reconcile_trust};
+pub use reconcile::{Difference, Exact, Kind, Source, is_late, reconcile, reconcile_trust};

@@ -4,19 +4,20 @@
 //! of the registry's refusal. `agree`: both may be true at once. `state` and `presence` are the kinds of
 //! difference; a difference is a divergence only when it outlives a refresh of both sides.
 //!
-//! | row         | available | yanked   | tombstoned | blocked | unavailable | 403   | 404      | 409   |
-//! |-------------|-----------|----------|------------|---------|-------------|-------|----------|-------|
-//! | available   | agree     | state    | state      | state   | state       | state | presence | state |
-//! | yanked      | state     | agree    | state      | state   | state       | state | presence | state |
-//! | tombstoned  | state     | state    | agree      | state   | state       | state | agree    | state |
-//! | blocked     | state     | state    | state      | agree   | state       | agree | agree    | state |
-//! | unavailable | state     | state    | state      | state   | agree       | state | agree    | agree |
-//! | none        | presence  | presence | agree      | agree   | agree       | agree | agree    | agree |
+//! | row         | available | yanked   | tombstoned | blocked | unavailable | 403   | 404      | 409   | 410      |
+//! |-------------|-----------|----------|------------|---------|-------------|-------|----------|-------|----------|
+//! | available   | agree     | state    | state      | state   | state       | agree | presence | state | presence |
+//! | yanked      | state     | agree    | state      | state   | state       | agree | presence | state | presence |
+//! | tombstoned  | state     | state    | agree      | state   | state       | agree | agree    | agree | agree    |
+//! | blocked     | state     | state    | state      | agree   | state       | agree | agree    | agree | agree    |
+//! | unavailable | state     | state    | state      | state   | agree       | agree | agree    | agree | agree    |
+//! | none        | agree     | agree    | agree      | agree   | agree       | agree | agree    | agree | agree    |
 //!
-//! An index that was refused as a whole says nothing of single releases: a registry need not have one. Looked
-//! at in this order, the first difference counts: whom the metadata is about, rows that repeat a version, the
-//! pin, the table, the integrities, the row's link. Owns this comparison, a pure function of what was said.
-//! Must not know when anything was said, nor what follows from a difference.
+//! A row that is missing says nothing: an index may come from a CDN and lag. Neither does one that was refused as a
+//! whole: a registry need not have an index. 403 is a security decision and stands, whatever the index says: nothing
+//! is held against it. Otherwise, looked at in this order, the first difference counts: whom the metadata is about,
+//! rows that repeat a version, the pin, the table, the integrities, the row's link. Owns this comparison, a pure
+//! function of what was said. Must not know when anything was said, nor what follows from a difference.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +30,7 @@ use crate::domain::{Integrity, Release, Row, Trust, Version, VolumeName};
 pub enum Exact<'a> {
     /// The release.
     Found(&'a Release),
-    /// The status of a refusal: 403, 404 or 409.
+    /// The status of a refusal: 403, 404, 409 or 410.
     Refused(u16),
 }
 
@@ -45,7 +46,7 @@ pub enum Kind {
     Identity,
     /// Where the row's link leads.
     Route,
-    /// A row without a release, a release without a row, or two rows of one version.
+    /// A row without a release, or two rows of one version.
     Presence,
     /// The content identity, which is not the one that was first believed.
     IntegrityChanged,
@@ -140,6 +141,7 @@ pub fn reconcile(
     pin: Option<Integrity>,
 ) -> Option<Difference> {
     let release = match exact {
+        Some(Exact::Refused(403)) => return None,
         Some(Exact::Found(release)) => Some(release),
         Some(Exact::Refused(_)) | None => None,
     };
@@ -161,11 +163,10 @@ pub fn reconcile(
     {
         return Some(Difference::of(Kind::IntegrityChanged, (source, found), (Source::Pin, pinned)));
     }
-    if let (Some(_), Some(exact)) = (rows, exact)
-        && let Some(kind) = pair(row.map(|row| row.status.state), exact)
+    if let (Some(row), Some(exact)) = (row, exact)
+        && let Some(kind) = pair(row.status.state, exact)
     {
-        let row = row.map_or("no such version".to_owned(), |row| row.status.state.to_string());
-        return Some(Difference::of(kind, (Source::Index, row), (Source::Exact, answer(exact))));
+        return Some(Difference::of(kind, (Source::Index, row.status.state), (Source::Exact, answer(exact))));
     }
     if let (Some(row), Some(exact)) = (row_integrity, exact_integrity)
         && row != exact
@@ -178,17 +179,23 @@ pub fn reconcile(
 }
 
 /// The table: what a row and exact metadata that are both held differ in.
-fn pair(row: Option<State>, exact: Exact<'_>) -> Option<Kind> {
-    use State::{Available, Blocked, Tombstoned, Unavailable, Yanked};
-    match (row, exact) {
-        (None, Exact::Found(release)) => release.serves_bytes().then_some(Kind::Presence),
-        (None, Exact::Refused(_)) => None,
-        (Some(row), Exact::Found(release)) => (row != release.state()).then_some(Kind::State),
-        (Some(Available | Yanked), Exact::Refused(404)) => Some(Kind::Presence),
-        (Some(Tombstoned | Blocked | Unavailable), Exact::Refused(404))
-        | (Some(Blocked), Exact::Refused(403))
-        | (Some(Unavailable), Exact::Refused(409)) => None,
-        (Some(_), Exact::Refused(_)) => Some(Kind::State),
+fn pair(row: State, exact: Exact<'_>) -> Option<Kind> {
+    match exact {
+        Exact::Found(release) => (row != release.state()).then_some(Kind::State),
+        Exact::Refused(403) => None,
+        Exact::Refused(404 | 410) => row.serves_bytes().then_some(Kind::Presence),
+        Exact::Refused(_) => row.serves_bytes().then_some(Kind::State),
+    }
+}
+
+/// Whether one of two answers that may both be true has not heard yet of what the other tells: a release without a
+/// row, or a 403 beside a row that tells of none. The later one is worth a question to the other, and no more.
+#[must_use]
+pub fn is_late(rows: &[Row], exact: Exact<'_>) -> bool {
+    match (rows, exact) {
+        ([], Exact::Found(release)) => release.serves_bytes(),
+        ([row], Exact::Refused(403)) => !matches!(row.status.state, State::Blocked | State::Tombstoned),
+        _ => false,
     }
 }
 
@@ -223,6 +230,7 @@ fn answer(exact: Exact<'_>) -> String {
         Exact::Refused(403) => "403 authorization-failed".to_owned(),
         Exact::Refused(404) => "404 not-found".to_owned(),
         Exact::Refused(409) => "409 inconsistent-registry-state".to_owned(),
+        Exact::Refused(410) => "410 gone".to_owned(),
         Exact::Refused(status) => status.to_string(),
     }
 }

@@ -116,7 +116,7 @@ fn crowd(upstream: &Upstream, proxy: &Proxy, release: &Release, targets: &[Strin
 
 #[test]
 fn a_crowd_before_a_lying_release_asks_no_more_than_one_client() {
-    for lie in [Lie::RowIntegrity, Lie::RowState("blocked"), Lie::NoRow, Lie::Refused("available", 404)] {
+    for lie in [Lie::RowIntegrity, Lie::RowState("blocked"), Lie::TwoRows, Lie::Refused("available", 404)] {
         let (upstream, release, proxy) = lying(lie);
         let answers = crowd(&upstream, &proxy, &release, &[release.exact(), release.download()]);
         for answer in answers {
@@ -155,13 +155,22 @@ fn agreeing(upstream: &Upstream, release: &Release) -> Vec<Pair> {
     silent.as_object_mut().unwrap().remove("integrity");
     let encoded = release.exact().replace('@', "%40");
     vec![
+        refused("tombstoned and 403", "tombstoned", 403),
         refused("tombstoned and 404", "tombstoned", 404),
+        refused("tombstoned and 409", "tombstoned", 409),
+        refused("tombstoned and 410", "tombstoned", 410),
         refused("blocked and 403", "blocked", 403),
         refused("blocked and 404", "blocked", 404),
+        refused("blocked and 409", "blocked", 409),
+        refused("blocked and 410", "blocked", 410),
         refused("unavailable and 404", "unavailable", 404),
         refused("unavailable and 409", "unavailable", 409),
+        refused("unavailable and 410", "unavailable", 410),
         unlisted("no row and 404", 404),
         unlisted("no row and 403", 403),
+        unlisted("no row and 409", 409),
+        unlisted("no row and 410", 410),
+        Pair { what: "no row", rows: Vec::new(), exact: Reply::json(&release.metadata(&base)), status: 200 },
         found("a row without integrity", silent),
         linked("a relative link", release.exact()),
         linked("an encoded link", format!("{base}{encoded}")),

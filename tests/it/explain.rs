@@ -107,7 +107,7 @@ fn a_refusal_is_explained() {
 
 #[test]
 fn a_divergence_is_explained() {
-    for lie in [Lie::RowIntegrity, Lie::RowState("blocked"), Lie::NoRow, Lie::Refused("available", 404)] {
+    for lie in [Lie::RowIntegrity, Lie::RowState("blocked"), Lie::TwoRows, Lie::Refused("available", 404)] {
         let (upstream, mut proxy) = warmed();
         lie.tell(&upstream, &lamp());
         eventually("the divergence", || (proxy.client().get(&lamp().download()).status == 409).then_some(()));

@@ -28,7 +28,7 @@ const WITHHELD: [Withheld; 8] = [
     Withheld::Settled("unavailable", 409),
     Withheld::Lied(Lie::RowIntegrity),
     Withheld::Lied(Lie::RowState("blocked")),
-    Withheld::Lied(Lie::NoRow),
+    Withheld::Lied(Lie::TwoRows),
     Withheld::Lied(Lie::RowLink),
 ];
 

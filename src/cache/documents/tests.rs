@@ -9,6 +9,8 @@ use crate::upstream::TransportError;
 use crate::upstream::testing::{Registry, Step, answer};
 
 const CAPABILITIES: &str = r#"{"schemaVersion":"1","apiVersion":"v1","apis":{}}"#;
+const BLOCKED: &str =
+    r#"{"type":"https://agentvolumes.org/problems/authorization-failed","status":403,"title":"No"}"#;
 const NOT_FOUND: &str = r#"{"type":"https://agentvolumes.org/problems/not-found","status":404,"title":"No"}"#;
 
 struct Desk {
@@ -232,7 +234,7 @@ async fn a_block_seen_in_the_index_reaches_a_release_that_is_fresh() {
     let desk = Desk::of([found(AVAILABLE), found(ROW)]);
     desk.get(&release()).await.unwrap();
     desk.wait(61);
-    desk.registry.then([found(BLOCKED_ROW), found(BLOCKED_ROW), answer(403, &[], "")]);
+    desk.registry.then([found(BLOCKED_ROW), found(BLOCKED_ROW), answer(403, &[], BLOCKED)]);
     assert_eq!(desk.get(&release()).await.unwrap().document.meta.status, 200);
     assert_eq!(desk.asked().await, 5, "release and index, index behind it, both again");
     assert_eq!(desk.get(&release()).await.unwrap().document.meta.status, 403);
@@ -243,7 +245,7 @@ async fn a_block_seen_in_the_index_reaches_a_release_that_is_fresh() {
 async fn a_release_is_not_served_from_before_its_row_changed() {
     let desk = Desk::of([found(AVAILABLE), found(ROW)]);
     desk.get(&release()).await.unwrap();
-    let steps = [found(BLOCKED_ROW), found(BLOCKED_ROW), answer(403, &[], "")];
+    let steps = [found(BLOCKED_ROW), found(BLOCKED_ROW), answer(403, &[], BLOCKED)];
     let restarted = Desk::over(desk.store.clone(), Registry::of(steps), |_| {});
     restarted.wait(100);
     restarted.get(&index()).await.unwrap();

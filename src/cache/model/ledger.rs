@@ -166,9 +166,10 @@ impl Release {
         }
     }
 
-    /// Whether documents of this release contradict each other now.
+    /// Whether documents of this release contradict each other now. A row that is missing contradicts nothing, and
+    /// nothing contradicts a block.
     pub(super) fn is_divergent(&self) -> bool {
-        self.lie.is_some_and(|lie| lie != Lie::Archive)
+        !matches!(self.lie, None | Some(Lie::Archive | Lie::MissingRow | Lie::BlockedRelease))
     }
 
     pub(super) fn change(&mut self, standing: Standing) {
@@ -186,8 +187,8 @@ impl Release {
             _ => false,
         };
         if makes_sense {
+            self.tainted |= !matches!(lie, Some(Lie::MissingRow | Lie::BlockedRelease));
             self.lie = lie;
-            self.tainted = true;
             self.epoch += 1;
         }
     }
@@ -240,14 +241,14 @@ impl Known {
 }
 
 fn clash(rows: &[Row], exact: &Exact) -> bool {
-    let [first, others @ ..] = rows else { return matches!(exact, Exact::Found { .. }) };
+    let ([first, others @ ..], false) = (rows, *exact == Exact::Refused(403)) else { return false };
     let among_themselves = !first.leads_home || others.iter().any(|other| other != first);
     among_themselves
         || match exact {
             Exact::Found { state, content, .. } => {
                 first.state != *state || first.content.is_some_and(|told| told != *content)
             }
-            Exact::Refused(403 | 404) => first.state.serves_bytes(),
+            Exact::Refused(404) => first.state.serves_bytes(),
             Exact::Refused(_) => false,
         }
 }

@@ -290,8 +290,8 @@ fn promise(release: &Release) -> Promise {
 
 fn expected(release: &Release) -> &'static [(u16, &'static str)] {
     match (release.standing, release.lie) {
-        // Exact metadata that blocks what the row offers: either word keeps the bytes in.
-        (_, Some(Lie::BlockedRelease)) => &[(403, "authorization-failed"), (409, INCONSISTENT)],
+        // Exact metadata that blocks what the row offers: a block stands.
+        (_, Some(Lie::BlockedRelease)) => &[(403, "authorization-failed")],
         _ if release.is_divergent() => &[(409, INCONSISTENT)],
         (Some(Standing(_, 200)), _) => &[(200, "")],
         (Some(Standing(_, 403)), _) => &[(403, "authorization-failed")],
@@ -304,7 +304,8 @@ fn expected(release: &Release) -> &'static [(u16, &'static str)] {
 fn is_unheard(release: &Release, id: Id, seconds: u64) -> bool {
     let honest = Release { lie: None, ..release.clone() };
     let told = release.known.exact.as_ref().is_some_and(|told| told.epoch == release.epoch);
-    release.is_divergent() && !told && release.rows(id) == honest.rows(id) && seconds < SETTLED
+    let differs = release.is_divergent() || release.lie == Some(Lie::BlockedRelease);
+    differs && !told && release.rows(id) == honest.rows(id) && seconds < SETTLED
 }
 
 fn settled_row(release: &Release, id: Id, seconds: u64, seen: &Seen) -> Verdict {
@@ -318,8 +319,6 @@ fn settled_row(release: &Release, id: Id, seconds: u64, seen: &Seen) -> Verdict 
         shown == states(&release.rows(id))
     };
     let held = match release.lie {
-        // A row that is not there cannot be marked; one that contradicts a block may be shown either way.
-        Some(Lie::MissingRow) => all_quarantined,
         Some(Lie::BlockedRelease) => !shown.is_empty(),
         _ if release.is_divergent() => all_quarantined && !shown.is_empty(),
         _ => !shown.iter().any(is_quarantined) && as_told(),

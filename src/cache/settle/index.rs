@@ -1,8 +1,10 @@
 //! Settling a version index: every row that changed, with what is held of its release.
 //!
-//! An index was settled before it was served, so only rows that changed since can differ from anything, and
-//! those whose divergence is due to be looked at again. Owns which releases are looked at. Must not know what counts as a
-//! difference, nor what is shown of one (`cache::shown`).
+//! An index was settled before it was served, so only rows that changed since can differ from anything. A changed row
+//! that tells what exact metadata has not heard of yet is worth a question about the release, even where both may be
+//! true. A divergence of which the index and what is held of the release agree by now is over; those that are due are
+//! asked about again. Owns which releases are looked at. Must not know what counts as a difference, nor what is shown of
+//! one (`cache::shown`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use crate::cache::documents::Documents;
 use crate::cache::envelope::Envelope;
 use crate::cache::failure::Failure;
 use crate::cache::place::place;
-use crate::consistency::{Difference, Pin, Source};
+use crate::consistency::{Difference, Exact, Pin, Source, is_late};
 use crate::domain::link::release_path;
 use crate::domain::{DocumentKey, Purl, Resource, Row, Sha256, Version, VolumeName};
 use crate::store::{Shelf, StorageKey};
@@ -33,16 +35,34 @@ struct Suspect {
     version: Version,
     release: Option<Arc<Document>>,
     pin: Option<Pin>,
-    /// `None` where an open divergence may be over.
-    difference: Option<Difference>,
+    doubt: Doubt,
+}
+
+/// Why a release is looked at.
+enum Doubt {
+    /// The index contradicts what is known of it.
+    Differs(Difference),
+    /// Its divergence is due, and may be over.
+    Due,
+    /// Its divergence is over by what is held.
+    Over,
+    /// The index knows something later.
+    Late,
 }
 
 impl Suspect {
-    /// Whether the index differs from itself or its own routes, so that asking for the release cannot help.
+    /// Whether asking for the release cannot help: the index differs from itself or its own routes, or nothing differs
+    /// from anything.
     fn is_of_index_alone(&self) -> bool {
         let alone = |source| matches!(source, Source::Index | Source::Route);
-        let mut claims = self.difference.iter().flat_map(|difference| &difference.claims);
-        self.release.is_none() && claims.all(|claim| alone(claim.source))
+        match &self.doubt {
+            Doubt::Differs(difference) => {
+                self.release.is_none() && difference.claims.iter().all(|claim| alone(claim.source))
+            }
+            Doubt::Due => self.release.is_none(),
+            Doubt::Over => true,
+            Doubt::Late => false,
+        }
     }
 }
 
@@ -59,7 +79,7 @@ impl Documents {
         let mut before = HashMap::new();
         for round in 1..=ROUNDS {
             let mut suspects = self.suspects(name, &index, &looked_at).await;
-            for suspect in &suspects {
+            for suspect in suspects.iter().filter(|suspect| !matches!(suspect.doubt, Doubt::Late)) {
                 self.unsettle(&DocumentKey::Release(name.clone(), suspect.version.clone()));
             }
             let alone: Vec<_> = suspects.extract_if(.., |suspect| suspect.is_of_index_alone()).collect();
@@ -67,8 +87,8 @@ impl Documents {
             let questions = suspects.into_iter().take(MOST);
             join_all(questions.map(|suspect| self.question_release(name, suspect, errand))).await;
             let mut unsure = HashMap::new();
-            for Suspect { version, pin, difference, .. } in alone {
-                let Some(difference) = difference else {
+            for Suspect { version, pin, doubt, .. } in alone {
+                let Doubt::Differs(difference) = doubt else {
                     self.close(&DocumentKey::Release(name.clone(), version)).await;
                     continue;
                 };
@@ -105,7 +125,7 @@ impl Documents {
         Ok(Settled::Unconfirmed(self.show(name).unwrap_or(index)))
     }
 
-    /// The changed rows, and those with an open divergence that is due, which differ from what is held.
+    /// The changed rows, and those with an open divergence, which differ from what is held, or no longer do.
     async fn suspects(
         &self,
         name: &VolumeName,
@@ -134,18 +154,20 @@ impl Documents {
                 None if held.releases.contains(&place(&key)) => self.held(&key).await,
                 None => None,
             };
-            let open = self.divergences.of(&key);
-            if open.as_ref().is_some_and(|open| !self.is_due(open)) {
-                continue;
-            }
             let pin = match held.pins {
                 true => self.pinned(&Purl::new(name, &version)).await.ok().flatten(),
                 false => None,
             };
             let difference = compare((name, &version), Some(index), release.as_ref(), pin.as_ref());
-            if open.is_some() || difference.is_some() {
-                suspects.push(Suspect { version, release, pin, difference });
-            }
+            let sides = Sides { index: Some(index), exact: release.as_deref(), ..Sides::default() };
+            let doubt = match (self.divergences.of(&key), difference) {
+                (Some(open), None) if sides.end(&open) => Some(Doubt::Over),
+                (Some(open), _) if !self.is_due(&open) => None,
+                (_, Some(difference)) => Some(Doubt::Differs(difference)),
+                (Some(_), None) => Some(Doubt::Due),
+                (None, None) => knows_more(index, &version, release.as_deref()).then_some(Doubt::Late),
+            };
+            suspects.extend(doubt.map(|doubt| Suspect { version, release, pin, doubt }));
         }
         suspects
     }
@@ -166,6 +188,9 @@ impl Documents {
     async fn question_release(self: &Arc<Self>, name: &VolumeName, suspect: Suspect, errand: Errand<'_>) {
         let key = DocumentKey::Release(name.clone(), suspect.version);
         let release = match suspect.release {
+            Some(release) if matches!(suspect.doubt, Doubt::Late) => {
+                self.again(&key, release.landed, errand).await
+            }
             Some(release) => Ok(release),
             None => self.again(&key, 0, errand).await,
         };
@@ -229,6 +254,21 @@ fn changed_rows(index: &Document) -> HashSet<Version> {
     let changed = rows.by_version().filter(|(version, rows)| !same(version, rows));
     let gone = before.by_version().filter(|(version, _)| rows.of(version).is_empty());
     changed.chain(gone).map(|(version, _)| version.clone()).collect()
+}
+
+/// Whether a changed row tells what the held `release`, which was asked for earlier, has not heard of: that may be
+/// something else by now, or have another reason for being what it is.
+fn knows_more(index: &Document, version: &Version, release: Option<&Document>) -> bool {
+    let Some(release) = release.filter(|release| release.meta.fetched_at < index.meta.fetched_at) else {
+        return false;
+    };
+    let Some((rows, exact)) = index.content.rows().zip(release.content.exact()) else { return false };
+    let rows = rows.of(version);
+    let is_reworded = match (rows, exact) {
+        ([row], Exact::Found(release)) => row.status.reason != release.status.reason,
+        _ => false,
+    };
+    is_reworded || is_late(rows, exact)
 }
 
 /// What the store holds of a volume.

@@ -13,7 +13,7 @@ use crate::cache::document::{Content, Document};
 use crate::cache::documents::Documents;
 use crate::cache::failure::Failure;
 use crate::cache::freshness::Freshness;
-use crate::consistency::{Bound, Difference, Kind, Pin, reconcile};
+use crate::consistency::{Bound, Difference, Kind, Pin, is_late, reconcile};
 use crate::domain::{DocumentKey, Purl, Version, VolumeName};
 use crate::store::StoreError;
 use crate::upstream::Errand;
@@ -40,7 +40,7 @@ impl Documents {
         let (key, index_key) =
             (DocumentKey::Release(name.clone(), version.clone()), DocumentKey::Index(name.clone()));
         let mut release = document;
-        let mut index = self.index_beside(&index_key, &release, errand).await;
+        let mut index = self.index_beside(&index_key, version, &release, errand).await;
         let mut pin = self.pinned(&Purl::new(name, version)).await?;
         let mut before: Option<Option<Difference>> = None;
         for round in 1.. {
@@ -48,10 +48,16 @@ impl Documents {
             index = self.remembered(&index_key).or(index);
             release = self.newest(&key, release);
             let difference = compare((name, version), index.as_deref(), Some(&release), pin.as_ref());
-            // What was believed last stands until both sides were asked again.
+            // What was believed last stands until something new was heard of it.
             let open = self.divergences.of(&key);
+            // Somebody between us and the registry says nothing of the release.
+            if release.content.exact().is_none() {
+                return open.map_or(Ok(Settled::Unconfirmed(release)), |open| Err(Failure::Divergent(open)));
+            }
+            let sides = Sides { index: index.as_deref(), exact: Some(&*release), ..Sides::default() };
+            let is_over = before.is_some() || open.as_ref().is_none_or(|open| sides.end(open));
             match &difference {
-                None if open.is_none() || before.is_some() => {
+                None if is_over => {
                     let kept = match self.admit(name, version, &release, pin.as_ref()).await? {
                         Admitted::Earlier(first) => {
                             pin = Some(first);
@@ -89,10 +95,11 @@ impl Documents {
     }
 
     /// The index to hold a release against. A release that was just found is worth one question about it, where
-    /// none is held or an old one; an index that does not come soon is not waited for.
+    /// none is held, an old one, or one that has not heard of it; an index that does not come soon is not waited for.
     async fn index_beside(
         self: &Arc<Self>,
         index: &DocumentKey,
+        version: &Version,
         release: &Document,
         errand: Errand<'_>,
     ) -> Option<Arc<Document>> {
@@ -100,7 +107,15 @@ impl Documents {
         let is_new = release.landed > held.as_ref().map_or(0, |held| held.landed);
         let is_old =
             held.as_ref().is_none_or(|held| matches!(self.freshness(index, held), Freshness::Ask { .. }));
-        if release.is_refusal() || !is_old || !is_new {
+        let knows = |held: &Document| {
+            let rows = held.content.rows().map(|rows| rows.of(version));
+            rows.zip(release.content.exact()).is_none_or(|(rows, exact)| !is_late(rows, exact))
+        };
+        let is_due = match &held {
+            Some(held) if !knows(held) => true,
+            _ => is_old && !release.is_refusal(),
+        };
+        if !is_due || !is_new {
             return held;
         }
         let since = held.as_ref().map_or(0, |held| held.asked);

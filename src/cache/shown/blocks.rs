@@ -16,7 +16,7 @@ const MOST: usize = 10_000;
 /// How much of the registry's reason a row repeats, in characters.
 const REASON: usize = 200;
 
-/// A refusal of exact metadata with 403.
+/// The registry's own refusal of exact metadata with 403.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::cache) struct Block {
     pub(super) version: Version,
@@ -72,7 +72,7 @@ impl Blocks {
 }
 
 fn block(version: &Version, document: &Document) -> Option<Block> {
-    let Content::Refused { problem, .. } = &*document.content else { return None };
+    let Content::Refused { problem, is_own: true, .. } = &*document.content else { return None };
     let said = problem.detail.as_deref().unwrap_or(&problem.title);
     (document.meta.status == 403).then(|| Block {
         version: version.clone(),
@@ -101,7 +101,8 @@ mod tests {
             origin: "https://up".into(),
             etag: None,
         };
-        Document::new(&key, Envelope { meta, body: "<html>".into() }).unwrap()
+        let body = format!(r#"{{"type":"about:blank","title":"No","status":{status}}}"#).into();
+        Document::new(&key, Envelope { meta, body }).unwrap()
     }
 
     fn note(blocks: &Blocks, version: &str, status: u16) -> bool {

@@ -77,7 +77,7 @@ fn the_table_is_whole() {
     let mut expected = Vec::new();
     let states = State::ALL.map(|state| state.to_string());
     for row in states.iter().map(String::as_str).chain(["none"]) {
-        for exact in states.iter().map(String::as_str).chain(["403", "404", "409"]) {
+        for exact in states.iter().map(String::as_str).chain(["403", "404", "409", "410"]) {
             expected.push((row.to_owned(), exact.to_owned()));
         }
     }
@@ -129,7 +129,7 @@ fn integrities_are_compared_wherever_two_are_known() {
         assert_eq!(found, expected, "{row_says:?} {exact_says:?} {pin:?}");
     }
     assert_eq!(kind(Some(&row("available", b)), None, a), Some(Kind::IntegrityChanged));
-    assert_eq!(kind(Some(&row("blocked", b)), Some(Exact::Refused(403)), a), Some(Kind::IntegrityChanged));
+    assert_eq!(kind(Some(&row("blocked", b)), Some(Exact::Refused(404)), a), Some(Kind::IntegrityChanged));
     let withheld = release("blocked", None);
     assert_eq!(kind(Some(&row("blocked", a)), Some(Exact::Found(&withheld)), a), None);
 }
@@ -149,6 +149,34 @@ fn links_and_repeated_rows_are_differences_of_the_index_alone() {
     assert!(first.says.contains("available") && second.says.contains("yanked"), "{first:?} {second:?}");
     let same = rows(&[("1.0.0", "available", a, LINK), ("1.0.0", "available", a, LINK)]);
     assert_eq!(kind(Some(&same), exact, a), Some(Kind::Presence));
+}
+
+#[test]
+fn a_403_stands_whatever_the_index_says() {
+    let (a, b) = (Some(integrity("a")), Some(integrity("b")));
+    let elsewhere = rows(&[("1.0.0", "available", a, "https://up/api/v1/volumes/@acme/x/1.0.1")]);
+    let twice = rows(&[("1.0.0", "available", a, LINK), ("1.0.0", "yanked", a, LINK)]);
+    for rows in [row("available", b), row("tombstoned", b), elsewhere, twice] {
+        assert_eq!(kind(Some(&rows), Some(Exact::Refused(403)), a), None, "{rows:?}");
+    }
+}
+
+#[test]
+fn who_is_late_is_worth_a_question() {
+    let (available, blocked) = (release("available", Some(integrity("a"))), release("blocked", None));
+    for (rows, exact, late) in [
+        (Vec::new(), Exact::Found(&available), true),
+        (Vec::new(), Exact::Found(&blocked), false),
+        (Vec::new(), Exact::Refused(403), false),
+        (Vec::new(), Exact::Refused(404), false),
+        (row("available", None), Exact::Found(&available), false),
+        (row("available", None), Exact::Refused(403), true),
+        (row("unavailable", None), Exact::Refused(403), true),
+        (row("blocked", None), Exact::Refused(403), false),
+        (row("tombstoned", None), Exact::Refused(403), false),
+    ] {
+        assert_eq!(is_late(&rows, exact), late, "{rows:?} {exact:?}");
+    }
 }
 
 #[test]

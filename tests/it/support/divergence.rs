@@ -22,8 +22,6 @@ pub(crate) enum Lie {
     RowLink,
     /// A member of the exact metadata names another release.
     ExactMember(&'static str, &'static str),
-    /// There is no row.
-    NoRow,
     /// There are two rows, and they do not agree.
     TwoRows,
     /// The row is in this state, and the exact route refuses with this status.
@@ -32,7 +30,7 @@ pub(crate) enum Lie {
 
 impl Lie {
     /// Every lie, for a release `@acme/lamp` 1.0.0.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::RowIntegrity,
         Self::RowState("yanked"),
         Self::RowState("blocked"),
@@ -44,22 +42,20 @@ impl Lie {
         Self::ExactMember("name", "@acme/lantern"),
         Self::ExactMember("version", "1.0.1"),
         Self::ExactMember("purl", "pkg:volume/lamp@1.0.0"),
-        Self::NoRow,
         Self::TwoRows,
         Self::Refused("available", 404),
-        Self::Refused("available", 403),
         Self::Refused("yanked", 404),
-        Self::Refused("yanked", 403),
+        Self::Refused("yanked", 410),
     ];
 
     /// The kind of divergence it is.
     pub(crate) fn kind(self) -> &'static str {
         match self {
             Self::RowIntegrity => "integrity",
-            Self::RowState(_) | Self::ExactState(_) | Self::Refused(_, 403) => "state",
+            Self::RowState(_) | Self::ExactState(_) => "state",
             Self::RowLink => "route",
             Self::ExactMember(..) => "identity",
-            Self::NoRow | Self::TwoRows | Self::Refused(..) => "presence",
+            Self::TwoRows | Self::Refused(..) => "presence",
         }
     }
 
@@ -74,7 +70,6 @@ impl Lie {
             Self::ExactState(state) => exact["status"] = json!({ "state": state, "reason": "a reason" }),
             Self::RowLink => row["release"]["url"] = (base + &elsewhere(release)).into(),
             Self::ExactMember(member, value) => exact[member] = value.into(),
-            Self::NoRow => return upstream.say(release, [], Reply::json(&exact)),
             Self::TwoRows => {
                 let mut second = row.clone();
                 second["status"]["state"] = "yanked".into();
@@ -107,7 +102,7 @@ impl Lie {
                 vec![expected, value.to_owned()]
             }
             Self::Refused(state, _) => vec![state.to_owned()],
-            Self::NoRow | Self::TwoRows => Vec::new(),
+            Self::TwoRows => Vec::new(),
         }
     }
 }
@@ -121,7 +116,7 @@ pub(crate) fn replaced(release: &Release) -> Release {
 pub(crate) fn refusal(status: u16) -> Reply {
     match status {
         403 => Reply::problem(403, "authorization-failed", "Refused", "Words of the registry's own."),
-        404 => Reply::problem(404, "not-found", "Refused", "Words of the registry's own."),
+        404 | 410 => Reply::problem(status, "not-found", "Refused", "Words of the registry's own."),
         _ => Reply::problem(409, "inconsistent-registry-state", "Refused", "Words of the registry's own."),
     }
 }

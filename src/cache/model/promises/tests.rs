@@ -129,7 +129,6 @@ fn every_lie_that_is_believed_is_found_and_so_is_a_false_accusation() {
         Lie::ExactName,
         Lie::ExactPurl,
         Lie::MissingRelease,
-        Lie::MissingRow,
     ] {
         let mut scene = Scene::new();
         let release = &mut scene.ledger.releases[0];
