@@ -60,9 +60,9 @@ fn a_403_stands_whatever_the_row_says() {
     each(["available", "yanked", "unavailable", "tombstoned", "blocked"], |state| {
         for first in [lamp().index(), lamp().exact(), lamp().download()] {
             let upstream = Upstream::start();
-            let row = lamp().state(state, "a reason").row(&upstream.url());
+            let told = lamp().state(state, "a reason").row(&upstream.url());
             upstream.publish(&lamp());
-            upstream.say(&lamp(), [row], refusal(403));
+            upstream.say(&lamp(), [told], refusal(403));
             let mut proxy = Setup::before(&upstream).start();
             proxy.client().get(&first);
             for restarted in [false, true] {
@@ -74,6 +74,8 @@ fn a_403_stands_whatever_the_row_says() {
                     assert_eq!(problem["detail"], "Words of the registry's own.", "{state}");
                 }
                 assert_eq!(proxy.divergences(), Vec::<Value>::new(), "{state}");
+                let shown = row(&proxy, "1.0.0").unwrap()["status"]["state"].clone();
+                assert_eq!(shown, if state == "tombstoned" { state } else { "blocked" }, "{first}");
             }
         }
     });
