@@ -43,14 +43,14 @@ impl Part {
     }
 }
 
-/// Reads conditions and range of a request for `held`.
+/// Reads conditions and range of a request for `held`. A range is of what GET sends (RFC 9110, section 14.2).
 #[must_use]
 pub fn plan(held: &Held, asked: Asked<'_>) -> Part {
     let etag = etag(held);
     if holds_current(asked.headers, &etag) {
         return Part::NotModified;
     }
-    let range = asked.headers.get(RANGE).filter(|_| range_applies(asked.headers, &etag));
+    let range = asked.headers.get(RANGE).filter(|_| !asked.head && range_applies(asked.headers, &etag));
     match wanted(range.and_then(|range| range.to_str().ok()), held.file.seal.length) {
         Wanted::Whole => Part::Whole,
         Wanted::Part(range) => Part::Range(range),

@@ -39,6 +39,18 @@ fn one_range_is_served() {
 }
 
 #[test]
+fn head_tells_of_the_whole() {
+    let (_upstream, proxy, release, archive) = warmed();
+    for range in ["bytes=0-99", "bytes=-7", "bytes=99999999999-"] {
+        let head = proxy.client().send("HEAD", &release.download(), &[("range", range)]);
+        assert_eq!(head.status, 200, "{range}");
+        assert_eq!(head.header("content-length"), Some(archive.len().to_string().as_str()));
+        assert_eq!(head.header("content-range"), None);
+        assert_eq!(head.header("accept-ranges"), Some("bytes"));
+    }
+}
+
+#[test]
 fn a_range_of_a_cold_archive_is_served() {
     let (upstream, release) = (Upstream::start(), Release::new("lamp", "1.0.0"));
     upstream.publish(&release);
