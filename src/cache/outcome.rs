@@ -27,6 +27,11 @@ pub enum Outcome {
         /// Whether this request joined another's fetch.
         collapsed: bool,
     },
+    /// A write was sent to a registry, as it must be.
+    Relayed {
+        /// The status of its answer, where one came.
+        status: Option<u16>,
+    },
     /// Two answers contradict each other, so neither is served.
     Divergent,
     /// Nobody could be asked and nothing may be served.
@@ -66,6 +71,7 @@ impl Outcome {
             Self::Hit { stale: Some(stale), .. } => stale.as_str(),
             Self::Negative => "negative",
             Self::Divergent => "divergent",
+            Self::Relayed { .. } => "relayed",
             Self::Forwarded { collapsed: true, .. } => "collapsed",
             Self::Forwarded { status: 304, .. } => "revalidated",
             Self::Forwarded { .. } => "miss",
@@ -92,6 +98,10 @@ impl Outcome {
                 if stored { "; stored" } else { "" },
                 if collapsed { "; collapsed" } else { "" },
             ],
+            Self::Relayed { status: Some(status) } => {
+                ["scriptorium; fwd=method; fwd-status=", digits.format(status), "", "", ""]
+            }
+            Self::Relayed { status: None } => ["scriptorium; fwd=method", "", "", "", ""],
             Self::Failed { stale } => [forwarded(stale), "", "", "", ""],
         }
     }
@@ -140,6 +150,8 @@ mod tests {
                 "scriptorium; fwd=stale; fwd-status=304",
             ),
             (Outcome::Failed { stale: false }, "scriptorium; fwd=uri-miss"),
+            (Outcome::Relayed { status: Some(201) }, "scriptorium; fwd=method; fwd-status=201"),
+            (Outcome::Relayed { status: None }, "scriptorium; fwd=method"),
         ] {
             assert_eq!(outcome.to_string(), text);
         }

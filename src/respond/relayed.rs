@@ -8,7 +8,8 @@ use futures_util::StreamExt;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
 
-use super::{Body, CACHE_STATUS, Response, joined};
+use super::{Body, Response, cache_status};
+use crate::cache::Outcome;
 use crate::relay::{Answer, Content};
 
 /// Hands on `answer`, to a HEAD without its content.
@@ -20,7 +21,7 @@ pub fn relayed(answer: Answer, head: bool) -> Response {
     *response.headers_mut() = headers;
     let headers = response.headers_mut();
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    headers.insert(CACHE_STATUS, joined(&["scriptorium; fwd=method; fwd-status=", status.as_str()]));
+    cache_status(headers, Outcome::Relayed { status: Some(status.as_u16()) });
     let (length, body) = match content {
         Content::Whole(bytes) => (Some(bytes.len() as u64), Body::Full(bytes)),
         Content::Coming { length, pieces } => {

@@ -8,6 +8,7 @@ use http::StatusCode;
 
 use super::{Refusal, SOON, blank, could_not_ask, storage};
 use crate::archive::ArchiveError;
+use crate::cache::Outcome;
 use crate::domain::problem::{Kind, Problem};
 use crate::relay::{BodyError, Refused, VolumesRefused};
 use crate::store::StoreError;
@@ -60,7 +61,28 @@ fn could_not_write(reason: &CouldNotAsk, detail: String) -> Refusal {
     } else {
         ""
     };
-    could_not_ask(reason, detail + advice)
+    Refusal { outcome: sent(reason), ..could_not_ask(reason, detail + advice) }
+}
+
+/// What is said of a write that went out, or may have; nothing of one that did not.
+fn sent(reason: &CouldNotAsk) -> Option<Outcome> {
+    let status = match reason {
+        CouldNotAsk::Paused { .. }
+        | CouldNotAsk::OverBudget { .. }
+        | CouldNotAsk::Busy
+        | CouldNotAsk::Forbidden { .. }
+        | CouldNotAsk::BadLocator => return None,
+        CouldNotAsk::ServerError(status) | CouldNotAsk::Unexpected(status) => Some(*status),
+        CouldNotAsk::CredentialRefused => Some(401),
+        CouldNotAsk::Unreachable
+        | CouldNotAsk::TimedOut
+        | CouldNotAsk::BrokenBody
+        | CouldNotAsk::Unsent
+        | CouldNotAsk::Throttled { .. }
+        | CouldNotAsk::TooLarge { .. }
+        | CouldNotAsk::TooManyRedirects => None,
+    };
+    Some(Outcome::Relayed { status })
 }
 
 fn body(error: &BodyError, detail: String) -> Refusal {
@@ -89,7 +111,11 @@ fn volumes(refused: &VolumesRefused, detail: String) -> Refusal {
         // Nothing of it came from the cache, so nothing is said of the cache.
         VolumesRefused::Release(failure) => return Refusal { outcome: None, ..failure.into() },
         VolumesRefused::Archive(error) => return archive(error, detail),
-        VolumesRefused::Instruction(_) => return blank(StatusCode::BAD_GATEWAY, detail),
+        // The registry took the intent, and its answer cannot be used.
+        VolumesRefused::Instruction(_) => {
+            let outcome = Some(Outcome::Relayed { status: None });
+            return Refusal { outcome, ..blank(StatusCode::BAD_GATEWAY, detail) };
+        }
     };
     Problem::new(kind, detail).into()
 }
