@@ -335,8 +335,14 @@ impl Answer for Pipeline {
     ) -> impl Future<Output = Response> + Send {
         let (parts, body) = request.into_parts();
         let Peer { address, tls } = peer;
-        let arrival =
-            Arrival { method: parts.method, uri: parts.uri, headers: parts.headers, peer: address, tls };
+        let arrival = Arrival {
+            method: parts.method,
+            uri: parts.uri,
+            version: parts.version,
+            headers: parts.headers,
+            peer: address,
+            tls,
+        };
         let body = any_body(body);
         // The future of a hit is kept small, and what a function is given is in it twice where it is an `async fn`.
         async move { Self::answer(&self, &arrival, body).await }

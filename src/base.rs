@@ -1,12 +1,13 @@
 //! Where clients reach this proxy: the base of every link it rewrites.
 //!
 //! Owns the choice between the configured `public_url` and the request's own scheme and Host, and refuses a
-//! Host that could smuggle anything but an address into a link.
+//! Host that could smuggle anything but an address into a link. HTTP/1.0 knows no Host (RFC 9112, section 3.2); who
+//! speaks it can be answered where links need none.
 
 use arc_swap::ArcSwap;
 use compact_str::CompactString;
 use http::header::HOST;
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Uri, Version};
 use std::sync::Arc;
 
 /// Why no link can be made for a request.
@@ -36,18 +37,28 @@ impl BaseUrl {
     ///
     /// # Errors
     /// [`NoHost`] when the request names no usable host.
-    pub fn of<'a>(&self, uri: &'a Uri, headers: &'a HeaderMap, tls: bool) -> Result<Base<'a>, NoHost> {
+    pub fn of<'a>(
+        &self,
+        uri: &'a Uri,
+        headers: &'a HeaderMap,
+        (version, tls): (Version, bool),
+    ) -> Result<Base<'a>, NoHost> {
+        let configured = self.0.load();
+        let configured = configured.as_ref().as_ref();
         let mut hosts = headers.get_all(HOST).iter();
         let host = match (uri.authority(), hosts.next(), hosts.next()) {
             (_, _, Some(_)) => return Err(NoHost),
             (Some(authority), _, None) => authority.as_str(),
             (None, Some(host), None) => host.to_str().map_err(|_| NoHost)?,
-            (None, None, None) => return Err(NoHost),
+            (None, None, None) => {
+                let public = configured.filter(|_| version <= Version::HTTP_10).ok_or(NoHost)?;
+                return Ok(Base::Configured(CompactString::new(public)));
+            }
         };
         if !is_address(host) {
             return Err(NoHost);
         }
-        Ok(match &**self.0.load() {
+        Ok(match configured {
             Some(public) => Base::Configured(CompactString::new(public)),
             None => Base::Named { scheme: if tls { "https://" } else { "http://" }, host },
         })
@@ -106,7 +117,7 @@ mod tests {
         for host in hosts {
             headers.append(HOST, http::HeaderValue::from_static(host));
         }
-        base.of(&Uri::from_static("/x"), &headers, tls).map(|base| base.parts().concat())
+        base.of(&Uri::from_static("/x"), &headers, (Version::HTTP_11, tls)).map(|base| base.parts().concat())
     }
 
     #[test]
@@ -119,12 +130,28 @@ mod tests {
     }
 
     #[test]
+    fn who_knows_no_host_needs_a_configured_base() {
+        let (uri, headers) = (Uri::from_static("/x"), HeaderMap::new());
+        let old = (Version::HTTP_10, false);
+        assert_eq!(BaseUrl::default().of(&uri, &headers, old), Err(NoHost));
+        let base = BaseUrl::new(Some("https://volumes.example"));
+        assert_eq!(
+            base.of(&uri, &headers, old).map(|base| base.parts().concat()).unwrap(),
+            "https://volumes.example"
+        );
+    }
+
+    #[test]
     fn a_host_is_an_address_and_nothing_else() {
         for bad in ["", "a b", "a/b", "a\"b", "a@b", "a:b", "a:70000", "[::1", "a?b", "[x]", "::1"] {
             assert!(!is_address(bad), "{bad}");
         }
         let base = BaseUrl::default();
         assert_eq!(of(&base, &[], false), Err(NoHost));
+        let configured = BaseUrl::new(Some("https://volumes.example"));
+        assert_eq!(of(&configured, &[], false), Err(NoHost));
+        assert_eq!(of(&configured, &["a", "b"], false), Err(NoHost));
+        assert_eq!(of(&configured, &["a b"], false), Err(NoHost));
         assert_eq!(of(&base, &["a", "b"], false), Err(NoHost));
     }
 }

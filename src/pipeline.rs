@@ -21,7 +21,7 @@ use std::time::Duration;
 use data_encoding::HEXLOWER;
 use futures_util::{StreamExt, stream};
 use http::header::HeaderName;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::base::{Base, BaseUrl};
 use crate::cache::sealed_files::Held;
@@ -44,7 +44,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// What is said of a read that neither the cache nor an upstream was asked for.
+/// What is said where neither the cache nor an upstream was asked for anything.
 const NOT_ASKED: HeaderValue = HeaderValue::from_static("scriptorium; detail=\"not-asked\"");
 
 /// Pieces of a file read ahead of the client.
@@ -57,6 +57,8 @@ pub struct Arrival {
     pub method: Method,
     /// Path and query; for HTTP/2 the authority too.
     pub uri: Uri,
+    /// The version of HTTP.
+    pub version: Version,
     /// The header fields.
     pub headers: HeaderMap,
     /// The TCP peer.
@@ -140,7 +142,7 @@ impl Pipeline {
     async fn admitted(&self, arrival: &Arrival, body: AnyBody, id: &str) -> (&'static str, Response) {
         let routed = route::parse(&arrival.method, arrival.uri.path(), arrival.uri.query());
         let label = routed.as_ref().map_or("none", Request::label);
-        let base = self.base.of(&arrival.uri, &arrival.headers, arrival.tls);
+        let base = self.base.of(&arrival.uri, &arrival.headers, (arrival.version, arrival.tls));
         let asked = asked(arrival, base.as_ref().map_or(["", ""], Base::parts));
         let errand = Errand::foreground(id);
         // All but a document is boxed: the future of a hit is moved about, and as large as its largest branch.

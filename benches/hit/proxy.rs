@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::header::{ACCEPT, ETAG, HOST, HeaderMap, HeaderValue, IF_NONE_MATCH, USER_AGENT};
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use scriptorium::app::App;
@@ -161,7 +161,7 @@ impl Case {
             headers.insert(IF_NONE_MATCH, etag.clone());
         }
         let peer = Some(([192, 0, 2, 1], 50_000).into());
-        Arrival { method, uri: path.parse().unwrap(), headers, peer, tls: false }
+        Arrival { method, uri: path.parse().unwrap(), version: Version::HTTP_11, headers, peer, tls: false }
     }
 }
 

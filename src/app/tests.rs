@@ -82,7 +82,7 @@ fn what_is_reported_as_applied_is_in_force() {
     assert!(live.upstreams.named("public").unwrap().is_as(&every.upstreams[0]));
     let headers = http::HeaderMap::from_iter([(http::header::HOST, http::HeaderValue::from_static("a"))]);
     let uri = http::Uri::from_static("/");
-    let base = app.pipeline.base.of(&uri, &headers, false).unwrap();
+    let base = app.pipeline.base.of(&uri, &headers, (http::Version::HTTP_11, false)).unwrap();
     assert_eq!(base.parts().concat(), "https://volumes.corp.example");
 }
 

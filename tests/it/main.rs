@@ -42,6 +42,7 @@ mod nullspace_relaying;
 mod nullspace_sdk;
 mod object_storage;
 mod pauses;
+mod old_http;
 mod pins;
 mod privacy;
 mod problems;

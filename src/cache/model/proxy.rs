@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AGE, HOST};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, Version};
 use http_body_util::BodyExt;
 use serde_json::Value;
 
@@ -66,7 +66,8 @@ impl Proxy {
         let mut headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("proxy.example"))]);
         headers.insert("x-request-id", HeaderValue::from_static("id-1"));
         let uri = path.parse().unwrap();
-        let arrival = Arrival { method: Method::GET, uri, headers, peer: None, tls: false };
+        let arrival =
+            Arrival { method: Method::GET, uri, version: Version::HTTP_11, headers, peer: None, tls: false };
         let (head, body) = self.pipeline.answer(&arrival, any_body(Body::Empty)).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let json: Value = serde_json::from_slice(&body).unwrap_or_default();
