@@ -24,6 +24,7 @@ use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::base::{Base, BaseUrl};
+use crate::cache::directives::only_if_cached;
 use crate::cache::sealed_files::Held;
 use crate::cache::{Documents, Errand, Failure, SealedFiles};
 use crate::clock::Clock;
@@ -144,7 +145,7 @@ impl Pipeline {
         let label = routed.as_ref().map_or("none", Request::label);
         let base = self.base.of(&arrival.uri, &arrival.headers, (arrival.version, arrival.tls));
         let asked = asked(arrival, base.as_ref().map_or(["", ""], Base::parts));
-        let errand = Errand::foreground(id);
+        let errand = Errand::foreground(id).held_only(only_if_cached(&arrival.headers));
         // All but a document is boxed: the future of a hit is moved about, and as large as its largest branch.
         let response = match (&routed, &base) {
             (Err(error), _) => respond::problem(&Refusal::from(error), asked),

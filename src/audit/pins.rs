@@ -104,7 +104,7 @@ impl Registries<'_> {
             Ok(Exchange::Refused { status, .. }) => Verdict::CouldNotAsk {
                 why: format!("the registry refuses the question with status {status}"),
             },
-            Ok(Exchange::NotModified) => {
+            Ok(Exchange::NotModified { .. }) => {
                 Verdict::CouldNotAsk { why: CouldNotAsk::Unexpected(304).to_string() }
             }
             Err(why) => Verdict::CouldNotAsk { why: why.to_string() },

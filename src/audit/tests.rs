@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::finding::Kind;
 use super::*;
 use crate::cache::envelope::{Envelope, Meta};
+use crate::cache::keeping::Keeping;
 use crate::cache::place::place;
 use crate::clock::Timestamp;
 use crate::consistency::{Pin, Pins};
@@ -61,7 +62,16 @@ fn metadata(version: &str, state: &str, integrity: Integrity) -> Value {
 fn envelope(key: &DocumentKey, status: u16, body: &Value) -> Envelope {
     let (upstream, origin) = ("public".to_owned(), "https://up".to_owned());
     let (fetched_at, key) = (Timestamp(7), key.to_string());
-    let meta = Meta { key, status, fetched_at, upstream_age: 0, upstream, origin, etag: None };
+    let meta = Meta {
+        key,
+        status,
+        fetched_at,
+        upstream_age: 0,
+        upstream,
+        origin,
+        etag: None,
+        keeping: Keeping::default(),
+    };
     Envelope { meta, body: body.to_string().into() }
 }
 

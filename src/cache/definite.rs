@@ -49,6 +49,7 @@ pub(super) fn judge(held: Option<&Document>, status: u16, is_problem: bool) -> V
 mod tests {
     use super::*;
     use crate::cache::envelope::{Envelope, Meta};
+    use crate::cache::keeping::Keeping;
     use crate::clock::Timestamp;
     use crate::domain::DocumentKey;
 
@@ -64,6 +65,7 @@ mod tests {
             upstream: String::new(),
             origin: String::new(),
             etag: None,
+            keeping: Keeping::default(),
         };
         let body = body.replace("STATUS", &status.to_string()).into();
         Document::new(&DocumentKey::Capabilities, Envelope { meta, body }).unwrap()

@@ -35,6 +35,8 @@ pub struct Document {
     pub(super) read: u64,
     /// When its answer was there, in that order.
     pub(super) landed: u64,
+    /// Whether the store holds it, so that it outlives this process.
+    pub(super) stored: bool,
     /// How often something new spoke against it: a settlement that began before does not count.
     pub(super) doubts: u32,
     /// What an index said when it was last settled: rows that did not change since need not be compared again.
@@ -95,6 +97,7 @@ impl Document {
             asked: 0,
             read: 0,
             landed: 0,
+            stored: false,
             doubts: 0,
             before: None,
             coders: None,
@@ -258,6 +261,7 @@ pub(super) fn refusal(status: u16) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::keeping::Keeping;
     use crate::clock::Timestamp;
 
     fn index() -> Document {
@@ -273,6 +277,7 @@ mod tests {
             upstream: String::new(),
             origin: String::new(),
             etag: None,
+            keeping: Keeping::default(),
         };
         Document::new(&DocumentKey::Index("x".parse().unwrap()), Envelope { meta, body: body.into() })
             .unwrap()

@@ -13,18 +13,20 @@ use arc_swap::{ArcSwap, Guard};
 use moka::ops::compute::Op;
 use tracing::{error, warn};
 
+pub use super::answer::Answer;
 use super::document::Document;
 use super::envelope::Envelope;
 use super::failure::Failure;
 use super::fill::Filled;
 use super::flight::Flights;
-use super::freshness::{Freshness, Policy, judge, seconds_left};
+use super::freshness::{Freshness, Policy, judge};
 use super::invalidation::Invalidations;
 use super::outcome::{Outcome, Stale};
 use super::place::place;
 use super::rendition::Coders;
 use super::settle::Settled;
 use super::shown::Blocks;
+use super::withheld;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, OnDivergence};
 use crate::consistency::{Divergences, History, Pins};
@@ -53,19 +55,6 @@ pub struct Live {
     pub upstreams: Upstreams,
 }
 
-/// An answer and what is honest to say about it.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// The answer.
-    pub document: Arc<Document>,
-    /// How it came about.
-    pub outcome: Outcome,
-    /// How old it is, in seconds.
-    pub age: u64,
-    /// Seconds it is still fresh; negative when stale.
-    pub ttl: i64,
-}
-
 /// The documents of every upstream.
 pub struct Documents {
     pub(super) memory: moka::sync::Cache<DocumentKey, Arc<Document>, RandomState>,
@@ -76,7 +65,10 @@ pub struct Documents {
     pub(super) invalidations: Invalidations,
     pub(super) blocks: Blocks,
     pub(super) fetches: Arc<Flights<DocumentKey, Result<Filled, Failure>>>,
-    pub(super) settlements: Arc<Flights<DocumentKey, Result<Settled, Failure>>>,
+    /// By the question too, where answers are not kept: one says nothing of another.
+    pub(super) settlements: Arc<Flights<(DocumentKey, u64), Result<Settled, Failure>>>,
+    /// When answers that are not kept were asked for.
+    pub(super) unkept: moka::sync::Cache<DocumentKey, Timestamp, RandomState>,
     live: ArcSwap<Live>,
     clock: Arc<dyn Clock>,
     questions: AtomicU64,
@@ -104,6 +96,9 @@ impl Documents {
             store,
             fetches: Arc::default(),
             settlements: Arc::default(),
+            unkept: moka::sync::Cache::builder()
+                .max_capacity(withheld::MOST)
+                .build_with_hasher(RandomState::new()),
             live: ArcSwap::from_pointee(live),
             clock,
             questions: AtomicU64::new(0),
@@ -142,7 +137,7 @@ impl Documents {
     fn fresh(self: &Arc<Self>, key: &DocumentKey, errand: Errand<'_>) -> Option<Answer> {
         let document = self.memory.get(key)?;
         let (now, live, fetched_at) = (self.now(), self.live(), document.meta.fetched_at);
-        let policy = Policy::of(&live.policy, key.resource(), document.is_refusal());
+        let policy = capped(&live.policy, key, &document);
         let freshness = judge(fetched_at, now, &policy, document.outdated);
         if !document.settled || freshness != Freshness::Fresh {
             return None;
@@ -152,7 +147,7 @@ impl Documents {
         if !young && matches!(key, DocumentKey::Release(..)) {
             self.watch_index(key, &document, errand);
         }
-        Some(answer(document, now, &policy, None))
+        Some(Answer::held(document, now, &policy, None))
     }
 
     /// The answer to `key`, asking an upstream where the freshness rules say so, and settled.
@@ -171,7 +166,7 @@ impl Documents {
     async fn learn(self: &Arc<Self>, key: &DocumentKey, errand: Errand<'_>) -> Result<Answer, Failure> {
         self.recall().await;
         let open = self.contested(key);
-        if let Some(open) = open.as_ref().filter(|open| !self.is_due(open)) {
+        if let Some(open) = open.as_ref().filter(|open| errand.held_only || !self.is_due(open)) {
             return Err(Failure::Divergent(Arc::clone(open)));
         }
         let settled = async {
@@ -258,8 +253,8 @@ impl Documents {
             }
             Settled::Agreed(document) => {
                 let stale = !matches!(answer.outcome, Outcome::Forwarded { stale: false, .. });
-                let status = document.meta.status;
-                (document, Outcome::Forwarded { stale, status, stored: true, collapsed: false })
+                let (status, stored) = (document.meta.status, document.stored);
+                (document, Outcome::Forwarded { stale, status, stored, collapsed: false })
             }
             Settled::Unconfirmed(document) => (document, self.unconfirmed(answer.outcome)),
         };
@@ -293,7 +288,7 @@ impl Documents {
     }
 
     fn hit(&self, document: Arc<Document>, policy: &Policy, stale: Option<Stale>) -> Answer {
-        answer(document, self.now(), policy, stale)
+        Answer::held(document, self.now(), policy, stale)
     }
 
     /// How old the answer to `key` may be held to be, now.
@@ -302,7 +297,7 @@ impl Documents {
     }
 
     pub(super) fn policy(&self, key: &DocumentKey, document: &Document) -> Policy {
-        Policy::of(&self.live().policy, key.resource(), document.is_refusal())
+        capped(&self.live().policy, key, document)
     }
 
     /// What memory or the store holds. A stored document that cannot be used is a miss.
@@ -324,7 +319,7 @@ impl Documents {
             Err(error) => Err(error.to_string()),
         };
         match document {
-            Ok(document) => Some(self.remember(key, document)),
+            Ok(document) => Some(self.remember(key, Document { stored: true, ..document })),
             Err(reason) => {
                 warn!(reason, key = %key, "a stored document cannot be used and is set aside");
                 self.metrics.integrity_failure("stored-document");
@@ -342,6 +337,9 @@ impl Documents {
         document.outdated = self.invalidations.covers(key, document.asked, document.meta.fetched_at);
         document.coders = Some(Arc::clone(&self.coders));
         let document = Arc::new(document);
+        if document.meta.keeping.withheld {
+            return self.withhold(key, document);
+        }
         let mut news = false;
         let held = self.replace(key, |held| {
             let newer = held.is_some_and(|held| held.asked > document.asked);
@@ -374,16 +372,10 @@ impl std::fmt::Debug for Documents {
     }
 }
 
-/// What is honest to say about `document`, given from what is held.
-fn answer(document: Arc<Document>, now: Timestamp, policy: &Policy, stale: Option<Stale>) -> Answer {
-    let fetched_at = document.meta.fetched_at;
-    let ttl = seconds_left(fetched_at, now, policy.ttl);
-    let age = now.since(fetched_at).unwrap_or_default().as_secs() + document.meta.upstream_age;
-    let outcome = match stale {
-        None if document.is_refusal() => Outcome::Negative,
-        stale => Outcome::Hit { ttl, stale },
-    };
-    Answer { document, outcome, age, ttl }
+/// How long `document` may be believed.
+fn capped(cache: &config::Cache, key: &DocumentKey, document: &Document) -> Policy {
+    let meta = &document.meta;
+    Policy::of(cache, key.resource(), document.is_refusal()).capped(&meta.keeping, meta.upstream_age)
 }
 
 #[cfg(test)]

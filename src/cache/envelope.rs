@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, checksum};
 use serde::{Deserialize, Serialize};
 
+use super::keeping::Keeping;
 use crate::clock::Timestamp;
 
 const MAGIC: &str = "scriptorium-document 1 ";
@@ -47,6 +48,9 @@ pub struct Meta {
     /// The upstream's validator, for conditional requests.
     #[serde(default)]
     pub etag: Option<String>,
+    /// What the upstream lets be done with it.
+    #[serde(default, skip_serializing_if = "Keeping::is_free")]
+    pub keeping: Keeping,
 }
 
 /// An answer as stored.
@@ -108,6 +112,7 @@ mod tests {
                 upstream: "public".into(),
                 origin: "https://up".into(),
                 etag: Some("\"a\"".into()),
+                keeping: Keeping { no_cache: true, cap: None, withheld: false },
             },
             body: Bytes::from_static(b"{\n}\n\xff"),
         }
@@ -137,6 +142,7 @@ mod tests {
         let stored = format!("{}{rest}", first_line(rest.as_bytes()));
         let envelope = Envelope::decode(&stored.into()).unwrap();
         assert_eq!((envelope.meta.status, envelope.meta.etag, &envelope.body[..]), (404, None, &b"body"[..]));
+        assert!(envelope.meta.keeping.is_free());
     }
 
     #[test]

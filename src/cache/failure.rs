@@ -21,6 +21,11 @@ pub enum Failure {
     /// Asking is forbidden and nothing is held.
     #[error("this proxy is offline and does not hold the answer; ask it when it is online again")]
     Offline,
+    /// The client takes nothing but what is held, and that is not fresh enough.
+    #[error(
+        "this proxy does not hold an answer that is fresh; ask without `only-if-cached` to have it fetched"
+    )]
+    HeldOnly,
     /// Nobody could be asked, and nothing held may be served.
     #[error(transparent)]
     CouldNotAsk(#[from] CouldNotAsk),

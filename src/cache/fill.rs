@@ -13,10 +13,11 @@ use super::documents::Documents;
 use super::envelope::{Envelope, Meta};
 use super::failure::Failure;
 use super::freshness::Freshness;
+use super::keeping::Keeping;
 use super::place::place;
 use crate::domain::DocumentKey;
 use crate::store::StoreError;
-use crate::upstream::{CouldNotAsk, Errand, Exchange, Upstream, Upstreams};
+use crate::upstream::{CouldNotAsk, Errand, Exchange, Head, Upstream, Upstreams};
 
 /// How often a fill that others had started too early, or that an invalidation overtook, is started over.
 const ATTEMPTS: u32 = 3;
@@ -78,6 +79,9 @@ impl Documents {
         since: u64,
         errand: Errand<'_>,
     ) -> Result<(Filled, bool), Failure> {
+        if errand.held_only {
+            return Err(Failure::HeldOnly);
+        }
         for attempt in 1.. {
             let joined = self.fetches.join(key, || self.fill(how, key, since, errand)).await;
             let (filled, collapsed) = joined.map_err(|_| Failure::Lost)?;
@@ -100,7 +104,7 @@ impl Documents {
 
     /// Renews `key` behind the answer that was given, and settles it, unless that is under way.
     pub(super) fn refresh(self: &Arc<Self>, key: &DocumentKey, seen: Option<&Document>, errand: Errand<'_>) {
-        if self.fetches.is_open(key) {
+        if errand.held_only || self.fetches.is_open(key) {
             return;
         }
         let since = seen.map_or(0, |seen| seen.asked);
@@ -122,19 +126,23 @@ impl Documents {
         let (documents, key, errand) = (Arc::clone(self), key.clone(), errand.kept());
         async move {
             if let Some(document) = documents.filled_meanwhile(how, &key, since) {
-                let status = document.meta.status;
-                return Ok(Filled { document, status, stored: true });
+                let (status, stored) = (document.meta.status, document.stored);
+                return Ok(Filled { document, status, stored });
             }
             let filled = documents.renew(how, &key, errand.lend()).await?;
+            // What is not kept is settled by whoever asked for it, or each of its settlements would ask for more.
+            let withheld = filled.document.meta.keeping.withheld;
             if let DocumentKey::Index(name) = &key {
                 if !filled.document.settled {
                     documents.doubt_releases(name, &filled.document);
-                    documents.settle_behind(&key, &filled.document, errand.lend());
+                    if !withheld {
+                        documents.settle_behind(&key, &filled.document, errand.lend());
+                    }
                 }
-                documents.recheck_blocks(name, errand.lend());
+                documents.recheck_blocks(name, &filled.document, errand.lend());
             }
             // Whoever asked for it: where both sides agree by now, that is the end of their divergence.
-            if documents.divergences.of(&key).is_some() {
+            if !withheld && documents.divergences.of(&key).is_some() {
                 documents.settle_behind(&key, &filled.document, errand.lend());
             }
             Ok(filled)
@@ -164,18 +172,24 @@ impl Documents {
         let exchange = tokio::time::timeout(self.deadline, exchange).await;
         let exchange = exchange.map_err(|_| CouldNotAsk::TimedOut)??;
         let landed = self.question();
-        let meta = |status, etag, upstream_age| Meta {
+        let keeping = |head: &Head, body: &[u8]| match upstream.is_obeyed() {
+            true => Keeping::of(key, head.cache_control.as_deref(), body),
+            false => Keeping::default(),
+        };
+        let meta = |status, head: Head, keeping| Meta {
             key: path.clone(),
             status,
             fetched_at,
-            upstream_age,
+            upstream_age: head.age,
             upstream: upstream.name().to_owned(),
             origin: upstream.origin().to_owned(),
-            etag,
+            etag: head.etag,
+            keeping,
         };
         match exchange {
-            Exchange::Found { body, etag, age } => {
-                let meta = meta(200, etag, age);
+            Exchange::Found { body, head } => {
+                let keeping = keeping(&head, &body);
+                let meta = meta(200, head, keeping);
                 let document = match known.filter(|known| *known.content.body() == body) {
                     Some(known) => known.confirmed(meta),
                     None => self.read(key, Envelope { meta, body }, errand)?,
@@ -183,9 +197,15 @@ impl Documents {
                 let document = Document { asked, read: asked, landed, ..document };
                 Ok(self.keep(key, held.as_deref(), document, 200).await)
             }
-            Exchange::NotModified => {
+            Exchange::NotModified { head } => {
                 let known = known.ok_or(Failure::Malformed)?;
-                let document = known.confirmed(meta(200, known.meta.etag.clone(), 0));
+                // What is not said anew stays said.
+                let keeping = match head.cache_control.is_some() || !upstream.is_obeyed() {
+                    true => keeping(&head, known.content.body()),
+                    false => known.meta.keeping,
+                };
+                let head = Head { etag: known.meta.etag.clone(), ..head };
+                let document = known.confirmed(meta(200, head, keeping));
                 let kept = self.keep(key, held.as_deref(), Document { asked, landed, ..document }, 304).await;
                 Ok(Filled { stored: false, ..kept })
             }
@@ -199,13 +219,17 @@ impl Documents {
                         return Err(Failure::Refused(Box::new(problem)));
                     }
                 }
-                let document = self.read(key, Envelope { meta: meta(status, None, 0), body }, errand)?;
+                let document = self.read(
+                    key,
+                    Envelope { meta: meta(status, Head::default(), Keeping::default()), body },
+                    errand,
+                )?;
                 let document = Document { asked, read: asked, landed, ..document };
                 // Absences that replace nothing stay in memory: inventing names must not fill the disk.
                 let replaces = held.as_ref().is_some_and(|held| !held.is_absence());
                 if verdict == Verdict::Passing || (status == 404 && !replaces) {
                     let document = self.remember(key, document);
-                    return Ok(Filled { document, status, stored: true });
+                    return Ok(Filled { document, status, stored: false });
                 }
                 Ok(self.keep(key, held.as_deref(), document, status).await)
             }
@@ -243,8 +267,14 @@ impl Documents {
                 false => held.before.clone(),
             });
         }
+        if document.meta.keeping.withheld {
+            return self.pass_on(key, held, document, status).await;
+        }
         // Stored before it is told, so that a crash does not bring back what was refused already.
-        if let Err(error) = self.put(key, held, &document).await {
+        let put = self.put(key, held, &document).await;
+        let stored = put.is_ok();
+        document.stored = stored;
+        if let Err(error) = put {
             error!(%error, key = %key, "cannot store a document");
         }
         let mut document = self.remember(key, document);
@@ -252,7 +282,7 @@ impl Documents {
             // What it shares with its predecessor may show what is over since.
             document = self.show(name).unwrap_or(document);
         }
-        Filled { document, status, stored: true }
+        Filled { document, status, stored }
     }
 
     /// Stores an answer in place of what was `held`. Where there is no room beside it, what says something else goes

@@ -7,12 +7,14 @@
 //! ```
 //! The words are those of RFC 9111 and RFC 5861; both windows count from the end of the TTL. A refusal
 //! (not-found, blocked, inconsistent) has its own short TTL and is never served while revalidating: a new
-//! release should appear when its TTL is over. Offline, whatever is held is served and says so.
+//! release should appear when its TTL is over. Offline, whatever is held is served and says so. What a registry says of
+//! an answer shortens its TTL (`keeping`).
 //!
 //! Owns these rules and nothing else: no clock, no I/O, no headers.
 
 use std::time::Duration;
 
+use super::keeping::Keeping;
 use crate::clock::Timestamp;
 use crate::config;
 use crate::domain::Resource;
@@ -49,6 +51,20 @@ impl Policy {
             stale_if_error: cache.stale_if_error,
             offline: cache.offline,
         }
+    }
+
+    /// The same for an answer that was `age` seconds old already when it came, as its registry lets it be kept.
+    #[must_use]
+    pub fn capped(self, keeping: &Keeping, age: u64) -> Self {
+        if keeping.is_free() {
+            return self;
+        }
+        let cap = keeping.cap.map(|cap| Duration::from_secs(cap.seconds.saturating_sub(age)));
+        let asked_each_time = keeping.no_cache || keeping.withheld;
+        let ttl =
+            if asked_each_time { Duration::ZERO } else { cap.map_or(self.ttl, |cap| cap.min(self.ttl)) };
+        let swr = if asked_each_time { Duration::ZERO } else { self.stale_while_revalidate };
+        Self { ttl, stale_while_revalidate: swr, ..self }
     }
 }
 
@@ -91,13 +107,15 @@ pub fn judge(fetched: Timestamp, now: Timestamp, policy: &Policy, outdated: bool
 #[must_use]
 pub fn seconds_left(fetched: Timestamp, now: Timestamp, ttl: Duration) -> i64 {
     let ttl = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
-    let age = i64::try_from(now.0).unwrap_or(i64::MAX) - i64::try_from(fetched.0).unwrap_or(i64::MAX);
+    let age =
+        i64::try_from(now.0).unwrap_or(i64::MAX).saturating_sub(i64::try_from(fetched.0).unwrap_or(i64::MAX));
     ttl.saturating_sub(age.max(0)).div_euclid(1000)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::keeping::{Cap, CappedBy};
 
     const POLICY: Policy = Policy {
         ttl: Duration::from_secs(60),
@@ -125,6 +143,36 @@ mod tests {
             (u64::MAX / 2, ask(false)),
         ] {
             assert_eq!(judge(FETCHED, after(millis), &POLICY, false), expected, "{millis} ms");
+        }
+    }
+
+    #[test]
+    fn a_cap_shortens_and_never_lengthens() {
+        let capped = |seconds, age| {
+            let cap = Some(Cap { seconds, by: CappedBy::MaxAge });
+            POLICY.capped(&Keeping { cap, ..Keeping::default() }, age).ttl.as_secs()
+        };
+        for (seconds, age, ttl) in [
+            (10, 0, 10),
+            (600, 0, 60),
+            (600, 590, 10),
+            (10, 11, 0),
+            (0, 0, 0),
+            (10, u64::MAX, 0),
+            (61, 1, 60),
+        ] {
+            assert_eq!(capped(seconds, age), ttl, "max-age={seconds}, {age} old");
+        }
+        let free = POLICY.capped(&Keeping::default(), u64::MAX);
+        assert_eq!(free.ttl, POLICY.ttl, "an age alone is no cap");
+    }
+
+    #[test]
+    fn what_is_asked_for_each_time_is_never_fresh() {
+        let ask = |may_fall_back| Freshness::Ask { may_fall_back };
+        let no_cache = POLICY.capped(&Keeping { no_cache: true, ..Keeping::default() }, 0);
+        for (millis, expected) in [(0, ask(true)), (599_999, ask(true)), (600_000, ask(false))] {
+            assert_eq!(judge(FETCHED, after(millis), &no_cache, false), expected, "{millis} ms");
         }
     }
 

@@ -82,6 +82,9 @@ impl SealedFiles {
     ) -> Result<(), Failure> {
         self.seals.invalidate(&file.place());
         let is_gone = matches!(*error, StoreError::Missing { .. });
+        if errand.held_only {
+            return Err(if is_gone { Failure::HeldOnly } else { Failure::Storage(error) });
+        }
         let joined = self.flights.join(&file.origin.fetch, || {
             let (files, errand) = (Arc::clone(self), errand.kept());
             let (origin, seal) = (Arc::clone(&file.origin), Arc::clone(&file.seal));

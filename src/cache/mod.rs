@@ -4,8 +4,10 @@
 //! framing on either side, nor where bytes are kept.
 
 mod advertised;
+mod answer;
 mod archives;
 mod definite;
+pub mod directives;
 pub mod document;
 pub mod documents;
 pub mod envelope;
@@ -19,6 +21,7 @@ mod heal;
 mod ingest;
 pub mod inspect;
 mod invalidation;
+pub mod keeping;
 #[cfg(test)]
 mod model;
 pub mod outcome;
@@ -32,6 +35,7 @@ mod settle;
 mod shown;
 mod trust_artifacts;
 mod wanted;
+mod withheld;
 
 pub use crate::upstream::Errand;
 pub use document::Document;

@@ -125,7 +125,8 @@ impl SealedFiles {
         let (brought, outcome) = match self.sealed(wanted).await {
             Ok(Some(seal)) => (Brought { seal, loose: None }, hit(&gate)),
             Ok(None) if self.is_offline() => return Err(Failure::Offline),
-            Err(error) if self.is_offline() => return Err(error.into()),
+            Ok(None) if errand.held_only => return Err(Failure::HeldOnly),
+            Err(error) if self.is_offline() || errand.held_only => return Err(error.into()),
             Ok(None) | Err(_) => self.fetch(&origin, errand).await?,
         };
         wanted.compare(&brought.seal).map_err(inconsistent)?;
@@ -204,7 +205,9 @@ impl SealedFiles {
             }
         });
         let (brought, collapsed) = joined.await.map_err(|_| Failure::Lost)?;
-        Ok((brought?, Outcome::Forwarded { stale: false, status: 200, stored: true, collapsed }))
+        let brought = brought?;
+        let stored = brought.loose.is_none();
+        Ok((brought, Outcome::Forwarded { stale: false, status: 200, stored, collapsed }))
     }
 
     /// The one fetch of a file: downloads until the transport holds, verifies, commits.

@@ -23,10 +23,10 @@ use tracing::{error, info};
 use super::document::Document;
 use super::documents::Documents;
 use super::failure::Failure;
-use super::freshness::Freshness;
+use super::freshness::{Freshness, Policy, judge};
 use crate::config::OnDivergence;
 use crate::consistency::{About, Difference, Divergence, Kind, Pin, Source, Testimony};
-use crate::domain::{DocumentKey, Purl, Version, VolumeName};
+use crate::domain::{DocumentKey, Purl, Resource, Version, VolumeName};
 use crate::store::StoreError;
 use crate::upstream::Errand;
 
@@ -96,7 +96,11 @@ impl Documents {
                     return Ok(Settled::Agreed(held));
                 }
                 let settling = || self.settling(key, document, errand);
-                let joined = self.settlements.join(key, settling).await;
+                // Nor does who takes what is held join one that asks.
+                let joined = match errand.held_only {
+                    true => Ok((settling().await, false)),
+                    false => self.settlements.join(&settlement(key, document), settling).await,
+                };
                 let settled = match joined.map_err(|_| Failure::Lost)? {
                     // What nobody waits for may be denied what a client is not.
                     (Err(failure), true) if !errand.is_behind() && failure.is_over_budget() => continue,
@@ -119,7 +123,7 @@ impl Documents {
         document: &Arc<Document>,
         errand: Errand<'_>,
     ) {
-        if document.settled || self.settlements.is_open(key) {
+        if document.settled || self.settlements.is_open(&settlement(key, document)) {
             return;
         }
         let (documents, key) = (Arc::clone(self), key.clone());
@@ -281,17 +285,23 @@ impl Documents {
         let index = DocumentKey::Index(name.clone());
         let held = self.remembered(&index);
         let due = match &held {
-            Some(held) => !self.is_fresh(&index, held),
+            Some(held) => !self.was_just_seen(held),
             // Settling has just asked for it.
-            None => release.settled && !release.is_refusal() && !self.live().policy.offline,
+            None => {
+                let offline = self.live().policy.offline;
+                release.settled && !release.is_refusal() && !offline && !self.was_just_asked(&index)
+            }
         };
         if due {
             self.refresh(&index, held.as_deref(), errand);
         }
     }
 
-    fn is_fresh(&self, key: &DocumentKey, document: &Document) -> bool {
-        match self.freshness(key, document) {
+    /// Whether this proxy's own TTL lets an index be believed: what a registry caps is asked for behind answers no more
+    /// often than what it does not.
+    fn was_just_seen(&self, index: &Document) -> bool {
+        let policy = Policy::of(&self.live().policy, Resource::Index, index.is_refusal());
+        match judge(index.meta.fetched_at, self.now(), &policy, index.outdated) {
             Freshness::Fresh | Freshness::Offline => true,
             Freshness::Revalidate | Freshness::Ask { .. } => false,
         }
@@ -311,4 +321,9 @@ impl Documents {
             _ => failure,
         }
     }
+}
+
+/// The one settlement that `document` is part of.
+fn settlement(key: &DocumentKey, document: &Document) -> (DocumentKey, u64) {
+    (key.clone(), if document.meta.keeping.withheld { document.asked } else { 0 })
 }

@@ -98,9 +98,8 @@ impl Documents {
 
     /// Has the blocks that change a row of `name` asked for again behind the answer, once they are as old as a refusal
     /// may be: nobody else would, for what reads as blocked is not asked for.
-    pub(super) fn recheck_blocks(self: &Arc<Self>, name: &VolumeName, errand: Errand<'_>) {
-        let index = self.remembered(&DocumentKey::Index(name.clone()));
-        let Some(rows) = index.as_ref().and_then(|index| index.content.rows()) else { return };
+    pub(super) fn recheck_blocks(self: &Arc<Self>, name: &VolumeName, index: &Document, errand: Errand<'_>) {
+        let Some(rows) = index.content.rows() else { return };
         let negative_ttl = self.live().policy.negative_ttl;
         let blocks = self.blocks_of(name);
         let due = blocks.iter().filter(|block| {
@@ -118,7 +117,7 @@ impl Documents {
     }
 
     /// The places of the statuses that are shown as something else, in the order of the body, with their new text.
-    fn lowered(&self, name: &VolumeName, index: &Content) -> Vec<(Range<usize>, String)> {
+    pub(super) fn lowered(&self, name: &VolumeName, index: &Content) -> Vec<(Range<usize>, String)> {
         let Some(rows) = index.rows() else { return Vec::new() };
         let mut lowered = Vec::new();
         for (version, known) in self.known_against(name) {

@@ -13,7 +13,9 @@ use ipnet::IpNet;
 use toml::Value;
 use url::Url;
 
-use super::model::{Durability, LogFormat, LogLevel, OnDivergence, RelayKind, TokenClass, WritesCheck};
+use super::model::{
+    CacheControl, Durability, LogFormat, LogLevel, OnDivergence, RelayKind, TokenClass, WritesCheck,
+};
 use super::source::Scalar;
 use super::value::{Credential, HostPattern, Location, Rate};
 use crate::domain::pattern::VolumePattern;
@@ -217,6 +219,7 @@ macro_rules! words {
 }
 
 words!(WRITES_CHECK: WritesCheck, "\"strict\" or \"relay\"", "strict" = Strict, "relay" = Relay);
+words!(CACHE_CONTROL: CacheControl, "\"obey\" or \"ignore\"", "obey" = Obey, "ignore" = Ignore);
 words!(DURABILITY: Durability, "\"commit\" or \"relaxed\"", "commit" = Commit, "relaxed" = Relaxed);
 words!(CLASS: TokenClass, "\"authenticated\" or \"ci\"", "authenticated" = Authenticated, "ci" = Ci);
 words!(ON_DIVERGENCE: OnDivergence, "\"quarantine\" or \"fail\"", "quarantine" = Quarantine, "fail" = Fail);

@@ -9,9 +9,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::Url;
 
-use super::value::{Credential, HostPattern, Location, Rate};
+use super::value::{Location, Rate};
 use crate::domain::Sha256;
-use crate::domain::pattern::VolumePattern;
+
+mod upstream;
+
+pub use upstream::{CacheControl, Upstream, WritesCheck};
 
 const fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(minutes * 60)
@@ -92,65 +95,6 @@ pub struct Tls {
     pub cert: PathBuf,
     /// Its private key, PEM.
     pub key: PathBuf,
-}
-
-/// `[[upstreams]]`
-#[derive(Debug, Clone, PartialEq)]
-pub struct Upstream {
-    /// How logs and metrics call it; unique.
-    pub name: String,
-    /// Where its API starts; no trailing slash but the root's.
-    pub url: Url,
-    /// The proxy's own read credential.
-    pub token_env: Option<Credential>,
-    /// What it is asked for; empty is everything.
-    pub volumes: Vec<VolumePattern>,
-    /// Hosts that `dist.url` and its redirects may name besides the upstream's own.
-    pub archive_hosts: Vec<HostPattern>,
-    /// Longest wait for a connection.
-    pub connect_timeout: Duration,
-    /// Longest wait between bytes.
-    pub read_timeout: Duration,
-    /// Further tries of a failed read.
-    pub retries: u32,
-    /// Requests in flight at once.
-    pub max_concurrent: usize,
-    /// Outbound budget; 0 is none.
-    pub requests_per_minute: u32,
-    /// Whether writes are relayed.
-    pub writes: bool,
-    /// How closely a relayed write is looked at.
-    pub writes_check: WritesCheck,
-}
-
-impl Upstream {
-    /// An upstream for everything, all else at its default.
-    #[must_use]
-    pub fn new(name: impl Into<String>, url: Url) -> Self {
-        Self {
-            name: name.into(),
-            url,
-            token_env: None,
-            volumes: Vec::new(),
-            archive_hosts: Vec::new(),
-            connect_timeout: Duration::from_secs(5),
-            read_timeout: Duration::from_secs(30),
-            retries: 2,
-            max_concurrent: 64,
-            requests_per_minute: 0,
-            writes: false,
-            writes_check: WritesCheck::Strict,
-        }
-    }
-}
-
-/// `upstreams.writes_check`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WritesCheck {
-    /// Everything a read would verify.
-    Strict,
-    /// Size and idempotency only.
-    Relay,
 }
 
 /// `[cache]`

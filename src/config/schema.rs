@@ -6,9 +6,9 @@
 use url::Url;
 
 use super::kind::{
-    ADDRESS, BASE_URL, BUDGET, CLASS, CONCURRENCY, CONNECTIONS, CREDENTIAL, DURABILITY, ENTRIES, FILE, FLAG,
-    FOLDER, FORMAT, HOST, Kind, LEVEL, LOCATION, MOUNT, NAME, NETWORK, ON_DIVERGENCE, PACE, PATTERN, PERIOD,
-    RATE, RELAY, RETRIES, SECRET_DIGEST, SIZE, THREADS, TIMEOUT, WRITES_CHECK,
+    ADDRESS, BASE_URL, BUDGET, CACHE_CONTROL, CLASS, CONCURRENCY, CONNECTIONS, CREDENTIAL, DURABILITY,
+    ENTRIES, FILE, FLAG, FOLDER, FORMAT, HOST, Kind, LEVEL, LOCATION, MOUNT, NAME, NETWORK, ON_DIVERGENCE,
+    PACE, PATTERN, PERIOD, RATE, RELAY, RETRIES, SECRET_DIGEST, SIZE, THREADS, TIMEOUT, WRITES_CHECK,
 };
 use super::model::{
     Cache, Config, Consistency, Limits, Log, RateLimits, Relay, Server, Storage, Tls, Token, Upstream,
@@ -111,6 +111,7 @@ fn upstream<V: Visitor>(v: &mut V, now: Option<&Upstream>) -> Option<Upstream> {
         requests_per_minute: v.setting("requests_per_minute", &BUDGET, &now.requests_per_minute),
         writes: v.setting("writes", &FLAG, &now.writes),
         writes_check: v.setting("writes_check", &WRITES_CHECK, &now.writes_check),
+        cache_control: v.setting("cache_control", &CACHE_CONTROL, &now.cache_control),
         ..blank.clone()
     };
     Some(Upstream { name: name?, url: url?, ..rest })

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::Documents;
 use crate::cache::inspect::Inspected;
+use crate::cache::keeping::Keeping;
 use crate::clock::{Timestamp, rfc3339};
 use crate::consistency::{Divergence, Pin};
 use crate::domain::lifecycle::Status;
@@ -73,6 +74,9 @@ pub struct Held {
     pub age_seconds: u64,
     /// Seconds for which it is still fresh; negative once it is stale.
     pub ttl_seconds: i64,
+    /// What the upstream lets be done with it.
+    #[serde(default, skip_serializing_if = "Keeping::is_free")]
+    pub keeping: Keeping,
     /// Who said it.
     pub upstream: String,
     /// Whether it was held against what else is known.
@@ -187,8 +191,9 @@ fn held(inspected: &Inspected, says: Said) -> Held {
         status: meta.status,
         says,
         fetched_at: meta.fetched_at,
-        age_seconds: inspected.age.as_secs() + meta.upstream_age,
+        age_seconds: inspected.age.as_secs().saturating_add(meta.upstream_age),
         ttl_seconds: inspected.ttl,
+        keeping: meta.keeping,
         upstream: meta.upstream.clone(),
         settled: inspected.settled,
         outdated: inspected.outdated,

@@ -7,6 +7,7 @@ use super::*;
 use crate::cache::Document;
 use crate::cache::envelope::{Envelope, Meta};
 use crate::cache::freshness::Freshness;
+use crate::cache::keeping::{Cap, CappedBy, Keeping};
 use crate::consistency::{About, Kind, Source, Testimony};
 
 const DIGEST: &str = "sha256:f7e51421b3759bf543486409eed53c8eb4b3a06b840c21b1a72269c835c7f9d1";
@@ -32,6 +33,7 @@ fn with_status(status: u16, body: String, freshness: Freshness) -> Inspected {
         upstream: "public".into(),
         origin: "https://up".into(),
         etag: None,
+        keeping: Keeping::default(),
     };
     let document = Document::new(&key(), Envelope { meta, body: body.into() }).unwrap();
     let age = Duration::from_secs(12);
@@ -96,6 +98,20 @@ fn every_rule_has_its_case() {
             [of_exact, of_archive].map(|(status, rule): (Option<u16>, &str)| (status, rule.to_owned()));
         assert_eq!(rules(&known), expected);
     }
+}
+
+#[test]
+fn what_a_registry_says_of_keeping_is_named() {
+    let mut exact = inspected("available", Freshness::Fresh);
+    let mut document = Document::clone(&exact.document);
+    let keeping = Keeping { cap: Some(Cap { seconds: 9, by: CappedBy::SharedMaxAge }), ..Keeping::default() };
+    document.meta.keeping = keeping;
+    exact.document = document.into();
+    let (up, divergence) = (registry(true), None);
+    let known = Known { exact: Some(&exact), divergence, sealed: false, upstream: Some(&up), offline: false };
+    assert!(known.verdict().exact.why.ends_with("the registry says s-maxage=9"));
+    let json = serde_json::to_value(held(&exact, Said::default())).unwrap();
+    assert_eq!(json["keeping"], serde_json::json!({"cap": {"seconds": 9, "by": "s-maxage"}}));
 }
 
 #[test]

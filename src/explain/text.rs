@@ -77,8 +77,17 @@ fn held(held: Option<&Held>) -> String {
         left @ 0.. => format!("fresh for {}", span(left)),
         past => format!("stale for {}", span(past)),
     };
+    let keeping = match (held.keeping.no_cache, held.keeping.cap) {
+        (true, _) => ", asked for each time as no-cache says".to_owned(),
+        (false, Some(cap)) => format!(", capped by {}={}", cap.by.as_str(), cap.seconds),
+        (false, None) => String::new(),
+    };
     let outdated = if held.outdated { ", declared out of date" } else { "" };
-    format!("{says}; {} old, {fresh}, from {}{outdated}", span(held.age_seconds as i64), held.upstream)
+    format!(
+        "{says}; {} old, {fresh}{keeping}, from {}{outdated}",
+        span(held.age_seconds as i64),
+        held.upstream
+    )
 }
 
 /// A registry's words on one line of a terminal.

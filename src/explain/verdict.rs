@@ -81,7 +81,14 @@ impl Known<'_> {
             ),
             Freshness::Fresh => {
                 let left = seconds(Duration::from_secs(exact.ttl.try_into().unwrap_or_default()));
-                Rule::new(Some(status), "fresh", format!("asked for {age} ago, fresh for another {left}"))
+                let cap = exact.document.meta.keeping.cap;
+                let cap = cap.map(|cap| format!(", the registry says {}={}", cap.by.as_str(), cap.seconds));
+                let cap = cap.unwrap_or_default();
+                Rule::new(
+                    Some(status),
+                    "fresh",
+                    format!("asked for {age} ago, fresh for another {left}{cap}"),
+                )
             }
             Freshness::Revalidate => Rule::new(
                 Some(status),
@@ -93,6 +100,9 @@ impl Known<'_> {
             ),
             Freshness::Ask { .. } if exact.document.meta.status == 404 => {
                 ask("and an old \"not found\" is never repeated")
+            }
+            Freshness::Ask { may_fall_back: true } if exact.document.meta.keeping.no_cache => {
+                ask("and the registry says no-cache")
             }
             Freshness::Ask { may_fall_back: true } => ask("within stale-if-error should that fail"),
             Freshness::Ask { may_fall_back: false } => ask("beyond stale-if-error"),

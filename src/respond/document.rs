@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
+};
 use http::{HeaderValue, StatusCode};
 
 use super::coding::Accepted;
@@ -23,7 +25,11 @@ pub fn document(answer: &Answer, asked: Asked<'_>) -> Response {
         Content::Found(found) => found_document(&answer.document, &found.rendition(asked.base), asked),
         Content::Refused { problem, .. } => bare(problem, asked),
     };
-    freshness(response.headers_mut(), answer, answer.outcome);
+    let headers = response.headers_mut();
+    freshness(headers, answer, answer.outcome);
+    if answer.document.meta.keeping.withheld {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     response
 }
 

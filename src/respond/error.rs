@@ -108,7 +108,7 @@ impl From<&Failure> for Refusal {
             Failure::NoUpstream(_) | Failure::DeliveredByGit | Failure::NotAttached(_) => {
                 Problem::new(Kind::NotFound, detail).into()
             }
-            Failure::Offline => blank(StatusCode::GATEWAY_TIMEOUT, detail),
+            Failure::Offline | Failure::HeldOnly => blank(StatusCode::GATEWAY_TIMEOUT, detail),
             Failure::CouldNotAsk(reason) => could_not_ask(reason, detail),
             Failure::Malformed => blank(StatusCode::BAD_GATEWAY, detail),
             Failure::Inconsistent(_) | Failure::TooLarge { .. } => {
@@ -128,6 +128,7 @@ impl From<&Failure> for Refusal {
             Failure::NoUpstream(_)
             | Failure::DeliveredByGit
             | Failure::NotAttached(_)
+            | Failure::HeldOnly
             | Failure::Withdrawn(_) => None,
             Failure::Divergent(_) => Some(Outcome::Divergent),
             _ => Some(Outcome::Failed { stale: false }),

@@ -77,11 +77,6 @@ pub(super) fn is_due_to_a_condition(status: u16) -> bool {
     matches!(status, 304 | 400 | 412 | 431)
 }
 
-/// The registry's own entity tag.
-pub(super) fn etag(headers: &HeaderMap) -> Option<String> {
-    text(headers, &ETAG).map(str::to_owned)
-}
-
 /// Any header that is one whole number.
 pub(super) fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
     text(headers, name)?.trim().parse().ok()

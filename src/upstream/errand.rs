@@ -18,13 +18,15 @@ pub struct Errand<'a> {
     pub id: &'a str,
     /// Whether its client waits for this.
     pub urgency: Urgency,
+    /// Whether its client takes what is held and nothing else, so that nobody is asked for it.
+    pub held_only: bool,
 }
 
 impl<'a> Errand<'a> {
     /// What the client of the request `id` waits for.
     #[must_use]
     pub fn foreground(id: &'a str) -> Self {
-        Self { id, urgency: Urgency::Foreground }
+        Self { id, urgency: Urgency::Foreground, held_only: false }
     }
 
     /// The same request's work behind its answer.
@@ -33,10 +35,16 @@ impl<'a> Errand<'a> {
         Self { urgency: Urgency::Background, ..self }
     }
 
+    /// The same for a client that takes nothing but what is held, where it `wants` that.
+    #[must_use]
+    pub fn held_only(self, wants: bool) -> Self {
+        Self { held_only: wants, ..self }
+    }
+
     /// The same, to outlive the request.
     #[must_use]
     pub fn kept(self) -> KeptErrand {
-        KeptErrand { id: self.id.to_owned(), urgency: self.urgency }
+        KeptErrand { id: self.id.to_owned(), urgency: self.urgency, held_only: self.held_only }
     }
 
     /// Whether nobody waits.
@@ -51,12 +59,13 @@ impl<'a> Errand<'a> {
 pub struct KeptErrand {
     id: String,
     urgency: Urgency,
+    held_only: bool,
 }
 
 impl KeptErrand {
     /// The errand.
     #[must_use]
     pub fn lend(&self) -> Errand<'_> {
-        Errand { id: &self.id, urgency: self.urgency }
+        Errand { id: &self.id, urgency: self.urgency, held_only: self.held_only }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use ::http::header::{ACCEPT, ACCEPT_ENCODING, AGE, AUTHORIZATION, CONTENT_LENGTH, IF_NONE_MATCH, RANGE};
+use ::http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, IF_NONE_MATCH, RANGE};
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -14,6 +14,7 @@ use url::Url;
 use super::answer::{self, Answer, status_label};
 use super::concern::Concern;
 use super::gate::Health;
+use super::head::Head;
 use super::observer::Record;
 use super::part::{self, Announced};
 use super::passage::{self, Failure};
@@ -92,7 +93,7 @@ impl Upstream {
         let (exchange, record, _slot) = self.exchange(resource, url, question, attempt).await?;
         record.answered(match &exchange {
             Exchange::Found { .. } => "200",
-            Exchange::NotModified => "304",
+            Exchange::NotModified { .. } => "304",
             Exchange::Refused { status, .. } => status_label(*status),
         });
         Ok(exchange)
@@ -142,12 +143,8 @@ impl Upstream {
             passage::read_whole(body, answer::number(&headers, &CONTENT_LENGTH), limit).await
         };
         let exchange = match answer {
-            Answer::NotModified => Ok(Exchange::NotModified),
-            Answer::Found => read(max).await.map(|body| Exchange::Found {
-                body,
-                etag: answer::etag(&headers),
-                age: answer::number(&headers, &AGE).unwrap_or(0),
-            }),
+            Answer::NotModified => Ok(Exchange::NotModified { head: Head::of(&headers) }),
+            Answer::Found => read(max).await.map(|body| Exchange::Found { body, head: Head::of(&headers) }),
             Answer::Refused(status) => match read(MAX_PROBLEM).await {
                 Err(CouldNotAsk::TooLarge { .. }) => Ok(Bytes::new()),
                 read => read,

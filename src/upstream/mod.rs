@@ -15,6 +15,7 @@ mod exchange;
 mod failure;
 mod gate;
 mod guard;
+mod head;
 mod http;
 mod observer;
 mod part;
@@ -39,6 +40,7 @@ use url::Url;
 pub use self::errand::{Errand, KeptErrand, Urgency};
 pub use self::failure::CouldNotAsk;
 pub use self::guard::Rule;
+pub use self::head::Head;
 pub use self::http::{HttpTransport, NoTransport};
 pub use self::observer::{Observer, State};
 pub use self::routing::Upstreams;
@@ -78,13 +80,14 @@ pub enum Exchange {
     Found {
         /// The document, whole.
         body: Bytes,
-        /// The registry's own entity tag.
-        etag: Option<String>,
-        /// Seconds it had already spent in caches on the way.
-        age: u64,
+        /// What is said of keeping it.
+        head: Head,
     },
     /// The document with the entity tag that was sent is still the current one.
-    NotModified,
+    NotModified {
+        /// What is said of keeping it now.
+        head: Head,
+    },
     /// There is none, or not for this question.
     Refused {
         /// 400, 403, 404, 409, 410 or 422.
@@ -270,6 +273,15 @@ impl Upstream {
             return Ok(Partial::Part { of: None, download: nothing });
         }
         self.exchange_download(payload, &url, &Question::download(payload, Some(range), errand)).await
+    }
+
+    /// Whether what it says of keeping a document counts.
+    #[must_use]
+    pub fn is_obeyed(&self) -> bool {
+        match self.config.cache_control {
+            config::CacheControl::Obey => true,
+            config::CacheControl::Ignore => false,
+        }
     }
 
     /// How closely writes are looked at; `None` where none are relayed.

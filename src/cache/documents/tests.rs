@@ -1,12 +1,15 @@
 //! Every row of the freshness table, with a clock turned by hand and a registry that follows a script.
 
 use super::*;
+use crate::config::CacheControl;
 use crate::consistency::Kind;
 use crate::domain::VolumePattern;
 use crate::domain::lifecycle::State;
 use crate::store::ObjectStorage;
 use crate::upstream::TransportError;
 use crate::upstream::testing::{Registry, Step, answer};
+
+mod keeping;
 
 const CAPABILITIES: &str = r#"{"schemaVersion":"1","apiVersion":"v1","apis":{}}"#;
 const BLOCKED: &str =

@@ -214,9 +214,7 @@ fn index(case: &Case<'_>, volume: usize, seen: &Seen) -> Verdict {
             let is_blocked = releases.iter().any(|release| release.known.refused_with(403));
             let lowered = |told: &Vec<_>| is_blocked && lowered(told) == shown_states;
             let is_right = told.iter().flatten().any(|told| *told == shown_states || lowered(told));
-            hold(Promise::Outage, is_right, || {
-                format!("rows {shown:?} though {told:?} was told")
-            })?;
+            hold(Promise::Outage, is_right, || format!("rows {shown:?} though {told:?} was told"))?;
             let link = format!("{BASE}{}", Route::Exact(id).path());
             let home = shown.iter().all(|row| row["release"]["url"] == link.as_str());
             hold(Promise::Truth, home, || "a row that leads elsewhere".into())

@@ -88,6 +88,7 @@ fn block(version: &Version, document: &Document) -> Option<Block> {
 mod tests {
     use super::*;
     use crate::cache::envelope::{Envelope, Meta};
+    use crate::cache::keeping::Keeping;
     use crate::domain::DocumentKey;
 
     fn refusal(version: &str, status: u16) -> Document {
@@ -100,6 +101,7 @@ mod tests {
             upstream: "public".into(),
             origin: "https://up".into(),
             etag: None,
+            keeping: Keeping::default(),
         };
         let body = format!(r#"{{"type":"about:blank","title":"No","status":{status}}}"#).into();
         Document::new(&key, Envelope { meta, body }).unwrap()

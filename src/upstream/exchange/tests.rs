@@ -30,7 +30,7 @@ async fn open(upstream: &Upstream, locator: &str) -> Result<Download, CouldNotAs
 }
 
 fn found(body: &'static str) -> Result<Exchange, CouldNotAsk> {
-    Ok(Exchange::Found { body: body.into(), etag: None, age: 0 })
+    Ok(Exchange::Found { body: body.into(), head: Head::default() })
 }
 
 fn with_token(config: &mut crate::config::Upstream) {
@@ -47,7 +47,8 @@ async fn a_document_is_asked_for_and_found() {
     let upstream = registry.upstream_with(with_token);
     assert_eq!(upstream.origin(), HOME);
     let found = upstream.document(Resource::Index, INDEX, Some("\"v0\""), errand(), 2).await;
-    assert_eq!(found, Ok(Exchange::Found { body: "{}".into(), etag: Some("\"v1\"".to_owned()), age: 7 }));
+    let head = Head { etag: Some("\"v1\"".to_owned()), age: 7, cache_control: None };
+    assert_eq!(found, Ok(Exchange::Found { body: "{}".into(), head }));
     let [asked] = registry.asked().try_into().ok().unwrap();
     assert_eq!(asked.url, format!("{HOME}{INDEX}"));
     let mut sent: Vec<_> =
@@ -73,7 +74,7 @@ async fn current_and_refused_documents() {
     let registry = Registry::of([answer(304, &[], ""), answer(404, &[], body), answer(404, &[], too_long)]);
     let upstream = registry.upstream();
     let current = upstream.document(Resource::Index, INDEX, Some("\"v0\""), errand(), 2).await;
-    assert_eq!(current, Ok(Exchange::NotModified));
+    assert_eq!(current, Ok(Exchange::NotModified { head: Head::default() }));
     let Ok(Exchange::Refused { status: 404, problem: Some(problem), body: read }) = ask(&upstream).await
     else {
         panic!("expected a refusal")
