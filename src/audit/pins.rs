@@ -229,7 +229,11 @@ mod tests {
         let verdict = |says: &str, state: &str, version: &str| {
             let body = format!(
                 r#"{{"name":"x","version":"{version}","purl":"pkg:volume/x@{version}",{says}"status":{{"state":"{state}"}}{}}}"#,
-                if state == "available" { r#","dist":{"source":"git"}"# } else { "" },
+                if state == "available" {
+                    r#","dist":{"source":"git","repository":"https://git/x","ref":"v1"}"#
+                } else {
+                    ""
+                },
             );
             judge(&key, &body.into(), "https://up", integrity("a"))
         };

@@ -56,7 +56,7 @@ fn row_of(version: &str, integrity: Integrity) -> Value {
 
 fn metadata(version: &str, state: &str, integrity: Integrity) -> Value {
     json!({ "name": "@acme/x", "version": version, "purl": release(version).to_string(),
-            "integrity": integrity, "status": { "state": state }, "dist": { "source": "git" } })
+            "integrity": integrity, "status": { "state": state }, "dist": { "source": "git", "repository": "https://git/x", "ref": "v1" } })
 }
 
 fn envelope(key: &DocumentKey, status: u16, body: &Value) -> Envelope {

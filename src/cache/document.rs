@@ -80,7 +80,7 @@ impl Document {
     pub fn new(key: &DocumentKey, envelope: Envelope) -> Result<Self, Malformed> {
         let Envelope { meta, body } = envelope;
         let content = if meta.status == 200 {
-            let Checked { template, facts } = check(key, &body, &meta.origin)?;
+            let Checked { template, facts } = check(key, &body, meta.origin.as_str())?;
             Content::Found(Found { template, shown: None, facts, renditions: ArcSwap::default() })
         } else {
             let said = Problem::parse(meta.status, &body);

@@ -103,11 +103,11 @@ impl Documents {
         let negative_ttl = self.live().policy.negative_ttl;
         let blocks = self.blocks_of(name);
         let due = blocks.iter().filter(|block| {
-            let rows = rows.of(&block.version);
+            let mut rows = rows.shown(&block.version);
             let key = DocumentKey::Release(name.clone(), block.version.clone());
             let outdated = || self.invalidations.covers(&key, block.asked, block.fetched_at);
             let old = || self.now().since(block.fetched_at).is_none_or(|age| age >= negative_ttl);
-            rows.iter().any(|row| Against::Block.lowers(row.status.state).is_some()) && (old() || outdated())
+            rows.any(|row| Against::Block.lowers(row.status.state).is_some()) && (old() || outdated())
         });
         for block in due.take(MOST) {
             let key = DocumentKey::Release(name.clone(), block.version.clone());
@@ -121,7 +121,7 @@ impl Documents {
         let Some(rows) = index.rows() else { return Vec::new() };
         let mut lowered = Vec::new();
         for (version, known) in self.known_against(name) {
-            for row in rows.of(&version) {
+            for row in rows.shown(&version) {
                 let status = shown(row.status.state, &known);
                 lowered.extend(status.map(|status| (row.status_at(), serde_json::json!(status).to_string())));
             }

@@ -1,29 +1,51 @@
-//! The trust attachments ever seen of each release: append-only, so none may vanish or become another.
+//! What was seen of each release's trust views: attachments are append-only, so none may vanish or become another, and no
+//! view goes back to an earlier revision.
 //!
-//! Written before a detail is first served, kept for ever. Owns this memory and its comparison with a detail.
-//! Must not know attachments' statuses, which may change, nor what follows from a difference.
+//! Written before a view is first served, kept for ever, a record for each view, since each counts its revisions for
+//! itself and both are settled at once. A revision is older when it is the smaller number, or, where either is no number,
+//! when it was made earlier; those that cannot be compared are not. Owns this memory and its comparison with a view. Must
+//! not know attachments' statuses, which may change, nor what follows from a difference.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::reconcile::{Claim, Difference, Kind, Source};
-use crate::domain::check::Attachment;
-use crate::domain::{Purl, Sha256};
+use super::reconcile::{Difference, Kind, Source};
+use super::trust::shortened;
+use crate::clock::rfc3339;
+use crate::domain::check::{Attachment, Revision};
+use crate::domain::{Purl, Sha256, Trust};
 use crate::store::{Damage, StorageKey, Store, StoreError};
 
-/// Attachments by the registry's name for them, with the digests of their bytes.
+/// One of a release's two trust views.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// The trust summary.
+    Summary,
+    /// The trust detail.
+    Detail,
+}
+
+/// What was seen of one view: the latest revision, and attachments by the registry's name for them, with the digests of
+/// their bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     release: String,
     attachments: BTreeMap<String, Sha256>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revision: Option<Revision>,
 }
 
 impl Seen {
-    /// What a detail's attachments contradict: the first that vanished or has another digest.
+    /// What a view contradicts: an attachment that vanished or has another digest, or a later revision.
     #[must_use]
-    pub fn difference(&self, attachments: &[Attachment]) -> Option<Difference> {
+    pub fn difference(&self, trust: &Trust) -> Option<Difference> {
+        self.rewritten(&trust.attachments).or_else(|| self.turned_back(trust.revision.as_ref()?))
+    }
+
+    fn rewritten(&self, attachments: &[Attachment]) -> Option<Difference> {
         let now: BTreeMap<&str, Sha256> =
             attachments.iter().map(|attachment| (&*attachment.id, attachment.digest)).collect();
         let (id, before, now) = self
@@ -31,14 +53,45 @@ impl Seen {
             .iter()
             .map(|(id, before)| (id, before, now.get(&**id)))
             .find(|(_, before, now)| *now != Some(*before))?;
-        let id = id.escape_debug().take(200).collect::<String>();
+        let id = shortened(id);
         let now = now.map_or(format!("no attachment {id}"), |now| format!("attachment {id} is {now}"));
-        let claims = [
-            Claim { source: Source::Trust, says: now },
-            Claim { source: Source::History, says: format!("attachment {id} is {before}") },
-        ];
-        Some(Difference { kind: Kind::TrustHistory, claims })
+        let before = format!("attachment {id} is {before}");
+        Some(Difference::of(Kind::TrustHistory, (Source::Trust, now), (Source::History, before)))
     }
+
+    fn turned_back(&self, now: &Revision) -> Option<Difference> {
+        let before = self.revision.as_ref().filter(|before| order(now, before) == Some(Ordering::Less))?;
+        let [now, before] = [now, before].map(|revision| {
+            let updated = revision.updated_at.as_deref().map(|at| format!(" of {}", shortened(at)));
+            format!("revision {}{}", shortened(&revision.revision), updated.unwrap_or_default())
+        });
+        Some(Difference::of(Kind::TrustHistory, (Source::Trust, now), (Source::History, before)))
+    }
+
+    /// The same with what `trust` says, which was believed. What cannot be compared is remembered as the later one.
+    fn with(&self, trust: &Trust) -> Self {
+        let mut seen = self.clone();
+        seen.attachments
+            .extend(trust.attachments.iter().map(|attachment| (attachment.id.clone(), attachment.digest)));
+        seen.revision = trust.revision.clone().or(seen.revision);
+        seen
+    }
+}
+
+/// Which of two revisions is later, where that can be told.
+fn order(one: &Revision, other: &Revision) -> Option<Ordering> {
+    let both = [&one.revision, &other.revision].map(|revision| number(revision));
+    if let [Some(one), Some(other)] = both {
+        return Some((one.len(), one).cmp(&(other.len(), other)));
+    }
+    let made = |revision: &Revision| rfc3339::parse(revision.updated_at.as_deref()?);
+    Some(made(one)?.cmp(&made(other)?))
+}
+
+/// A number of any length, without leading zeros; `None` for a text that is none.
+fn number(text: &str) -> Option<&str> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.trim_start_matches('0'))
 }
 
 /// The histories of one store.
@@ -54,52 +107,55 @@ impl History {
         Self { store }
     }
 
-    /// What was seen of `release` so far.
+    /// What was seen of a view of `release` so far.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when the history is damaged; another when it cannot be read.
-    pub async fn of(&self, release: &Purl) -> Result<Seen, StoreError> {
-        let place = place(release);
+    pub async fn of(&self, release: &Purl, view: View) -> Result<Seen, StoreError> {
+        let (name, place) = (name(release, view), place(release, view));
         let Some(stored) = self.store.read(&place).await? else { return Ok(Seen::default()) };
         let seen = serde_json::from_slice::<Seen>(&stored).ok();
-        seen.filter(|seen| seen.release == release.to_string()).ok_or_else(|| {
-            StoreError::Corrupt(Damage::of(
-                &place,
-                format!("the attachments seen of {release}"),
-                "something else",
-            ))
+        seen.filter(|seen| seen.release == name).ok_or_else(|| {
+            StoreError::Corrupt(Damage::of(&place, format!("the trust seen of {name}"), "something else"))
         })
     }
 
-    /// Adds what a detail that was believed lists to what had been `seen`.
+    /// Adds what a view that was believed says to what had been `seen` of it.
     ///
     /// # Errors
     /// When it cannot be written.
     pub async fn extend(
         &self,
         release: &Purl,
-        mut seen: Seen,
-        attachments: &[Attachment],
+        view: View,
+        seen: &Seen,
+        trust: &Trust,
     ) -> Result<(), StoreError> {
-        let before = seen.attachments.len();
-        seen.attachments
-            .extend(attachments.iter().map(|attachment| (attachment.id.clone(), attachment.digest)));
-        if seen.attachments.len() == before {
+        let more = Seen { release: name(release, view), ..seen.with(trust) };
+        if more.attachments == seen.attachments && more.revision == seen.revision {
             return Ok(());
         }
-        seen.release = release.to_string();
-        let stored = serde_json::to_vec(&seen).unwrap_or_default();
-        self.store.write(&place(release), stored.into()).await
+        let stored = serde_json::to_vec(&more).unwrap_or_default();
+        self.store.write(&place(release, view), stored.into()).await
     }
 }
 
-fn place(release: &Purl) -> StorageKey {
-    StorageKey::History(Sha256::of(release.to_string().as_bytes()))
+/// What a record calls the view that it is about.
+fn name(release: &Purl, view: View) -> String {
+    match view {
+        View::Detail => release.to_string(),
+        View::Summary => format!("{release} (summary)"),
+    }
+}
+
+fn place(release: &Purl, view: View) -> StorageKey {
+    StorageKey::History(Sha256::of(name(release, view).as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Integrity;
     use crate::domain::check::Locator;
     use crate::store::ObjectStorage;
 
@@ -110,39 +166,85 @@ mod tests {
             size: None,
             media_type: "a/b".into(),
             locator: Locator::Embedded,
+            embeds: None,
+            is_active: true,
+            subject: None,
         }
+    }
+
+    fn listing(attachments: &[Attachment]) -> Trust {
+        let integrity = Integrity::new(Sha256::of(b"x"));
+        Trust { mismatch: None, integrity, revision: None, attachments: attachments.to_vec() }
+    }
+
+    fn revised(revision: &str, updated_at: Option<&str>) -> Trust {
+        let (revision, updated_at) = (revision.to_owned(), updated_at.map(str::to_owned));
+        Trust { revision: Some(Revision { revision, updated_at }), ..listing(&[]) }
+    }
+
+    /// What is said of `now` by who saw `before`.
+    async fn difference(before: &Trust, now: &Trust) -> Option<Difference> {
+        let history = History::new(Arc::new(ObjectStorage::memory().unwrap()));
+        let release: Purl = "pkg:volume/x@1.0.0".parse().unwrap();
+        let seen = history.of(&release, View::Detail).await.unwrap();
+        assert_eq!(seen.difference(before), None);
+        history.extend(&release, View::Detail, &seen, before).await.unwrap();
+        let other = history.of(&release, View::Summary).await.unwrap();
+        assert_eq!(other, Seen::default(), "each view for itself");
+        history.of(&release, View::Detail).await.unwrap().difference(now)
     }
 
     #[tokio::test]
     async fn attachments_may_come_but_neither_go_nor_change() {
-        let history = History::new(Arc::new(ObjectStorage::memory().unwrap()));
-        let release: Purl = "pkg:volume/x@1.0.0".parse().unwrap();
-        let first = [attachment("a", "1")];
-        let seen = history.of(&release).await.unwrap();
-        assert_eq!(seen.difference(&first), None);
-        history.extend(&release, seen, &first).await.unwrap();
-        let seen = history.of(&release).await.unwrap();
-        let more = [attachment("b", "2"), attachment("a", "1")];
-        assert_eq!(seen.difference(&more), None);
-        history.extend(&release, seen, &more).await.unwrap();
-        let seen = history.of(&release).await.unwrap();
+        let first = listing(&[attachment("a", "1")]);
+        let both = listing(&[attachment("b", "2"), attachment("a", "1")]);
+        assert_eq!(difference(&first, &both).await, None);
         for (attachments, now) in [
             (vec![attachment("b", "2")], "no attachment a"),
             (vec![attachment("a", "3"), attachment("b", "2")], "attachment a is sha256:"),
             (vec![], "no attachment a"),
         ] {
-            let difference = seen.difference(&attachments).unwrap();
+            let difference = difference(&both, &listing(&attachments)).await.unwrap();
             assert_eq!(difference.kind, Kind::TrustHistory);
             assert!(difference.claims[0].says.starts_with(now), "{difference:?}");
         }
-        assert_eq!(history.of(&"pkg:volume/x@1.0.1".parse().unwrap()).await.unwrap(), Seen::default());
+    }
+
+    #[tokio::test]
+    async fn a_revision_does_not_go_back() {
+        let (may, june) = (Some("2026-05-01T00:00:00Z"), Some("2026-06-01T00:00:00+02:00"));
+        for (before, now, goes_back) in [
+            (("9", None), ("10", None), false),
+            (("10", None), ("9", None), true),
+            (("10", None), ("010", None), false),
+            (("0", None), ("00", None), false),
+            (("1", None), ("0", None), true),
+            (("100000000000000000000000", None), ("99999999999999999999999", None), true),
+            (("7", june), ("8", may), false),
+            (("8", may), ("7", june), true),
+            (("a", june), ("b", may), true),
+            (("b", may), ("a", june), false),
+            (("a", june), ("7", may), true),
+            (("a", june), ("a", june), false),
+            (("a", june), ("b", None), false),
+            (("a", june), ("b", Some("yesterday")), false),
+            (("-1", None), ("-2", None), false),
+            (("", june), ("", may), true),
+        ] {
+            let (before, now) = (revised(before.0, before.1), revised(now.0, now.1));
+            let difference = difference(&before, &now).await;
+            assert_eq!(difference.is_some(), goes_back, "{before:?} {now:?}");
+            assert!(difference.is_none_or(|it| it.kind == Kind::TrustHistory));
+        }
+        assert_eq!(difference(&revised("7", None), &listing(&[])).await, None, "one that says nothing");
     }
 
     #[tokio::test]
     async fn a_damaged_history_is_no_licence_to_believe() {
         let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
         let release: Purl = "pkg:volume/x@1.0.0".parse().unwrap();
-        store.write(&place(&release), "{}".into()).await.unwrap();
-        assert!(matches!(History::new(store).of(&release).await, Err(StoreError::Corrupt(_))));
+        store.write(&place(&release, View::Detail), "{}".into()).await.unwrap();
+        let read = History::new(store).of(&release, View::Detail).await;
+        assert!(matches!(read, Err(StoreError::Corrupt(_))));
     }
 }

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::lifecycle::State;
 use crate::domain::link::release_path;
-use crate::domain::{Integrity, Release, Row, Trust, Version, VolumeName};
+use crate::domain::{Integrity, Release, Row, Version, VolumeName};
 
 /// What exact metadata answered.
 #[derive(Debug, Clone, Copy)]
@@ -52,8 +52,10 @@ pub enum Kind {
     IntegrityChanged,
     /// Whom trust metadata is about.
     TrustSubject,
-    /// A trust attachment that vanished or became another.
+    /// A trust attachment that vanished or became another, or a revision that went back.
     TrustHistory,
+    /// The embedded bytes of a trust attachment, which are not those that its digest names.
+    TrustArtifact,
 }
 
 impl Kind {
@@ -69,6 +71,7 @@ impl Kind {
             Self::IntegrityChanged => "integrity-changed",
             Self::TrustSubject => "trust-subject",
             Self::TrustHistory => "trust-history",
+            Self::TrustArtifact => "trust-artifact",
         }
     }
 }
@@ -125,7 +128,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    fn of(kind: Kind, one: (Source, impl ToString), other: (Source, impl ToString)) -> Self {
+    pub(super) fn of(kind: Kind, one: (Source, impl ToString), other: (Source, impl ToString)) -> Self {
         let claim = |source, says: String| Claim { source, says };
         Self { kind, claims: [claim(one.0, one.1.to_string()), claim(other.0, other.1.to_string())] }
     }
@@ -197,21 +200,6 @@ pub fn is_late(rows: &[Row], exact: Exact<'_>) -> bool {
         ([row], Exact::Refused(403)) => !matches!(row.status.state, State::Blocked | State::Tombstoned),
         _ => false,
     }
-}
-
-/// Holds trust metadata against the content identity of its release, where that is known.
-#[must_use]
-pub fn reconcile_trust(trust: &Trust, release: Option<(Source, Integrity)>) -> Option<Difference> {
-    if let Some(mismatch) = &trust.mismatch {
-        let expected = format!("{} {}", mismatch.field, mismatch.expected);
-        return Some(Difference::of(
-            Kind::TrustSubject,
-            (Source::Trust, mismatch),
-            (Source::Route, expected),
-        ));
-    }
-    let release = release.filter(|(_, integrity)| *integrity != trust.integrity)?;
-    Some(Difference::of(Kind::TrustSubject, (Source::Trust, trust.integrity), release))
 }
 
 fn repeated(one: &Row, other: &Row) -> Difference {

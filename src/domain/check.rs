@@ -1,9 +1,11 @@
 //! Reads a registry's document: is it what the specification describes, which of its values are links, what
 //! does it say?
 //!
-//! Owns the shape every document must have before it counts as an answer (specification, "Read routes"); one
-//! file below for each kind that states facts. Unknown members are never looked at. Must not compare one
-//! document with another, nor judge what it says of itself; that is `consistency`.
+//! Owns what every document must be before it counts as an answer (specification, "Read routes"): the names it may have
+//! (`shape`), and one file below for each kind. One row, or one search result, that is not what it should be costs the
+//! others nothing. Must not compare one document with another, nor judge what it says of itself; that is `consistency`.
+
+use std::ops::Range;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -12,20 +14,31 @@ use serde_json::value::RawValue;
 use super::DocumentKey;
 use super::link::{Replacement, Template};
 
+mod advisory;
 mod capabilities;
+mod cut;
 mod index;
 mod release;
+mod search;
+mod shape;
 mod trust;
 
 pub use capabilities::relaying;
 pub use index::{Row, Rows};
 pub use release::{Dist, Mismatch, Release};
-pub use trust::{Attachment, Locator, Trust};
+use shape::Shape;
+pub use trust::{Attachment, Locator, Revision, Trust};
 
 /// Not the document the specification describes: as good as no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the document does not have the shape the specification gives it: {0}")]
 pub struct Malformed(pub String);
+
+impl std::convert::From<serde_json::Error> for Malformed {
+    fn from(error: serde_json::Error) -> Self {
+        Self(error.to_string())
+    }
+}
 
 /// A document of the right shape.
 #[derive(Debug, Clone)]
@@ -49,30 +62,54 @@ pub enum Facts {
     None,
 }
 
-/// Checks `body` as the answer to `key`. `origin` is the registry's base URL, whose links become this proxy's.
+/// Where a document came from.
+#[derive(Debug, Clone, Copy)]
+pub struct From<'a> {
+    /// The registry's base URL, whose links become this proxy's.
+    pub origin: &'a str,
+    /// The document's own URL, where that is not its route below the base.
+    pub at: Option<&'a str>,
+}
+
+/// From its route below the base URL.
+impl<'a> std::convert::From<&'a str> for From<'a> {
+    fn from(origin: &'a str) -> Self {
+        Self { origin, at: None }
+    }
+}
+
+/// Checks `body` as the answer to `key`.
 ///
 /// # Errors
 /// [`Malformed`] when it is no answer.
-pub fn check(key: &DocumentKey, body: &Bytes, origin: &str) -> Result<Checked, Malformed> {
+pub fn check<'a>(key: &DocumentKey, body: &Bytes, from: impl Into<From<'a>>) -> Result<Checked, Malformed> {
     let text = std::str::from_utf8(body).map_err(|_| Malformed("not UTF-8".to_owned()))?;
-    let (facts, links) = match key {
-        DocumentKey::Index(name) => index::read(name, text, origin)?,
+    let from = from.into();
+    let (facts, edits) = match key {
+        DocumentKey::Index(name) => index::read(name, text, from)?,
         DocumentKey::Release(name, version) => release::read(name, version, text)?,
         DocumentKey::TrustSummary(name, version) => trust::read_summary(name, version, text)?,
         DocumentKey::TrustDetail(name, version) => trust::read_detail(name, version, text)?,
-        DocumentKey::Search(_) => (Facts::None, search(text, origin)?),
-        DocumentKey::Advisories(_) => (Facts::None, parse::<Items<&RawValue>>(text).map(|_| Vec::new())?),
-        DocumentKey::Advisory(_) => (Facts::None, parse::<Advisory<'_>>(text).map(|_| Vec::new())?),
+        DocumentKey::Search(_) => (Facts::None, search::read(text, from.origin)?),
+        DocumentKey::Advisories(_) => (Facts::None, advisory::read_list(text)?),
+        DocumentKey::Advisory(_) => (Facts::None, advisory::read(text)?),
         DocumentKey::Capabilities => (Facts::None, capabilities::read(text)?),
     };
-    Ok(Checked { template: Template::new(body.clone(), links), facts })
+    Ok(Checked { template: Template::with(body.clone(), edits), facts })
 }
 
-type Links<'a> = Vec<(&'a RawValue, Replacement)>;
+/// What is replaced, and with what.
+type Edits = Vec<(Range<usize>, Replacement)>;
+
+/// Nothing in its place.
+fn nothing() -> Replacement {
+    Replacement::Literal("".into())
+}
 
 #[derive(Deserialize)]
-struct Items<T> {
-    items: Vec<T>,
+struct Items<'a> {
+    #[serde(borrow)]
+    items: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -81,40 +118,14 @@ struct Link<'a> {
     url: &'a RawValue,
 }
 
-#[derive(Deserialize)]
-struct Advisory<'a> {
-    #[serde(borrow, rename = "id")]
-    _id: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct SearchItem<'a> {
-    #[serde(borrow, default)]
-    release: Option<Link<'a>>,
-}
-
-/// A result may link to the release; a link into the registry becomes one into this proxy.
-fn search<'a>(text: &'a str, origin: &str) -> Result<Links<'a>, Malformed> {
-    let mut links = Vec::new();
-    for item in parse::<Items<SearchItem<'a>>>(text)?.items {
-        let Some(link) = item.release else { continue };
-        let url = string(link.url)?;
-        if let Some(path) = url.strip_prefix(origin).filter(|path| path.starts_with("/api/v1/")) {
-            if path.bytes().any(|byte| byte == b'"' || byte == b'\\' || byte.is_ascii_control()) {
-                return Err(Malformed("release.url is no URL".to_owned()));
-            }
-            links.push((link.url, Replacement::Link(path.to_owned())));
-        }
-    }
-    Ok(links)
-}
-
-fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Malformed> {
-    serde_json::from_str(text).map_err(|error| Malformed(error.to_string()))
+/// Reads `text` as what a document of this `shape` says.
+fn parse<'a, T: Deserialize<'a>>(text: &'a str, shape: &Shape) -> Result<T, Malformed> {
+    shape.check(text)?;
+    Ok(serde_json::from_str(text)?)
 }
 
 fn string(value: &RawValue) -> Result<String, Malformed> {
-    parse(value.get())
+    Ok(serde_json::from_str(value.get())?)
 }
 
 /// A registry's own words, short and without control characters, fit for a log line or a problem document.

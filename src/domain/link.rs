@@ -5,6 +5,7 @@
 //! `domain::check` finds them.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -40,22 +41,30 @@ impl Template {
     #[must_use]
     pub fn new(body: Bytes, values: Vec<(&RawValue, Replacement)>) -> Self {
         let start = body.as_ptr() as usize;
-        let mut edits: Vec<_> = values
-            .into_iter()
-            .map(|(value, with)| {
-                let at = (value.get().as_ptr() as usize).wrapping_sub(start);
-                Edit { span: at..at.wrapping_add(value.get().len()), with }
-            })
-            .collect();
+        let place = |(value, with): (&RawValue, Replacement)| {
+            let at = (value.get().as_ptr() as usize).wrapping_sub(start);
+            (at..at.wrapping_add(value.get().len()), with)
+        };
+        let edits = values.into_iter().map(place).collect();
+        Self::with(body, edits)
+    }
+
+    /// A document whose bytes at each span, none of which overlap, are replaced.
+    #[must_use]
+    pub fn with(body: Bytes, edits: Vec<(Range<usize>, Replacement)>) -> Self {
+        let mut edits: Vec<_> = edits.into_iter().map(|(span, with)| Edit { span, with }).collect();
         edits.sort_by_key(|edit| edit.span.start);
         Self { body, edits }
     }
 
-    /// The same document with further values replaced: the bytes at each span by a JSON text.
+    /// The same document with further values replaced: the bytes at each span by a JSON text. What was to replace just
+    /// these bytes gives way.
     #[must_use]
     pub fn replacing(&self, values: impl Iterator<Item = (Range<usize>, String)>) -> Self {
-        let mut edits = self.edits.clone();
-        edits.extend(values.map(|(span, text)| Edit { span, with: Replacement::Literal(text.into()) }));
+        let mut edits: Vec<_> =
+            values.map(|(span, text)| Edit { span, with: Replacement::Literal(text.into()) }).collect();
+        let places: HashSet<_> = edits.iter().map(|edit| edit.span.clone()).collect();
+        edits.extend(self.edits.iter().filter(|edit| !places.contains(&edit.span)).cloned());
         edits.sort_by_key(|edit| edit.span.start);
         Self { body: self.body.clone(), edits }
     }

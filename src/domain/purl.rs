@@ -1,12 +1,14 @@
 //! A release's logical identity: `pkg:volume/<name>@<version>`, a scope written `%40<scope>/`.
 //!
-//! Owns the mapping between a purl and (name, version). Identities are compared parsed, never as bytes: a
-//! purl and a user-facing name spell the same volume differently.
+//! There is one spelling: no qualifiers, no subpath, nothing encoded that need not be. Only the `+` before build metadata
+//! has two, for the specification writes versions as they are and purls in general encode it. Owns the mapping between a
+//! purl and (name, version). Identities are compared parsed, never as bytes: a purl and a user-facing name spell the same
+//! volume differently.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Version, VolumeName, percent};
+use super::{Version, VolumeName};
 
 const PREFIX: &str = "pkg:volume/";
 
@@ -38,12 +40,17 @@ impl FromStr for Purl {
     fn from_str(text: &str) -> Result<Self, InvalidPurl> {
         let (name, version) =
             text.strip_prefix(PREFIX).and_then(|rest| rest.rsplit_once('@')).ok_or(InvalidPurl)?;
-        let name = percent::decode(name).ok_or(InvalidPurl)?;
-        let version = percent::decode(version).ok_or(InvalidPurl)?;
-        Ok(Self {
-            name: name.parse().map_err(|_| InvalidPurl)?,
-            version: version.parse().map_err(|_| InvalidPurl)?,
-        })
+        let (scope, name) = match name.strip_prefix("%40") {
+            Some(scoped) => ("@", scoped),
+            None => ("", name),
+        };
+        // Neither a name nor a version has a letter that is encoded otherwise.
+        let (name, version) = (format!("{scope}{name}"), version.replace("%2B", "+"));
+        let name: VolumeName = name.parse().map_err(|_| InvalidPurl)?;
+        if name.scope().is_some() == scope.is_empty() {
+            return Err(InvalidPurl);
+        }
+        Ok(Self { name, version: version.parse().map_err(|_| InvalidPurl)? })
     }
 }
 
@@ -71,6 +78,36 @@ mod tests {
         for bad in
             ["", "pkg:npm/x@1.0.0", "pkg:volume/x", "pkg:volume/@1.0.0", "pkg:volume/X@1.0.0", "x@1.0.0"]
         {
+            assert_eq!(bad.parse::<Purl>(), Err(InvalidPurl), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_other_spelling_is_one() {
+        for bad in [
+            "pkg:volume/@acme/x@1.0.0",
+            "pkg:volume/%40acme%2Fx@1.0.0",
+            "pkg:volume/%40%61cme/x@1.0.0",
+            "pkg:volume/acme/x@1.0.0",
+            "pkg:volume/%4Oacme/x@1.0.0",
+            "pkg:volume/%2540acme/x@1.0.0",
+            "pkg:volume/%78@1.0.0",
+            "pkg:volume/x@1%2E0.0",
+            "pkg:volume/x@1.0.0%2bb",
+            "pkg:volume/x@1.0.0?a=b",
+            "pkg:volume/x@1.0.0#tool/y",
+            "pkg:volume//x@1.0.0",
+            "pkg:volume/x/@1.0.0",
+            "pkg:volume/x@@1.0.0",
+            "pkg:volume/x@1.0.0/",
+            "pkg://volume/x@1.0.0",
+            "pkg:/volume/x@1.0.0",
+            "PKG:volume/x@1.0.0",
+            "pkg:Volume/x@1.0.0",
+            " pkg:volume/x@1.0.0",
+            "pkg:volume/x@1.0.0 ",
+            "pkg:volume/x@v1.0.0",
+        ] {
             assert_eq!(bad.parse::<Purl>(), Err(InvalidPurl), "{bad}");
         }
     }

@@ -112,7 +112,8 @@ fn unknown_members_their_order_and_odd_numbers_survive() {
 fn exact_metadata_keeps_what_it_has_around_the_link() {
     let (upstream, release) = (Upstream::start(), Release::new("lamp", "1.0.0"));
     let mut metadata = release.metadata(&upstream.url());
-    metadata["externalDependencies"] = json!([{ "kind": "binary", "name": "git", "versions": ">=2" }]);
+    metadata["externalDependencies"] = json!([{ "purl": "pkg:npm/x", "declarationKey": "k",
+        "purpose": "runtime", "constraint": "vers:npm/>=1.0.0", "components": ["guide"] }]);
     metadata["dist"]["size"] = json!(12345);
     metadata["status"]["since"] = json!("2026-01-01T00:00:00Z");
     metadata["url"] = json!("http://elsewhere.example/not-a-link-of-ours");

@@ -215,11 +215,15 @@ fn a_relative_locator_begins_at_the_detail() {
 #[test]
 fn what_the_detail_does_not_list_is_not_fetched() {
     let upstream = Upstream::start();
-    offer(&upstream, |attachment| attachment["locator"] = json!({ "embedded": "e30=" }));
+    let embedded = Artifact::new("sbom", MEDIA_TYPE, "{}");
+    offer(&upstream, |attachment| {
+        *attachment = embedded.attachment("");
+        attachment["locator"] = json!({ "embedded": "{}" });
+    });
     let proxy = Setup::before(&upstream).start();
-    let seen = proxy.client().get(&artifact().download(&lamp()));
+    let seen = proxy.client().get(&embedded.download(&lamp()));
     let problem = seen.problem(404, "not-found");
-    assert!(problem["detail"].as_str().unwrap().contains(&artifact().hex()), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains(&embedded.hex()), "{problem}");
     let other = Artifact::new("other", MEDIA_TYPE, "other");
     proxy.client().get(&other.download(&lamp())).problem(404, "not-found");
     assert_eq!(upstream.requests(&artifact().source()), 0);
@@ -235,11 +239,12 @@ fn what_the_detail_does_not_list_is_not_fetched() {
 
 #[test]
 fn of_attachments_with_one_digest_the_one_at_a_url_will_do() {
-    let (upstream, release, artifact) = (Upstream::start(), lamp(), artifact());
+    let (upstream, release) = (Upstream::start(), lamp());
+    let artifact = Artifact::new("sbom", MEDIA_TYPE, "{}");
     let listed = artifact.attachment(&upstream.url());
     let mut embedded = listed.clone();
     embedded["id"] = "first".into();
-    embedded["locator"] = json!({ "embedded": "e30=" });
+    embedded["locator"] = json!({ "embedded": "{}" });
     upstream.reply(&release.trust("detail"), Reply::json(&release.attested(&[embedded, listed])));
     upstream.reply(&artifact.source(), artifact.reply());
     let proxy = Setup::before(&upstream).start();

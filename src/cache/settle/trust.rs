@@ -1,4 +1,4 @@
-//! Settling trust views: with the release they are about, and with the attachments seen before.
+//! Settling trust views: with the release they are about, and with what was seen before.
 //!
 //! Owns which identity a subject is held against. Must not know the release's lifecycle: what is said about a
 //! release stays true when it is withdrawn.
@@ -11,7 +11,7 @@ use super::{ROUNDS, Settled, Sides};
 use crate::cache::document::Document;
 use crate::cache::documents::Documents;
 use crate::cache::failure::Failure;
-use crate::consistency::history::Seen;
+use crate::consistency::history::{Seen, View};
 use crate::consistency::{Difference, Pin, Source, reconcile_trust};
 use crate::domain::{DocumentKey, Integrity, Purl, Trust, Version, VolumeName};
 use crate::upstream::Errand;
@@ -40,6 +40,10 @@ impl Documents {
         errand: Errand<'_>,
     ) -> Result<Settled, Failure> {
         let release = Purl::new(name, version);
+        let of_view = match key {
+            DocumentKey::TrustDetail(..) => View::Detail,
+            _ => View::Summary,
+        };
         let mut view = document;
         let mut before: Option<Difference> = None;
         for round in 1.. {
@@ -47,12 +51,9 @@ impl Documents {
             let doubts = self.remembered(key).map_or(0, |held| held.doubts);
             let Some(trust) = view.content.trust() else { return Ok(Settled::Agreed(view)) };
             let subject = self.subject(name, version, errand).await?;
-            let seen = match key {
-                DocumentKey::TrustDetail(..) => self.history.of(&release).await?,
-                _ => Seen::default(),
-            };
+            let seen = self.history.of(&release, of_view).await?;
             let Some(difference) = differs(trust, &subject, &seen) else {
-                self.history.extend(&release, seen, &trust.attachments).await?;
+                self.history.extend(&release, of_view, &seen, trust).await?;
                 match self.agree(key, &view, doubts, true).await {
                     Some(settled) => return Ok(settled),
                     None => continue,
@@ -94,6 +95,5 @@ impl Documents {
 }
 
 fn differs(trust: &Trust, subject: &Subject, seen: &Seen) -> Option<Difference> {
-    // A summary lists no attachments and has seen none, so only its subject can differ.
-    reconcile_trust(trust, subject.integrity()).or_else(|| seen.difference(&trust.attachments))
+    reconcile_trust(trust, subject.integrity()).or_else(|| seen.difference(trust))
 }

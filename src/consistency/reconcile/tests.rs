@@ -193,12 +193,3 @@ fn another_identity_comes_before_all_else() {
     assert_eq!(difference.claims[0].says, "purl pkg:volume/y@1.0.0");
     assert_eq!(difference.claims[1].says, "purl pkg:volume/%40acme/x@1.0.0");
 }
-
-#[test]
-fn a_trust_subject_must_be_the_release() {
-    let trust = Trust { mismatch: None, integrity: integrity("a"), attachments: Vec::new() };
-    let exact = |content| Some((Source::Exact, integrity(content)));
-    assert_eq!(reconcile_trust(&trust, exact("a")), None);
-    assert_eq!(reconcile_trust(&trust, None), None);
-    assert_eq!(reconcile_trust(&trust, exact("b")).map(|found| found.kind), Some(Kind::TrustSubject));
-}

@@ -9,21 +9,34 @@
 //! Another profile is one that this proxy cannot carry. Owns the document's shape and that table, for each of both
 //! kinds of uploads. Must not know whether writes are relayed.
 
+use std::collections::{HashMap, HashSet};
+
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::{Links, Malformed, parse};
+use super::cut::span;
+use super::shape::CAPABILITIES;
+use super::{Edits, Malformed, parse};
+use crate::domain::Version;
 use crate::domain::link::{Replacement, Template};
 
 /// The profile of uploads that this proxy carries.
 const CARRIED: &str = "http-put";
+
+/// Namespaces that are not for extensions.
+const RESERVED: [&str; 3] = ["agent-volumes", "core", "spec"];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Capabilities<'a> {
     schema_version: String,
     api_version: String,
+    #[serde(default)]
+    compatible_spec_versions: Option<Vec<Version>>,
+    #[serde(default)]
+    extensions: Option<HashMap<String, IgnoredAny>>,
     #[serde(borrow)]
     apis: Uploads<'a>,
     #[serde(borrow, default)]
@@ -41,35 +54,48 @@ struct Uploads<'a> {
 }
 
 /// What is replaced where no uploads are relayed.
-pub(super) fn read(text: &str) -> Result<Links<'_>, Malformed> {
+pub(super) fn read(text: &str) -> Result<Edits, Malformed> {
     shown(text, false)
 }
 
 /// The document as it is shown where uploads are relayed; `None` when `body` is none.
 #[must_use]
 pub fn relaying(body: &Bytes) -> Option<Template> {
-    let links = shown(std::str::from_utf8(body).ok()?, true).ok()?;
-    Some(Template::new(body.clone(), links))
+    let edits = shown(std::str::from_utf8(body).ok()?, true).ok()?;
+    Some(Template::with(body.clone(), edits))
 }
 
-fn shown<'a>(text: &'a str, relayed: bool) -> Result<Links<'a>, Malformed> {
-    let document: Capabilities<'_> = parse(text)?;
+fn shown(text: &str, relayed: bool) -> Result<Edits, Malformed> {
+    let document: Capabilities<'_> = parse(text, &CAPABILITIES)?;
     if document.schema_version != "1" || document.api_version != "v1" {
         return Err(Malformed("schemaVersion must be \"1\" and apiVersion \"v1\"".to_owned()));
+    }
+    let versions = document.compatible_spec_versions.unwrap_or_default();
+    if versions.iter().collect::<HashSet<_>>().len() < versions.len() {
+        return Err(Malformed("compatibleSpecVersions must name each version once".to_owned()));
+    }
+    if !document.extensions.unwrap_or_default().keys().all(|namespace| is_free(namespace)) {
+        return Err(Malformed("extensions must be slugs, and none that is reserved".to_owned()));
     }
     let (flags, profiles) = (document.apis, document.upload_profiles);
     let kinds =
         [(flags.release_uploads, profiles.release_uploads), (flags.trust_uploads, profiles.trust_uploads)];
-    let mut links = Links::new();
+    let mut edits = Edits::new();
     for (flag, profiles) in kinds {
         let offered = relayed && flag.is_some_and(|flag| flag.get() == "true") && carried(profiles);
-        let mut put = |value: Option<&'a RawValue>, text: &'static str| {
-            links.extend(value.map(|value| (value, Replacement::Literal(text.into()))));
+        let mut put = |value: Option<&RawValue>, with: &'static str| {
+            edits.extend(value.map(|value| (span(text, value), Replacement::Literal(with.into()))));
         };
         put(flag.filter(|_| !offered), "false");
         put(profiles, if offered { r#"["http-put"]"# } else { "[]" });
     }
-    Ok(links)
+    Ok(edits)
+}
+
+/// Whether extensions may stand under this name.
+fn is_free(namespace: &str) -> bool {
+    let slug = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !namespace.is_empty() && namespace.bytes().all(slug) && !RESERVED.contains(&namespace)
 }
 
 /// Whether the one profile that is carried is among these.
@@ -115,7 +141,7 @@ mod tests {
             let relayed = rendered(&relaying(&body).unwrap());
             assert_eq!(relayed["apis"]["releaseUploads"], offered, "{flag} {profiles:?}");
             let text = std::str::from_utf8(&body).unwrap();
-            let unrelayed = rendered(&Template::new(body.clone(), read(text).unwrap()));
+            let unrelayed = rendered(&Template::with(body.clone(), read(text).unwrap()));
             assert_eq!(unrelayed["apis"]["releaseUploads"], false, "{flag} {profiles:?}");
             if profiles.is_some() {
                 let shown = if offered { &carried } else { &json!([]) };

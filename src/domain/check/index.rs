@@ -1,18 +1,28 @@
 //! A version index: its rows, and what each says of one release (specification, "Version index").
 //!
-//! Owns which facts of a row matter and where its status stands in the body. Must not know whether they are
+//! | a row | what follows |
+//! |---|---|
+//! | of the right shape | counts, and is shown as it came |
+//! | of another shape, with a version that can be read | says nothing; a row that says `unavailable` and why stands in for it |
+//! | the same beside another row of its version | contradicts that one |
+//! | without a version that can be read | left out; where all are like that it is no index |
+//!
+//! Owns this table, which facts of a row matter and where its status stands in the body. Must not know whether they are
 //! true.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Facts, Items, Link, Links, Malformed, parse, quoted, string};
-use crate::domain::lifecycle::Status;
+use super::cut::{members, span, without};
+use super::shape::{INDEX, ROW, folds_to};
+use super::{Edits, Facts, From, Items, Link, Malformed, nothing, parse, quoted, string};
+use crate::domain::lifecycle::{State, Status};
 use crate::domain::link::{Replacement, index_path, release_path};
-use crate::domain::{Integrity, Version, VolumeName, percent};
+use crate::domain::{Integrity, Version, VersionRange, VolumeName, percent};
 
 /// What an index says of one release.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,33 +54,60 @@ impl Row {
 
 /// The rows of an index, sorted by version; those of one version keep their order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Rows(Vec<Row>);
+pub struct Rows {
+    rows: Vec<Row>,
+    /// What stands in for a row that cannot be read, alone of its version: it says nothing of the release.
+    unreadable: Vec<Row>,
+}
 
 impl Rows {
-    /// The rows of `version`; more than one contradict each other.
+    fn new(mut rows: Vec<Row>, mut unreadable: Vec<Row>) -> Self {
+        let by_version = |one: &Row, other: &Row| one.version.cmp(&other.version);
+        rows.sort_by(by_version);
+        unreadable.sort_by(by_version);
+        // Beside another row of its version it contradicts that one, whatever it was to say.
+        let known = Self { rows: rows.clone(), unreadable: unreadable.clone() };
+        let doubled = |row: &mut Row| {
+            !of(&known.rows, &row.version).is_empty() || of(&known.unreadable, &row.version).len() > 1
+        };
+        rows.extend(unreadable.extract_if(.., doubled));
+        rows.sort_by(by_version);
+        Self { rows, unreadable }
+    }
+
+    /// The rows of `version` that say something; more than one contradict each other.
     #[must_use]
     pub fn of(&self, version: &Version) -> &[Row] {
-        let start = self.0.partition_point(|row| row.version < *version);
-        let rows = &self.0[start..];
-        &rows[..rows.partition_point(|row| row.version == *version)]
+        of(&self.rows, version)
+    }
+
+    /// The rows of `version` that are shown, also one that says nothing.
+    pub fn shown(&self, version: &Version) -> impl Iterator<Item = &Row> {
+        self.of(version).iter().chain(of(&self.unreadable, version))
     }
 
     /// Every version's rows.
     pub fn by_version(&self) -> impl Iterator<Item = (&Version, &[Row])> {
-        self.0.chunk_by(|one, other| one.version == other.version).map(|rows| (&rows[0].version, rows))
+        self.rows.chunk_by(|one, other| one.version == other.version).map(|rows| (&rows[0].version, rows))
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.rows.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.rows.is_empty()
     }
+}
+
+/// The rows of `version` among sorted ones.
+fn of<'a>(rows: &'a [Row], version: &Version) -> &'a [Row] {
+    let rows = &rows[rows.partition_point(|row| row.version < *version)..];
+    &rows[..rows.partition_point(|row| row.version == *version)]
 }
 
 #[derive(Deserialize)]
@@ -82,39 +119,95 @@ struct Written<'a> {
     release: Link<'a>,
     #[serde(default)]
     integrity: Option<Integrity>,
+    #[serde(default)]
+    dependencies: Option<BTreeMap<VolumeName, String>>,
 }
 
-pub(super) fn read<'a>(
-    name: &VolumeName,
-    text: &'a str,
-    origin: &str,
-) -> Result<(Facts, Links<'a>), Malformed> {
-    let items = parse::<Items<Written<'a>>>(text)?.items;
-    let mut rows = Vec::with_capacity(items.len());
-    let mut links = Vec::with_capacity(items.len());
-    for Written { version, status, release, integrity } in items {
-        let (link, route) = (string(release.url)?, release_path(name, &version));
-        let start = (status.get().as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
-        rows.push(Row {
-            version,
-            status: parse(status.get())?,
-            integrity,
-            elsewhere: (!leads_to(&link, &route, name, origin)).then(|| quoted(&link)),
-            status_at: (start, start.wrapping_add(status.get().len())),
-        });
-        links.push((release.url, Replacement::Link(route)));
+pub(super) fn read(name: &VolumeName, text: &str, from: From<'_>) -> Result<(Facts, Edits), Malformed> {
+    let items = parse::<Items<'_>>(text, &INDEX)?.items;
+    let parts: Vec<_> = items.iter().map(|item| span(text, item)).collect();
+    let (mut rows, mut unreadable, mut edits) = (Vec::with_capacity(items.len()), Vec::new(), Edits::new());
+    let mut gone = Vec::new();
+    for (at, item) in items.iter().enumerate() {
+        match row(name, text, item.get(), from) {
+            Ok((row, link)) => {
+                edits.push((link, Replacement::Link(release_path(name, &row.version))));
+                rows.push(row);
+            }
+            Err(Malformed(why)) => match version_of(item.get()) {
+                Some(version) => {
+                    let (row, stand_in) = stand_in(name, version, &why, parts[at].clone());
+                    edits.extend(stand_in);
+                    unreadable.push(row);
+                }
+                None => gone.push(at),
+            },
+        }
     }
-    rows.sort_by(|one, other| one.version.cmp(&other.version));
-    Ok((Facts::Index(Rows(rows)), links))
+    if !items.is_empty() && gone.len() == items.len() {
+        return Err(Malformed("none of its rows can be read".to_owned()));
+    }
+    let cuts = without(&parts, |at| gone.binary_search(&at).is_ok());
+    edits.extend(cuts.into_iter().map(|cut| (cut, nothing())));
+    Ok((Facts::Index(Rows::new(rows, unreadable)), edits))
+}
+
+/// What a row says, and where its link stands.
+fn row(name: &VolumeName, text: &str, item: &str, from: From<'_>) -> Result<(Row, Range<usize>), Malformed> {
+    let Written { version, status, release, integrity, dependencies } = parse(item, &ROW)?;
+    for range in dependencies.unwrap_or_default().values() {
+        range.parse::<VersionRange>().map_err(|invalid| Malformed(format!("a dependency: {invalid}")))?;
+    }
+    let (link, route) = (string(release.url)?, release_path(name, &version));
+    let Range { start, end } = span(text, status);
+    let row = Row {
+        version,
+        status: serde_json::from_str(status.get())?,
+        integrity,
+        elsewhere: (!leads_to(&link, &route, name, from)).then(|| quoted(&link)),
+        status_at: (start, end),
+    };
+    Ok((row, span(text, release.url)))
+}
+
+/// The version of a row that cannot be read otherwise: one that every reader reads.
+fn version_of(item: &str) -> Option<Version> {
+    let members = members(item)?;
+    let mut versions = members.iter().filter(|(name, _)| folds_to(name, "version"));
+    match (versions.next(), versions.next()) {
+        (Some((name, value)), None) if name == "version" => serde_json::from_str(value.get()).ok(),
+        _ => None,
+    }
+}
+
+/// A row that says no more than that it cannot be read, in the place of one that cannot. The braces and all between them
+/// are four pieces, so that its status can be shown as another like that of any row.
+fn stand_in(name: &VolumeName, version: Version, why: &str, at: Range<usize>) -> (Row, Edits) {
+    let reason = format!("malformed: {}", quoted(why.split(" at line ").next().unwrap_or_default()));
+    let status = Status { state: State::Unavailable, reason: Some(reason) };
+    let literal = |text: String| Replacement::Literal(text.into());
+    let [opening, link, middle] = [0, 1, 2].map(|offset| at.start + offset..at.start + offset + 1);
+    let status_at = (middle.end, at.end - 1);
+    let edits = vec![
+        (opening, literal(format!(r#"{{"version":"{version}","release":{{"url":"#))),
+        (link, Replacement::Link(release_path(name, &version))),
+        (middle, literal(r#"},"status":"#.to_owned())),
+        (status_at.0..status_at.1, literal(serde_json::json!(status).to_string())),
+    ];
+    (Row { version, status, integrity: None, elsewhere: None, status_at }, edits)
 }
 
 /// Whether a row's link is the exact `route`. Which host it names is not compared: a registry may be known to
 /// its clients by another name than to this proxy, which asks its own upstream in any case.
-fn leads_to(link: &str, route: &str, name: &VolumeName, origin: &str) -> bool {
+fn leads_to(link: &str, route: &str, name: &VolumeName, from: From<'_>) -> bool {
     if link.ends_with(route) {
         return true;
     }
-    let absolute = Url::parse(&format!("{origin}{}", index_path(name))).and_then(|index| index.join(link));
+    let index = match from.at {
+        Some(at) => Url::parse(at),
+        None => Url::parse(&format!("{}{}", from.origin, index_path(name))),
+    };
+    let absolute = index.and_then(|index| index.join(link));
     absolute.is_ok_and(|url| percent::decode(url.path()).is_some_and(|path| path.ends_with(route)))
 }
 
@@ -138,7 +231,7 @@ mod tests {
             ("", false),
             ("http://[", false),
         ] {
-            assert_eq!(leads_to(link, &route, &name, "https://up/base"), own, "{link}");
+            assert_eq!(leads_to(link, &route, &name, "https://up/base".into()), own, "{link}");
         }
     }
 }

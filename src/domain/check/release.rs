@@ -8,7 +8,9 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Facts, Links, Malformed, parse, quoted, string};
+use super::cut::{span, without_member};
+use super::shape::RELEASE;
+use super::{Edits, Facts, Malformed, nothing, parse, quoted, string};
 use crate::domain::lifecycle::{State, Status};
 use crate::domain::link::{Replacement, archive_path};
 use crate::domain::{Integrity, Purl, Version, VolumeName};
@@ -22,7 +24,7 @@ pub struct Release {
     pub integrity: Option<Integrity>,
     /// The lifecycle state and its reason.
     pub status: Status,
-    /// Where the bytes are; always there when the state serves bytes.
+    /// Where the bytes are; there when the state serves bytes and only then.
     pub dist: Option<Dist>,
 }
 
@@ -78,7 +80,22 @@ struct Exact<'a> {
     integrity: Option<Integrity>,
     status: Status,
     #[serde(borrow, default)]
-    dist: Option<Delivery<'a>>,
+    dist: Option<&'a RawValue>,
+    #[serde(default, rename = "externalDependencies")]
+    _external: Option<Vec<External>>,
+}
+
+/// What a release needs from elsewhere; clients judge what it means.
+#[derive(Deserialize)]
+struct External {
+    #[serde(rename = "declarationKey")]
+    _declaration_key: String,
+    #[serde(rename = "purl")]
+    _purl: String,
+    #[serde(rename = "constraint")]
+    _constraint: String,
+    #[serde(rename = "purpose")]
+    _purpose: String,
 }
 
 #[derive(Deserialize)]
@@ -88,6 +105,10 @@ struct Delivery<'a> {
     url: Option<&'a RawValue>,
     #[serde(default, rename = "mediaType")]
     media_type: Option<String>,
+    #[serde(default)]
+    repository: Option<String>,
+    #[serde(default, rename = "ref")]
+    reference: Option<String>,
 }
 
 #[derive(Deserialize, PartialEq)]
@@ -97,43 +118,60 @@ enum Source {
     Git,
 }
 
-pub(super) fn read<'a>(
-    name: &VolumeName,
-    version: &Version,
-    text: &'a str,
-) -> Result<(Facts, Links<'a>), Malformed> {
-    let exact: Exact<'a> = parse(text)?;
+pub(super) fn read(name: &VolumeName, version: &Version, text: &str) -> Result<(Facts, Edits), Malformed> {
+    let exact: Exact<'_> = parse(text, &RELEASE)?;
     let mismatch = other("name", name.as_str(), &exact.name)
         .or_else(|| other("version", &version.to_string(), &exact.version))
         .or_else(|| other_purl("purl", name, version, &exact.purl));
     let state = exact.status.state;
-    if state.serves_bytes() && (exact.integrity.is_none() || exact.dist.is_none()) {
-        return Err(Malformed(format!("a release that is {state} must have integrity and dist")));
-    }
-    let mut links = Vec::new();
-    let dist = match exact.dist {
-        Some(Delivery { source: Source::Cdn, url: Some(url), media_type }) => {
-            if media_type.as_deref() != Some("application/gzip") {
-                return Err(Malformed("dist.mediaType must be application/gzip".to_owned()));
-            }
-            links.push((url, Replacement::Link(archive_path(name, version))));
-            Some(Dist::Cdn { url: string(url)? })
+    let (dist, edits) = match exact.dist {
+        _ if !state.serves_bytes() => {
+            // What gives no bytes names no place of any, whatever the registry says.
+            (None, without_member(text, "dist").into_iter().map(|cut| (cut, nothing())).collect())
         }
-        Some(Delivery { source: Source::Cdn, url: None, .. }) => {
-            return Err(Malformed("dist.url is missing".to_owned()));
+        Some(dist) if exact.integrity.is_some() => {
+            delivery(name, version, text, serde_json::from_str(dist.get())?)?
         }
-        Some(Delivery { source: Source::Git, .. }) => Some(Dist::Git),
-        None => None,
+        Some(_) | None => {
+            return Err(Malformed(format!("a release that is {state} must have integrity and dist")));
+        }
     };
     let release = Release { mismatch, integrity: exact.integrity, status: exact.status, dist };
-    Ok((Facts::Release(release), links))
+    Ok((Facts::Release(release), edits))
+}
+
+/// How a release is delivered, and what is replaced in that.
+fn delivery(
+    name: &VolumeName,
+    version: &Version,
+    text: &str,
+    dist: Delivery<'_>,
+) -> Result<(Option<Dist>, Edits), Malformed> {
+    match dist {
+        Delivery { source: Source::Cdn, url: Some(url), media_type: Some(media_type), .. } => {
+            if media_type != "application/gzip" {
+                return Err(Malformed("dist.mediaType must be application/gzip".to_owned()));
+            }
+            let link = (span(text, url), Replacement::Link(archive_path(name, version)));
+            Ok((Some(Dist::Cdn { url: string(url)? }), vec![link]))
+        }
+        Delivery { source: Source::Cdn, .. } => {
+            Err(Malformed("dist of source cdn must have mediaType and url".to_owned()))
+        }
+        Delivery { source: Source::Git, repository: Some(_), reference: Some(_), .. } => {
+            Ok((Some(Dist::Git), Edits::new()))
+        }
+        Delivery { source: Source::Git, .. } => {
+            Err(Malformed("dist of source git must have repository and ref".to_owned()))
+        }
+    }
 }
 
 fn other(field: &'static str, expected: &str, found: &str) -> Option<Mismatch> {
     (expected != found).then(|| Mismatch { field, expected: expected.to_owned(), found: quoted(found) })
 }
 
-/// Purls are compared parsed: one identity has several spellings.
+/// A purl counts in its canonical spelling only.
 pub(super) fn other_purl(
     field: &'static str,
     name: &VolumeName,

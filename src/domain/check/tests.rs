@@ -101,6 +101,154 @@ fn a_withdrawn_release_needs_no_dist() {
 }
 
 #[test]
+fn a_release_that_gives_no_bytes_is_shown_without_dist() {
+    let dists = [
+        serde_json::json!({"source": "cdn", "mediaType": "application/gzip", "url": "https://cdn/x"}),
+        serde_json::json!({"source": "later"}),
+        serde_json::json!({}),
+    ];
+    for state in ["blocked", "tombstoned", "unavailable"] {
+        for dist in &dists {
+            let with = |document: &mut serde_json::Value| document["status"]["state"] = state.into();
+            let body = exact_with(|document| {
+                with(document);
+                document["dist"] = dist.clone();
+            });
+            let checked = check(&key(), &body, "").unwrap();
+            let bare = exact_with(|document| {
+                with(document);
+                document.as_object_mut().unwrap().shift_remove("dist");
+            });
+            assert_eq!(checked.template.render("http://me"), bare, "{state}");
+            assert_eq!((release(&checked).dist.as_ref(), checked.template.original()), (None, &body));
+        }
+    }
+}
+
+fn index_of(rows: &str) -> Result<(Rows, String), Malformed> {
+    let body = Bytes::from(format!(r#"{{ "items" : [{rows}] }}"#));
+    let checked = check(&DocumentKey::Index("x".parse().unwrap()), &body, "https://up")?;
+    let rendered = String::from_utf8(checked.template.render("http://me").to_vec()).unwrap();
+    serde_json::from_str::<serde_json::Value>(&rendered).unwrap();
+    match checked.facts {
+        Facts::Index(rows) => Ok((rows, rendered)),
+        facts => panic!("expected rows, got {facts:?}"),
+    }
+}
+
+fn row(version: &str, change: impl FnOnce(&mut serde_json::Value)) -> String {
+    let mut row = serde_json::json!({
+        "version": version, "status": {"state": "available"}, "integrity": DIGEST,
+        "release": {"url": format!("https://up/api/v1/volumes/x/{version}")},
+    });
+    change(&mut row);
+    row.to_string()
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_set_aside_and_the_others_stay() {
+    let doubled = r#"{"version":"2.0.0","st\u0061tus":{"state":"available"},"status":{"state":"blocked"},"release":{"url":"/"}}"#;
+    for bad in [
+        row("2.0.0", |row| row["status"] = "available".into()),
+        row("2.0.0", |row| row["status"] = serde_json::json!(["available"])),
+        row("2.0.0", |row| row["status"] = serde_json::json!({"state": {"available": null}})),
+        row("2.0.0", |row| row["status"]["state"] = "wonderful".into()),
+        row("2.0.0", |row| row["Status"] = serde_json::json!({"state": "blocked"})),
+        row("2.0.0", |row| row["status"]["State"] = "blocked".into()),
+        row("2.0.0", |row| row["release"]["URL"] = "https://elsewhere".into()),
+        row("2.0.0", |row| row["release"] = serde_json::json!(["https://up/api/v1/volumes/x/2.0.0"])),
+        row("2.0.0", |row| row["integrity"] = "sha256:short".into()),
+        row("2.0.0", |row| row["dependencies"] = serde_json::json!({"y": "^1.0"})),
+        row("2.0.0", |row| row["dependencies"] = serde_json::json!({"No Name": "^1.0.0"})),
+        row("2.0.0", |row| row["dependencies"] = serde_json::json!(["y"])),
+        doubled.to_owned(),
+        r#"{"version":"2.0.0"}"#.to_owned(),
+    ] {
+        let good = [row("1.0.0", |_| {}), row("3.0.0", |_| {})];
+        let (rows, rendered) = index_of(&format!("{} ,{bad}, {}", good[0], good[1])).unwrap();
+        assert_eq!(rows.len(), 2, "{bad}");
+        let version = "2.0.0".parse().unwrap();
+        assert!(rows.of(&version).is_empty(), "it says nothing: {bad}");
+        let [shown] = rows.shown(&version).collect::<Vec<_>>()[..] else { panic!("{bad}") };
+        assert_eq!(shown.status.state, State::Unavailable);
+        let [first, last] = good.map(|row| row.replace("https://up", "http://me"));
+        let around = rendered.strip_prefix(r#"{ "items" : ["#).and_then(|rest| rest.strip_suffix("] }"));
+        let between = around.and_then(|rest| rest.strip_prefix(&*first)?.strip_suffix(&*last));
+        let stand_in = between.and_then(|rest| rest.strip_prefix(" ,")?.strip_suffix(", ")).unwrap();
+        let stand_in: serde_json::Value = serde_json::from_str(stand_in).unwrap();
+        assert_eq!(stand_in["version"], "2.0.0");
+        assert_eq!(stand_in["release"]["url"], "http://me/api/v1/volumes/x/2.0.0");
+        assert_eq!(stand_in["status"]["state"], "unavailable");
+        assert!(stand_in["status"]["reason"].as_str().unwrap().starts_with("malformed: "), "{stand_in}");
+        assert_eq!(stand_in.as_object().unwrap().len(), 3);
+    }
+}
+
+#[test]
+fn a_stand_ins_status_is_shown_as_another_like_any() {
+    let body = Bytes::from(r#"{"items":[{"version":"2.0.0","status":7}]}"#);
+    let checked = check(&DocumentKey::Index("x".parse().unwrap()), &body, "https://up").unwrap();
+    let Facts::Index(rows) = checked.facts else { panic!("expected rows") };
+    let at = rows.shown(&"2.0.0".parse().unwrap()).next().unwrap().status_at();
+    let shown = checked.template.replacing([(at, r#"{"state":"blocked"}"#.to_owned())].into_iter());
+    assert_eq!(
+        shown.render("http://me"),
+        r#"{"items":[{"version":"2.0.0","release":{"url":"http://me/api/v1/volumes/x/2.0.0"},"status":{"state":"blocked"}}]}"#
+    );
+}
+
+#[test]
+fn a_row_without_a_version_is_left_out_and_an_index_without_any_is_none() {
+    let good = row("1.0.0", |_| {});
+    for bad in [
+        "7".to_owned(),
+        "[]".to_owned(),
+        "null".to_owned(),
+        r#"["1.0.0"]"#.to_owned(),
+        row("1.x", |_| {}),
+        row("2.0.0", |row| row["version"] = 2.into()),
+        row("2.0.0", |row| row["Version"] = "3.0.0".into()),
+        r#"{"version":"2.0.0","v\u0065rsion":"3.0.0"}"#.to_owned(),
+    ] {
+        let shown = format!(r#"{{ "items" : [{}] }}"#, good.replace("https://up", "http://me"));
+        for rows in [format!("{bad},{good}"), format!("{good},{bad}"), format!("{bad},{bad},{good},{bad}")] {
+            let (rows, rendered) = index_of(&rows).unwrap();
+            assert_eq!((rows.len(), &rendered), (1, &shown), "{bad}");
+        }
+        assert!(index_of(&bad).is_err(), "{bad}");
+        assert!(index_of(&format!("{bad},{bad}")).is_err(), "{bad}");
+    }
+    assert!(index_of("").is_ok(), "an empty index is one");
+}
+
+#[test]
+fn an_unreadable_row_beside_another_of_its_version_contradicts_it() {
+    let bad = r#"{"version":"1.0.0","status":7}"#;
+    for beside in [row("1.0.0", |_| {}), bad.to_owned()] {
+        let (rows, _) = index_of(&format!("{bad},{beside}")).unwrap();
+        assert_eq!(rows.of(&"1.0.0".parse().unwrap()).len(), 2);
+    }
+}
+
+#[test]
+fn a_search_result_that_cannot_be_read_is_left_out() {
+    let key = DocumentKey::Search(crate::domain::SearchQuery::parse("").unwrap());
+    let good = r#"{"name":"x","latestVersion":"1.0.0","later":[1.0]}"#;
+    for bad in [
+        r#"{"name":"x"}"#,
+        r#"{"latestVersion":"1.0.0"}"#,
+        r#"{"name":"No Name","latestVersion":"1.0.0"}"#,
+        r#"{"name":"x","latestVersion":"1"}"#,
+        r#"{"name":"x","Name":"y","latestVersion":"1.0.0"}"#,
+        r#"["x","1.0.0"]"#,
+    ] {
+        let body = Bytes::from(format!(r#"{{"items":[{bad}, {good}],"total":2,"limit":20,"offset":0}}"#));
+        let rendered = check(&key, &body, "https://up").unwrap().template.render("http://me");
+        assert_eq!(rendered, format!(r#"{{"items":[{good}],"total":2,"limit":20,"offset":0}}"#), "{bad}");
+    }
+}
+
+#[test]
 fn every_row_of_an_index_is_linked() {
     let body = Bytes::from(
         r#"{"items":[{"version":"1.0.0","status":{"state":"available"},"release":{"url":"/x","more":1},"new":[1.10]},
@@ -185,7 +333,7 @@ fn a_detail_that_cannot_be_told_apart_is_no_answer() {
     for attachments in [
         serde_json::json!([attachment("a", &url), attachment("a", &url)]),
         serde_json::json!([attachment("a", &serde_json::json!({}))]),
-        serde_json::json!([attachment("a", &serde_json::json!({"url": "x", "embedded": "y"}))]),
+        serde_json::json!([attachment("a", &serde_json::json!({"url": null, "embedded": null}))]),
         serde_json::json!([attachment("a", &serde_json::json!({"url": 7}))]),
         serde_json::json!([{"id": "a"}]),
         serde_json::json!({}),
@@ -199,7 +347,8 @@ fn a_detail_that_cannot_be_told_apart_is_no_answer() {
 fn search_results_that_link_into_the_registry_link_here() {
     let key = DocumentKey::Search(crate::domain::SearchQuery::parse("").unwrap());
     let body = Bytes::from(
-        r#"{"items":[{"name":"x","release":{"url":"https://up/api/v1/volumes/x/1.0.0"}},{"release":{"url":"https://other/api/v1/x"}},{}]}"#,
+        r#"{"items":[{"name":"x","latestVersion":"1.0.0","release":{"url":"https://up/api/v1/volumes/x/1.0.0"}},
+            {"name":"y","latestVersion":"1.0.0","release":{"url":"https://other/api/v1/x"}},{"name":"z","latestVersion":"1.0.0"}]}"#,
     );
     let rendered = check(&key, &body, "https://up").unwrap().template.render("http://me");
     let rendered: serde_json::Value = serde_json::from_slice(&rendered).unwrap();
