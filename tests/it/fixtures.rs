@@ -340,6 +340,7 @@ fn a_row_that_cannot_be_read_costs_the_others_nothing() {
     row["status"] = json!(["blocked"]);
     upstream.reply(&lamp().index(), Reply::json(&json!({ "items": [other_of("0.1.0"), row] })));
     let proxy = Setup::before(&upstream).start();
+    assert_eq!(proxy.client().get(&lamp().download()).ok().body, lamp().archive(), "it says nothing");
     let index = proxy.client().get(&lamp().index()).ok().json();
     assert_eq!(index["items"][0]["status"]["state"], "available");
     assert_eq!(index["items"][1]["status"]["state"], "unavailable");
