@@ -30,6 +30,7 @@ use crate::reload::{Reload, Source};
 use crate::respond::{Body, Response};
 use crate::store::{BucketError, Store, StoreError};
 use crate::telemetry::{AccessLog, Metrics, TelemetryError};
+pub(crate) use crate::upstream::registry;
 use crate::upstream::{HttpTransport, NoTransport, Observer, State, Upstream, Upstreams};
 
 mod parts;

@@ -112,10 +112,17 @@ async fn release(store: &dyn Store, key: &StorageKey) -> Option<Purl> {
     sealed::open(store, key).await.ok()??.identity.parse().ok()
 }
 
-/// Which content the release is known by here. What is damaged is told where it is met itself.
+/// Which contents the release is known by here, at whichever registry. What is damaged is told where it is met itself.
 async fn known(store: &dyn Store, pins: &Pins, release: &Purl) -> Vec<(&'static str, Integrity)> {
-    let pin = pins.of(release).await.ok().flatten().map(|pin| ("the pin", pin.integrity));
-    let exact = DocumentKey::Release(release.name.clone(), release.version.clone());
-    let exact = document::held(store, &exact).await.and_then(|exact| exact.content.release()?.integrity);
-    pin.into_iter().chain(exact.map(|integrity| ("exact metadata", integrity))).collect()
+    let pinned = pins.of_volume(&release.name).await.unwrap_or_default().pins;
+    let exact_key = DocumentKey::Release(release.name.clone(), release.version.clone());
+    let mut known = Vec::new();
+    for (_, pin) in pinned.into_iter().filter(|(_, pin)| pin.release() == *release) {
+        known.push(("the pin", pin.integrity));
+        let Some(registry) = pin.registry() else { continue };
+        let exact = document::held(store, &registry, &exact_key).await;
+        let integrity = exact.and_then(|exact| exact.content.release()?.integrity);
+        known.extend(integrity.map(|integrity| ("exact metadata", integrity)));
+    }
+    known
 }

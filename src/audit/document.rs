@@ -8,8 +8,8 @@ use http::Method;
 use super::finding::{Finding, Kind, quoted};
 use crate::cache::Document;
 use crate::cache::envelope::Envelope;
-use crate::cache::place::place;
-use crate::domain::DocumentKey;
+use crate::cache::place::{earlier_place, place};
+use crate::domain::{DocumentKey, Registry};
 use crate::route::{self, Request};
 use crate::store::{StorageKey, Store};
 
@@ -21,8 +21,10 @@ pub(super) fn judge(key: &StorageKey, stored: &Bytes) -> Result<(DocumentKey, Do
     let asked = envelope.meta.key.clone();
     let question =
         question(&asked).ok_or_else(|| wrong("the answer to a question", format!("`{}`", quoted(&asked))))?;
-    if place(&question) != *key {
-        let found = format!("the answer to {asked}, whose place is {}", place(&question).path());
+    let registry = envelope.meta.registry();
+    let its = place(&registry, &question);
+    if its != *key && earlier_place(&question) != *key {
+        let found = format!("the answer of {registry} to {asked}, whose place is {}", its.path());
         return Err(wrong("the answer whose place this is", found));
     }
     let shape = |error: String| wrong("a document as the specification describes it", error).of(&asked);
@@ -30,9 +32,9 @@ pub(super) fn judge(key: &StorageKey, stored: &Bytes) -> Result<(DocumentKey, Do
     Ok((question, document))
 }
 
-/// The stored answer to `question`, if it can be used.
-pub(super) async fn held(store: &dyn Store, question: &DocumentKey) -> Option<Document> {
-    let place = place(question);
+/// The stored answer of `registry` to `question`, if it can be used.
+pub(super) async fn held(store: &dyn Store, registry: &Registry, question: &DocumentKey) -> Option<Document> {
+    let place = place(registry, question);
     let stored = store.read(&place).await.ok()??;
     let (answered, document) = judge(&place, &stored).ok()?;
     (answered == *question).then_some(document)

@@ -52,8 +52,9 @@ impl Kind {
                  anew"
             }
             Self::Pin => {
-                "find out what the release must be, from another proxy's `pins export` say; then remove the file \
-                 and `pins import` that line"
+                "nothing where its archive is held: the proxy makes it out anew when it is next asked for; else find out \
+                 what the release must be, from another proxy's `pins export` say, and `pins import` that line, or \
+                 `pins remove` it"
             }
             Self::Disagreement => {
                 "ask the proxy for the release anew and run `pins check`; if they still disagree, report it to \

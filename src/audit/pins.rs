@@ -10,10 +10,9 @@ use futures_util::{Stream, StreamExt};
 use serde::Serialize;
 
 use super::pace::Rest;
-use crate::consistency::{Pin, Pins};
+use crate::consistency::{Pin, PinError, Pins};
 use crate::domain::check::check;
 use crate::domain::{DocumentKey, Facts, Integrity};
-use crate::store::StoreError;
 use crate::upstream::{CouldNotAsk, Errand, Exchange, Upstream, Upstreams};
 
 /// Questions under way at once.
@@ -37,6 +36,11 @@ pub enum Verdict {
     /// Nothing about the content.
     Withheld {
         /// What it says instead.
+        why: String,
+    },
+    /// Nothing is asked: it binds another registry than the one that serves the volume now.
+    OfAnother {
+        /// Whom it binds.
         why: String,
     },
     /// No definite answer.
@@ -73,7 +77,7 @@ pub struct Registries<'a> {
 
 impl Registries<'_> {
     /// Asks about every pin, in no particular order; a pin that cannot be read is an error among the others.
-    pub fn compare<'a>(&'a self, pins: &'a Pins) -> impl Stream<Item = Result<Compared, StoreError>> + 'a {
+    pub fn compare<'a>(&'a self, pins: &'a Pins) -> impl Stream<Item = Result<Compared, PinError>> + 'a {
         let wanted = pins.all().filter(|pin| std::future::ready(self.concerns(pin.as_ref().ok())));
         let compared = wanted.map(async |pin| match pin {
             Ok(pin) => Ok(self.ask(pin).await),
@@ -93,6 +97,10 @@ impl Registries<'_> {
             let why = "no upstream of the configuration serves this volume".to_owned();
             return Compared { pin, upstream: None, verdict: Verdict::CouldNotAsk { why } };
         };
+        if !pin.binds(upstream.registry()) {
+            let verdict = Verdict::OfAnother { why: format!("it is the pin of {}", pin.whose()) };
+            return Compared { pin, upstream: Some(upstream.name().to_owned()), verdict };
+        }
         let key = DocumentKey::Release(pin.volume.clone(), pin.version.clone());
         let verdict = match self.exchange(upstream, &key).await {
             Ok(Exchange::Found { body, .. }) => judge(&key, &body, upstream.origin(), pin.integrity),
@@ -160,7 +168,8 @@ mod tests {
 
     use super::*;
     use crate::clock::{ManualClock, Timestamp};
-    use crate::domain::Sha256;
+    use crate::consistency::Proof;
+    use crate::domain::{Purl, Sha256};
     use crate::store::ObjectStorage;
     use crate::upstream::testing::{Registry, Step, answer};
 
@@ -182,7 +191,9 @@ mod tests {
         let pins = Pins::new(Arc::new(ObjectStorage::memory().unwrap()));
         let (volume, version) = ("x".parse().unwrap(), "1.0.0".parse().unwrap());
         let (integrity, since) = (Integrity::new(Sha256::of(b"a")), Timestamp(7));
-        pins.admit(Pin { volume, version, integrity, since, upstream: "public".into() }).await.unwrap();
+        let whose = upstreams.iter().next().unwrap().registry().clone();
+        let pin = Pin::of(&whose, &Purl::new(&volume, &version), integrity, since);
+        pins.admit(pin, Proof::Seen).await.unwrap();
         let rest = Turning(registry.clock.clone(), Mutex::default());
         let registries = Registries {
             upstreams: &upstreams,

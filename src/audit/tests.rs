@@ -12,10 +12,10 @@ use super::finding::Kind;
 use super::*;
 use crate::cache::envelope::{Envelope, Meta};
 use crate::cache::keeping::Keeping;
-use crate::cache::place::place;
+use crate::cache::place::{self, earlier_place};
 use crate::clock::Timestamp;
-use crate::consistency::{Pin, Pins};
-use crate::domain::{DocumentKey, Integrity, Purl, Sha256};
+use crate::consistency::{Pin, Pins, Proof};
+use crate::domain::{DocumentKey, Integrity, Purl, Registry, Sha256};
 use crate::store::sealed::{BLOCK, SealWriter};
 use crate::store::{ObjectStorage, StorageKey, Store};
 
@@ -31,6 +31,15 @@ fn release(version: &str) -> Purl {
 
 fn integrity(version: &str) -> Integrity {
     Integrity::new(Sha256::of(version.as_bytes()))
+}
+
+fn registry() -> Registry {
+    Registry::new("public", "https://up")
+}
+
+/// Where the registry's answer lies.
+fn place(key: &DocumentKey) -> StorageKey {
+    place::place(&registry(), key)
 }
 
 fn exact(version: &str) -> DocumentKey {
@@ -77,8 +86,7 @@ fn envelope(key: &DocumentKey, status: u16, body: &Value) -> Envelope {
 
 /// The pin of `version`, saying `integrity`.
 fn pin(version: &str, integrity: Integrity) -> Pin {
-    let Purl { name: volume, version } = release(version);
-    Pin { volume, version, integrity, since: Timestamp(7), upstream: "public".into() }
+    Pin::of(&registry(), &release(version), integrity, Timestamp(7))
 }
 
 impl Shop {
@@ -91,7 +99,10 @@ impl Shop {
         for version in ["1.0.0", "2.0.0"] {
             shop.put(&exact(version), 200, &metadata(version, "available", integrity(version))).await;
             shop.seal(version, integrity(version)).await;
-            Pins::new(shop.store.clone()).admit(pin(version, integrity(version))).await.unwrap();
+            Pins::new(shop.store.clone())
+                .admit(pin(version, integrity(version)), Proof::Proved)
+                .await
+                .unwrap();
         }
         shop
     }
@@ -153,7 +164,7 @@ fn archive(version: &str) -> StorageKey {
 }
 
 fn pin_place(version: &str) -> StorageKey {
-    let (volume, release) = (Sha256::of(b"@acme/x"), Sha256::of(release(version).to_string().as_bytes()));
+    let (volume, release) = (Sha256::of(b"@acme/x"), registry().digest_of(&release(version).to_string()));
     StorageKey::Pin { volume, release }
 }
 
@@ -293,6 +304,30 @@ async fn a_pin_that_reads_well_and_says_another_content_is_a_disagreement() {
 }
 
 #[tokio::test]
+async fn what_one_registry_says_contradicts_nothing_of_another() {
+    let shop = Shop::stocked().await;
+    let elsewhere = Registry::new("internal", "https://internal");
+    let mut envelope = envelope(&exact("1.0.0"), 200, &metadata("1.0.0", "available", integrity("other")));
+    (envelope.meta.upstream, envelope.meta.origin) = ("internal".into(), "https://internal".into());
+    shop.store.write(&place::place(&elsewhere, &exact("1.0.0")), envelope.encode()).await.unwrap();
+    let theirs = Pin::of(&elsewhere, &release("1.0.0"), integrity("other"), Timestamp(7));
+    Pins::new(shop.store.clone()).admit(theirs, Proof::Proved).await.unwrap();
+    shop.seal("1.0.0", integrity("other")).await;
+    assert_eq!(shop.audit(true).await.findings, []);
+    // Nor does it lie where another's belongs.
+    shop.store.write(&place(&exact("1.0.0")), envelope.encode()).await.unwrap();
+    Shop::only(&shop.audit(false).await, Kind::Document, &place(&exact("1.0.0")));
+}
+
+#[tokio::test]
+async fn what_an_earlier_version_left_is_not_wrong() {
+    let shop = Shop::stocked().await;
+    let before = envelope(&exact("1.0.0"), 200, &metadata("1.0.0", "available", integrity("other"))).encode();
+    shop.store.write(&earlier_place(&exact("1.0.0")), before).await.unwrap();
+    assert_eq!(shop.audit(true).await.findings, []);
+}
+
+#[tokio::test]
 async fn a_refusal_agrees_with_a_row_that_offers_nothing() {
     let shop = Shop::stocked().await;
     shop.put(&index(), 200, &json!({ "items": [row("1.0.0", "blocked"), row("2.0.0", "available")] })).await;
@@ -306,7 +341,7 @@ async fn a_pin_is_held_against_the_index_where_exact_metadata_is_not_stored() {
     let other = row_of("3.0.0", integrity("other"));
     let rows = [row("1.0.0", "available"), row("2.0.0", "available"), other];
     shop.put(&index(), 200, &json!({ "items": rows })).await;
-    Pins::new(shop.store.clone()).admit(pin("3.0.0", integrity("3.0.0"))).await.unwrap();
+    Pins::new(shop.store.clone()).admit(pin("3.0.0", integrity("3.0.0")), Proof::Proved).await.unwrap();
     let finding = Shop::only(&shop.audit(false).await, Kind::Disagreement, &pin_place("3.0.0"));
     assert!(finding.found.contains(&integrity("other").to_string()), "{finding:?}");
 }

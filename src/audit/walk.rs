@@ -11,9 +11,9 @@ use super::finding::{Count, Finding, Kind, Report, Walked, quoted};
 use super::{Pace, archive, document};
 use crate::cache::Document;
 use crate::cache::document::Content;
-use crate::cache::place::place;
-use crate::consistency::{Pin, Pins, reconcile};
-use crate::domain::{DocumentKey, Purl, VolumeName};
+use crate::cache::place::{earlier_place, place};
+use crate::consistency::{Pin, PinError, Pins, reconcile};
+use crate::domain::{DocumentKey, Purl, Registry, VolumeName};
 use crate::store::{Damage, Shelf, StorageKey, Store, StoreError};
 
 const SHELVES: [Shelf; 4] = [Shelf::Documents, Shelf::Archives, Shelf::TrustArtifacts, Shelf::Pins];
@@ -66,7 +66,7 @@ struct Walker<'a> {
     pins: Pins,
     how: Walk<'a>,
     /// The index of the volume looked at last: releases of a volume lie side by side.
-    index: Option<(VolumeName, Option<Document>)>,
+    index: Option<(Registry, VolumeName, Option<Document>)>,
     report: Report,
 }
 
@@ -80,7 +80,7 @@ impl Walker<'_> {
             StorageKey::TrustArtifact(digest) => {
                 archive::judge_artifact(self.store, *digest, &mut self.how.pace).await
             }
-            StorageKey::Pin { .. } => self.pin(key).await,
+            StorageKey::Pin { .. } | StorageKey::Sighting { .. } => self.pin(key).await,
             _ => self.document(key).await,
         };
         if let Some(count) = counted(&mut self.report.walked, key) {
@@ -117,48 +117,56 @@ impl Walker<'_> {
             return Ok(());
         };
         let (question, document) = document::judge(key, &stored)?;
+        // What an earlier version left in its place is read by nobody.
+        let is_read = earlier_place(&question) != *key;
         let DocumentKey::Release(name, version) = question else { return Ok(()) };
-        if !self.how.compare {
+        if !self.how.compare || !is_read {
             return Ok(());
         }
-        let release = Purl { name, version };
+        let (release, registry) = (Purl { name, version }, document.meta.registry());
         // A pin that is damaged is told in its own turn.
-        let pin = self.pins.of(&release).await.ok().flatten();
-        self.compare(key, &release, Some(&document.content), pin.as_ref()).await
+        let pin = self.pins.of(&registry, &release).await.ok().flatten();
+        self.compare(key, &registry, &release, Some(&document.content), pin.as_ref()).await
     }
 
     async fn pin(&mut self, key: &StorageKey) -> Result<(), Finding> {
         let pin = match self.pins.at(key).await {
             Ok(Some(pin)) => pin,
             Ok(None) => return Ok(()),
-            Err(StoreError::Corrupt(_)) => {
+            Err(PinError::Damaged(_)) => {
                 let stored = self.store.read(key).await.ok().flatten().unwrap_or_default();
                 let found = format!("`{}`", quoted(&String::from_utf8_lossy(&stored)));
                 return Err(Finding::new(Kind::Pin, key.path(), "a pin as it was written", found));
             }
-            Err(error) => return Err(Finding::unreadable(key.path(), &error)),
+            Err(PinError::Lost(lost)) => {
+                let found = format!("that of {} was damaged at {} and given up", lost.upstream, lost.lost);
+                let finding = Finding::new(Kind::Pin, key.path(), "a pin", found);
+                return Err(finding.of(lost.release()));
+            }
+            Err(PinError::Store(error)) => return Err(Finding::unreadable(key.path(), &error)),
         };
-        if !self.how.compare {
-            return Ok(());
-        }
+        // One without a URL is compared with whatever it binds, where that lies.
+        let (true, Some(registry)) = (self.how.compare, pin.registry()) else { return Ok(()) };
         let release = pin.release();
-        let exact = place(&DocumentKey::Release(release.name.clone(), release.version.clone()));
+        let exact = DocumentKey::Release(release.name.clone(), release.version.clone());
+        let exact = place(&registry, &exact);
         // With exact metadata, the release was compared where that lies.
         match self.store.read_range(&exact, 0..0).await {
             Ok(Some(_)) => Ok(()),
-            _ => self.compare(key, &release, None, Some(&pin)).await,
+            _ => self.compare(key, &registry, &release, None, Some(&pin)).await,
         }
     }
 
     async fn compare(
         &mut self,
         key: &StorageKey,
+        registry: &Registry,
         release: &Purl,
         exact: Option<&Content>,
         pin: Option<&Pin>,
     ) -> Result<(), Finding> {
-        self.recall(&release.name).await;
-        let index = self.index.as_ref().and_then(|(_, index)| index.as_ref());
+        self.recall(registry, &release.name).await;
+        let index = self.index.as_ref().and_then(|(.., index)| index.as_ref());
         let rows = index.and_then(|index| index.content.rows()).map(|rows| rows.of(&release.version));
         let listed = rows.is_some_and(|rows| !rows.is_empty());
         let known = [listed, exact.is_some(), pin.is_some()].iter().filter(|known| **known).count();
@@ -177,10 +185,10 @@ impl Walker<'_> {
         }
     }
 
-    async fn recall(&mut self, name: &VolumeName) {
-        if self.index.as_ref().is_none_or(|(held, _)| held != name) {
-            let index = document::held(self.store, &DocumentKey::Index(name.clone())).await;
-            self.index = Some((name.clone(), index));
+    async fn recall(&mut self, registry: &Registry, name: &VolumeName) {
+        if self.index.as_ref().is_none_or(|(whose, held, _)| whose != registry || held != name) {
+            let index = document::held(self.store, registry, &DocumentKey::Index(name.clone())).await;
+            self.index = Some((registry.clone(), name.clone(), index));
         }
     }
 }
@@ -191,7 +199,7 @@ fn counted<'a>(walked: &'a mut Walked, key: &StorageKey) -> Option<&'a mut Count
             Some(&mut walked.documents)
         }
         StorageKey::Archive(_) | StorageKey::TrustArtifact(_) => Some(&mut walked.archives),
-        StorageKey::Pin { .. } => Some(&mut walked.pins),
+        StorageKey::Pin { .. } | StorageKey::Sighting { .. } => Some(&mut walked.pins),
         StorageKey::History(_)
         | StorageKey::Divergence(_)
         | StorageKey::Upload(_)

@@ -110,6 +110,11 @@ impl Document {
         Self { meta, outdated: false, ..self.clone() }
     }
 
+    /// Whether it is an answer of the registry that gave `other`, so that the two may be held against each other.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        self.meta.upstream == other.meta.upstream && self.meta.origin == other.meta.origin
+    }
+
     /// The form in which it is stored.
     #[must_use]
     pub fn envelope(&self) -> Envelope {

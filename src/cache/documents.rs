@@ -4,25 +4,22 @@
 //! against what else is known of its release. Must not know HTTP responses, how an answer is renewed (`fill`),
 //! nor how one is settled (`settle`).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use ahash::RandomState;
 use arc_swap::{ArcSwap, Guard};
-use moka::ops::compute::Op;
-use tracing::{error, warn};
+use tracing::error;
 
 pub use super::answer::Answer;
 use super::document::Document;
-use super::envelope::Envelope;
 use super::failure::Failure;
 use super::fill::Filled;
 use super::flight::Flights;
 use super::freshness::{Freshness, Policy, judge};
 use super::invalidation::Invalidations;
 use super::outcome::{Outcome, Stale};
-use super::place::place;
 use super::rendition::Coders;
 use super::settle::Settled;
 use super::shown::Blocks;
@@ -30,7 +27,7 @@ use super::withheld;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, OnDivergence};
 use crate::consistency::{Divergences, History, Pins};
-use crate::domain::DocumentKey;
+use crate::domain::{DocumentKey, Registry};
 use crate::store::{Damage, Store};
 use crate::telemetry::Metrics;
 use crate::upstream::{Errand, Upstreams};
@@ -41,6 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long one fill may take in all: a registry that trickles bytes must not hold its waiters for ever.
 const DEADLINE: Duration = Duration::from_secs(120);
+
+/// How often one answer is learnt anew because its name was routed elsewhere meanwhile.
+const ROUTINGS: u32 = 3;
 
 /// What a reload replaces.
 #[derive(Debug)]
@@ -55,24 +55,31 @@ pub struct Live {
     pub upstreams: Upstreams,
 }
 
+/// What is asked for, and of whom: no two registries share a fetch.
+pub(super) type Question = (Arc<Registry>, DocumentKey);
+
 /// The documents of every upstream.
 pub struct Documents {
     pub(super) memory: moka::sync::Cache<DocumentKey, Arc<Document>, RandomState>,
     pub(super) store: Arc<dyn Store>,
     pub(super) pins: Pins,
     pub(super) history: History,
+    /// Held by whoever makes out a damaged pin anew.
+    pub(super) mending: tokio::sync::Mutex<()>,
     pub(super) divergences: Divergences,
     pub(super) invalidations: Invalidations,
     pub(super) blocks: Blocks,
-    pub(super) fetches: Arc<Flights<DocumentKey, Result<Filled, Failure>>>,
+    pub(super) fetches: Arc<Flights<Question, Result<Filled, Failure>>>,
     /// By the question too, where answers are not kept: one says nothing of another.
-    pub(super) settlements: Arc<Flights<(DocumentKey, u64), Result<Settled, Failure>>>,
+    pub(super) settlements: Arc<Flights<(Question, u64), Result<Settled, Failure>>>,
     /// When answers that are not kept were asked for.
-    pub(super) unkept: moka::sync::Cache<DocumentKey, Timestamp, RandomState>,
-    live: ArcSwap<Live>,
+    pub(super) unkept: moka::sync::Cache<Question, Timestamp, RandomState>,
+    pub(super) live: ArcSwap<Live>,
+    /// Held while a document is put into memory, and alone while routes change.
+    pub(super) routes: RwLock<()>,
     clock: Arc<dyn Clock>,
     questions: AtomicU64,
-    coders: Arc<Coders>,
+    pub(super) coders: Arc<Coders>,
     pub(super) patience: Duration,
     pub(super) deadline: Duration,
     pub(super) metrics: Arc<Metrics>,
@@ -89,6 +96,7 @@ impl Documents {
         Self {
             memory,
             pins: Pins::new(Arc::clone(&store)),
+            mending: tokio::sync::Mutex::default(),
             history: History::new(Arc::clone(&store)),
             divergences: Divergences::new(Arc::clone(&store)),
             invalidations: Invalidations::new(Arc::clone(&store)),
@@ -100,6 +108,7 @@ impl Documents {
                 .max_capacity(withheld::MOST)
                 .build_with_hasher(RandomState::new()),
             live: ArcSwap::from_pointee(live),
+            routes: RwLock::default(),
             clock,
             questions: AtomicU64::new(0),
             coders: Arc::default(),
@@ -115,20 +124,25 @@ impl Documents {
         self.live.load()
     }
 
-    /// Replaces the policy and upstreams; what is cached stays.
-    pub fn reload(&self, live: Live) {
-        self.live.store(Arc::new(live));
-        self.show_all();
-        self.advertise_anew();
-    }
-
     /// Reads what an earlier process left to be known before anything stored is believed, once. Without it
     /// stored answers are compared anew and lose only how long they have been in doubt.
     pub async fn recall(&self) {
-        let recalled = async { self.invalidations.load(self.now()).await.and(self.divergences.load().await) };
+        let recalled = async {
+            let invalidations = self.invalidations.load(self.now(), self.damaged()).await;
+            invalidations.and(self.divergences.load(self.damaged()).await)
+        };
         match recalled.await {
-            Ok(()) => self.metrics.divergences_open(self.divergences.count()),
+            Ok(()) => self.count_divergences(),
             Err(error) => error!(%error, "cannot read what an earlier run left open"),
+        }
+    }
+
+    /// How it is told that a record is damaged.
+    pub(super) fn damaged(&self) -> impl Fn(&Damage) {
+        |damage| {
+            let Damage { path, expected, found } = damage;
+            error!(path, expected, found, "a stored record is damaged");
+            self.metrics.integrity_failure("stored-record");
         }
     }
 
@@ -162,8 +176,20 @@ impl Documents {
         }
     }
 
-    /// The answer to `key` that no fresh document in memory gives.
+    /// The answer to `key` that no fresh document in memory gives. One that was learnt of a registry to which the key
+    /// is not routed any more is nobody's answer.
     async fn learn(self: &Arc<Self>, key: &DocumentKey, errand: Errand<'_>) -> Result<Answer, Failure> {
+        for _ in 0..ROUTINGS {
+            let registry = self.registry_of(key);
+            let learnt = self.learn_once(key, errand).await;
+            if self.registry_of(key) == registry {
+                return learnt;
+            }
+        }
+        Err(Failure::Lost)
+    }
+
+    async fn learn_once(self: &Arc<Self>, key: &DocumentKey, errand: Errand<'_>) -> Result<Answer, Failure> {
         self.recall().await;
         let open = self.contested(key);
         if let Some(open) = open.as_ref().filter(|open| errand.held_only || !self.is_due(open)) {
@@ -273,11 +299,6 @@ impl Documents {
         }
     }
 
-    /// What memory holds, however old.
-    pub(super) fn remembered(&self, key: &DocumentKey) -> Option<Arc<Document>> {
-        self.memory.get(key)
-    }
-
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -298,71 +319,6 @@ impl Documents {
 
     pub(super) fn policy(&self, key: &DocumentKey, document: &Document) -> Policy {
         capped(&self.live().policy, key, document)
-    }
-
-    /// What memory or the store holds. A stored document that cannot be used is a miss.
-    pub(super) async fn held(&self, key: &DocumentKey) -> Option<Arc<Document>> {
-        if let Some(document) = self.memory.get(key) {
-            return Some(document);
-        }
-        let place = place(key);
-        let stored = match self.store.read(&place).await {
-            Ok(stored) => stored?,
-            Err(error) => {
-                error!(%error, key = %key, "cannot read a stored document");
-                return None;
-            }
-        };
-        let document = match Envelope::decode(&stored) {
-            Ok(envelope) if envelope.meta.key != key.to_string() => return None,
-            Ok(envelope) => Document::new(key, envelope).map_err(|malformed| malformed.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        match document {
-            Ok(document) => Some(self.remember(key, Document { stored: true, ..document })),
-            Err(reason) => {
-                warn!(reason, key = %key, "a stored document cannot be used and is set aside");
-                self.metrics.integrity_failure("stored-document");
-                let damage = Damage::of(&place, format!("the stored answer to {key}"), reason);
-                if let Err(error) = self.store.set_aside(&place, &damage).await {
-                    error!(%error, "cannot set a damaged document aside");
-                }
-                None
-            }
-        }
-    }
-
-    /// Puts `document` into memory, unless what memory holds was asked for later. Answers with what it holds.
-    pub(super) fn remember(&self, key: &DocumentKey, mut document: Document) -> Arc<Document> {
-        document.outdated = self.invalidations.covers(key, document.asked, document.meta.fetched_at);
-        document.coders = Some(Arc::clone(&self.coders));
-        let document = Arc::new(document);
-        if document.meta.keeping.withheld {
-            return self.withhold(key, document);
-        }
-        let mut news = false;
-        let held = self.replace(key, |held| {
-            let newer = held.is_some_and(|held| held.asked > document.asked);
-            news = !newer && self.note_block(key, &document);
-            (!newer).then(|| self.advertised(key, &document))
-        });
-        if let (true, Some(name)) = (news, key.volume()) {
-            self.show(name);
-        }
-        held.unwrap_or(document)
-    }
-
-    /// Replaces what memory holds of `key` with what `change` makes of it; nothing else changes it meanwhile.
-    pub(super) fn replace(
-        &self,
-        key: &DocumentKey,
-        change: impl FnOnce(Option<&Arc<Document>>) -> Option<Arc<Document>>,
-    ) -> Option<Arc<Document>> {
-        let changed = self
-            .memory
-            .entry_by_ref(key)
-            .and_compute_with(|held| change(held.as_ref().map(moka::Entry::value)).map_or(Op::Nop, Op::Put));
-        changed.into_entry().map(moka::Entry::into_value)
     }
 }
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keeping::Keeping;
 use crate::clock::Timestamp;
+use crate::domain::Registry;
 
 const MAGIC: &str = "scriptorium-document 1 ";
 const HEADER: usize = MAGIC.len() + 8 + 1;
@@ -51,6 +52,20 @@ pub struct Meta {
     /// What the upstream lets be done with it.
     #[serde(default, skip_serializing_if = "Keeping::is_free")]
     pub keeping: Keeping,
+}
+
+impl Meta {
+    /// Whose answer it is.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        Registry::new(&*self.upstream, &*self.origin)
+    }
+
+    /// Whether it is an answer of `registry`.
+    #[must_use]
+    pub fn is_of(&self, registry: &Registry) -> bool {
+        self.upstream == registry.name() && self.origin == registry.origin()
+    }
 }
 
 /// An answer as stored.

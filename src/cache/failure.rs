@@ -6,6 +6,7 @@
 use super::documents::Answer;
 use crate::archive::ArchiveError;
 use crate::consistency::Divergence;
+use crate::consistency::pins::Lost;
 use crate::domain::lifecycle::Status;
 use crate::domain::{Problem, Sha256, VolumeName};
 use crate::store::StoreError;
@@ -79,6 +80,20 @@ pub enum Failure {
     /// What was fetched could not be kept, or what is kept could not be read.
     #[error("{}", advice(.0))]
     Storage(Arc<StoreError>),
+    /// What was first seen of the release cannot be read or noted, and nothing this process knows says it.
+    #[error(
+        "this proxy's storage cannot say what it first saw of this release, and nothing else is believed; try again \
+         later; if that lasts, ask its operator to look at the storage"
+    )]
+    PinUnknown(Arc<StoreError>),
+    /// What was first seen of the release was damaged in the storage, and nothing held here says what it was.
+    #[error(
+        "what this proxy first saw of {}@{} was damaged in its storage and no archive of it is held; nothing else is \
+         believed until its operator decides what the release is: `scriptorium pins import` a line that says so, or \
+         `scriptorium pins remove {}@{}` to believe the registry anew",
+        .0.volume, .0.version, .0.volume, .0.version
+    )]
+    PinLost(Box<Lost>),
     /// Fetch after fetch died.
     #[error("the fetch was lost inside this proxy; try again")]
     Lost,

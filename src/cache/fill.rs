@@ -17,7 +17,7 @@ use super::keeping::Keeping;
 use super::place::place;
 use crate::domain::DocumentKey;
 use crate::store::StoreError;
-use crate::upstream::{CouldNotAsk, Errand, Exchange, Head, Upstream, Upstreams};
+use crate::upstream::{CouldNotAsk, Errand, Exchange, Head, Upstream};
 
 /// How often a fill that others had started too early, or that an invalidation overtook, is started over.
 const ATTEMPTS: u32 = 3;
@@ -82,8 +82,10 @@ impl Documents {
         if errand.held_only {
             return Err(Failure::HeldOnly);
         }
+        let upstream = self.upstream_of(key)?;
+        let question = (Arc::clone(upstream.registry()), key.clone());
         for attempt in 1.. {
-            let joined = self.fetches.join(key, || self.fill(how, key, since, errand)).await;
+            let joined = self.fetches.join(&question, || self.fill(&upstream, how, key, since, errand)).await;
             let (filled, collapsed) = joined.map_err(|_| Failure::Lost)?;
             let filled = match filled {
                 // What nobody waits for may be denied what a client is not.
@@ -104,7 +106,8 @@ impl Documents {
 
     /// Renews `key` behind the answer that was given, and settles it, unless that is under way.
     pub(super) fn refresh(self: &Arc<Self>, key: &DocumentKey, seen: Option<&Document>, errand: Errand<'_>) {
-        if errand.held_only || self.fetches.is_open(key) {
+        let Some(registry) = self.registry_of(key) else { return };
+        if errand.held_only || self.fetches.is_open(&(registry, key.clone())) {
             return;
         }
         let since = seen.map_or(0, |seen| seen.asked);
@@ -118,18 +121,20 @@ impl Documents {
 
     fn fill(
         self: &Arc<Self>,
+        upstream: &Arc<Upstream>,
         how: How,
         key: &DocumentKey,
         since: u64,
         errand: Errand<'_>,
     ) -> impl Future<Output = Result<Filled, Failure>> + Send + 'static {
-        let (documents, key, errand) = (Arc::clone(self), key.clone(), errand.kept());
+        let (documents, upstream) = (Arc::clone(self), Arc::clone(upstream));
+        let (key, errand) = (key.clone(), errand.kept());
         async move {
-            if let Some(document) = documents.filled_meanwhile(how, &key, since) {
+            if let Some(document) = documents.filled_meanwhile(&upstream, how, &key, since) {
                 let (status, stored) = (document.meta.status, document.stored);
                 return Ok(Filled { document, status, stored });
             }
-            let filled = documents.renew(how, &key, errand.lend()).await?;
+            let filled = documents.renew(&upstream, how, &key, errand.lend()).await?;
             // What is not kept is settled by whoever asked for it, or each of its settlements would ask for more.
             let withheld = filled.document.meta.keeping.withheld;
             if let DocumentKey::Index(name) = &key {
@@ -142,7 +147,7 @@ impl Documents {
                 documents.recheck_blocks(name, &filled.document, errand.lend());
             }
             // Whoever asked for it: where both sides agree by now, that is the end of their divergence.
-            if !withheld && documents.divergences.of(&key).is_some() {
+            if !withheld && documents.divergence_of(&key).is_some() {
                 documents.settle_behind(&key, &filled.document, errand.lend());
             }
             Ok(filled)
@@ -150,19 +155,28 @@ impl Documents {
     }
 
     /// What another fill brought between the starter's look and this fill's turn.
-    fn filled_meanwhile(&self, how: How, key: &DocumentKey, since: u64) -> Option<Arc<Document>> {
-        let document = self.remembered(key)?;
+    fn filled_meanwhile(
+        &self,
+        upstream: &Upstream,
+        how: How,
+        key: &DocumentKey,
+        since: u64,
+    ) -> Option<Arc<Document>> {
+        let document = self.remembered(key).filter(|held| held.meta.is_of(upstream.registry()))?;
         let is_fresh = self.freshness(key, &document) == Freshness::Fresh;
         (how.is_met(&document, since) && is_fresh).then_some(document)
     }
 
-    async fn renew(&self, how: How, key: &DocumentKey, errand: Errand<'_>) -> Result<Filled, Failure> {
-        let (upstream, max) = {
-            let live = self.live();
-            (choose(&live.upstreams, key)?, live.max_document)
-        };
-        let held = self.held(key).await;
-        let known = held.as_ref().filter(|held| held.meta.upstream == upstream.name() && !held.is_refusal());
+    async fn renew(
+        &self,
+        upstream: &Upstream,
+        how: How,
+        key: &DocumentKey,
+        errand: Errand<'_>,
+    ) -> Result<Filled, Failure> {
+        let max = self.live().max_document;
+        let held = self.held(key).await.filter(|held| held.meta.is_of(upstream.registry()));
+        let known = held.as_ref().filter(|held| !held.is_refusal());
         let asker = known.filter(|known| how == How::Conditionally && !known.outdated);
         let etag = asker.and_then(|known| known.meta.etag.as_deref());
         let path = key.to_string();
@@ -257,7 +271,7 @@ impl Documents {
     ) -> Filled {
         // An index is held against what is divergent even where it did not change.
         if let DocumentKey::Index(name) = key
-            && !self.divergences.of_volume(name).is_empty()
+            && !self.divergences_of(name).is_empty()
         {
             document.settled = false;
         }
@@ -293,7 +307,7 @@ impl Documents {
         held: Option<&Document>,
         document: &Document,
     ) -> Result<(), StoreError> {
-        let (place, bytes) = (place(key), document.envelope().encode());
+        let (place, bytes) = (place(&document.meta.registry(), key), document.envelope().encode());
         let Err(error) = self.store.write(&place, bytes.clone()).await else { return Ok(()) };
         let says_the_same = |held: &Document| {
             held.is_refusal() == document.is_refusal() && held.content.body() == document.content.body()
@@ -303,12 +317,5 @@ impl Documents {
         }
         self.store.remove(&place).await?;
         self.store.write(&place, bytes).await
-    }
-}
-
-fn choose(upstreams: &Upstreams, key: &DocumentKey) -> Result<Arc<Upstream>, Failure> {
-    match key.volume() {
-        Some(name) => upstreams.for_volume(name).ok_or_else(|| Failure::NoUpstream(name.clone())).cloned(),
-        None => upstreams.general().cloned().ok_or(Failure::Malformed),
     }
 }

@@ -9,7 +9,7 @@ use super::document::Document;
 use super::documents::Documents;
 use super::freshness::{Freshness, seconds_left};
 use crate::clock::Timestamp;
-use crate::consistency::{Divergence, Pin};
+use crate::consistency::{Divergence, Pin, PinError};
 use crate::domain::{DocumentKey, Purl};
 use crate::store::StoreError;
 
@@ -49,23 +49,39 @@ impl Documents {
     /// Every open divergence, by volume and version.
     pub async fn divergences(&self) -> Vec<Arc<Divergence>> {
         self.recall().await;
-        self.divergences.all()
+        self.open_divergences()
     }
 
     /// The divergence that keeps `key` from being answered, and whether it is due to be looked at again.
     pub async fn divergence(&self, key: &DocumentKey) -> Option<(Arc<Divergence>, bool)> {
         self.recall().await;
-        let open = self.divergences.of(key)?;
+        let open = self.divergence_of(key)?;
         let due = self.is_due(&open);
         Some((open, due))
     }
 
-    /// The pin of a release.
+    /// The pin of a release that binds the registry which its volume is routed to now.
     ///
     /// # Errors
     /// When it is damaged or cannot be read.
-    pub async fn pin(&self, release: &Purl) -> Result<Option<Pin>, StoreError> {
-        self.pins.of(release).await
+    pub async fn pin(&self, release: &Purl) -> Result<Option<Pin>, PinError> {
+        match self.registry_of(&DocumentKey::Index(release.name.clone())) {
+            Some(registry) => self.pins.known(&registry, release).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The pins of a release that bind other registries only.
+    ///
+    /// # Errors
+    /// When they cannot be listed or read.
+    pub async fn other_pins(&self, release: &Purl) -> Result<Vec<Pin>, StoreError> {
+        let registry = self.registry_of(&DocumentKey::Index(release.name.clone()));
+        let binds = |pin: &Pin| registry.as_ref().is_some_and(|registry| pin.binds(registry));
+        let pins = self.pins.of_volume(&release.name).await?.pins.into_iter().map(|(_, pin)| pin);
+        let mut others: Vec<_> = pins.filter(|pin| pin.release() == *release && !binds(pin)).collect();
+        others.sort_by(|one, other| (&one.upstream, &one.origin).cmp(&(&other.upstream, &other.origin)));
+        Ok(others)
     }
 
     /// The time, as answers are judged by it.

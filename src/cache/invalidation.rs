@@ -8,11 +8,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OnceCell};
+use tracing::error;
 
 use super::documents::Documents;
+use super::envelope::Meta;
 use crate::clock::Timestamp;
-use crate::domain::{DocumentKey, Version, VolumePattern};
-use crate::store::{StorageKey, Store, StoreError};
+use crate::domain::{DocumentKey, Registry, Version, VolumePattern};
+use crate::store::{Damage, StorageKey, Store, StoreError, record};
 
 /// Most invalidations that are told apart; one more and everything before the older half of them is out of date.
 const MOST: usize = 256;
@@ -23,6 +25,9 @@ struct Invalidation {
     volumes: VolumePattern,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     version: Option<Version>,
+    /// Whose answers: of one volume, those of the registry that it was routed to then; else everybody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    registry: Option<Registry>,
     at: Timestamp,
     /// Its place in the order of this process's questions; 0 when an earlier process was told.
     #[serde(skip)]
@@ -32,9 +37,10 @@ struct Invalidation {
 impl Invalidation {
     /// Whether an answer to `key` comes from before: by the order of questions within one process, by the clock
     /// otherwise.
-    fn covers(&self, key: &DocumentKey, asked: u64, fetched_at: Timestamp) -> bool {
-        let before = if asked == 0 { fetched_at <= self.at } else { asked < self.question };
-        before && concerns(&self.volumes, self.version.as_ref(), key)
+    fn covers(&self, key: &DocumentKey, meta: &Meta, asked: u64) -> bool {
+        let before = if asked == 0 { meta.fetched_at <= self.at } else { asked < self.question };
+        let is_theirs = self.registry.as_ref().is_none_or(|registry| meta.is_of(registry));
+        before && is_theirs && concerns(&self.volumes, self.version.as_ref(), key)
     }
 }
 
@@ -59,12 +65,28 @@ impl Invalidations {
         Self { store, loaded: OnceCell::new(), list: RwLock::default(), writing: Mutex::default() }
     }
 
-    /// Reads what an earlier process was told, once. A list that cannot be read makes everything out of date.
-    pub(super) async fn load(&self, now: Timestamp) -> Result<(), StoreError> {
+    /// Reads what an earlier process was told, once. A list that is damaged makes everything out of date; it is told to
+    /// `damaged` and set aside.
+    pub(super) async fn load(&self, now: Timestamp, damaged: impl Fn(&Damage)) -> Result<(), StoreError> {
         let load = async || {
             let Some(stored) = self.store.read(&StorageKey::Invalidations).await? else { return Ok(()) };
-            let unknown = || vec![everything(now, 0)];
-            let mut list: Vec<Invalidation> = serde_json::from_slice(&stored).unwrap_or_else(|_| unknown());
+            let mut list: Vec<Invalidation> = match record::decode(&stored) {
+                Ok(list) => list,
+                Err(error) => {
+                    let (place, everything) = (StorageKey::Invalidations, vec![everything(now, 0)]);
+                    let damage = Damage::of(&place, "what was declared out of date", error.to_string());
+                    damaged(&damage);
+                    // What it said is not known any more, also after the next start.
+                    let kept = async {
+                        self.store.set_aside(&place, &damage).await?;
+                        self.store.write(&place, record::encode(&everything)).await
+                    };
+                    if let Err(error) = kept.await {
+                        error!(%error, "a damaged list of what was declared out of date cannot be replaced");
+                    }
+                    everything
+                }
+            };
             let mut held = self.list.write().unwrap_or_else(PoisonError::into_inner);
             list.append(&mut held);
             *held = list;
@@ -73,9 +95,9 @@ impl Invalidations {
         self.loaded.get_or_try_init(load).await.copied()
     }
 
-    pub(super) fn covers(&self, key: &DocumentKey, asked: u64, fetched_at: Timestamp) -> bool {
+    pub(super) fn covers(&self, key: &DocumentKey, meta: &Meta, asked: u64) -> bool {
         let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
-        list.iter().any(|invalidation| invalidation.covers(key, asked, fetched_at))
+        list.iter().any(|invalidation| invalidation.covers(key, meta, asked))
     }
 
     /// Adds a declaration and forgets those before `horizon`, which nothing fresh is older than.
@@ -84,16 +106,18 @@ impl Invalidations {
         let stored = {
             let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
             let same = |held: &Invalidation| {
-                held.volumes == invalidation.volumes && held.version == invalidation.version
+                held.volumes == invalidation.volumes
+                    && held.version == invalidation.version
+                    && held.registry == invalidation.registry
             };
             list.retain(|held| held.at >= horizon && !same(held));
             if list.len() >= MOST {
                 merge_older_half(&mut list);
             }
             list.push(invalidation);
-            serde_json::to_vec(&*list).unwrap_or_default()
+            record::encode(&*list)
         };
-        self.store.write(&StorageKey::Invalidations, stored.into()).await
+        self.store.write(&StorageKey::Invalidations, stored).await
     }
 }
 
@@ -108,7 +132,7 @@ fn merge_older_half(list: &mut Vec<Invalidation>) {
 }
 
 fn everything(at: Timestamp, question: u64) -> Invalidation {
-    Invalidation { volumes: VolumePattern::All, version: None, at, question }
+    Invalidation { volumes: VolumePattern::All, version: None, registry: None, at, question }
 }
 
 impl Documents {
@@ -122,13 +146,20 @@ impl Documents {
         volumes: &VolumePattern,
         version: Option<&Version>,
     ) -> Result<usize, StoreError> {
-        self.invalidations.load(self.now()).await?;
+        self.invalidations.load(self.now(), self.damaged()).await?;
         let policy = self.live().policy.clone();
         let longest = [policy.index_ttl, policy.release_ttl, policy.trust_ttl, policy.advisories_ttl];
         let longest = longest.into_iter().max().unwrap_or_default() + policy.stale_while_revalidate;
         let horizon = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
         let (at, question) = (self.now(), self.question());
-        let invalidation = Invalidation { volumes: volumes.clone(), version: version.cloned(), at, question };
+        let registry = match volumes {
+            VolumePattern::Exact(name) => self.registry_of(&DocumentKey::Index(name.clone())),
+            VolumePattern::All | VolumePattern::Prefix(_) => None,
+        };
+        let registry = registry.as_deref().cloned();
+        let (volumes_there, version_there) = (volumes.clone(), version.cloned());
+        let invalidation =
+            Invalidation { volumes: volumes_there, version: version_there, registry, at, question };
         let added = self.invalidations.add(invalidation, Timestamp(at.0.saturating_sub(horizon))).await;
         let concerned = |key: &DocumentKey| concerns(volumes, version, key);
         self.divergences.doubt(|open| concerned(&open.key()));
@@ -150,7 +181,33 @@ mod tests {
 
     fn invalidation(volumes: &str, version: Option<&str>, at: u64) -> Invalidation {
         let version = version.map(|version| version.parse().unwrap());
-        Invalidation { volumes: volumes.parse().unwrap(), version, at: Timestamp(at), question: at }
+        let volumes = volumes.parse().unwrap();
+        Invalidation { volumes, version, registry: None, at: Timestamp(at), question: at }
+    }
+
+    /// What is known of an answer of the registry "public" that was fetched `at`.
+    fn fetched(at: u64) -> Meta {
+        Meta {
+            key: String::new(),
+            status: 200,
+            fetched_at: Timestamp(at),
+            upstream_age: 0,
+            upstream: "public".into(),
+            origin: "https://up".into(),
+            etag: None,
+            keeping: super::super::keeping::Keeping::default(),
+        }
+    }
+
+    #[test]
+    fn what_is_declared_of_one_registry_covers_no_other() {
+        let key = DocumentKey::Index("x".parse().unwrap());
+        let declared = |name: &str, origin: &str| {
+            let registry = Some(Registry::new(name, origin));
+            Invalidation { registry, ..invalidation("x", None, 10) }.covers(&key, &fetched(9), 0)
+        };
+        assert!(declared("public", "https://up"));
+        assert!(!declared("public", "https://elsewhere") && !declared("internal", "https://up"));
     }
 
     #[test]
@@ -170,10 +227,10 @@ mod tests {
             for (key, covered) in
                 [(&index, of_index), (&release, of_release), (&DocumentKey::Capabilities, of_capabilities)]
             {
-                assert_eq!(declared.covers(key, 0, Timestamp(10)), covered, "{volumes} {version:?} {key}");
-                assert_eq!(declared.covers(key, 9, Timestamp(99)), covered, "{volumes} {version:?} {key}");
-                assert!(!declared.covers(key, 0, Timestamp(11)), "fetched later");
-                assert!(!declared.covers(key, 11, Timestamp(9)), "asked for later");
+                assert_eq!(declared.covers(key, &fetched(10), 0), covered, "{volumes} {version:?} {key}");
+                assert_eq!(declared.covers(key, &fetched(99), 9), covered, "{volumes} {version:?} {key}");
+                assert!(!declared.covers(key, &fetched(11), 0), "fetched later");
+                assert!(!declared.covers(key, &fetched(9), 11), "asked for later");
             }
         }
     }
@@ -188,9 +245,9 @@ mod tests {
         }
         assert!(invalidations.list.read().unwrap().len() <= MOST + 1);
         let restarted = Invalidations::new(store.clone());
-        restarted.load(Timestamp(0)).await.unwrap();
+        restarted.load(Timestamp(0), |_| ()).await.unwrap();
         let first = DocumentKey::Index("v0".parse().unwrap());
-        assert!(restarted.covers(&first, 0, Timestamp(0)), "what was merged still covers");
+        assert!(restarted.covers(&first, &fetched(0), 0), "what was merged still covers");
         restarted.add(invalidation("x", None, 10_000), Timestamp(9_000)).await.unwrap();
         assert_eq!(restarted.list.read().unwrap().len(), 1, "what nothing fresh is older than is forgotten");
     }
@@ -204,15 +261,15 @@ mod tests {
             invalidations.add(invalidation(&volumes, None, at), Timestamp(0)).await.unwrap();
             let recent = at.saturating_sub(MOST as u64 / 2 - 2);
             assert!(
-                !invalidations.covers(&other, recent, Timestamp(recent)),
+                !invalidations.covers(&other, &fetched(recent), recent),
                 "asked for at {recent}, now {at}"
             );
             for of in 1..=at {
                 let key = DocumentKey::Index(format!("v{of}").parse().unwrap());
-                assert!(invalidations.covers(&key, of - 1, Timestamp(of - 1)), "v{of}, now {at}");
+                assert!(invalidations.covers(&key, &fetched(of - 1), of - 1), "v{of}, now {at}");
             }
         }
-        assert!(invalidations.covers(&other, 1, Timestamp(1)), "its bound has a price");
+        assert!(invalidations.covers(&other, &fetched(1), 1), "its bound has a price");
     }
 
     #[tokio::test]
@@ -220,7 +277,7 @@ mod tests {
         let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
         store.write(&StorageKey::Invalidations, "garbage".into()).await.unwrap();
         let invalidations = Invalidations::new(store);
-        invalidations.load(Timestamp(7)).await.unwrap();
-        assert!(invalidations.covers(&DocumentKey::Capabilities, 0, Timestamp(7)));
+        invalidations.load(Timestamp(7), |_| ()).await.unwrap();
+        assert!(invalidations.covers(&DocumentKey::Capabilities, &fetched(7), 0));
     }
 }

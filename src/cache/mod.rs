@@ -18,6 +18,7 @@ mod fill;
 pub mod flight;
 pub mod freshness;
 mod heal;
+mod held;
 mod ingest;
 pub mod inspect;
 mod invalidation;

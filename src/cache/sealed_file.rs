@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::ingest::Brought;
 use super::wanted::Wanted;
-use crate::domain::DocumentKey;
+use crate::domain::{DocumentKey, Registry};
 use crate::intake::Received;
 use crate::store::sealed::Seal;
 use crate::store::{Hold, StorageKey, Store, StoreError};
@@ -28,7 +28,7 @@ pub(super) struct Origin {
 /// One fetch: a registry's failure to deliver a content is not another registry's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Fetch {
-    pub(super) upstream: String,
+    pub(super) registry: Registry,
     pub(super) wanted: Wanted,
 }
 

@@ -119,8 +119,8 @@ impl SealedFiles {
         if hold.is_vacant() {
             self.seals.invalidate(&wanted.place());
         }
-        let upstream = gate.document.meta.upstream.clone();
-        let origin = Arc::new(Origin { fetch: Fetch { upstream, wanted }, locator, from });
+        let registry = gate.document.meta.registry();
+        let origin = Arc::new(Origin { fetch: Fetch { registry, wanted }, locator, from });
         let wanted = &origin.fetch.wanted;
         let (brought, outcome) = match self.sealed(wanted).await {
             Ok(Some(seal)) => (Brought { seal, loose: None }, hit(&gate)),
@@ -221,7 +221,10 @@ impl SealedFiles {
         loop {
             let download = upstream.download(payload, locator, &from, errand).await?;
             match ingest(&self.store, download, wanted, &self.bounds.load_full()).await {
-                Ok(brought) => return Ok(self.brought(wanted, brought)),
+                Ok(brought) => {
+                    self.prove(origin).await;
+                    return Ok(self.brought(wanted, brought));
+                }
                 Err(error) if error.is_transport() && attempt < upstream.retries() => {
                     warn!(what = payload.as_str(), file = %wanted, upstream = name, request_id = errand.id, %error, "damaged on its way");
                     upstream.pause_before_retry(attempt).await;
@@ -237,15 +240,22 @@ impl SealedFiles {
         }
     }
 
+    /// What was verified is pinned for ever.
+    async fn prove(&self, origin: &Origin) {
+        if let Wanted::Archive { release, integrity } = &origin.fetch.wanted {
+            self.documents.prove(&origin.fetch.registry, release, integrity).await;
+        }
+    }
+
     /// One of the places for files that are being brought in.
     pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, Failure> {
         self.ingests.acquire().await.map_err(|_| Failure::Lost)
     }
 
-    /// The registry that a file comes from, as it is configured now.
+    /// The registry that a file comes from, as long as what permits the file is routed to it.
     pub(super) fn upstream(&self, origin: &Origin) -> Result<Arc<Upstream>, Failure> {
-        let upstream = self.documents.live().upstreams.named(&origin.fetch.upstream).cloned();
-        upstream.ok_or_else(|| origin.from.volume().cloned().map_or(Failure::Malformed, Failure::NoUpstream))
+        let upstream = self.documents.upstream_of(&origin.from)?;
+        if **upstream.registry() == origin.fetch.registry { Ok(upstream) } else { Err(Failure::Lost) }
     }
 }
 

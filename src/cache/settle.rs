@@ -21,16 +21,16 @@ use futures_util::future::BoxFuture;
 use tracing::{error, info};
 
 use super::document::Document;
-use super::documents::Documents;
+use super::documents::{Documents, Question};
 use super::failure::Failure;
 use super::freshness::{Freshness, Policy, judge};
 use crate::config::OnDivergence;
 use crate::consistency::{About, Difference, Divergence, Kind, Pin, Source, Testimony};
-use crate::domain::{DocumentKey, Purl, Resource, Version, VolumeName};
-use crate::store::StoreError;
+use crate::domain::{DocumentKey, Registry, Resource, Version, VolumeName};
 use crate::upstream::Errand;
 
 mod index;
+mod pinned;
 mod published;
 mod release;
 mod trust;
@@ -178,7 +178,7 @@ impl Documents {
         doubts: u32,
         kept: bool,
     ) -> Option<Settled> {
-        self.close(key).await;
+        self.close(&document.meta.registry(), key).await;
         let doubted = self.remembered(key).is_some_and(|held| held.doubts != doubts);
         let settled = Document { settled: kept && !doubted, before: None, ..document.clone() };
         let held = (!doubted).then(|| self.remember(key, settled))?;
@@ -190,9 +190,9 @@ impl Documents {
     pub(super) fn contested(&self, key: &DocumentKey) -> Option<Arc<Divergence>> {
         match key {
             DocumentKey::Index(name) if self.live().on_divergence == OnDivergence::Fail => {
-                self.divergences.of_volume(name).into_iter().next()
+                self.divergences_of(name).into_iter().next()
             }
-            key => self.divergences.of(key),
+            key => self.divergence_of(key),
         }
     }
 
@@ -205,25 +205,27 @@ impl Documents {
 
     /// What memory holds of `key` where that was asked for later than `document`.
     fn newest(&self, key: &DocumentKey, document: Arc<Document>) -> Arc<Document> {
-        self.remembered(key).filter(|held| held.asked > document.asked).unwrap_or(document)
+        let newer = |held: &Arc<Document>| held.asked > document.asked && held.is_beside(&document);
+        self.remembered(key).filter(newer).unwrap_or(document)
     }
 
-    /// Both sides agree.
-    async fn close(&self, key: &DocumentKey) {
-        match self.divergences.close(key).await {
+    /// Both sides of `registry` agree.
+    async fn close(&self, registry: &Registry, key: &DocumentKey) {
+        match self.divergences.close(registry, key).await {
             Ok(false) => return,
             Ok(true) => info!(key = %key, "a divergence is over: both sides agree again"),
             Err(error) => error!(%error, key = %key, "cannot forget a divergence that is over"),
         }
-        self.metrics.divergences_open(self.divergences.count());
+        self.count_divergences();
         if let DocumentKey::Release(name, _) = key {
             self.show(name);
         }
     }
 
-    /// The difference outlived a refresh of both sides: it is recorded, and neither side is served.
+    /// The difference outlived a refresh of both sides of `registry`: it is recorded, and neither side is served.
     async fn diverge(
         &self,
+        registry: &Registry,
         key: &DocumentKey,
         (name, version): (&VolumeName, &Version),
         difference: Difference,
@@ -245,7 +247,7 @@ impl Documents {
             since: now,
             checked_at: now,
         };
-        let (divergence, news) = self.divergences.open(found).await;
+        let (divergence, news) = self.divergences.open(registry, found).await;
         self.unsettle(key);
         match news {
             Ok(false) => {}
@@ -258,24 +260,11 @@ impl Documents {
             }
             Err(error) => error!(%error, key = %key, "cannot keep a divergence; a restart forgets it"),
         }
-        self.metrics.divergences_open(self.divergences.count());
+        self.count_divergences();
         if about == About::Release {
             self.show(name);
         }
         Failure::Divergent(divergence)
-    }
-
-    /// The pin of a release. A store that fails costs the pin, not the answer; a pin that is damaged is no
-    /// licence to believe anything.
-    async fn pinned(&self, release: &Purl) -> Result<Option<Pin>, Failure> {
-        match self.pins.of(release).await {
-            Ok(pin) => Ok(pin),
-            Err(error @ StoreError::Corrupt(_)) => Err(error.into()),
-            Err(error) => {
-                error!(%error, %release, "cannot read a pin");
-                Ok(None)
-            }
-        }
     }
 
     /// Refreshes the index behind a release, so that a change of its row is seen within the time for which an
@@ -324,6 +313,7 @@ impl Documents {
 }
 
 /// The one settlement that `document` is part of.
-fn settlement(key: &DocumentKey, document: &Document) -> (DocumentKey, u64) {
-    (key.clone(), if document.meta.keeping.withheld { document.asked } else { 0 })
+fn settlement(key: &DocumentKey, document: &Document) -> (Question, u64) {
+    let question = (Arc::new(document.meta.registry()), key.clone());
+    (question, if document.meta.keeping.withheld { document.asked } else { 0 })
 }

@@ -69,7 +69,7 @@ impl Documents {
         let fails = self.live().on_divergence == OnDivergence::Fail;
         self.replace(&DocumentKey::Index(name.clone()), |held| {
             let held = held?;
-            let diverges = fails && !self.divergences.of_volume(name).is_empty();
+            let diverges = fails && !self.divergences_of(name).is_empty();
             let content = held.content.showing(&self.lowered(name, &held.content)).map(Arc::new);
             let settled = held.settled && !diverges;
             if content.is_none() && settled == held.settled {
@@ -82,7 +82,7 @@ impl Documents {
 
     /// Shows every index in memory anew, after a change of what is configured.
     pub(super) fn show_all(&self) {
-        for open in self.divergences.all() {
+        for open in self.open_divergences() {
             self.unsettle(&DocumentKey::Index(open.volume.clone()));
         }
         for name in self.blocks.volumes() {
@@ -105,8 +105,8 @@ impl Documents {
         let due = blocks.iter().filter(|block| {
             let mut rows = rows.shown(&block.version);
             let key = DocumentKey::Release(name.clone(), block.version.clone());
-            let outdated = || self.invalidations.covers(&key, block.asked, block.fetched_at);
-            let old = || self.now().since(block.fetched_at).is_none_or(|age| age >= negative_ttl);
+            let outdated = || self.invalidations.covers(&key, &block.meta, block.asked);
+            let old = || self.now().since(block.meta.fetched_at).is_none_or(|age| age >= negative_ttl);
             rows.any(|row| Against::Block.lowers(row.status.state).is_some()) && (old() || outdated())
         });
         for block in due.take(MOST) {
@@ -132,18 +132,15 @@ impl Documents {
 
     /// The blocks of a volume that the registry gives which its name is routed to now.
     fn blocks_of(&self, name: &VolumeName) -> Vec<Block> {
-        let blocks = self.blocks.of(name);
-        let live = self.live();
-        let upstream = live.upstreams.for_volume(name);
-        let counts =
-            |block: &Block| upstream.is_some_and(|upstream| block.is_of(upstream.name(), upstream.origin()));
-        blocks.into_iter().filter(counts).collect()
+        let registry = self.registry_of(&DocumentKey::Index(name.clone()));
+        let counts = |block: &Block| registry.as_ref().is_some_and(|registry| block.meta.is_of(registry));
+        self.blocks.of(name).into_iter().filter(counts).collect()
     }
 
     /// Everything known against the releases of a volume, with the reason that a row gives.
     fn known_against(&self, name: &VolumeName) -> BTreeMap<Version, Vec<(Against, String)>> {
         let mut known: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for open in self.divergences.of_volume(name) {
+        for open in self.divergences_of(name) {
             let reason = format!("inconsistent-registry-state: {open}");
             known.entry(open.version.clone()).or_default().push((Against::Divergence, reason));
         }

@@ -29,11 +29,12 @@ impl Documents {
         status: u16,
     ) -> Filled {
         if held.is_some()
-            && let Err(error) = self.store.remove(&place(key)).await
+            && let Err(error) = self.store.remove(&place(&document.meta.registry(), key)).await
         {
             error!(%error, key = %key, "cannot forget what may not be kept any longer");
         }
-        self.unkept.insert(key.clone(), document.meta.fetched_at);
+        let question = (Arc::new(document.meta.registry()), key.clone());
+        self.unkept.insert(question, document.meta.fetched_at);
         Filled { document: self.remember(key, document), status, stored: false }
     }
 
@@ -64,7 +65,8 @@ impl Documents {
 
     /// Whether an answer to `key` that was not kept was asked for as lately as one that is kept would be fresh.
     pub(super) fn was_just_asked(&self, key: &DocumentKey) -> bool {
-        let age = self.unkept.get(key).and_then(|asked_at| self.now().since(asked_at));
+        let Some(registry) = self.registry_of(key) else { return false };
+        let age = self.unkept.get(&(registry, key.clone())).and_then(|asked_at| self.now().since(asked_at));
         age.is_some_and(|age| age < self.live().policy.index_ttl)
     }
 }

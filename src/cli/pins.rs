@@ -1,4 +1,4 @@
-//! `pins export`, `pins import` and `pins check`.
+//! `pins export`, `pins import`, `pins check` and `pins remove`.
 //!
 //! Owns their arguments and help, which line goes to which stream, and what the exit code says. Must not know
 //! how pins are kept, merged or compared.
@@ -20,7 +20,8 @@ use crate::audit::pins::{Compared, Registries, Verdict};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Overrides};
 use crate::consistency::Pins;
-use crate::consistency::pins::import::{LineError, Merged, Proposals, lines};
+use crate::consistency::pins::import::{Conflict, LineError, Merged, Proposals, lines};
+use crate::domain::{Version, VolumeName};
 
 /// Under which the registries' logs have a check's questions.
 const REQUEST_ID: &str = "pins-check";
@@ -40,8 +41,19 @@ Examples:
 
 A line may be written by hand, as
   {\"volume\":\"@acme/x\",\"version\":\"1.0.0\",\"integrity\":\"sha256:<64 hex digits>\"}
+which binds every registry. With \"upstream\" it binds the registry of that name, with \"origin\"
+as well, as exports have it, the one at that URL. A damaged pin is decided by the line.
 Lines that are no pins are all told and nothing is written; exit code 2. A line that contradicts
 a pin in force, or another line, is told and not imported, the others are; exit code 1.";
+
+const REMOVE_EXAMPLES: &str = "\
+Examples:
+  scriptorium pins remove @acme/x@1.0.0 --config /etc/scriptorium.toml
+  scriptorium pins remove @acme/x --upstream public --data ./cache
+
+Of every version without one, and of every registry without --upstream. Each pin that went is
+told with whose it was: what that registry says next is believed anew, as it is of a release
+that was never seen. Safe beside a running proxy. Exit code 1 when there was none.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -64,6 +76,18 @@ pub(super) enum PinsCommand {
         storage: StorageArgs,
         /// The lines; standard input where it is missing or `-`
         file: Option<PathBuf>,
+    },
+    /// Forget what was first seen of a release, or of every release of a volume
+    #[command(after_help = REMOVE_EXAMPLES)]
+    Remove {
+        #[command(flatten)]
+        storage: StorageArgs,
+        /// The volume, or one version of it
+        #[arg(value_name = "NAME[@VERSION]")]
+        release: String,
+        /// Only pins of the upstream of this name; `import` are those that somebody brought for every registry
+        #[arg(long, value_name = "NAME")]
+        upstream: Option<String>,
     },
     /// Hold every pin against what its registry says now
     #[command(after_help = CHECK_EXAMPLES)]
@@ -91,6 +115,7 @@ pub(super) fn run(command: PinsCommand) -> ExitCode {
     let done = match command {
         PinsCommand::Export(storage) => export(&storage),
         PinsCommand::Import { storage, file } => import(&storage, file.as_deref()),
+        PinsCommand::Remove { storage, release, upstream } => remove(&storage, &release, upstream.as_deref()),
         PinsCommand::Check(args) => check(&args),
     };
     done.unwrap_or_else(|code| code)
@@ -108,13 +133,49 @@ fn export(storage: &StorageArgs) -> Result<ExitCode, ExitCode> {
 }
 
 fn import(storage: &StorageArgs, file: Option<&Path>) -> Result<ExitCode, ExitCode> {
-    let place = storage.load()?;
+    let (place, registries) = storage.load_with_registries()?;
     let proposals = read(input(file)?)?;
     let pins = Pins::new(storage::open(&place)?);
-    let merged = super::wait(proposals.merge(&pins, |conflict| super::complain(&conflict.to_string())))?;
+    let tell = |conflict: Conflict| super::complain(&conflict.to_string());
+    let merged = super::wait(proposals.merge(&pins, registries, tell))?;
     let Merged { imported, present, conflicts } = merged.map_err(|error| super::fail(&error))?;
     super::complain(&format!("{imported} imported, {present} already there, {conflicts} in conflict"));
     Ok(if conflicts == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn remove(storage: &StorageArgs, release: &str, upstream: Option<&str>) -> Result<ExitCode, ExitCode> {
+    let (volume, version) = named(release)?;
+    let (place, configured) = storage.load_with_registries()?;
+    let pins = Pins::new(storage::open_existing(&place)?);
+    let removed = super::wait(async {
+        let mut registries = pins.registries().await?;
+        registries.extend(configured);
+        pins.remove(&volume, version.as_ref(), upstream, &registries).await
+    })?;
+    let removed = removed.map_err(|error| super::fail(&error))?;
+    for removed in &removed {
+        super::answer(&format!("removed  {removed}\n"));
+    }
+    if removed.is_empty() {
+        super::complain(&format!("nothing is pinned of {release}"));
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `NAME` or `NAME@VERSION`; a scope begins with the first `@`.
+fn named(release: &str) -> Result<(VolumeName, Option<Version>), ExitCode> {
+    let (name, version) = match release.rsplit_once('@') {
+        Some((name, version)) if !name.is_empty() => (name, Some(version)),
+        Some(_) | None => (release, None),
+    };
+    let refuse = |error: &dyn std::error::Error| {
+        super::complain(&format!("{release}: {error}"));
+        ExitCode::from(2)
+    };
+    let name = name.parse::<VolumeName>().map_err(|error| refuse(&error))?;
+    let version = version.map(str::parse::<Version>).transpose().map_err(|error| refuse(&error))?;
+    Ok((name, version))
 }
 
 fn input(file: Option<&Path>) -> Result<Box<dyn BufRead>, ExitCode> {
@@ -225,6 +286,7 @@ fn show(compared: &Compared, args: &CheckArgs) {
             ("different", format!("pinned {}, the registry now says {found}", pin.integrity))
         }
         Verdict::Withheld { why } => ("withheld", why.clone()),
+        Verdict::OfAnother { why } => ("another's", why.clone()),
         Verdict::CouldNotAsk { why } => ("not asked", why.clone()),
     };
     super::answer(&format!("{word:<9}  {} {}: {rest}\n", pin.volume, pin.version));
@@ -236,6 +298,7 @@ struct Tally {
     same: u64,
     different: u64,
     withheld: u64,
+    of_another: u64,
     not_asked: u64,
 }
 
@@ -245,6 +308,7 @@ impl Tally {
             Verdict::Same => &mut self.same,
             Verdict::Different { .. } => &mut self.different,
             Verdict::Withheld { .. } => &mut self.withheld,
+            Verdict::OfAnother { .. } => &mut self.of_another,
             Verdict::CouldNotAsk { .. } => &mut self.not_asked,
         } += 1;
     }
@@ -254,14 +318,19 @@ impl Tally {
     }
 
     fn line(&self, as_json: bool) -> String {
-        let Self { same, different, withheld, not_asked } = self;
+        let Self { same, different, withheld, of_another, not_asked } = self;
         if as_json {
             let counts = json!({
-                "same": same, "different": different, "withheld": withheld, "could-not-ask": not_asked,
+                "same": same, "different": different, "withheld": withheld,
+                "of-another": of_another, "could-not-ask": not_asked,
             });
             return format!("{}\n", json!({ "summary": counts }));
         }
         let known = format!("{same} same, {different} different, {withheld} withheld");
-        format!("{known}, {not_asked} could not be asked about\n")
+        let of_another = match of_another {
+            0 => String::new(),
+            some => format!(", {some} of another registry"),
+        };
+        format!("{known}{of_another}, {not_asked} could not be asked about\n")
     }
 }

@@ -11,6 +11,7 @@ use clap::Args;
 
 use crate::app::{self, AppError};
 use crate::config::{Location, Overrides, Storage};
+use crate::domain::Registry;
 use crate::store::Store;
 
 /// Where a proxy keeps what it stores.
@@ -36,6 +37,17 @@ impl StorageArgs {
             Ok(folder) => Ok(Storage { url: Location::File(folder), ..Storage::default() }),
             Err(error) => Err(usage(&format!("--data {}: {error}", data.display()))),
         }
+    }
+
+    /// The settings of the store, and whose answers the configuration asks for, where there is one.
+    pub(super) fn load_with_registries(&self) -> Result<(Storage, Vec<Registry>), ExitCode> {
+        if self.data.is_some() {
+            return Ok((self.load()?, Vec::new()));
+        }
+        let loaded = super::load(self.config.as_deref(), Overrides { beside: true, ..Overrides::default() });
+        let config = loaded.map_err(|errors| super::refuse(&errors))?.config;
+        let registries = config.upstreams.iter().map(app::registry).collect();
+        Ok((config.storage, registries))
     }
 
     /// A store that is there.

@@ -14,8 +14,9 @@ use tokio::sync::OnceCell;
 
 use super::reconcile::{Kind, Source};
 use crate::clock::{Timestamp, rfc3339};
-use crate::domain::{DocumentKey, Sha256, Version, VolumeName};
-use crate::store::{Shelf, StorageKey, Store, StoreError};
+use crate::domain::{DocumentKey, Registry, Version, VolumeName};
+use crate::store::record::{self, RecordError};
+use crate::store::{Damage, Shelf, StorageKey, Store, StoreError};
 
 /// Most divergences that are remembered. Beyond it a release is still refused, each time it is looked at.
 const MOST: usize = 10_000;
@@ -102,12 +103,24 @@ impl fmt::Display for Divergence {
     }
 }
 
-/// The open divergences of one store.
+/// A record, with the registry that is in divergence with itself. One of an earlier version names none and is forgotten
+/// like the documents that it was about.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    registry: Registry,
+    #[serde(flatten)]
+    divergence: Divergence,
+}
+
+/// By whose answer to what cannot be given.
+type Open = HashMap<(Registry, DocumentKey), Arc<Divergence>>;
+
+/// The open divergences of one store. Those of one registry keep nothing of another's from being served.
 #[derive(Debug)]
 pub struct Divergences {
     store: Arc<dyn Store>,
     loaded: OnceCell<()>,
-    open: RwLock<HashMap<DocumentKey, Arc<Divergence>>>,
+    open: RwLock<Open>,
 }
 
 impl Divergences {
@@ -117,71 +130,89 @@ impl Divergences {
         Self { store, loaded: OnceCell::new(), open: RwLock::default() }
     }
 
-    /// Reads what an earlier process left open, once. A record that cannot be read is forgotten: what it was
-    /// about is found again when it is looked at.
+    /// Reads what an earlier process left open, once. What is damaged is told to `damaged` and set aside: what it was
+    /// about is found again when it is looked at. So is that of which an earlier version wrote a record without a
+    /// registry, which is forgotten like the documents that it was about.
     ///
     /// # Errors
     /// When the store cannot be listed; the next call tries again.
-    pub async fn load(&self) -> Result<(), StoreError> {
+    pub async fn load(&self, damaged: impl Fn(&Damage)) -> Result<(), StoreError> {
         let load = async || {
             let mut listed = self.store.list(Shelf::Divergences);
             while let Some(listed) = listed.next().await {
                 let (key, _) = listed?;
                 let Some(stored) = self.store.read(&key).await? else { continue };
-                match serde_json::from_slice::<Divergence>(&stored) {
-                    Ok(divergence) if place(&divergence.key()) == key => {
-                        self.write().entry(divergence.key()).or_insert(Arc::new(divergence));
+                let found = match record::decode::<Record>(&stored) {
+                    Ok(Record { registry, divergence }) if place(&registry, &divergence.key()) == key => {
+                        let about = (registry, divergence.key());
+                        self.write().entry(about).or_insert(Arc::new(divergence));
+                        continue;
                     }
-                    Ok(_) | Err(_) => self.store.remove(&key).await?,
-                }
+                    Ok(Record { divergence, .. }) => format!("that of {}", divergence.key()),
+                    Err(RecordError::Other(_)) => {
+                        self.store.remove(&key).await?;
+                        continue;
+                    }
+                    Err(error) => error.to_string(),
+                };
+                let damage = Damage::of(&key, "a divergence as it was written", found);
+                damaged(&damage);
+                self.store.set_aside(&key, &damage).await?;
             }
             Ok(())
         };
         self.loaded.get_or_try_init(load).await.copied()
     }
 
-    /// The divergence that keeps `key` from being answered.
+    /// The divergence that keeps the answer of `registry` to `key` from being given.
     #[must_use]
-    pub fn of(&self, key: &DocumentKey) -> Option<Arc<Divergence>> {
-        self.read().get(key).cloned()
+    pub fn of(&self, registry: &Registry, key: &DocumentKey) -> Option<Arc<Divergence>> {
+        self.read().get(&(registry.clone(), key.clone())).cloned()
     }
 
-    /// The releases of `volume` that diverge.
+    /// The releases of `volume` that diverge at `registry`.
     #[must_use]
-    pub fn of_volume(&self, volume: &VolumeName) -> Vec<Arc<Divergence>> {
+    pub fn of_volume(&self, registry: &Registry, volume: &VolumeName) -> Vec<Arc<Divergence>> {
         let open = self.read();
-        let of_volume =
-            open.values().filter(|open| open.about == About::Release && open.volume == *volume).cloned();
-        of_volume.collect()
+        let of_volume = open.iter().filter(|((whose, _), open)| {
+            open.about == About::Release && open.volume == *volume && whose == registry
+        });
+        of_volume.map(|(_, open)| Arc::clone(open)).collect()
     }
 
-    /// Every open divergence, by volume and version.
+    /// Every open divergence that `counts`, by volume and version.
     #[must_use]
-    pub fn all(&self) -> Vec<Arc<Divergence>> {
-        let mut all: Vec<_> = self.read().values().cloned().collect();
+    pub fn all(&self, counts: impl Fn(&Registry, &DocumentKey) -> bool) -> Vec<Arc<Divergence>> {
+        let open = self.read();
+        let counting = open.iter().filter(|((registry, key), _)| counts(registry, key));
+        let mut all: Vec<_> = counting.map(|(_, open)| Arc::clone(open)).collect();
         all.sort_by(|one, other| (&one.volume, &one.version).cmp(&(&other.volume, &other.version)));
         all
     }
 
-    /// How many are open.
+    /// How many are open, at whichever registry.
     #[must_use]
     pub fn count(&self) -> usize {
         self.read().len()
     }
 
-    /// Records `found`, whose `since` is kept from an earlier record of the same kind. Answers with the record
+    /// Records what was `found` at `registry`, whose `since` is kept from an earlier record of the same kind. Answers with the record
     /// and whether it says anything new.
     ///
     /// # Errors
     /// When it cannot be written; it is remembered all the same.
-    pub async fn open(&self, mut found: Divergence) -> (Arc<Divergence>, Result<bool, StoreError>) {
+    pub async fn open(
+        &self,
+        registry: &Registry,
+        mut found: Divergence,
+    ) -> (Arc<Divergence>, Result<bool, StoreError>) {
         let key = found.key();
-        let before = self.of(&key).filter(|before| before.kind == found.kind);
+        let before = self.of(registry, &key).filter(|before| before.kind == found.kind);
         if let Some(before) = &before {
             found.since = before.since;
         }
         let found = Arc::new(found);
-        if self.count() >= MOST && self.of(&key).is_none() {
+        if self.count() >= MOST && self.of(registry, &key).is_none() {
             return (found, Ok(true));
         }
         let says = |divergence: &Divergence| divergence.claims.clone().map(|claim| claim.says);
@@ -189,24 +220,24 @@ impl Divergences {
         // Kept before it is told: what a client was refused for once must not be forgotten by a crash.
         let written = match news {
             true => {
-                let stored = serde_json::to_vec(&*found).unwrap_or_default();
-                self.store.write(&place(&key), stored.into()).await
+                let record = Record { registry: registry.clone(), divergence: Divergence::clone(&found) };
+                self.store.write(&place(registry, &key), record::encode(&record)).await
             }
             false => Ok(()),
         };
-        self.write().insert(key, Arc::clone(&found));
+        self.write().insert((registry.clone(), key), Arc::clone(&found));
         (found, written.map(|()| news))
     }
 
-    /// Forgets the divergence of `key`: both sides agree again. False when there was none.
+    /// Forgets the divergence of `registry` about `key`: both sides agree again. False when there was none.
     ///
     /// # Errors
     /// When its record cannot be removed; it is forgotten all the same.
-    pub async fn close(&self, key: &DocumentKey) -> Result<bool, StoreError> {
-        if self.write().remove(key).is_none() {
+    pub async fn close(&self, registry: &Registry, key: &DocumentKey) -> Result<bool, StoreError> {
+        if self.write().remove(&(registry.clone(), key.clone())).is_none() {
             return Ok(false);
         }
-        self.store.remove(&place(key)).await.map(|()| true)
+        self.store.remove(&place(registry, key)).await.map(|()| true)
     }
 
     /// Has every divergence that `concerned` picks looked at again when it is next met.
@@ -216,23 +247,28 @@ impl Divergences {
         }
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<DocumentKey, Arc<Divergence>>> {
+    fn read(&self) -> RwLockReadGuard<'_, Open> {
         self.open.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<DocumentKey, Arc<Divergence>>> {
+    fn write(&self) -> RwLockWriteGuard<'_, Open> {
         self.open.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn place(key: &DocumentKey) -> StorageKey {
-    StorageKey::Divergence(Sha256::of(key.to_string().as_bytes()))
+fn place(registry: &Registry, key: &DocumentKey) -> StorageKey {
+    StorageKey::Divergence(registry.digest_of(&key.to_string()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Sha256;
     use crate::store::ObjectStorage;
+
+    fn public() -> Registry {
+        Registry::new("public", "https://one")
+    }
 
     fn divergence(version: &str, says: &str, at: u64) -> Divergence {
         let testimony = |source, says: &str| Testimony {
@@ -257,34 +293,54 @@ mod tests {
         let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
         let divergences = Divergences::new(store.clone());
         let key = divergence("1.0.0", "yanked", 1_000).key();
-        assert!(divergences.open(divergence("1.0.0", "yanked", 1_000)).await.1.unwrap(), "news");
-        assert!(!divergences.open(divergence("1.0.0", "yanked", 2_000)).await.1.unwrap(), "no news");
-        assert!(divergences.open(divergence("1.0.0", "blocked", 3_000)).await.1.unwrap(), "news again");
-        assert!(divergences.open(divergence("2.0.0", "yanked", 1_000)).await.1.unwrap());
+        assert!(divergences.open(&public(), divergence("1.0.0", "yanked", 1_000)).await.1.unwrap(), "news");
+        assert!(
+            !divergences.open(&public(), divergence("1.0.0", "yanked", 2_000)).await.1.unwrap(),
+            "no news"
+        );
+        assert!(
+            divergences.open(&public(), divergence("1.0.0", "blocked", 3_000)).await.1.unwrap(),
+            "news again"
+        );
+        assert!(divergences.open(&public(), divergence("2.0.0", "yanked", 1_000)).await.1.unwrap());
 
         let restarted = Divergences::new(store.clone());
-        restarted.load().await.unwrap();
-        assert_eq!(restarted.all().len(), 2);
-        let open = restarted.of(&key).unwrap();
+        restarted.load(|_| ()).await.unwrap();
+        assert_eq!(restarted.all(|_, _| true).len(), 2);
+        let open = restarted.of(&public(), &key).unwrap();
         assert_eq!((open.since, open.checked_at), (Timestamp(1_000), Timestamp(3_000)));
-        assert_eq!(restarted.of_volume(&"@acme/x".parse().unwrap()).len(), 2);
-        assert!(restarted.of_volume(&"x".parse().unwrap()).is_empty());
-        assert!(restarted.close(&key).await.unwrap());
-        assert!(!restarted.close(&key).await.unwrap());
+        assert_eq!(restarted.of_volume(&public(), &"@acme/x".parse().unwrap()).len(), 2);
+        assert!(restarted.of_volume(&public(), &"x".parse().unwrap()).is_empty());
+        assert!(restarted.close(&public(), &key).await.unwrap());
+        assert!(!restarted.close(&public(), &key).await.unwrap());
 
         let again = Divergences::new(store);
-        again.load().await.unwrap();
-        assert_eq!((again.count(), again.of(&key)), (1, None));
+        again.load(|_| ()).await.unwrap();
+        assert_eq!((again.count(), again.of(&public(), &key)), (1, None));
     }
 
     #[tokio::test]
-    async fn a_record_that_cannot_be_read_is_forgotten() {
+    async fn what_one_registry_contradicts_itself_in_is_no_others() {
+        let divergences = Divergences::new(Arc::new(ObjectStorage::memory().unwrap()));
+        let (found, elsewhere) = (divergence("1.0.0", "yanked", 7), Registry::new("public", "https://two"));
+        let key = found.key();
+        divergences.open(&public(), found.clone()).await.1.unwrap();
+        assert_eq!(divergences.of(&elsewhere, &key), None);
+        assert!(divergences.of_volume(&elsewhere, &found.volume).is_empty());
+        assert!(divergences.all(|registry, _| *registry == elsewhere).is_empty());
+        assert!(!divergences.close(&elsewhere, &key).await.unwrap());
+        assert_eq!(divergences.count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_record_that_cannot_be_read_is_set_aside() {
         let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
         let place = StorageKey::Divergence(Sha256::of(b"x"));
         store.write(&place, "garbage".into()).await.unwrap();
-        let divergences = Divergences::new(store.clone());
-        divergences.load().await.unwrap();
+        let (divergences, told) = (Divergences::new(store.clone()), RwLock::new(Vec::new()));
+        divergences.load(|damage| told.write().unwrap().push(damage.path.clone())).await.unwrap();
         assert_eq!((divergences.count(), store.read(&place).await.unwrap()), (0, None));
+        assert_eq!(*told.read().unwrap(), [place.path()]);
     }
 
     #[test]

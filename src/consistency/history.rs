@@ -16,8 +16,8 @@ use super::reconcile::{Difference, Kind, Source};
 use super::trust::shortened;
 use crate::clock::rfc3339;
 use crate::domain::check::{Attachment, Revision};
-use crate::domain::{Purl, Sha256, Trust};
-use crate::store::{Damage, StorageKey, Store, StoreError};
+use crate::domain::{Purl, Registry, Sha256, Trust};
+use crate::store::{Damage, StorageKey, Store, StoreError, record};
 
 /// One of a release's two trust views.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,17 +107,33 @@ impl History {
         Self { store }
     }
 
-    /// What was seen of a view of `release` so far.
+    /// What was seen of a view of `registry`'s `release` so far, by an earlier version as well where that `inherits`: its
+    /// histories name no registry, so that they are those of whom its pin binds.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when the history is damaged; another when it cannot be read.
-    pub async fn of(&self, release: &Purl, view: View) -> Result<Seen, StoreError> {
-        let (name, place) = (name(release, view), place(release, view));
-        let Some(stored) = self.store.read(&place).await? else { return Ok(Seen::default()) };
-        let seen = serde_json::from_slice::<Seen>(&stored).ok();
-        seen.filter(|seen| seen.release == name).ok_or_else(|| {
-            StoreError::Corrupt(Damage::of(&place, format!("the trust seen of {name}"), "something else"))
-        })
+    pub async fn of(
+        &self,
+        registry: &Registry,
+        release: &Purl,
+        view: View,
+        inherits: bool,
+    ) -> Result<Seen, StoreError> {
+        let name = name(release, view);
+        match self.at(&place(registry, &name), &name).await? {
+            None if inherits => Ok(self.at(&earlier(&name), &name).await?.unwrap_or_default()),
+            seen => Ok(seen.unwrap_or_default()),
+        }
+    }
+
+    async fn at(&self, place: &StorageKey, name: &str) -> Result<Option<Seen>, StoreError> {
+        let Some(stored) = self.store.read(place).await? else { return Ok(None) };
+        let found = match record::decode::<Seen>(&stored) {
+            Ok(seen) if seen.release == name => return Ok(Some(seen)),
+            Ok(other) => format!("that of {}", other.release),
+            Err(error) => error.to_string(),
+        };
+        Err(StoreError::Corrupt(Damage::of(place, format!("the trust seen of {name}"), found)))
     }
 
     /// Adds what a view that was believed says to what had been `seen` of it.
@@ -126,17 +142,19 @@ impl History {
     /// When it cannot be written.
     pub async fn extend(
         &self,
+        registry: &Registry,
         release: &Purl,
         view: View,
         seen: &Seen,
         trust: &Trust,
     ) -> Result<(), StoreError> {
-        let more = Seen { release: name(release, view), ..seen.with(trust) };
+        let name = name(release, view);
+        let place = place(registry, &name);
+        let more = Seen { release: name, ..seen.with(trust) };
         if more.attachments == seen.attachments && more.revision == seen.revision {
             return Ok(());
         }
-        let stored = serde_json::to_vec(&more).unwrap_or_default();
-        self.store.write(&place(release, view), stored.into()).await
+        self.store.write(&place, record::encode(&more)).await
     }
 }
 
@@ -148,8 +166,13 @@ fn name(release: &Purl, view: View) -> String {
     }
 }
 
-fn place(release: &Purl, view: View) -> StorageKey {
-    StorageKey::History(Sha256::of(name(release, view).as_bytes()))
+fn place(registry: &Registry, name: &str) -> StorageKey {
+    StorageKey::History(registry.digest_of(name))
+}
+
+/// Where an earlier version kept it.
+fn earlier(name: &str) -> StorageKey {
+    StorageKey::History(Sha256::of(name.as_bytes()))
 }
 
 #[cfg(test)]
@@ -172,6 +195,10 @@ mod tests {
         }
     }
 
+    fn public() -> Registry {
+        Registry::new("public", "https://one")
+    }
+
     fn listing(attachments: &[Attachment]) -> Trust {
         let integrity = Integrity::new(Sha256::of(b"x"));
         Trust { mismatch: None, integrity, revision: None, attachments: attachments.to_vec() }
@@ -186,12 +213,15 @@ mod tests {
     async fn difference(before: &Trust, now: &Trust) -> Option<Difference> {
         let history = History::new(Arc::new(ObjectStorage::memory().unwrap()));
         let release: Purl = "pkg:volume/x@1.0.0".parse().unwrap();
-        let seen = history.of(&release, View::Detail).await.unwrap();
+        let seen = history.of(&public(), &release, View::Detail, true).await.unwrap();
         assert_eq!(seen.difference(before), None);
-        history.extend(&release, View::Detail, &seen, before).await.unwrap();
-        let other = history.of(&release, View::Summary).await.unwrap();
+        history.extend(&public(), &release, View::Detail, &seen, before).await.unwrap();
+        let other = history.of(&public(), &release, View::Summary, true).await.unwrap();
         assert_eq!(other, Seen::default(), "each view for itself");
-        history.of(&release, View::Detail).await.unwrap().difference(now)
+        let elsewhere = Registry::new("public", "https://two");
+        let other = history.of(&elsewhere, &release, View::Detail, true).await.unwrap();
+        assert_eq!(other, Seen::default(), "each registry for itself");
+        history.of(&public(), &release, View::Detail, false).await.unwrap().difference(now)
     }
 
     #[tokio::test]
@@ -243,8 +273,33 @@ mod tests {
     async fn a_damaged_history_is_no_licence_to_believe() {
         let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
         let release: Purl = "pkg:volume/x@1.0.0".parse().unwrap();
-        store.write(&place(&release, View::Detail), "{}".into()).await.unwrap();
-        let read = History::new(store).of(&release, View::Detail).await;
-        assert!(matches!(read, Err(StoreError::Corrupt(_))));
+        let history = History::new(store.clone());
+        let seen = listing(&[attachment("a", "1")]);
+        history.extend(&public(), &release, View::Detail, &Seen::default(), &seen).await.unwrap();
+        let place = place(&public(), &release.to_string());
+        let stored = store.read(&place).await.unwrap().unwrap();
+        for at in 0..stored.len() {
+            let mut damaged = stored.to_vec();
+            damaged[at] ^= 1;
+            store.write(&place, damaged.into()).await.unwrap();
+            let read = history.of(&public(), &release, View::Detail, true).await;
+            assert!(matches!(read, Err(StoreError::Corrupt(_))), "byte {at}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_version_saw_goes_on() {
+        let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
+        let release: Purl = "pkg:volume/x@1.0.0".parse().unwrap();
+        let before = format!(r#"{{"release":"{release}","attachments":{{"a":"{}"}}}}"#, Sha256::of(b"1"));
+        store.write(&earlier(&release.to_string()), before.into()).await.unwrap();
+        let history = History::new(store);
+        let of = async |inherits| history.of(&public(), &release, View::Detail, inherits).await.unwrap();
+        assert_eq!(of(false).await, Seen::default());
+        let seen = of(true).await;
+        assert!(seen.difference(&listing(&[])).is_some());
+        let more = listing(&[attachment("a", "1"), attachment("b", "2")]);
+        history.extend(&public(), &release, View::Detail, &seen, &more).await.unwrap();
+        assert!(of(false).await.difference(&listing(&more.attachments[1..])).is_some());
     }
 }

@@ -11,6 +11,6 @@ pub mod trust;
 
 pub use divergences::{About, Divergence, Divergences, Testimony};
 pub use history::History;
-pub use pins::{Bound, Pin, Pins};
+pub use pins::{Bound, Pin, PinError, Pins, Proof};
 pub use reconcile::{Difference, Exact, Kind, Source, is_late, reconcile};
 pub use trust::reconcile_trust;

@@ -45,6 +45,12 @@ pub struct Explanation {
     pub trust_detail: Option<Held>,
     /// The first integrity believed, which no other may follow.
     pub pin: Option<Pin>,
+    /// Why there is no saying what is pinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin_trouble: Option<String>,
+    /// Pins of the release that count for other registries only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_pins: Vec<Pin>,
     /// What the registry contradicts itself about.
     pub divergence: Option<Divergence>,
     /// The archive that is held.
@@ -56,6 +62,9 @@ pub struct Explanation {
 pub struct Registry {
     /// Its name in the configuration.
     pub name: String,
+    /// Its base URL. Only what it answered counts.
+    #[serde(default)]
+    pub origin: String,
     /// Whether it is being asked.
     pub up: bool,
 }
@@ -126,7 +135,7 @@ pub struct Archive {
 /// Joins what is known about a release.
 ///
 /// # Errors
-/// [`StoreError`] when the store cannot be read or a pin in it is damaged.
+/// [`StoreError`] when the store cannot be read.
 pub async fn explain(
     documents: &Documents,
     store: &Arc<dyn Store>,
@@ -138,7 +147,12 @@ pub async fn explain(
     let index = documents.inspect(&DocumentKey::Index(name.clone())).await;
     let summary = documents.inspect(&DocumentKey::TrustSummary(name.clone(), version.clone())).await;
     let detail = documents.inspect(&DocumentKey::TrustDetail(name.clone(), version.clone())).await;
-    let pin = documents.pin(&Purl::new(name, version)).await?;
+    let purl = Purl::new(name, version);
+    let (pin, trouble) = match documents.pin(&purl).await {
+        Ok(pin) => (pin, None),
+        Err(trouble) => (None, Some(trouble)),
+    };
+    let other_pins = documents.other_pins(&purl).await?;
     let divergence = documents.divergence(&key).await;
     let release = exact.as_ref().and_then(|exact| exact.document.content.release());
     let integrity = release.and_then(|release| release.integrity).or(pin.as_ref().map(|pin| pin.integrity));
@@ -148,12 +162,16 @@ pub async fn explain(
     };
     let live = documents.live();
     let registry = live.upstreams.for_volume(name);
-    let registry =
-        registry.map(|upstream| Registry { name: upstream.name().to_owned(), up: upstream.is_up() });
+    let registry = registry.map(|upstream| Registry {
+        name: upstream.name().to_owned(),
+        origin: upstream.origin().to_owned(),
+        up: upstream.is_up(),
+    });
     let known = verdict::Known {
         exact: exact.as_ref(),
         divergence: divergence.as_ref().map(|(open, due)| (&**open, *due)),
         sealed: archive.is_some(),
+        pin: trouble.as_ref(),
         upstream: registry.as_ref(),
         offline: live.policy.offline,
     };
@@ -169,6 +187,8 @@ pub async fn explain(
         exact: exact
             .map(|exact| held(&exact, exact.document.content.release().map(said).unwrap_or_default())),
         pin,
+        pin_trouble: trouble.map(|trouble| trouble.to_string()),
+        other_pins,
         divergence: divergence.map(|(open, _)| Divergence::clone(&open)),
         archive,
     })

@@ -59,7 +59,7 @@ fn divergence() -> Divergence {
 }
 
 fn registry(up: bool) -> Registry {
-    Registry { name: "public".into(), up }
+    Registry { name: "public".into(), origin: "https://up".into(), up }
 }
 
 fn rules(known: &Known<'_>) -> [(Option<u16>, String); 2] {
@@ -93,7 +93,8 @@ fn every_rule_has_its_case() {
         (refused(404, Ask { may_fall_back: true }), false, false, ask, ask),
         (refused(404, Offline), false, true, (Some(504), "offline"), (Some(504), "offline")),
     ] {
-        let known = Known { exact: Some(&exact), divergence: None, sealed, upstream: Some(&up), offline };
+        let known =
+            Known { exact: Some(&exact), divergence: None, sealed, pin: None, upstream: Some(&up), offline };
         let expected =
             [of_exact, of_archive].map(|(status, rule): (Option<u16>, &str)| (status, rule.to_owned()));
         assert_eq!(rules(&known), expected);
@@ -108,7 +109,14 @@ fn what_a_registry_says_of_keeping_is_named() {
     document.meta.keeping = keeping;
     exact.document = document.into();
     let (up, divergence) = (registry(true), None);
-    let known = Known { exact: Some(&exact), divergence, sealed: false, upstream: Some(&up), offline: false };
+    let known = Known {
+        exact: Some(&exact),
+        divergence,
+        sealed: false,
+        pin: None,
+        upstream: Some(&up),
+        offline: false,
+    };
     assert!(known.verdict().exact.why.ends_with("the registry says s-maxage=9"));
     let json = serde_json::to_value(held(&exact, Said::default())).unwrap();
     assert_eq!(json["keeping"], serde_json::json!({"cap": {"seconds": 9, "by": "s-maxage"}}));
@@ -118,7 +126,7 @@ fn what_a_registry_says_of_keeping_is_named() {
 fn a_divergence_decides_before_all_else_and_nothing_held_is_told_apart() {
     let (exact, open, up) = (inspected("available", Freshness::Fresh), divergence(), registry(true));
     let known = |exact, divergence, upstream, offline| {
-        rules(&Known { exact, divergence, sealed: true, upstream, offline })[0].clone()
+        rules(&Known { exact, divergence, sealed: true, pin: None, upstream, offline })[0].clone()
     };
     let rule = |status, rule: &str| (status, rule.to_owned());
     assert_eq!(known(Some(&exact), Some((&open, false)), Some(&up), false), rule(Some(409), "divergent"));
@@ -131,8 +139,14 @@ fn a_divergence_decides_before_all_else_and_nothing_held_is_told_apart() {
 #[test]
 fn the_text_puts_the_verdict_first() {
     let (exact, up) = (inspected("available", Freshness::Fresh), registry(true));
-    let known =
-        Known { exact: Some(&exact), divergence: None, sealed: false, upstream: Some(&up), offline: false };
+    let known = Known {
+        exact: Some(&exact),
+        divergence: None,
+        sealed: false,
+        pin: None,
+        upstream: Some(&up),
+        offline: false,
+    };
     let explanation = Explanation {
         volume: "@acme/x".parse().unwrap(),
         version: "1.0.0".parse().unwrap(),
@@ -144,6 +158,8 @@ fn the_text_puts_the_verdict_first() {
         trust_summary: None,
         trust_detail: None,
         pin: None,
+        pin_trouble: None,
+        other_pins: Vec::new(),
         divergence: Some(divergence()),
         archive: None,
     };

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::verdict::seconds;
 use super::{Archive, Delivery, Explanation, Held, Rule};
+use crate::consistency::Pin;
 
 /// Columns that labels take.
 const LABEL: usize = 15;
@@ -33,10 +34,16 @@ impl Display for Explanation {
         line(
             f,
             "pin",
-            self.pin.as_ref().map_or("none".to_owned(), |pin| {
-                format!("{}, since {} from {}", pin.integrity, pin.since, pin.upstream)
-            }),
+            match (&self.pin, &self.pin_trouble) {
+                (Some(pin), _) => format!("{}, since {} from {}", pin.integrity, pin.since, pin.upstream),
+                (None, Some(trouble)) => trouble.clone(),
+                (None, None) => "none".to_owned(),
+            },
         )?;
+        for pin in &self.other_pins {
+            let Pin { integrity, since, .. } = pin;
+            line(f, "another's pin", format!("{integrity}, since {since}; counts for {} only", pin.whose()))?;
+        }
         line(f, "archive", sealed(self.archive.as_ref()))?;
         line(
             f,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Registry;
 use crate::cache::freshness::Freshness;
 use crate::cache::inspect::Inspected;
-use crate::consistency::Divergence;
+use crate::consistency::{Divergence, PinError};
 use crate::domain::Dist;
 
 /// What two requests would be answered with.
@@ -43,6 +43,7 @@ pub(super) struct Known<'a> {
     pub(super) exact: Option<&'a Inspected>,
     pub(super) divergence: Option<(&'a Divergence, bool)>,
     pub(super) sealed: bool,
+    pub(super) pin: Option<&'a PinError>,
     pub(super) upstream: Option<&'a Registry>,
     pub(super) offline: bool,
 }
@@ -65,6 +66,10 @@ impl Known<'_> {
                     format!("{kind}: {open}; both sides are asked again first"),
                 ),
             };
+        }
+        let is_settled = |exact: &Inspected| exact.settled && exact.freshness == Freshness::Fresh;
+        if let (Some(trouble), false) = (self.pin, self.exact.is_some_and(is_settled)) {
+            return pin(trouble);
         }
         let Some(exact) = self.exact else { return self.not_held() };
         let (status, age) = (exact.document.meta.status, seconds(exact.age));
@@ -155,11 +160,25 @@ impl Known<'_> {
 
     fn upstream(&self) -> String {
         match self.upstream {
-            Some(Registry { name, up: true }) => name.clone(),
-            Some(Registry { name, up: false }) => format!("{name} (not answering at the moment)"),
+            Some(Registry { name, up: true, .. }) => name.clone(),
+            Some(Registry { name, up: false, .. }) => format!("{name} (not answering at the moment)"),
             None => "no upstream".to_owned(),
         }
     }
+}
+
+/// What is not held against its pin is not served.
+fn pin(trouble: &PinError) -> Rule {
+    let (status, rule) = match trouble {
+        PinError::Damaged(_) => (None, "pin damaged"),
+        PinError::Lost(_) => (Some(502), "pin lost"),
+        PinError::Store(_) => (Some(503), "pin unreadable"),
+    };
+    let made_out = match trouble {
+        PinError::Damaged(_) => "; it is made out anew from the archive, where that is held",
+        PinError::Lost(_) | PinError::Store(_) => "",
+    };
+    Rule::new(status, rule, format!("{trouble}{made_out}"))
 }
 
 /// A duration in whole seconds, as people write it.

@@ -122,7 +122,8 @@ impl From<&Failure> for Refusal {
             }
             Failure::Archive(error) => archive(error, detail),
             Failure::Storage(error) => storage(error, detail),
-            Failure::Lost => blank(StatusCode::SERVICE_UNAVAILABLE, detail),
+            Failure::PinLost(_) => blank(StatusCode::BAD_GATEWAY, detail),
+            Failure::Lost | Failure::PinUnknown(_) => blank(StatusCode::SERVICE_UNAVAILABLE, detail),
         };
         let outcome = match failure {
             Failure::NoUpstream(_)

@@ -31,14 +31,21 @@ pub enum StorageKey {
         /// The place.
         slot: u16,
     },
-    /// The first integrity seen for a release.
+    /// The first integrity seen for a release of which an archive was verified, or somebody knew it.
     Pin {
         /// The digest of the volume's name.
         volume: Sha256,
-        /// The digest of the release's identity.
+        /// The digest of whose release it is.
         release: Sha256,
     },
-    /// The trust attachments ever seen of a release, by the digest of the release's identity.
+    /// The first integrity seen for a release of which no archive was verified.
+    Sighting {
+        /// The digest of the volume's name.
+        volume: Sha256,
+        /// The digest of whose release it is.
+        release: Sha256,
+    },
+    /// The trust attachments ever seen of a release, by the digest of whose release it is.
     History(Sha256),
     /// An open divergence, by the digest of what it is about.
     Divergence(Sha256),
@@ -65,10 +72,12 @@ pub enum Shelf {
     Documents,
     /// The documents of one kind about the releases of a volume, by the digest of its name.
     OfReleases(Resource, Sha256),
-    /// All pins.
+    /// All pins, of what was only seen as well.
     Pins,
-    /// The pins of a volume, by the digest of its name.
+    /// The pins of a volume that are kept for ever, by the digest of its name.
     PinsOf(Sha256),
+    /// The others.
+    SightingsOf(Sha256),
     /// All histories of trust attachments.
     Histories,
     /// All open divergences.
@@ -96,6 +105,7 @@ impl Shelf {
             }
             Self::Pins => "pins".to_owned(),
             Self::PinsOf(volume) => format!("pins/{}", sharded(volume)),
+            Self::SightingsOf(volume) => format!("pins/seen/{}", sharded(volume)),
             Self::Histories => "histories".to_owned(),
             Self::Divergences => "divergences".to_owned(),
             Self::Uploads => "uploads".to_owned(),
@@ -120,6 +130,9 @@ impl StorageKey {
             }
             Self::Slot { resource, slot } => format!("documents/{}/{slot:04x}.doc", resource.as_str()),
             Self::Pin { volume, release } => format!("{}/{}", Shelf::PinsOf(*volume).path(), release.hex()),
+            Self::Sighting { volume, release } => {
+                format!("{}/{}", Shelf::SightingsOf(*volume).path(), release.hex())
+            }
             Self::History(release) => format!("histories/{}", sharded(release)),
             Self::Divergence(subject) => format!("divergences/{}", subject.hex()),
             Self::Upload(place) => format!("uploads/{}", place.hex()),
@@ -142,6 +155,7 @@ impl StorageKey {
             | Self::OfRelease { .. }
             | Self::Slot { .. }
             | Self::Pin { .. }
+            | Self::Sighting { .. }
             | Self::History(_)
             | Self::Divergence(_)
             | Self::Upload(_)
@@ -159,7 +173,7 @@ impl StorageKey {
             Self::Document { resource, .. }
             | Self::OfRelease { resource, .. }
             | Self::Slot { resource, .. } => resource.as_str(),
-            Self::Pin { .. } => "pins",
+            Self::Pin { .. } | Self::Sighting { .. } => "pins",
             Self::History(_) => "histories",
             Self::Divergence(_) => "divergences",
             Self::Upload(_) => "uploads",
@@ -192,6 +206,9 @@ impl StorageKey {
                 name: document(file)?,
             },
             ["pins", _, volume, release] => Self::Pin { volume: digest(volume)?, release: digest(release)? },
+            ["pins", "seen", _, volume, release] => {
+                Self::Sighting { volume: digest(volume)?, release: digest(release)? }
+            }
             ["histories", _, release] => Self::History(digest(release)?),
             ["divergences", subject] => Self::Divergence(digest(subject)?),
             ["uploads", place] => Self::Upload(digest(place)?),
@@ -232,6 +249,7 @@ mod tests {
             ),
             (StorageKey::Slot { resource: search, slot: 0x12f }, "documents/search/012f.doc".to_owned()),
             (StorageKey::Pin { volume: name, release: name }, format!("pins/ab/{hex}/{hex}")),
+            (StorageKey::Sighting { volume: name, release: name }, format!("pins/seen/ab/{hex}/{hex}")),
             (StorageKey::History(name), format!("histories/ab/{hex}")),
             (StorageKey::Divergence(name), format!("divergences/{hex}")),
             (StorageKey::Upload(name), format!("uploads/{hex}")),

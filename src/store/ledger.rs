@@ -40,9 +40,10 @@ impl Class {
     pub fn of(key: &StorageKey) -> Self {
         match key {
             StorageKey::Archive(_) | StorageKey::TrustArtifact(_) => Self::Archives,
-            StorageKey::Document { .. } | StorageKey::OfRelease { .. } | StorageKey::Slot { .. } => {
-                Self::Documents
-            }
+            StorageKey::Document { .. }
+            | StorageKey::OfRelease { .. }
+            | StorageKey::Slot { .. }
+            | StorageKey::Sighting { .. } => Self::Documents,
             StorageKey::Pin { .. }
             | StorageKey::History(_)
             | StorageKey::Divergence(_)

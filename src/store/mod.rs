@@ -17,6 +17,7 @@ mod key;
 pub mod ledger;
 mod object;
 mod quarantine;
+pub mod record;
 pub mod sealed;
 mod staged;
 mod staging;

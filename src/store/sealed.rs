@@ -123,6 +123,25 @@ impl<W: Write> Write for SealWriter<W> {
     }
 }
 
+impl Seal {
+    /// Reads all of the content at `key` and holds it against this.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when it is other content; another when it cannot be read.
+    pub async fn read_through(&self, store: &dyn Store, key: &StorageKey) -> Result<(), StoreError> {
+        let mut digest = sha2::Sha256::new();
+        for step in steps(0..self.length) {
+            digest.update(self.read(store, key, step).await?);
+        }
+        let digest = Sha256::new(digest.finalize().into());
+        if digest == self.raw {
+            return Ok(());
+        }
+        let expected = format!("content with the digest {}", self.raw);
+        Err(StoreError::Corrupt(Damage::of(key, expected, digest.to_string())))
+    }
+}
+
 /// Reads the seal of `key`; `None` when nothing is stored there.
 ///
 /// # Errors

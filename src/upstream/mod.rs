@@ -48,7 +48,7 @@ pub use self::transport::{Outgoing, OutgoingBody, Response, Transport, Transport
 pub use self::write::{Relayed, Target, Write, WriteBody};
 use crate::clock::Clock;
 use crate::config;
-use crate::domain::{Problem, Resource};
+use crate::domain::{Problem, Registry, Resource};
 
 use self::concern::Concern;
 use self::exchange::Question;
@@ -58,7 +58,7 @@ use self::guard::Guard;
 /// One registry.
 pub struct Upstream {
     config: config::Upstream,
-    origin: String,
+    registry: Arc<Registry>,
     credential: Option<HeaderValue>,
     guard: Guard,
     gate: Gate,
@@ -152,7 +152,7 @@ impl Upstream {
     ) -> Self {
         Self {
             config: config.clone(),
-            origin: config.url.as_str().trim_end_matches('/').to_owned(),
+            registry: Arc::new(registry(config)),
             credential: config.token_env.as_ref().and_then(|held| bearer(held.token.expose_secret())),
             guard: Guard::new(config),
             gate: Gate::new(config, Arc::clone(&clock), Arc::clone(&observer)),
@@ -165,7 +165,7 @@ impl Upstream {
     /// The same, going on with what `before` has spent of its budget, where that asks the same registry.
     #[must_use]
     pub fn following(mut self, before: Option<&Self>) -> Self {
-        if let Some(before) = before.filter(|before| before.origin == self.origin) {
+        if let Some(before) = before.filter(|before| before.origin() == self.origin()) {
             self.gate.follow(&before.gate, self.config.requests_per_minute);
         }
         self
@@ -191,7 +191,13 @@ impl Upstream {
     /// Its base URL without a slash at the end.
     #[must_use]
     pub fn origin(&self) -> &str {
-        &self.origin
+        self.registry.origin()
+    }
+
+    /// Whose its answers are.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
     }
 
     /// Whether it answered when it was last asked often enough to tell.
@@ -306,8 +312,14 @@ impl Upstream {
     }
 
     fn at(&self, path: &str) -> Result<Url, CouldNotAsk> {
-        Url::parse(&format!("{}{path}", self.origin)).map_err(|_| CouldNotAsk::BadLocator)
+        Url::parse(&format!("{}{path}", self.origin())).map_err(|_| CouldNotAsk::BadLocator)
     }
+}
+
+/// Whose the answers of the registry that `config` describes are.
+#[must_use]
+pub fn registry(config: &config::Upstream) -> Registry {
+    Registry::new(&*config.name, config.url.as_str().trim_end_matches('/'))
 }
 
 fn bearer(token: &str) -> Option<HeaderValue> {

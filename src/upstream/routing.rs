@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::Upstream;
-use crate::domain::{VolumeName, VolumePattern};
+use crate::domain::{DocumentKey, VolumeName, VolumePattern};
 
 /// All registries, in the order of the configuration.
 #[derive(Debug)]
@@ -17,6 +17,15 @@ impl Upstreams {
     #[must_use]
     pub fn new(routes: Vec<(Arc<Upstream>, Vec<VolumePattern>)>) -> Self {
         Self(routes)
+    }
+
+    /// The registry that `key` belongs to now: the one that is asked, and the only one whose answer counts.
+    #[must_use]
+    pub fn of(&self, key: &DocumentKey) -> Option<&Arc<Upstream>> {
+        match key.volume() {
+            Some(name) => self.for_volume(name),
+            None => self.general(),
+        }
     }
 
     /// The registry of one volume: the first whose patterns match.
@@ -88,6 +97,8 @@ mod tests {
         assert_eq!(of("other"), Some("rest"));
         assert_eq!(of("@late/x"), Some("rest"));
         assert_eq!(name(upstreams.general()), Some("rest"));
+        assert_eq!(name(upstreams.of(&DocumentKey::Index("@acme/x".parse().unwrap()))), Some("acme"));
+        assert_eq!(name(upstreams.of(&DocumentKey::Capabilities)), Some("rest"));
         assert_eq!(upstreams.iter().count(), 3);
     }
 

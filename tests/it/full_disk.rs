@@ -301,12 +301,20 @@ fn a_place_that_is_no_directory_costs_what_lies_there_and_nothing_else() {
         fs::rename(&place, &aside).unwrap();
         fs::write(&place, "not a directory").unwrap();
 
-        pull(&proxy, &fresh);
+        // What was pinned of a release cannot be read there, so that nothing is believed of one that was never confirmed.
+        let confirmed = shelf != "pins";
+        match confirmed {
+            true => pull(&proxy, &fresh),
+            false => {
+                let refused = proxy.client().get(&fresh.download());
+                assert_eq!(refused.status, 503, "{refused:?}");
+            }
+        }
         let storage = proxy.storage();
         assert_eq!(storage["state"], "failing", "{shelf}: {storage}");
         assert!(storage["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{storage}");
         assert_eq!(proxy.admin().get("/readyz").status, 200);
-        for release in [&held, &fresh] {
+        for release in [&held, &fresh].into_iter().take(if confirmed { 2 } else { 1 }) {
             proxy.client().get(&release.exact()).ok();
             pull(&proxy, release);
         }
@@ -318,6 +326,7 @@ fn a_place_that_is_no_directory_costs_what_lies_there_and_nothing_else() {
         let before = archives(&proxy);
         pull(&proxy, &later);
         assert_eq!(archives(&proxy), before + 1, "{shelf}");
+        pull(&proxy, &fresh);
         eventually("the pins", || (pins(&proxy) == 3).then_some(()));
     }
 }

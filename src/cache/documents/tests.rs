@@ -1,11 +1,12 @@
 //! Every row of the freshness table, with a clock turned by hand and a registry that follows a script.
 
 use super::*;
+use crate::cache::place::place;
 use crate::config::CacheControl;
 use crate::consistency::Kind;
 use crate::domain::VolumePattern;
 use crate::domain::lifecycle::State;
-use crate::store::ObjectStorage;
+use crate::store::{ObjectStorage, StorageKey};
 use crate::upstream::TransportError;
 use crate::upstream::testing::{Registry, Step, answer};
 
@@ -54,6 +55,12 @@ impl Desk {
 
     async fn get(&self, key: &DocumentKey) -> Result<Answer, Failure> {
         self.documents.get(key, Errand::foreground("id-1")).await
+    }
+
+    /// Where the registry's capabilities lie.
+    fn place(&self) -> StorageKey {
+        let registry = self.documents.registry_of(&DocumentKey::Capabilities).unwrap();
+        place(&registry, &DocumentKey::Capabilities)
     }
 
     async fn outcome(&self) -> String {
@@ -176,7 +183,7 @@ async fn what_was_stored_is_served_after_a_restart_and_offline() {
 async fn a_damaged_stored_document_is_a_miss() {
     let desk = Desk::of([capabilities(&[])]);
     desk.outcome().await;
-    let key = place(&DocumentKey::Capabilities);
+    let key = desk.place();
     let mut stored = desk.store.read(&key).await.unwrap().unwrap().to_vec();
     *stored.last_mut().unwrap() ^= 1;
     desk.store.write(&key, stored.into()).await.unwrap();

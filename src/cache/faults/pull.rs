@@ -16,8 +16,10 @@ use crate::archive::ArchiveError;
 use crate::cache::Failure;
 use crate::clock::ManualClock;
 use crate::consistency::Pins;
+use crate::domain;
 use crate::store::faulty::{Fault, Faulty};
 use crate::store::{ObjectStorage, Shelf, Store};
+use crate::upstream::testing::HOME;
 
 /// Longer than anything stays fresh, shorter than it may be served stale.
 const LATER: Duration = Duration::from_secs(100_000);
@@ -63,7 +65,7 @@ async fn pull(proxy: &Proxy, release: &Release, registry: &Registry, case: &Case
 /// Whether a failure says that this proxy's own storage is at fault, and nothing of the registry.
 fn is_honest(failure: &Failure) -> bool {
     match failure {
-        Failure::Storage(_) => true,
+        Failure::Storage(_) | Failure::PinUnknown(_) => true,
         Failure::Archive(error) => matches!(**error, ArchiveError::Scratch(_)),
         _ => false,
     }
@@ -103,11 +105,14 @@ async fn hold(release: &Release, case: Case) -> u64 {
     store.fail(nth, times, fault);
     for (what, failure) in pull(&proxy, release, &registry, &case).await {
         assert!(is_honest(&failure), "{case:?}: {what}: {failure:?}");
-        assert!(!["index", "exact"].contains(&what), "{case:?}: {what} needs no disk: {failure:?}");
+        assert!(what != "index", "{case:?}: {what} needs no disk: {failure:?}");
+        let needs_pin = matches!(failure, Failure::PinUnknown(_));
+        assert!(what != "exact" || needs_pin, "{case:?}: it needs the disk for its pin only: {failure:?}");
     }
     proxy.idle().await;
     assert_eq!(staged(root.path()), 0, "{case:?}: something is left behind");
-    let pinned = async || Pins::new(store.clone()).of(&release.purl()).await.unwrap();
+    let public = domain::Registry::new("public", HOME);
+    let pinned = async || Pins::new(store.clone()).of(&public, &release.purl()).await.unwrap();
     store.clear();
     if let Some(pin) = pinned().await {
         assert_eq!(pin.integrity, release.integrity, "{case:?}");
@@ -179,7 +184,7 @@ async fn a_change_that_was_made_and_called_failed_costs_no_truth() {
 }
 
 #[tokio::test]
-async fn a_pin_that_could_not_be_read_binds_again_when_it_can() {
+async fn nothing_is_believed_while_its_pin_cannot_be_read() {
     let (first, second) = (Release::new(100, Vec::new()), Release::new(200, Vec::new()));
     let (clock, registry) = (Arc::new(ManualClock::at(1_000_000)), Registry::of(&first, Ranging::Honoured));
     let store = Arc::new(Faulty::over(ObjectStorage::memory().unwrap()));
@@ -190,10 +195,29 @@ async fn a_pin_that_could_not_be_read_binds_again_when_it_can() {
     registry.publish(&second);
     let proxy = start();
     store.fail_from(1, Fault::Io);
-    // Nothing says that this release was replaced while the store tells nothing.
-    proxy.document(&first.exact()).await.unwrap();
+    // It may be another than was seen first, so it is nobody's to believe.
+    let refused = proxy.document(&first.exact()).await;
+    assert!(matches!(refused, Err(Failure::PinUnknown(_))), "{refused:?}");
     proxy.idle().await;
     store.clear();
+    let refused = proxy.document(&first.exact()).await;
+    assert!(matches!(refused, Err(Failure::Divergent(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_this_process_confirmed_counts_while_its_pin_cannot_be_read() {
+    let (first, second) = (Release::new(100, Vec::new()), Release::new(200, Vec::new()));
+    let (clock, registry) = (Arc::new(ManualClock::at(1_000_000)), Registry::of(&first, Ranging::Honoured));
+    let store = Arc::new(Faulty::over(ObjectStorage::memory().unwrap()));
+    let proxy = Proxy::over(store.clone(), &registry, clock.clone());
+    proxy.document(&first.exact()).await.unwrap();
+    proxy.idle().await;
+    store.fail_from(1, Fault::Io);
+    clock.advance(LATER);
+    proxy.document(&first.exact()).await.unwrap();
+    proxy.idle().await;
+    registry.publish(&second);
+    clock.advance(LATER);
     let refused = proxy.document(&first.exact()).await;
     assert!(matches!(refused, Err(Failure::Divergent(_))), "{refused:?}");
 }

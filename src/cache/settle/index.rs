@@ -19,10 +19,10 @@ use crate::cache::document::Document;
 use crate::cache::documents::Documents;
 use crate::cache::envelope::Envelope;
 use crate::cache::failure::Failure;
-use crate::cache::place::place;
+use crate::cache::place::{place, releases};
 use crate::consistency::{Difference, Exact, Pin, Source, is_late};
 use crate::domain::link::release_path;
-use crate::domain::{DocumentKey, Purl, Resource, Row, Sha256, Version, VolumeName};
+use crate::domain::{DocumentKey, Purl, Registry, Row, Sha256, Version, VolumeName};
 use crate::store::{Shelf, StorageKey};
 use crate::upstream::Errand;
 
@@ -74,10 +74,13 @@ impl Documents {
         errand: Errand<'_>,
     ) -> Result<Settled, Failure> {
         let key = DocumentKey::Index(name.clone());
-        let mut index = document;
+        let (mut index, registry) = (Arc::clone(&document), document.meta.registry());
         let mut looked_at = HashSet::new();
         let mut before = HashMap::new();
         for round in 1..=ROUNDS {
+            if !self.counts(&key, &index) {
+                return Err(Failure::Lost);
+            }
             let mut suspects = self.suspects(name, &index, &looked_at).await;
             for suspect in suspects.iter().filter(|suspect| !matches!(suspect.doubt, Doubt::Late)) {
                 self.unsettle(&DocumentKey::Release(name.clone(), suspect.version.clone()));
@@ -89,13 +92,13 @@ impl Documents {
             let mut unsure = HashMap::new();
             for Suspect { version, pin, doubt, .. } in alone {
                 let Doubt::Differs(difference) = doubt else {
-                    self.close(&DocumentKey::Release(name.clone(), version)).await;
+                    self.close(&registry, &DocumentKey::Release(name.clone(), version)).await;
                     continue;
                 };
                 if round == ROUNDS || before.get(&version) == Some(&difference) {
                     let release = DocumentKey::Release(name.clone(), version.clone());
                     let sides = Sides { index: Some(&index), pin: pin.as_ref(), ..Sides::default() };
-                    self.diverge(&release, (name, &version), difference, sides).await;
+                    self.diverge(&registry, &release, (name, &version), difference, sides).await;
                     looked_at.insert(version);
                 } else {
                     unsure.insert(version, difference);
@@ -132,14 +135,14 @@ impl Documents {
         index: &Document,
         looked_at: &HashSet<Version>,
     ) -> Vec<Suspect> {
-        let mut changed = changed_rows(index);
-        changed.extend(self.divergences.of_volume(name).iter().map(|open| open.version.clone()));
+        let (registry, mut changed) = (index.meta.registry(), changed_rows(index));
+        changed.extend(self.divergences.of_volume(&registry, name).iter().map(|open| open.version.clone()));
         if changed.is_empty() && index.before.is_some() {
             return Vec::new();
         }
-        let held = self.held_of(name).await;
+        let held = self.held_of(&registry, name).await;
         if index.before.is_none() {
-            let unlisted = self.unlisted(name, &changed, &held).await;
+            let unlisted = self.unlisted(&registry, name, &changed, &held).await;
             changed.extend(unlisted);
         }
         let mut suspects = Vec::new();
@@ -151,16 +154,16 @@ impl Documents {
             // Looked at in any case: what is held may speak against its row.
             let release = match self.remembered(&key) {
                 Some(release) => Some(release),
-                None if held.releases.contains(&place(&key)) => self.held(&key).await,
+                None if held.releases.contains(&place(&registry, &key)) => self.held(&key).await,
                 None => None,
             };
             let pin = match held.pins {
-                true => self.pinned(&Purl::new(name, &version)).await.ok().flatten(),
+                true => self.pinned(&registry, &Purl::new(name, &version)).await.ok().flatten(),
                 false => None,
             };
             let difference = compare((name, &version), Some(index), release.as_ref(), pin.as_ref());
             let sides = Sides { index: Some(index), exact: release.as_deref(), ..Sides::default() };
-            let doubt = match (self.divergences.of(&key), difference) {
+            let doubt = match (self.divergences.of(&registry, &key), difference) {
                 (Some(open), None) if sides.end(&open) => Some(Doubt::Over),
                 (Some(open), _) if !self.is_due(&open) => None,
                 (_, Some(difference)) => Some(Doubt::Differs(difference)),
@@ -173,8 +176,14 @@ impl Documents {
     }
 
     /// The versions of stored releases that are none of the `listed`.
-    async fn unlisted(&self, name: &VolumeName, listed: &HashSet<Version>, held: &Held) -> Vec<Version> {
-        let of = |version: &Version| place(&DocumentKey::Release(name.clone(), version.clone()));
+    async fn unlisted(
+        &self,
+        registry: &Registry,
+        name: &VolumeName,
+        listed: &HashSet<Version>,
+        held: &Held,
+    ) -> Vec<Version> {
+        let of = |version: &Version| place(registry, &DocumentKey::Release(name.clone(), version.clone()));
         let listed: HashSet<_> = listed.iter().map(of).collect();
         let mut unlisted = Vec::new();
         for release in held.releases.difference(&listed) {
@@ -199,13 +208,15 @@ impl Documents {
         }
     }
 
-    /// What the store holds of a volume's releases. A store that cannot be listed holds nothing to compare; a
+    /// What the store holds of a volume's releases, as `registry` gave them. A store that cannot be listed holds nothing to compare; a
     /// release is compared again when it is asked for.
-    async fn held_of(&self, name: &VolumeName) -> Held {
+    async fn held_of(&self, registry: &Registry, name: &VolumeName) -> Held {
         let volume = Sha256::of(name.as_str().as_bytes());
-        let releases = self.store.list(Shelf::OfReleases(Resource::Release, volume));
+        let releases = self.store.list(releases(registry, name));
         let releases = releases.map_ok(|(key, _)| key).try_collect().await;
-        let pins = self.store.list(Shelf::PinsOf(volume)).next().await;
+        let mut pins =
+            self.store.list(Shelf::PinsOf(volume)).chain(self.store.list(Shelf::SightingsOf(volume)));
+        let pins = pins.next().await;
         if let (Err(error), _) | (_, Some(Err(error))) = (&releases, &pins) {
             error!(%error, volume = %name, "cannot list what is held of a volume");
         }

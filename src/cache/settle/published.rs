@@ -8,35 +8,33 @@ use std::sync::Arc;
 use super::Sides;
 use crate::cache::documents::Documents;
 use crate::consistency::reconcile::Claim;
-use crate::consistency::{Bound, Difference, Kind, Pin, Source};
-use crate::domain::{DocumentKey, Integrity, Purl};
-use crate::store::StoreError;
+use crate::consistency::{Bound, Difference, Kind, Pin, PinError, Proof, Source};
+use crate::domain::{DocumentKey, Integrity, Purl, Registry};
 
 impl Documents {
-    /// Pins `tree`, which passed here on its way to `upstream`, as that of `release`, unless an earlier pin binds. A
+    /// Pins `tree`, which passed here on its way to `registry`, as that of `release`, unless an earlier pin binds. A
     /// registry that `said` it released something else than the pin is in divergence with it from now on.
     ///
     /// # Errors
-    /// When the pin is damaged, or can neither be stored nor remembered.
+    /// When there is no saying what is pinned, or the pin can neither be stored nor remembered.
     pub async fn published(
         self: &Arc<Self>,
         release: &Purl,
         tree: Integrity,
         said: Option<Integrity>,
-        upstream: &str,
-    ) -> Result<(), StoreError> {
+        registry: &Registry,
+    ) -> Result<(), PinError> {
         self.recall().await;
         let Purl { name, version } = release;
-        let (since, upstream) = (self.now(), upstream.to_owned());
-        let pin = Pin { volume: name.clone(), version: version.clone(), integrity: tree, since, upstream };
-        let (Bound::Stored(pin) | Bound::InMemory(pin)) = self.pins.bind(pin).await?;
+        let pin = Pin::of(registry, release, tree, self.now());
+        let (Bound::Stored(pin) | Bound::InMemory(pin)) = self.pins.bind(pin, Proof::Proved).await?;
         let Some(said) = said.filter(|said| *said != pin.integrity) else { return Ok(()) };
         let claim = |source, says: Integrity| Claim { source, says: says.to_string() };
         let claims = [claim(Source::Exact, said), claim(Source::Pin, pin.integrity)];
         let difference = Difference { kind: Kind::IntegrityChanged, claims };
         let key = DocumentKey::Release(name.clone(), version.clone());
         let sides = Sides { pin: Some(&pin), ..Sides::default() };
-        self.diverge(&key, (name, version), difference, sides).await;
+        self.diverge(registry, &key, (name, version), difference, sides).await;
         Ok(())
     }
 }

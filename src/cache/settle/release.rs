@@ -6,8 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::error;
-
 use super::{ROUNDS, Settled, Sides};
 use crate::cache::document::{Content, Document};
 use crate::cache::documents::Documents;
@@ -15,7 +13,6 @@ use crate::cache::failure::Failure;
 use crate::cache::freshness::Freshness;
 use crate::consistency::{Bound, Difference, Kind, Pin, is_late, reconcile};
 use crate::domain::{DocumentKey, Purl, Version, VolumeName};
-use crate::store::StoreError;
 use crate::upstream::Errand;
 
 /// Between two tries to write pins that the store did not take.
@@ -41,15 +38,20 @@ impl Documents {
             (DocumentKey::Release(name.clone(), version.clone()), DocumentKey::Index(name.clone()));
         let mut release = document;
         let mut index = self.index_beside(&index_key, version, &release, errand).await;
-        let mut pin = self.pinned(&Purl::new(name, version)).await?;
+        let registry = release.meta.registry();
+        let mut pin = self.pinned(&registry, &Purl::new(name, version)).await?;
         let mut before: Option<Option<Difference>> = None;
         for round in 1.. {
+            // Routed elsewhere meanwhile, its other side cannot be asked any more.
+            if !self.counts(&key, &release) {
+                return Err(Failure::Lost);
+            }
             let doubts = self.remembered(&key).map_or(0, |held| held.doubts);
             index = self.remembered(&index_key).or(index);
             release = self.newest(&key, release);
             let difference = compare((name, version), index.as_deref(), Some(&release), pin.as_ref());
             // What was believed last stands until something new was heard of it.
-            let open = self.divergences.of(&key);
+            let open = self.divergences.of(&registry, &key);
             // Somebody between us and the registry says nothing of the release.
             if release.content.exact().is_none() {
                 return open.map_or(Ok(Settled::Unconfirmed(release)), |open| Err(Failure::Divergent(open)));
@@ -74,7 +76,7 @@ impl Documents {
                 Some(found) if before.as_ref() == Some(&difference) || round >= ROUNDS => {
                     let (index, exact) = (index.as_deref(), Some(&*release));
                     let sides = Sides { index, exact, pin: pin.as_ref(), trust: None };
-                    return Err(self.diverge(&key, (name, version), found.clone(), sides).await);
+                    return Err(self.diverge(&registry, &key, (name, version), found.clone(), sides).await);
                 }
                 None | Some(_) => {}
             }
@@ -132,18 +134,16 @@ impl Documents {
         known: Option<&Pin>,
     ) -> Result<Admitted, Failure> {
         let integrity = release.content.release().and_then(|release| release.integrity);
-        let (None, Some(integrity)) = (known, integrity) else { return Ok(Admitted::Kept) };
-        let (since, upstream) = (release.meta.fetched_at, release.meta.upstream.clone());
-        let pin = Pin { volume: name.clone(), version: version.clone(), integrity, since, upstream };
-        match self.pins.bind(pin).await {
-            Ok(Bound::Stored(first)) if first.integrity == integrity => Ok(Admitted::Kept),
-            Ok(Bound::InMemory(first)) if first.integrity == integrity => Ok(Admitted::Unkept),
-            Ok(Bound::Stored(first) | Bound::InMemory(first)) => Ok(Admitted::Earlier(first)),
-            Err(error @ StoreError::Corrupt(_)) => Err(error.into()),
-            Err(error) => {
-                error!(%error, volume = %name, %version, "cannot pin a release; its next reader tries again");
-                Ok(Admitted::Unkept)
-            }
+        let Some(integrity) = integrity else { return Ok(Admitted::Kept) };
+        let (purl, registry) = (Purl::new(name, version), release.meta.registry());
+        if known.is_some() && !self.pins.is_waiting(&registry, &purl) {
+            return Ok(Admitted::Kept);
+        }
+        let pin = Pin::of(&registry, &purl, integrity, release.meta.fetched_at);
+        match self.bind(pin, &registry).await? {
+            Bound::Stored(first) if first.integrity == integrity => Ok(Admitted::Kept),
+            Bound::InMemory(first) if first.integrity == integrity => Ok(Admitted::Unkept),
+            Bound::Stored(first) | Bound::InMemory(first) => Ok(Admitted::Earlier(first)),
         }
     }
 }
@@ -154,7 +154,7 @@ enum Admitted {
     Kept,
     /// An earlier one that was not known is in force, and says something else.
     Earlier(Pin),
-    /// The store could not keep it.
+    /// The store could not keep it; it binds from memory until it can.
     Unkept,
 }
 
@@ -192,6 +192,8 @@ pub(super) fn compare(
     release: Option<&Arc<Document>>,
     pin: Option<&Pin>,
 ) -> Option<Difference> {
+    // Read in the moment of a reload, they may be of two registries.
+    let index = index.filter(|index| release.is_none_or(|release| index.is_beside(release)));
     let rows = index.and_then(|index| index.content.rows()).map(|rows| rows.of(version));
     let exact = release.and_then(|release| release.content.exact());
     reconcile((name, version), rows, exact, pin.map(|pin| pin.integrity))

@@ -13,7 +13,7 @@ use crate::cache::documents::Documents;
 use crate::cache::failure::Failure;
 use crate::consistency::history::{Seen, View};
 use crate::consistency::{Difference, Pin, Source, reconcile_trust};
-use crate::domain::{DocumentKey, Integrity, Purl, Trust, Version, VolumeName};
+use crate::domain::{DocumentKey, Integrity, Purl, Registry, Trust, Version, VolumeName};
 use crate::upstream::Errand;
 
 /// What is known of the release that a trust view is about.
@@ -23,6 +23,11 @@ struct Subject {
 }
 
 impl Subject {
+    /// Whether what an earlier version saw of the release counts: its pins name no URL.
+    fn inherits(&self) -> bool {
+        self.pin.as_ref().is_some_and(|pin| pin.origin.is_none())
+    }
+
     fn integrity(&self) -> Option<(Source, Integrity)> {
         let exact = self.exact.as_ref().and_then(|exact| exact.content.release()?.integrity);
         let exact = exact.map(|integrity| (Source::Exact, integrity));
@@ -39,7 +44,7 @@ impl Documents {
         document: Arc<Document>,
         errand: Errand<'_>,
     ) -> Result<Settled, Failure> {
-        let release = Purl::new(name, version);
+        let (release, registry) = (Purl::new(name, version), document.meta.registry());
         let of_view = match key {
             DocumentKey::TrustDetail(..) => View::Detail,
             _ => View::Summary,
@@ -47,13 +52,16 @@ impl Documents {
         let mut view = document;
         let mut before: Option<Difference> = None;
         for round in 1.. {
+            if !self.counts(key, &view) {
+                return Err(Failure::Lost);
+            }
             view = self.newest(key, view);
             let doubts = self.remembered(key).map_or(0, |held| held.doubts);
             let Some(trust) = view.content.trust() else { return Ok(Settled::Agreed(view)) };
-            let subject = self.subject(name, version, errand).await?;
-            let seen = self.history.of(&release, of_view).await?;
+            let subject = self.subject(&registry, name, version, errand).await?;
+            let seen = self.history.of(&registry, &release, of_view, subject.inherits()).await?;
             let Some(difference) = differs(trust, &subject, &seen) else {
-                self.history.extend(&release, of_view, &seen, trust).await?;
+                self.history.extend(&registry, &release, of_view, &seen, trust).await?;
                 match self.agree(key, &view, doubts, true).await {
                     Some(settled) => return Ok(settled),
                     None => continue,
@@ -62,7 +70,7 @@ impl Documents {
             if before.as_ref() == Some(&difference) || round == ROUNDS {
                 let exact = subject.exact.as_deref();
                 let sides = Sides { exact, trust: Some(&view), pin: subject.pin.as_ref(), index: None };
-                return Err(self.diverge(key, (name, version), difference, sides).await);
+                return Err(self.diverge(&registry, key, (name, version), difference, sides).await);
             }
             let since = view.landed.max(subject.exact.as_ref().map_or(0, |exact| exact.landed));
             let exact = DocumentKey::Release(name.clone(), version.clone());
@@ -77,12 +85,13 @@ impl Documents {
     /// says nothing or cannot be had.
     fn subject<'a>(
         self: &'a Arc<Self>,
+        registry: &'a Registry,
         name: &'a VolumeName,
         version: &'a Version,
         errand: Errand<'a>,
     ) -> BoxFuture<'a, Result<Subject, Failure>> {
         Box::pin(async move {
-            let pin = self.pinned(&Purl::new(name, version)).await?;
+            let pin = self.pinned(registry, &Purl::new(name, version)).await?;
             let key = DocumentKey::Release(name.clone(), version.clone());
             match self.get(&key, errand).await {
                 Ok(answer) => Ok(Subject { exact: Some(answer.document), pin }),

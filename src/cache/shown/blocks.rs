@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{PoisonError, RwLock};
 
 use crate::cache::document::{Content, Document};
-use crate::clock::Timestamp;
+use crate::cache::envelope::Meta;
 use crate::domain::{Version, VolumeName};
 
 /// Most blocks that are told apart. Beyond them a release is refused all the same, but its row reads as it came.
@@ -21,17 +21,9 @@ const REASON: usize = 200;
 pub(in crate::cache) struct Block {
     pub(super) version: Version,
     pub(super) reason: String,
-    pub(super) fetched_at: Timestamp,
     pub(super) asked: u64,
-    upstream: String,
-    origin: String,
-}
-
-impl Block {
-    /// Whether the registry called `upstream` at `origin` said it.
-    pub(super) fn is_of(&self, upstream: &str, origin: &str) -> bool {
-        self.upstream == upstream && self.origin == origin
-    }
+    /// Who said it, and when.
+    pub(super) meta: Meta,
 }
 
 /// Every block that is known.
@@ -77,19 +69,18 @@ fn block(version: &Version, document: &Document) -> Option<Block> {
     (document.meta.status == 403).then(|| Block {
         version: version.clone(),
         reason: said.chars().filter(|letter| !letter.is_control()).take(REASON).collect(),
-        fetched_at: document.meta.fetched_at,
         asked: document.asked,
-        upstream: document.meta.upstream.clone(),
-        origin: document.meta.origin.clone(),
+        meta: document.meta.clone(),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::envelope::{Envelope, Meta};
+    use crate::cache::envelope::Envelope;
     use crate::cache::keeping::Keeping;
-    use crate::domain::DocumentKey;
+    use crate::clock::Timestamp;
+    use crate::domain::{DocumentKey, Registry};
 
     fn refusal(version: &str, status: u16) -> Document {
         let key = DocumentKey::Release("@acme/x".parse().unwrap(), version.parse().unwrap());
@@ -121,7 +112,8 @@ mod tests {
             known.iter().map(|block| block.version.to_string()).collect::<Vec<_>>(),
             ["0.9.0", "1.0.0"]
         );
-        assert!(known[0].is_of("public", "https://up") && !known[0].is_of("public", "https://other"));
+        assert!(known[0].meta.is_of(&Registry::new("public", "https://up")));
+        assert!(!known[0].meta.is_of(&Registry::new("public", "https://other")));
         assert!(note(&blocks, "1.0.0", 404) && note(&blocks, "0.9.0", 409));
         assert!(!note(&blocks, "1.0.0", 404), "nothing was known");
         assert!(blocks.of(&name).is_empty() && blocks.volumes().is_empty());

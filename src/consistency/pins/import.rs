@@ -1,24 +1,22 @@
 //! Pins brought from elsewhere: read line by line, then merged, never over what is in force.
 //!
-//! A line is believed only when nothing contradicts it: neither the pin in force nor another line. Owns the form
-//! of a line and what a contradiction is. Must not know where lines come from, nor who is told.
+//! A line is believed only when nothing contradicts it: neither a pin in force that binds a registry it would bind, nor
+//! another line. It decides what is damaged. Owns the form of a line and what a contradiction is. Must not know where
+//! lines come from, nor who is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Read};
 
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 
-use super::{Pin, Pins};
+use super::{ANYBODY, Pin, Pins};
 use crate::clock::Timestamp;
-use crate::domain::{Integrity, Purl, Version, VolumeName};
+use crate::domain::{Integrity, Purl, Registry, Version, VolumeName};
 use crate::store::StoreError;
 
 /// Longest line that is read, in bytes: the longest names and several times over.
 pub const LONGEST: usize = 4096;
-
-/// Whom a line names as its source that names none.
-const SOURCE: &str = "import";
 
 /// Releases merged at once.
 const AT_ONCE: usize = 8;
@@ -32,7 +30,7 @@ pub enum LineError {
     /// A line that is no pin.
     #[error(
         "line {line}: expected {{\"volume\":\"@acme/x\",\"version\":\"1.0.0\",\"integrity\":\"sha256:…\"}} and, \
-         where known, \"since\" (milliseconds since 1970) and \"upstream\"; {found}"
+         where known, \"since\" (milliseconds since 1970), \"upstream\" and \"origin\"; {found}"
     )]
     Malformed {
         /// Its number, from 1.
@@ -62,6 +60,8 @@ struct Written {
     since: Option<Timestamp>,
     #[serde(default)]
     upstream: Option<String>,
+    #[serde(default)]
+    origin: Option<String>,
 }
 
 /// The lines of `input`, empty ones left out. A pin without a date is of `now`. Ends when `input` cannot be read.
@@ -102,9 +102,12 @@ fn parse(number: u64, text: &[u8], now: Timestamp) -> Result<Line, LineError> {
         return Err(malformed(format!("found more than {LONGEST} bytes")));
     }
     let written: Written = serde_json::from_slice(text).map_err(|error| malformed(told(&error)))?;
-    let Written { volume, version, integrity, since, upstream } = written;
-    let (since, upstream) = (since.unwrap_or(now), upstream.unwrap_or_else(|| SOURCE.to_owned()));
-    Ok(Line { number, pin: Pin { volume, version, integrity, since, upstream } })
+    let Written { volume, version, integrity, since, upstream, origin } = written;
+    if upstream.is_none() && origin.is_some() {
+        return Err(malformed("found an \"origin\" without its \"upstream\"".to_owned()));
+    }
+    let (since, upstream) = (since.unwrap_or(now), upstream.unwrap_or_else(|| ANYBODY.to_owned()));
+    Ok(Line { number, pin: Pin { volume, version, integrity, since, upstream, origin } })
 }
 
 /// The parser counts lines within the line, which would be read as a line of the file.
@@ -115,11 +118,14 @@ fn told(error: &serde_json::Error) -> String {
     format!("column {}: {}", error.column(), visible.collect::<String>())
 }
 
-/// Lines to be merged, each release once.
+/// Lines to be merged, each release of each registry once.
 #[derive(Debug, Default)]
-pub struct Proposals(BTreeMap<(VolumeName, Version), Proposal>);
+pub struct Proposals(BTreeMap<(VolumeName, Version), BTreeMap<Whose, Proposal>>);
 
-/// What the lines say of one release.
+/// Whom a line would bind: the name and, where it is known, the URL of a registry.
+type Whose = (String, Option<String>);
+
+/// What the lines say of one release of one registry.
 #[derive(Debug)]
 struct Proposal {
     first: Line,
@@ -130,12 +136,16 @@ struct Proposal {
 #[derive(Debug, thiserror::Error)]
 pub enum Conflict {
     /// The pin in force says something else, and stays.
-    #[error("line {line}: {release} is pinned to {pinned}, and this line says {said}; the pin stays")]
+    #[error(
+        "line {line}: {release} of {whose} is pinned to {pinned}, and this line says {said}; the pin stays"
+    )]
     Pinned {
         /// The line's number.
         line: u64,
         /// The release.
         release: Purl,
+        /// Whom the pin binds.
+        whose: String,
         /// The integrity in force.
         pinned: Integrity,
         /// The line's integrity.
@@ -155,16 +165,6 @@ pub enum Conflict {
         /// The other line's integrity.
         also: Integrity,
     },
-    /// The pin in force cannot be read, so that nothing can be held against it.
-    #[error("line {line}: {release}: {what}")]
-    Damaged {
-        /// The line's number.
-        line: u64,
-        /// The release.
-        release: Purl,
-        /// What is wrong with the pin.
-        what: String,
-    },
 }
 
 /// What became of the lines.
@@ -182,66 +182,108 @@ impl Proposals {
     /// Adds a line.
     pub fn add(&mut self, line: Line) {
         let release = (line.pin.volume.clone(), line.pin.version.clone());
-        match self.0.get_mut(&release) {
+        let whose = (line.pin.upstream.clone(), line.pin.origin.clone());
+        match self.0.entry(release).or_default().get_mut(&whose) {
             Some(proposal) => proposal.further.push((line.number, line.pin.integrity)),
-            None => drop(self.0.insert(release, Proposal { first: line, further: Vec::new() })),
+            None => {
+                let release = (line.pin.volume.clone(), line.pin.version.clone());
+                let proposal = Proposal { first: line, further: Vec::new() };
+                self.0.entry(release).or_default().insert(whose, proposal);
+            }
         }
     }
 
-    /// Brings into force what nothing contradicts; every conflict is told.
+    /// Brings into force what nothing contradicts; every conflict is told. What is damaged is looked for at the
+    /// registries that pins or lines name, and at the `configured` ones.
     ///
     /// # Errors
     /// When the store fails. What was merged until then stays; the same lines can be merged again.
-    pub async fn merge(self, pins: &Pins, mut tell: impl FnMut(Conflict)) -> Result<Merged, StoreError> {
+    pub async fn merge(
+        self,
+        pins: &Pins,
+        configured: impl IntoIterator<Item = Registry>,
+        mut tell: impl FnMut(Conflict),
+    ) -> Result<Merged, StoreError> {
+        let mut registries = pins.registries().await?;
+        registries.extend(configured);
+        let named = self.0.values().flat_map(BTreeMap::keys);
+        registries.extend(
+            named.map(|(name, origin)| Registry::new(&**name, origin.as_deref().unwrap_or_default())),
+        );
+        let registries = &registries;
         let mut merged = Merged::default();
-        let settling = stream::iter(self.0.into_values()).map(|proposal| proposal.settle(pins));
-        let mut settled = settling.buffered(AT_ONCE);
+        let settling = stream::iter(self.0.into_values()).map(async |of_release| {
+            let mut settled = Vec::new();
+            for proposal in of_release.into_values() {
+                settled.push(proposal.settle(pins, registries).await?);
+            }
+            Ok::<_, StoreError>(settled)
+        });
+        let mut settled = std::pin::pin!(settling.buffered(AT_ONCE));
         while let Some(settled) = settled.next().await {
-            let (of_one, conflicts) = settled?;
-            merged.imported += of_one.imported;
-            merged.present += of_one.present;
-            merged.conflicts += conflicts.len() as u64;
-            conflicts.into_iter().for_each(&mut tell);
+            for (of_one, conflicts) in settled? {
+                merged.imported += of_one.imported;
+                merged.present += of_one.present;
+                merged.conflicts += conflicts.len() as u64;
+                conflicts.into_iter().for_each(&mut tell);
+            }
         }
         Ok(merged)
     }
 }
 
 impl Proposal {
-    async fn settle(self, pins: &Pins) -> Result<(Merged, Vec<Conflict>), StoreError> {
-        let release = self.first.pin.release();
-        let said = self.first.pin.integrity;
-        let lines: Vec<_> = std::iter::once((self.first.number, said)).chain(self.further).collect();
-        let disputed = lines.iter().find(|(_, also)| *also != said).copied();
-        let in_force = match pins.of(&release).await {
-            Ok(Some(pin)) => pin,
-            Ok(None) => match disputed {
-                Some(other) => return Ok((Merged::default(), dispute(&release, &lines, other))),
-                None => {
-                    let pinned = pins.admit(self.first.pin).await?;
-                    if pinned.integrity == said {
-                        let present = lines.len() as u64 - 1;
-                        return Ok((Merged { imported: 1, present, conflicts: 0 }, Vec::new()));
-                    }
-                    pinned
-                }
-            },
-            Err(StoreError::Corrupt(damage)) => {
-                let damaged = |(line, _)| Conflict::Damaged {
+    async fn settle(
+        self,
+        pins: &Pins,
+        registries: &BTreeSet<Registry>,
+    ) -> Result<(Merged, Vec<Conflict>), StoreError> {
+        let (pin, release) = (&self.first.pin, self.first.pin.release());
+        let lines: Vec<_> =
+            std::iter::once((self.first.number, pin.integrity)).chain(self.further.iter().copied()).collect();
+        let decided = pins.of_release(&release, registries).await?;
+        let in_force: Vec<_> =
+            decided.pins.iter().map(|(_, held)| held).filter(|held| concern_alike(held, pin)).collect();
+        if in_force.is_empty()
+            && let Some(other) = lines.iter().find(|(_, also)| *also != pin.integrity).copied()
+        {
+            return Ok((Merged::default(), dispute(&release, &lines, other)));
+        }
+        let (mut conflicts, mut agreeing) = (Vec::new(), Vec::new());
+        for (line, said) in lines {
+            match in_force.iter().find(|held| held.integrity != said) {
+                Some(held) => conflicts.push(Conflict::Pinned {
                     line,
                     release: release.clone(),
-                    what: damage.to_string(),
-                };
-                return Ok((Merged::default(), lines.into_iter().map(damaged).collect()));
+                    whose: held.whose(),
+                    pinned: held.integrity,
+                    said,
+                }),
+                None => agreeing.push(said),
             }
-            Err(error) => return Err(error),
-        };
-        let pinned = in_force.integrity;
-        let (same, other): (Vec<_>, Vec<_>) = lines.into_iter().partition(|(_, said)| *said == pinned);
-        let refused = |(line, said)| Conflict::Pinned { line, release: release.clone(), pinned, said };
-        let merged = Merged { present: same.len() as u64, ..Merged::default() };
-        Ok((merged, other.into_iter().map(refused).collect()))
+        }
+        let mut merged = Merged { present: agreeing.len() as u64, ..Merged::default() };
+        if let Some(integrity) = agreeing.first().copied() {
+            let kept = in_force.iter().find(|held| held.upstream == ANYBODY || same_registry(held, pin));
+            let kept = kept.map_or_else(|| Pin { integrity, ..pin.clone() }, |held| Pin::clone(held));
+            if !in_force.contains(&&kept) {
+                merged = Merged { imported: 1, present: merged.present - 1, ..merged };
+            }
+            pins.keep(&kept, &decided).await?;
+        }
+        Ok((merged, conflicts))
     }
+}
+
+fn same_registry(one: &Pin, other: &Pin) -> bool {
+    one.upstream == other.upstream && one.origin == other.origin
+}
+
+/// Whether some registry is bound by both.
+fn concern_alike(one: &Pin, other: &Pin) -> bool {
+    let everybody = |pin: &Pin| pin.upstream == ANYBODY && pin.origin.is_none();
+    let urls_meet = one.origin.is_none() || other.origin.is_none() || one.origin == other.origin;
+    everybody(one) || everybody(other) || (one.upstream == other.upstream && urls_meet)
 }
 
 /// Each line with one that says something else: the first that does, or the first of all.

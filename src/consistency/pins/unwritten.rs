@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::Pin;
+use super::{Pin, Proof};
 use crate::store::StorageKey;
 
 /// Pins that are kept in memory at most, a few hundred bytes each.
@@ -14,21 +14,21 @@ const MOST: usize = 10_000;
 
 /// Pins in memory, by the places where they should lie.
 #[derive(Debug, Default)]
-pub(super) struct Unwritten(Mutex<HashMap<StorageKey, Pin>>);
+pub(super) struct Unwritten(Mutex<HashMap<StorageKey, (Pin, Proof)>>);
 
 impl Unwritten {
     /// The pin that should lie at `place`.
-    pub(super) fn at(&self, place: &StorageKey) -> Option<Pin> {
+    pub(super) fn at(&self, place: &StorageKey) -> Option<(Pin, Proof)> {
         self.pins().get(place).cloned()
     }
 
     /// Keeps `pin`, unless one was kept before. Answers with the one in force; `None` when there is no room.
-    pub(super) fn keep(&self, place: StorageKey, pin: Pin) -> Option<Pin> {
+    pub(super) fn keep(&self, place: StorageKey, pin: Pin, proof: Proof) -> Option<(Pin, Proof)> {
         let mut pins = self.pins();
         if pins.len() >= MOST && !pins.contains_key(&place) {
             return None;
         }
-        Some(pins.entry(place).or_insert(pin).clone())
+        Some(pins.entry(place).or_insert((pin, proof)).clone())
     }
 
     /// Something lies at `place` now.
@@ -37,11 +37,11 @@ impl Unwritten {
     }
 
     /// All of them.
-    pub(super) fn all(&self) -> Vec<(StorageKey, Pin)> {
-        self.pins().iter().map(|(place, pin)| (place.clone(), pin.clone())).collect()
+    pub(super) fn all(&self) -> Vec<(StorageKey, Pin, Proof)> {
+        self.pins().iter().map(|(place, (pin, proof))| (place.clone(), pin.clone(), *proof)).collect()
     }
 
-    fn pins(&self) -> MutexGuard<'_, HashMap<StorageKey, Pin>> {
+    fn pins(&self) -> MutexGuard<'_, HashMap<StorageKey, (Pin, Proof)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -59,20 +59,25 @@ mod tests {
             integrity: Integrity::new(Sha256::of(content.as_bytes())),
             since: Timestamp(7),
             upstream: "public".into(),
+            origin: None,
         }
     }
 
     #[test]
     fn the_first_stays_and_there_is_an_end_of_room() {
         let unwritten = Unwritten::default();
-        let place = |number| super::super::place(&pin(number, "a").release());
+        let place = |number| super::super::form::of_release(&pin(number, "a").release());
+        let keep = |number, content| {
+            let kept = unwritten.keep(place(number), pin(number, content), Proof::Seen);
+            kept.map(|(pin, _)| pin)
+        };
         for number in 0..MOST {
-            assert_eq!(unwritten.keep(place(number), pin(number, "a")), Some(pin(number, "a")));
+            assert_eq!(keep(number, "a"), Some(pin(number, "a")));
         }
-        assert_eq!(unwritten.keep(place(MOST), pin(MOST, "a")), None);
-        assert_eq!(unwritten.keep(place(0), pin(0, "b")), Some(pin(0, "a")), "the first binds");
+        assert_eq!(keep(MOST, "a"), None);
+        assert_eq!(keep(0, "b"), Some(pin(0, "a")), "the first binds");
         unwritten.forget(&place(1));
-        assert_eq!(unwritten.keep(place(MOST), pin(MOST, "a")), Some(pin(MOST, "a")));
+        assert_eq!(keep(MOST, "a"), Some(pin(MOST, "a")));
         assert_eq!(unwritten.all().len(), MOST);
     }
 }

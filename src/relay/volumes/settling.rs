@@ -200,8 +200,8 @@ impl Settling {
             Some((_, said)) => said,
             None => None,
         };
-        let upstream = self.registry.upstream.name();
-        let held = self.volumes.ground.documents.published(&release, tree, said, upstream);
+        let registry = self.registry.upstream.registry();
+        let held = self.volumes.ground.documents.published(&release, tree, said, registry);
         if let Err(error) = held.await {
             error!(%error, %release, "cannot pin what was published; its first reader does");
         }

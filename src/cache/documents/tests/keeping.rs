@@ -29,7 +29,7 @@ async fn what_may_not_be_kept_is_asked_for_by_each_and_held_nowhere() {
         }
         assert_eq!(desk.asked().await, 2);
         assert!(desk.documents.remembered(&DocumentKey::Capabilities).is_none());
-        assert_eq!(desk.store.read(&place(&DocumentKey::Capabilities)).await.unwrap(), None);
+        assert_eq!(desk.store.read(&desk.place()).await.unwrap(), None);
     }
 }
 
@@ -46,7 +46,7 @@ async fn what_may_no_longer_be_kept_takes_what_was_held_with_it() {
         assert!(!desk.outcome().await.contains("stored"));
         let failure = desk.get(&DocumentKey::Capabilities).await.unwrap_err();
         assert!(failure.lets_stale_live(), "nothing earlier comes back: {failure}");
-        assert_eq!(desk.store.read(&place(&DocumentKey::Capabilities)).await.unwrap(), None);
+        assert_eq!(desk.store.read(&desk.place()).await.unwrap(), None);
         assert!(!desk.registry.asked()[2].headers.contains_key("if-none-match"), "nor its tag");
     }
 }
