@@ -34,7 +34,7 @@ impl SealedFiles {
 }
 
 /// Whether the release may be served now, and where its bytes would come from.
-fn open_gate(gate: &Answer) -> Result<(Integrity, String), Failure> {
+pub(super) fn open_gate(gate: &Answer) -> Result<(Integrity, String), Failure> {
     let release = match &*gate.document.content {
         Content::Refused { problem, .. } => {
             return Err(Failure::Gated { problem: Box::new(problem.clone()), gate: Box::new(gate.clone()) });

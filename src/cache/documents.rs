@@ -308,7 +308,7 @@ impl Documents {
         self.questions.fetch_add(1, Ordering::SeqCst) + 1
     }
 
-    fn hit(&self, document: Arc<Document>, policy: &Policy, stale: Option<Stale>) -> Answer {
+    pub(super) fn hit(&self, document: Arc<Document>, policy: &Policy, stale: Option<Stale>) -> Answer {
         Answer::held(document, self.now(), policy, stale)
     }
 

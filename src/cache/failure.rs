@@ -118,6 +118,11 @@ impl Failure {
         matches!(self, Self::CouldNotAsk(_) | Self::Malformed | Self::Lost)
     }
 
+    /// Whether a file is not, or no longer, where its document says.
+    pub(super) fn is_of_address(&self) -> bool {
+        matches!(self, Self::CouldNotAsk(reason) if reason.is_of_address())
+    }
+
     /// Whether nobody was asked because enough had been asked.
     pub(super) fn is_over_budget(&self) -> bool {
         matches!(self, Self::CouldNotAsk(CouldNotAsk::OverBudget { .. }))

@@ -184,6 +184,8 @@ impl SealedFiles {
                 },
                 Ok(Partial::Whole(download)) => return Ok(Mended::Whole(download)),
                 Err(CouldNotAsk::Unexpected(_)) => return Ok(Mended::Unpatched),
+                // Where it is by now is asked for with the whole.
+                Err(reason) if reason.is_of_address() => return Ok(Mended::Unpatched),
                 Err(failure) => return Err(failure.into()),
             }
         }

@@ -15,6 +15,7 @@ use super::flight::Flights;
 use super::ingest::{Bounds, Brought, IngestError, ingest};
 use super::outcome::Outcome;
 use super::pieces::Pieces;
+use super::relocate::DeadEnds;
 pub use super::sealed_file::SealedFile;
 use super::sealed_file::{Fetch, Origin};
 use super::wanted::{Mismatch, Wanted};
@@ -74,6 +75,7 @@ pub struct SealedFiles {
     pub(super) seals: moka::sync::Cache<StorageKey, Arc<Seal>>,
     pub(super) flights: Arc<Flights<Fetch, Fill>>,
     pub(super) pieces: Pieces<Arc<StoreError>>,
+    pub(super) dead_ends: DeadEnds,
     ingests: Semaphore,
     pub(super) bounds: ArcSwap<Bounds>,
     pub(super) metrics: Arc<Metrics>,
@@ -94,6 +96,7 @@ impl SealedFiles {
             seals: moka::sync::Cache::new(SEALS),
             flights: Arc::default(),
             pieces: Pieces::default(),
+            dead_ends: DeadEnds::default(),
             ingests: Semaphore::new(INGESTS),
             bounds: ArcSwap::from_pointee(bounds),
             metrics,
@@ -210,9 +213,9 @@ impl SealedFiles {
         Ok((brought, Outcome::Forwarded { stale: false, status: 200, stored, collapsed }))
     }
 
-    /// The one fetch of a file: downloads until the transport holds, verifies, commits.
-    pub(super) async fn fill(&self, origin: &Origin, errand: Errand<'_>) -> Fill {
-        let Origin { fetch: Fetch { wanted, .. }, locator, from } = origin;
+    /// Downloads from `locator` until the transport holds, verifies, commits.
+    pub(super) async fn fill_from(&self, origin: &Origin, locator: &str, errand: Errand<'_>) -> Fill {
+        let Origin { fetch: Fetch { wanted, .. }, from, .. } = origin;
         let _turn = self.turn().await?;
         let upstream = self.upstream(origin)?;
         let (payload, from) = (wanted.payload(), from.to_string());

@@ -36,7 +36,7 @@ impl SealedFiles {
 }
 
 /// The first attachment with these bytes, and where they would come from. All that have them are as good.
-fn open_gate<'a>(gate: &'a Answer, digest: &Sha256) -> Result<(&'a Attachment, &'a str), Failure> {
+pub(super) fn open_gate<'a>(gate: &'a Answer, digest: &Sha256) -> Result<(&'a Attachment, &'a str), Failure> {
     let trust = match &*gate.document.content {
         Content::Refused { problem, .. } => {
             return Err(Failure::Gated { problem: Box::new(problem.clone()), gate: Box::new(gate.clone()) });

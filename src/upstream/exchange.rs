@@ -164,7 +164,12 @@ impl Upstream {
         url: &Url,
         question: &Question<'_>,
     ) -> Result<(Response, Option<Announced>), Failure> {
-        let Reply { answer, response, at_home } = self.follow(url, question).await?;
+        // An address that was signed says 401 of its signature, unless a credential went there.
+        let followed = self.follow(url, question).await.map_err(|Failure { why, at_home }| {
+            let why = if self.credential.is_none() { abroad(why) } else { why };
+            Failure { why, at_home }
+        });
+        let Reply { answer, response, at_home } = followed?;
         match answer {
             Answer::Found => Ok((response, None)),
             Answer::Part(part) => Ok((response, Some(part))),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use ::http::{HeaderMap, HeaderValue, Method};
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -19,6 +20,7 @@ use super::guard::{self, Guard};
 use super::transport::{Outgoing, OutgoingBody, Response, Transport, TransportError};
 use crate::config;
 
+mod dialled;
 mod sending;
 
 const MAX_IDLE: usize = 32;
@@ -27,9 +29,10 @@ const KERNEL_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Asks one registry, and whom it points to, over HTTP/1.1 or HTTP/2.
 pub struct HttpTransport {
-    client: Client,
+    /// With its pool. Once a connection of that turns out to be dead, the others are not to be trusted either.
+    client: ArcSwap<Client>,
+    config: config::Upstream,
     guard: Arc<Guard>,
-    read_timeout: Duration,
 }
 
 /// Why there is no transport.
@@ -46,12 +49,27 @@ impl HttpTransport {
         // Whoever was here first installed the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let guard = Arc::new(Guard::new(config));
-        let client = builder(config, &guard).build().or_else(|error| {
-            tracing::warn!(%error, "no usable CA certificates on this machine: https upstreams will not be reached");
-            builder(config, &guard).tls_certs_only([]).build()
-        });
-        Ok(Self { client: client.map_err(NoTransport)?, guard, read_timeout: config.read_timeout })
+        let client = ArcSwap::from_pointee(client(config, &guard).map_err(NoTransport)?);
+        Ok(Self { client, config: config.clone(), guard })
     }
+
+    /// Leaves the pool of `used` behind, unless another request did so already. What is under way goes on.
+    fn drop_pool(&self, used: &Arc<Client>) {
+        if !Arc::ptr_eq(&self.client.load(), used) {
+            return;
+        }
+        match client(&self.config, &self.guard) {
+            Ok(fresh) => drop(self.client.compare_and_swap(used, Arc::new(fresh))),
+            Err(error) => tracing::error!(%error, "the connections to an upstream cannot be made anew"),
+        }
+    }
+}
+
+fn client(config: &config::Upstream, guard: &Arc<Guard>) -> reqwest::Result<Client> {
+    builder(config, guard).build().or_else(|error| {
+        tracing::warn!(%error, "no usable CA certificates on this machine: https upstreams will not be reached");
+        builder(config, guard).tls_certs_only([]).build()
+    })
 }
 
 /// Without the client's own `read_timeout`, which runs from the start of a request and would cut a long upload.
@@ -61,6 +79,7 @@ fn builder(config: &config::Upstream, guard: &Arc<Guard>) -> ClientBuilder {
         .connect_timeout(config.connect_timeout)
         .pool_max_idle_per_host(config.max_concurrent.min(MAX_IDLE))
         .redirect(redirect::Policy::none())
+        .connector_layer(dialled::noting())
         .no_proxy()
         // No request goes out that the budget does not know of.
         .retry(reqwest::retry::never())
@@ -80,20 +99,31 @@ impl Transport for HttpTransport {
             return Err(TransportError::Forbidden);
         }
         frame(&mut headers, &method, &body);
-        let mut request = self.client.request(method, url.clone()).headers(headers);
+        let (client, is_read) = (self.client.load_full(), method == Method::GET);
+        let mut request = client.request(method, url.clone()).headers(headers);
         let mut watched = None;
         if let Some((sending, pieces)) = sending::send(body) {
             request = request.body(Body::wrap_stream(pieces));
             watched = Some(sending);
         }
-        let response = sending::within(self.read_timeout, watched.as_ref(), request.send()).await?;
-        let response = response.map_err(|error| {
-            let error = classify(&error);
-            watched.as_ref().map_or(error, |sending| sending.blame(error))
-        })?;
+        let answered = sending::within(self.config.read_timeout, watched.as_ref(), request.send());
+        let (answered, dialled) = dialled::noted(answered).await;
+        let answered = answered.and_then(|response| {
+            response.map_err(|error| {
+                let error = classify(&error);
+                watched.as_ref().map_or(error, |sending| sending.blame(error))
+            })
+        });
+        let response = match answered {
+            Err(TransportError::Timeout | TransportError::Broken) if is_read && !dialled => {
+                self.drop_pool(&client);
+                return Err(TransportError::Stale { late: matches!(answered, Err(TransportError::Timeout)) });
+            }
+            answered => answered?,
+        };
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.bytes_stream().map(|chunk| chunk.map_err(|error| classify(&error)));
-        let body = sending::receive(body.boxed(), self.read_timeout, watched);
+        let body = sending::receive(body.boxed(), self.config.read_timeout, watched);
         Ok(Response { status, headers, body })
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use ::http::Method;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
@@ -72,7 +73,9 @@ impl Upstream {
         Ok(Passage { upstream: self, at_home, concern, pass, record: record(), slot })
     }
 
-    /// One request, unless the registry asked to be left alone since, or the budget is spent.
+    /// One request, unless the registry asked to be left alone since, or the budget is spent. A read that gets nothing
+    /// on a connection that was used before is sent once more at once, over a fresh one: that a path died says nothing of
+    /// the registry.
     pub(super) async fn send(
         &self,
         request: Outgoing<'_>,
@@ -83,8 +86,19 @@ impl Upstream {
         if let Some(for_) = self.gate.held(concern).filter(|_| self.guard.is_home(url)) {
             return Err(CouldNotAsk::Paused { for_ });
         }
-        let _spent = self.gate.spend(errand.urgency)?;
-        self.transport.send(request).await.map_err(|error| could_not(url, error))
+        let again = matches!(request.method, Method::GET).then(|| request.headers.clone());
+        let sent = {
+            let _spent = self.gate.spend(errand.urgency)?;
+            self.transport.send(request).await
+        };
+        let answered = match (sent, again) {
+            (Err(TransportError::Stale { .. }), Some(headers)) => {
+                let _spent = self.gate.spend(errand.urgency)?;
+                self.transport.send(Outgoing::get(url, headers)).await
+            }
+            (sent, _) => sent,
+        };
+        answered.map_err(|error| could_not(url, error))
     }
 }
 
@@ -176,8 +190,8 @@ fn health(Failure { why, at_home }: &Failure) -> Option<Health> {
 pub(super) fn could_not(url: &Url, error: TransportError) -> CouldNotAsk {
     match error {
         TransportError::Connect => CouldNotAsk::Unreachable,
-        TransportError::Timeout => CouldNotAsk::TimedOut,
-        TransportError::Broken => CouldNotAsk::BrokenBody,
+        TransportError::Timeout | TransportError::Stale { late: true } => CouldNotAsk::TimedOut,
+        TransportError::Broken | TransportError::Stale { late: false } => CouldNotAsk::BrokenBody,
         TransportError::Unsent => CouldNotAsk::Unsent,
         TransportError::Forbidden => guard::forbidden(url, Rule::Address),
     }

@@ -67,6 +67,12 @@ pub enum TransportError {
     /// The connection ended in the middle, or what came is not HTTP.
     #[error("connection broken")]
     Broken,
+    /// Nothing came on a connection that had been used before. The next request goes over a fresh one.
+    #[error("a used connection gave nothing")]
+    Stale {
+        /// Whether it was waited for too long.
+        late: bool,
+    },
     /// What was to be sent broke off; the other side is not to blame.
     #[error("request body broken")]
     Unsent,

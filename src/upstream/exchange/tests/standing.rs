@@ -114,3 +114,21 @@ async fn a_redirect_back_to_a_registry_that_asked_for_quiet_is_not_followed() {
     assert_eq!(back, Some(CouldNotAsk::Paused { for_: Duration::from_secs(7) }));
     assert_eq!(registry.asked().len(), 2);
 }
+
+#[tokio::test]
+async fn a_read_that_gets_nothing_on_a_used_connection_is_sent_once_more_and_blames_nobody() {
+    let stale = || Step::Fail(TransportError::Stale { late: true });
+    let registry = Registry::default();
+    let upstream = registry.upstream_with(|config| {
+        config.retries = 0;
+        config.requests_per_minute = 100;
+    });
+    for _ in 0..10 {
+        registry.then([stale(), ok()]);
+        assert_eq!(ask(&upstream).await, found("{}"));
+    }
+    assert_eq!((registry.asked().len(), registry.left()), (20, Some(80)), "each of them is counted");
+    assert_eq!(registry.ups(), [true]);
+    registry.then([stale(), stale()]);
+    assert_eq!(ask(&upstream).await, Err(CouldNotAsk::TimedOut));
+}
