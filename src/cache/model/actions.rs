@@ -18,6 +18,10 @@ pub(super) enum Action {
     Change(Id, Standing),
     Tell(Id, Option<Lie>),
     Weather(Option<Outage>),
+    /// The CDNs of indexes and of exact metadata fall behind by so many milliseconds.
+    Lag([u64; 2]),
+    /// An edge begins, or ceases, to confirm whatever it is asked about.
+    Confirm(bool),
     Restart {
         offline: bool,
     },
@@ -59,8 +63,20 @@ const LIES: [Lie; 16] = [
     Lie::Archive,
 ];
 
-const FAULTS: [Fault; 5] =
-    [Fault::Unreachable, Fault::Broken, Fault::ServerError, Fault::Throttled, Fault::Garbage];
+const FAULTS: [Fault; 9] = [
+    Fault::Unreachable,
+    Fault::Broken,
+    Fault::ServerError,
+    Fault::Throttled,
+    Fault::Garbage,
+    Fault::Page(400),
+    Fault::Page(403),
+    Fault::Page(404),
+    Fault::Page(410),
+];
+
+/// How far behind a CDN may be, in milliseconds.
+const LAGS: [u64; 5] = [0, 0, 1_000, 20_000, 60_000];
 
 fn one<T: Copy>(rng: &mut Rng, of: &[T]) -> T {
     of[rng.usize(..of.len())]
@@ -89,7 +105,7 @@ fn disturb(rng: &mut Rng, id: Id) -> Action {
         40..=49 => Action::Change(id, STANDINGS[0]),
         50..=74 => Action::Tell(id, Some(one(rng, &LIES))),
         75..=82 => Action::Tell(id, None),
-        83..=92 => {
+        83..=88 => {
             let scope = match rng.u8(..6) {
                 0 => Scope::Indexes,
                 1 => Scope::Releases,
@@ -98,6 +114,8 @@ fn disturb(rng: &mut Rng, id: Id) -> Action {
             };
             Action::Weather(Some(Outage(one(rng, &FAULTS), scope)))
         }
+        89..=91 => Action::Lag([one(rng, &LAGS), one(rng, &LAGS)]),
+        92..=93 => Action::Confirm(rng.u8(..3) > 0),
         _ => Action::Restart { offline: rng.u8(..3) == 0 },
     }
 }
@@ -175,5 +193,7 @@ fn every_lie_and_every_state_is_told_often() {
         assert!(often(&|action| matches!(action, Action::Change(_, to) if *to == standing)), "{standing:?}");
     }
     assert!(often(&|action| matches!(action, Action::Weather(Some(_)))));
+    assert!(often(&|action| matches!(action, Action::Lag(_))));
+    assert!(often(&|action| matches!(action, Action::Confirm(true))));
     assert!(often(&|action| matches!(action, Action::Restart { offline: true })));
 }

@@ -26,14 +26,18 @@ pub(super) fn releases_of(volume: usize) -> impl Iterator<Item = Id> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Standing(pub(super) State, pub(super) u16);
 
-pub(super) const STANDINGS: [Standing; 6] = [
+pub(super) const STANDINGS: [Standing; 7] = [
     Standing(State::Available, 200),
     Standing(State::Yanked, 200),
     Standing(State::Tombstoned, 404),
     Standing(State::Blocked, 403),
     Standing(State::Unavailable, 404),
     Standing(State::Unavailable, 409),
+    Standing(State::Tombstoned, 410),
 ];
+
+/// How long a standing is remembered for those who hear of it late, in milliseconds.
+const REMEMBERED: u64 = 120_000;
 
 /// How the registry contradicts itself about a release that may be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +70,8 @@ pub(super) enum Fault {
     ServerError,
     Throttled,
     Garbage,
+    /// A gateway answers in place of the registry, with a page of its own.
+    Page(u16),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,8 +115,18 @@ pub(super) struct Known {
     pub(super) exact: Option<Told<Exact>>,
 }
 
+/// How a release stood until some time, in milliseconds.
+#[derive(Debug, Clone)]
+pub(super) struct Past {
+    until: u64,
+    standing: Option<Standing>,
+    lie: Option<Lie>,
+    epoch: u64,
+}
+
 #[derive(Debug, Clone, Default)]
 pub(super) struct Release {
+    pub(super) past: Vec<Past>,
     /// `None` before it is published.
     pub(super) standing: Option<Standing>,
     pub(super) lie: Option<Lie>,
@@ -131,6 +147,12 @@ pub(super) struct Release {
 pub(super) struct Ledger {
     pub(super) releases: [Release; RELEASES],
     pub(super) outage: Option<Outage>,
+    /// How far behind the registry the CDN of indexes is, and that of exact metadata, in milliseconds.
+    pub(super) lags: [u64; 2],
+    /// Whether an edge confirms whatever it is asked about.
+    pub(super) confirming: bool,
+    /// When a gateway last answered for each path, in milliseconds, and with which status.
+    pub(super) paged: HashMap<String, (u64, u16)>,
     /// When each path was last answered definitely, in milliseconds, and with which status.
     pub(super) answered: HashMap<String, (u64, u16)>,
     /// Requests for each path, definite answer or not.
@@ -172,6 +194,24 @@ impl Release {
         !matches!(self.lie, None | Some(Lie::Archive | Lie::MissingRow | Lie::BlockedRelease))
     }
 
+    /// Remembers how it stands for those who hear of it late.
+    pub(super) fn remember(&mut self, now: u64) {
+        self.past.retain(|past| now - past.until < REMEMBERED);
+        let Self { standing, lie, epoch, .. } = *self;
+        self.past.push(Past { until: now, standing, lie, epoch });
+    }
+
+    /// The release as it stood at `then`.
+    pub(super) fn as_of(&self, then: u64) -> Self {
+        let past = self.past.iter().find(|past| then < past.until);
+        past.map_or(self.clone(), |past| Self {
+            standing: past.standing,
+            lie: past.lie,
+            epoch: past.epoch,
+            ..self.clone()
+        })
+    }
+
     pub(super) fn change(&mut self, standing: Standing) {
         (self.standing, self.lie) = (Some(standing), None);
         self.epoch += 1;
@@ -187,11 +227,16 @@ impl Release {
             _ => false,
         };
         if makes_sense {
-            self.tainted |= !matches!(lie, Some(Lie::MissingRow | Lie::BlockedRelease));
+            self.tainted |= is_contradiction(lie) || is_contradiction(self.lie);
             self.lie = lie;
             self.epoch += 1;
         }
     }
+}
+
+/// Whether it may be answered as a contradiction.
+pub(super) fn is_contradiction(lie: Option<Lie>) -> bool {
+    !matches!(lie, None | Some(Lie::MissingRow | Lie::BlockedRelease))
 }
 
 impl Known {
@@ -248,7 +293,7 @@ fn clash(rows: &[Row], exact: &Exact) -> bool {
             Exact::Found { state, content, .. } => {
                 first.state != *state || first.content.is_some_and(|told| told != *content)
             }
-            Exact::Refused(404) => first.state.serves_bytes(),
+            Exact::Refused(404 | 410) => first.state.serves_bytes(),
             Exact::Refused(_) => false,
         }
 }

@@ -20,7 +20,7 @@ use futures_util::future::join_all;
 
 use crate::clock::Clock;
 use actions::{Action, sequence};
-use ledger::{Id, Known, Ledger, RELEASES, STANDINGS, releases_of};
+use ledger::{Fault, Id, Known, Ledger, Outage, RELEASES, STANDINGS, is_contradiction, releases_of};
 use promises::{Broken, Case, Promise, Verdict, hold, judge, settled};
 use proxy::{Proxy, Seen};
 use world::{Route, Shelf, World};
@@ -59,10 +59,29 @@ impl Run {
         match action {
             Action::Wait { millis } => self.world.clock.advance(Duration::from_millis(millis)),
             Action::Change(id, standing) => {
-                let release = &mut self.world.ledger().releases[id];
+                let (now, mut ledger) = (self.now(), self.world.ledger());
+                let lags = ledger.lags;
+                let release = &mut ledger.releases[id];
+                release.remember(now);
+                release.tainted |= may_clash(lags, release.standing.is_some());
                 release.change(if release.standing.is_some() { standing } else { STANDINGS[0] });
             }
-            Action::Tell(id, lie) => self.world.ledger().releases[id].tell(lie),
+            Action::Tell(id, lie) => {
+                let (now, mut ledger) = (self.now(), self.world.ledger());
+                let lags = ledger.lags;
+                let release = &mut ledger.releases[id];
+                release.remember(now);
+                release.tainted |= may_clash(lags, release.standing.is_some());
+                release.tell(lie);
+            }
+            Action::Lag(lags) => {
+                let mut ledger = self.world.ledger();
+                ledger.lags = lags;
+                for release in &mut ledger.releases {
+                    release.tainted |= may_clash(lags, release.epoch > 1);
+                }
+            }
+            Action::Confirm(all) => self.world.ledger().confirming = all,
             Action::Weather(outage) => self.world.ledger().outage = outage,
             Action::Restart { offline } => self.proxy.restart(offline),
             Action::Ask(route, clients) => {
@@ -122,13 +141,20 @@ impl Run {
             0 => 1,
             unsettled => 2 + unsettled as u32,
         };
+        // An address that expired has its document asked for once more, and so does a refused condition.
+        let is_archive = matches!(route, Route::Archive(_));
+        let is_refused = matches!(after.outage, Some(Outage(Fault::Page(400), _)));
+        let most = (most + u32::from(is_archive)) * if is_refused { 2 } else { 1 };
         let often = after.asked.iter().find(|(_, times)| **times > most);
         hold(Promise::OneFlight, often.is_none(), || format!("{often:?} requests upstream"))
     }
 
     /// An honest moment: the registry can be asked, nothing known is young enough to be believed unasked.
     async fn clear_up(&mut self, seconds: u64) {
-        self.world.ledger().outage = None;
+        {
+            let mut ledger = self.world.ledger();
+            (ledger.outage, ledger.lags, ledger.confirming) = (None, [0, 0], false);
+        }
         if self.proxy.offline {
             self.proxy.restart(false);
         }
@@ -151,7 +177,7 @@ impl Run {
             }
         }
         for release in &mut self.world.ledger().releases {
-            release.tainted = release.lie.is_some();
+            release.tainted = is_contradiction(release.lie);
         }
         Ok(())
     }
@@ -174,6 +200,12 @@ impl Run {
     fn now(&self) -> u64 {
         self.world.clock.now().0
     }
+}
+
+/// Whether sides that are so far behind may contradict each other about a change. An index that is behind may lack the row
+/// of a release that is new, which contradicts nothing; exact metadata may lack the release of a row.
+fn may_clash([index, exact]: [u64; 2], was_published: bool) -> bool {
+    exact > 0 || (index > 0 && was_published)
 }
 
 /// Lets background tasks run until they have nothing left to do.

@@ -97,6 +97,16 @@ impl Case<'_> {
         told(self.before) || told(self.after)
     }
 
+    /// Whether a gateway answered so in place of the registry, lately enough to be repeated. That it may be only where
+    /// nothing better was told is for `must_serve` and `keeps_telling` to find.
+    fn paged(&self, status: u16) -> bool {
+        let source = self.source();
+        [self.before, self.after].iter().any(|ledger| {
+            let paged = ledger.paged.get(&source);
+            paged.is_some_and(|(at, said)| *said == status && self.now - at < NEGATIVE_TTL)
+        })
+    }
+
     fn keeps_telling(&self, status: u16) -> bool {
         let source = self.source();
         [self.before, self.after].iter().all(|ledger| {
@@ -131,7 +141,10 @@ pub(super) fn judge(case: &Case<'_>, seen: &Seen) -> Verdict {
 /// An answer that claims to be fresh was told within its TTL; `Age` makes none younger.
 fn fresh(case: &Case<'_>, seen: &Seen) -> Verdict {
     let Some(hit) = seen.cache_status.strip_prefix("scriptorium; hit; ") else { return Ok(()) };
-    let told = case.after.answered.get(&case.source());
+    let mut told = case.after.answered.get(&case.source());
+    if hit == "detail=\"negative\"" && [403, 404, 410].iter().any(|status| case.paged(*status)) {
+        told = case.after.paged.get(&case.source()).max(told);
+    }
     let ttl = match case.route {
         _ if hit == "detail=\"negative\"" && seen.status == 409 => return Ok(()),
         _ if hit == "detail=\"negative\"" => NEGATIVE_TTL,
@@ -178,8 +191,10 @@ fn release(case: &Case<'_>, id: Id, seen: &Seen, kept: bool) -> Verdict {
         403 => {
             let told =
                 any(|release| release.known.refused_with(403) || release.known.row_in(&[State::Blocked]));
+            let told = told || case.paged(403);
             hold(Promise::Truth, told || any(|release| release.tainted), || "403 that nobody told".into())?;
         }
+        404 if case.paged(404) => {}
         404 => {
             let gone = any(|release| release.known.row_in(&[State::Tombstoned, State::Unavailable]));
             let told = any(|release| release.known.refused_with(404));
@@ -219,7 +234,7 @@ fn index(case: &Case<'_>, volume: usize, seen: &Seen) -> Verdict {
             let home = shown.iter().all(|row| row["release"]["url"] == link.as_str());
             hold(Promise::Truth, home, || "a row that leads elsewhere".into())
         }),
-        404 => hold(Promise::Outage, case.told(404), || "404 that nobody told".into()),
+        404 => hold(Promise::Outage, case.told(404) || case.paged(404), || "404 that nobody told".into()),
         409 => hold(Promise::Lies, false, || "a whole index refused".into()),
         status => hold(Promise::Outage, !case.keeps_telling(200), || format!("{status} for what was told")),
     }
@@ -232,7 +247,7 @@ fn trust(case: &Case<'_>, id: Id, seen: &Seen) -> Verdict {
             let bound = seen.json["subject"]["integrity"] == integrity;
             hold(Promise::Bytes, bound, || "trust in another content".into())
         }
-        404 => hold(Promise::Outage, case.told(404), || "404 that nobody told".into()),
+        404 => hold(Promise::Outage, case.told(404) || case.paged(404), || "404 that nobody told".into()),
         409 => {
             let tainted = case.of(id).iter().any(|release| release.tainted);
             hold(Promise::Lies, tainted, || "409 of a registry that did not contradict itself".into())
@@ -297,6 +312,7 @@ fn expected(release: &Release) -> &'static [(u16, &'static str)] {
         (Some(Standing(_, 200)), _) => &[(200, "")],
         (Some(Standing(_, 403)), _) => &[(403, "authorization-failed")],
         (Some(Standing(_, 409)), _) => &[(409, INCONSISTENT)],
+        (Some(Standing(_, 410)), _) => &[(410, "not-found")],
         _ => &[(404, "not-found")],
     }
 }

@@ -22,6 +22,8 @@ use crate::domain::{Purl, Sha256};
 use crate::upstream::testing::HOME;
 use crate::upstream::{Outgoing, Response, Transport, TransportError};
 
+/// How long a signed address is good at least, in milliseconds.
+const GOOD_FOR: u64 = 100_000;
 const CDN: &str = "https://cdn.example";
 
 /// One content of a release.
@@ -147,23 +149,28 @@ impl World {
         let (status, body) = match Route::all().into_iter().find(|route| route.path() == path) {
             Some(Route::Index(volume)) => {
                 let mut items = Vec::new();
+                let then = now.saturating_sub(ledger.lags[0]);
+                let mut is_published = false;
                 for id in releases_of(volume) {
                     let release = &mut ledger.releases[id];
-                    let (what, epoch) = (release.rows(id), release.epoch);
+                    let told = release.as_of(then);
+                    is_published |= told.standing.is_some();
+                    let (what, epoch) = (told.rows(id), told.epoch);
                     items.extend(what.iter().map(|row| self.row(id, row)));
                     release.known.rows = Some(Told { what, epoch, order, at: now });
                 }
-                let published = |id: Id| ledger.releases[id].standing.is_some();
-                match releases_of(volume).any(published) {
+                match is_published {
                     true => (200, json!({ "items": items }).to_string()),
                     false => refused(404),
                 }
             }
             Some(Route::Exact(id)) => {
+                let then = now.saturating_sub(ledger.lags[1]);
                 let release = &mut ledger.releases[id];
-                let (what, epoch) = (release.exact(), release.epoch);
+                let told = release.as_of(then);
+                let (what, epoch) = (told.exact(), told.epoch);
                 let answer = match what {
-                    Exact::Found { content, .. } => (200, self.exact(id, content, release.lie, &what)),
+                    Exact::Found { content, .. } => (200, self.exact(id, content, told.lie, (&what, then))),
                     Exact::Refused(status) => refused(status),
                 };
                 release.known.exact = Some(Told { what, epoch, order, at: now });
@@ -188,7 +195,7 @@ impl World {
         written
     }
 
-    fn exact(&self, id: Id, content: usize, lie: Option<Lie>, exact: &Exact) -> String {
+    fn exact(&self, id: Id, content: usize, lie: Option<Lie>, (exact, then): (&Exact, u64)) -> String {
         let Exact::Found { state, .. } = exact else { return String::new() };
         let (name, version) = name(id);
         let other = (id + VERSIONS.len()) % RELEASES;
@@ -198,7 +205,7 @@ impl World {
             "purl": purl(if lie == Some(Lie::ExactPurl) { other } else { id }),
             "integrity": self.shelf.content(id, content).integrity,
             "status": { "state": state },
-            "dist": { "source": "cdn", "mediaType": "application/gzip", "url": format!("{CDN}/{id}/{content}.tar.gz") },
+            "dist": { "source": "cdn", "mediaType": "application/gzip", "url": format!("{CDN}/{id}/{content}/{}.tar.gz", then / GOOD_FOR) },
         })
         .to_string()
     }
@@ -216,15 +223,21 @@ impl World {
         }
     }
 
-    /// The archive at a path of the archive host: `/{release}/{content}.tar.gz`.
-    fn download(&self, path: &str) -> Bytes {
-        let (id, content) = path.trim_matches('/').trim_end_matches(".tar.gz").split_once('/').unwrap();
-        let (id, content): (Id, usize) = (id.parse().unwrap(), content.parse().unwrap());
+    /// The archive at a path of the archive host: `/{release}/{content}/{signed}.tar.gz`, unless that has expired.
+    fn download(&self, path: &str) -> Option<Bytes> {
+        let parts = path.trim_matches('/').trim_end_matches(".tar.gz").split('/');
+        let [id, content, signed] = parts.map(|part| part.parse().unwrap()).collect::<Vec<usize>>()[..]
+        else {
+            return None;
+        };
+        if signed as u64 + 1 < self.clock.now().0 / GOOD_FOR {
+            return None;
+        }
         let mut ledger = self.ledger();
         let release = &mut ledger.releases[id];
         release.downloads += 1;
         let swapped = release.lie == Some(Lie::Archive);
-        self.shelf.content(id, if swapped { 1 - content } else { content }).archive.clone()
+        Some(self.shelf.content(id, if swapped { 1 - content } else { content }).archive.clone())
     }
 }
 
@@ -247,10 +260,23 @@ impl Transport for World {
                 Fault::ServerError => Ok(response(500, HeaderMap::new(), "oh no".into())),
                 Fault::Throttled => Ok(response(429, HeaderMap::new(), Bytes::new())),
                 Fault::Garbage => Ok(response(200, HeaderMap::new(), "<html>".into())),
+                Fault::Page(status) => {
+                    let now = self.clock.now().0;
+                    self.ledger().paged.insert(path.to_owned(), (now, status));
+                    Ok(response(status, HeaderMap::new(), "<html>".into()))
+                }
             };
         }
         if !at_home {
-            return Ok(response(200, HeaderMap::new(), self.download(path)));
+            return Ok(match self.download(path) {
+                Some(archive) => response(200, HeaderMap::new(), archive),
+                None => response(403, HeaderMap::new(), "<Error>expired</Error>".into()),
+            });
+        }
+        if let Some(tag) = request.headers.get(IF_NONE_MATCH).filter(|_| self.ledger().confirming) {
+            let now = self.clock.now().0;
+            self.ledger().answered.insert(path.to_owned(), (now, 200));
+            return Ok(response(304, HeaderMap::from_iter([(ETAG, tag.clone())]), Bytes::new()));
         }
         let (status, body) = self.answer(path);
         if !self.validators || status != 200 {
