@@ -129,7 +129,8 @@ impl Document {
 
     /// A remembered 404, or a refusal that is not the registry's own: true when it was said, and no substitute for
     /// asking.
-    pub(super) fn is_absence(&self) -> bool {
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
         self.meta.status == 404 || matches!(*self.content, Content::Refused { is_own: false, .. })
     }
 

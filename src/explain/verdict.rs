@@ -103,7 +103,7 @@ impl Known<'_> {
                     self.upstream()
                 ),
             ),
-            Freshness::Ask { .. } if exact.document.meta.status == 404 => {
+            Freshness::Ask { .. } if exact.document.is_absence() => {
                 ask("and an old \"not found\" is never repeated")
             }
             Freshness::Ask { may_fall_back: true } if exact.document.meta.keeping.no_cache => {
@@ -111,7 +111,7 @@ impl Known<'_> {
             }
             Freshness::Ask { may_fall_back: true } => ask("within stale-if-error should that fail"),
             Freshness::Ask { may_fall_back: false } => ask("beyond stale-if-error"),
-            Freshness::Offline if status == 404 => {
+            Freshness::Offline if exact.document.is_absence() => {
                 Rule::new(Some(504), "offline", "an old \"not found\" is never repeated, and nobody is asked")
             }
             Freshness::Offline => {

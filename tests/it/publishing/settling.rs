@@ -1,7 +1,9 @@
 //! A registry that says it released something else than what was uploaded: told, counted, and not believed.
 
+use serde_json::json;
+
 use super::{Ground, lamp};
-use crate::support::{Publishing, Setup, Untrue, eventually};
+use crate::support::{Publishing, Release, Reply, Setup, Untrue, eventually};
 
 fn finalize_untruly(untrue: Untrue, change: impl FnOnce(Setup) -> Setup) -> Ground {
     let ground = Ground::with(change);
@@ -63,4 +65,22 @@ fn one_untrue_answer_is_reported_before_anybody_reads() {
 fn what_was_not_looked_at_is_not_held_against_the_registry() {
     let ground = finalize_untruly(Untrue::Answer, |setup| setup.set("upstream.writes_check", "relay"));
     assert!(ground.proxy.divergences().is_empty());
+}
+
+#[test]
+fn an_index_that_lags_behind_a_publication_contradicts_nothing() {
+    let ground = Ground::new();
+    let before = Release::new("@acme/lamp", "1.0.0").row(&ground.registry.url());
+    for rows in [json!([]), json!([before])] {
+        ground.registry.reply_to("GET", &lamp().index(), Reply::json(&json!({ "items": rows })));
+        ground.proxy.client().get(&lamp().index()).ok();
+    }
+    ground.proxy.client().get(&lamp().exact()).problem(404, "not-found");
+    assert_eq!(ground.publisher().publish(&lamp()).status, 201);
+    for _ in 0..3 {
+        ground.proxy.client().get(&lamp().index()).ok();
+        assert_eq!(ground.proxy.client().get(&lamp().exact()).ok().json()["integrity"], lamp().integrity());
+        assert_eq!(ground.proxy.client().get(&lamp().download()).ok().body, lamp().archive());
+        assert!(ground.proxy.divergences().is_empty());
+    }
 }
