@@ -9,7 +9,7 @@ use std::io::Read;
 use super::framing::{Departure, Framing, Quirk};
 use super::gzip::{BLOCK, Unpacked};
 use super::header::{Header, LARGEST_OCTAL, Magic, is_zero};
-use super::names::accept_path;
+use super::names::{GLOBAL, accept_path};
 use super::pax::Pax;
 use super::{ArchiveError, Excerpt, Violation};
 
@@ -89,7 +89,9 @@ impl<R: Read> Entries<R> {
                 b'g' if !before.is_empty() => return Err(Violation::Ambiguous.into()),
                 b'g' => {
                     let payload = self.payload(&header)?;
-                    if !Pax::check_global(&payload)? || !begins || header.magic() != Magic::Ustar {
+                    // Some readers make the folders of any other name.
+                    let of_git = header.name() == GLOBAL && header.magic() == Magic::Ustar;
+                    if !Pax::check_global(&payload)? || !begins || !of_git {
                         self.depart(Quirk::Global, Some(header.name()));
                     }
                 }
@@ -194,7 +196,7 @@ impl<R: Read> Entries<R> {
         let mut raw = match (pax.path, extensions.long_name) {
             (Some(_), Some(_)) => return Err(Violation::Ambiguous.into()),
             (Some(name), None) | (None, Some(name)) => {
-                header.check_prefix()?;
+                header.prefix()?;
                 name
             }
             (None, None) => header.path()?.into_owned(),

@@ -126,7 +126,7 @@ pub(super) fn record(key: &str, value: &str) -> Vec<u8> {
 }
 
 /// One gzip member.
-pub(super) fn gz(plain: &[u8]) -> Vec<u8> {
+pub(crate) fn gz(plain: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(plain).unwrap();
     encoder.finish().unwrap()

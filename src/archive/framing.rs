@@ -8,9 +8,9 @@
 //!
 //! | part | canonical | readable | refused |
 //! |---|---|---|---|
-//! | gzip | one member, no header field but a name | more members, other header fields; bytes that are a tar header as well | anything after the members |
+//! | gzip | one member, no header field but a name of up to 255 bytes | more members, other header fields, zeros behind one; bytes that are a tar header as well | anything else behind |
 //! | magic | `ustar\0` `00`, `ustar  \0` (GNU) | v7 and others | |
-//! | name, prefix | UTF-8, zeros behind it; a prefix with `ustar\0` `00` only | something behind the first NUL, times of star and node-tar among it; a first name that is a file's magic | a prefix with another magic; NULs, no name |
+//! | name, prefix | UTF-8, zeros behind it; a prefix with `ustar\0` `00` only | something behind the first NUL, times of star, node-tar, GNU tar and Go among it; a first name that is a file's magic | a prefix with another magic; NULs, no name |
 //! | numbers | octal digits, then spaces or NULs; owners and times may be missing, an owner up to 2^31 and a size from 8 GiB binary | leading spaces, no terminator, binary; of owners, times, devices: anything | a size, mode or checksum that is none of these, signs, signed checksums |
 //! | mode | a file's within 0777, the owner reading, executing where anybody does; a directory's owner with all rights | any other | |
 //! | owner's and group's names | printable, zeros behind | any other | |
@@ -19,7 +19,7 @@
 //! | type | `0`, `5` | NUL, `7`; NUL with a closing slash and no content is a directory | every other; `0` with a closing slash; a directory with content |
 //! | padding | zeros | any other | |
 //! | `L` | `././@LongLink` in GNU's magic, one closing NUL, GNU's magic behind | other names, no NUL | NULs within, two, together with a pax path |
-//! | `x` | times and owners as plain decimals | `path`; `size` as in the header, or from 8 GiB; keys that say nothing of the tree | one key twice, an empty key, path or size, another size, another charset, `GNU.*` and all that is sparse, `x` twice |
+//! | `x` | times and owners as plain decimals, one at least | `path`; `size` as in the header, or from 8 GiB; keys that say nothing of the tree | one key twice, an empty key, path or size, another size, another charset, `GNU.*` and all that is sparse, `x` twice |
 //! | `g` | the first block, `comment` only, as `git archive` writes it | later, other keys that say nothing of the tree | between an extension and its entry, keys that rename, resize or recode |
 //! | several extensions | none | each of them once | |
 //! | end | two zero blocks or more, nothing else | one, none, half a block of zeros | anything behind a zero block |
@@ -69,6 +69,8 @@ impl fmt::Display for Departure {
 pub(super) enum Quirk {
     #[error("more than one gzip member")]
     Members,
+    #[error("zeros behind its gzip member")]
+    Zeros,
     #[error("gzip header fields beside a file name")]
     GzipHeader,
     #[error("compressed bytes that some readers take for a tar header")]

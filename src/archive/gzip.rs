@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use flate2::bufread::{GzDecoder, MultiGzDecoder};
 
 use super::framing::Quirk;
-use super::header::could_be_header;
+use super::header::{could_be_header, is_zero};
 use super::{ArchiveError, Excess, Violation};
 
 /// Tar's unit: everything starts at a multiple of it.
@@ -20,6 +20,10 @@ const PACKED_BUFFER: usize = 64 * 1024;
 /// The flags of a gzip header: of its optional fields, only a name is canonical.
 const FLAGS: usize = 3;
 const NAME: u8 = 1 << 3;
+/// Where the first optional field begins.
+const FIELDS: usize = 10;
+/// The longest name that every reader of gzip takes.
+const LONGEST_NAME: usize = 255;
 
 /// What comes out of a gzip stream of one or more members. Callers take whole blocks in the end.
 pub(super) struct Unpacked<R> {
@@ -53,11 +57,18 @@ impl<R: Read> Unpacked<R> {
 
     /// How the stream departs from the canonical form; for after its end.
     pub(super) fn quirk(&mut self) -> Option<Quirk> {
-        let several = matches!(self.decoder, Decoder::Further(_));
+        let behind = match self.decoder {
+            Decoder::Further(_) => Some(Quirk::Members),
+            Decoder::Padded(_) => Some(Quirk::Zeros),
+            Decoder::First(_) | Decoder::Changing => None,
+        };
         let Watched { head, seen, .. } = self.decoder.source()?.get_ref();
         match () {
-            () if several => Some(Quirk::Members),
+            () if behind.is_some() => behind,
             () if head[FLAGS] & !NAME != 0 => Some(Quirk::GzipHeader),
+            () if head[FLAGS] != 0 && !head[FIELDS..][..=LONGEST_NAME].contains(&0) => {
+                Some(Quirk::GzipHeader)
+            }
             () if *seen == BLOCK && could_be_header(head) => Some(Quirk::Disguise),
             () => None,
         }
@@ -119,6 +130,8 @@ impl<R: Read> Unpacked<R> {
 enum Decoder<B> {
     First(GzDecoder<B>),
     Further(MultiGzDecoder<B>),
+    /// There was one, and zeros are behind it: bsdtar fills the last block of a pipe with them.
+    Padded(B),
     /// Never between two calls.
     Changing,
 }
@@ -128,6 +141,7 @@ impl<B: BufRead> Decoder<B> {
         match self {
             Self::First(decoder) => Some(decoder.get_mut()),
             Self::Further(decoder) => Some(decoder.get_mut()),
+            Self::Padded(source) => Some(source),
             Self::Changing => None,
         }
     }
@@ -138,16 +152,36 @@ impl<B: BufRead> Read for Decoder<B> {
         let first = match self {
             Self::First(first) => first,
             Self::Further(further) => return further.read(buffer),
+            Self::Padded(source) => return expect_only_zeros(source),
             Self::Changing => return Ok(0),
         };
         let count = first.read(buffer)?;
-        if count > 0 || buffer.is_empty() || first.get_mut().fill_buf()?.is_empty() {
+        if count > 0 || buffer.is_empty() {
             return Ok(count);
         }
+        let Some(next) = first.get_mut().fill_buf()?.first().copied() else { return Ok(0) };
         if let Self::First(first) = std::mem::replace(self, Self::Changing) {
-            *self = Self::Further(MultiGzDecoder::new(first.into_inner()));
+            let source = first.into_inner();
+            *self = match next {
+                0 => Self::Padded(source),
+                _ => Self::Further(MultiGzDecoder::new(source)),
+            };
         }
         self.read(buffer)
+    }
+}
+
+fn expect_only_zeros(source: &mut impl BufRead) -> io::Result<usize> {
+    loop {
+        let bytes = source.fill_buf()?;
+        let length = bytes.len();
+        if !is_zero(bytes) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        if length == 0 {
+            return Ok(0);
+        }
+        source.consume(length);
     }
 }
 

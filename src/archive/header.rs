@@ -91,25 +91,31 @@ impl Header {
 
     /// The whole path.
     pub(super) fn path(&self) -> Result<Cow<'_, [u8]>, Violation> {
-        let (name, prefix) = (self.name(), self.text(345, 155));
+        let (name, prefix) = (self.name(), self.prefix()?);
         if prefix.is_empty() || name.is_empty() {
             return Ok(name.into());
         }
-        // Some readers take a prefix whatever the magic, and star puts times where a long one would end.
-        let doubtful = self.field(508, 4) == b"tar\0" && prefix.len() > SHORT_PREFIX;
+        Ok([prefix, b"/", name].concat().into())
+    }
+
+    /// What stands before the name, unless not all readers would see it.
+    pub(super) fn prefix(&self) -> Result<&[u8], Violation> {
+        let prefix = self.text(345, 155);
+        // Star puts times where a long prefix would end.
+        let is_whole = self.field(508, 4) != b"tar\0" || prefix.len() <= SHORT_PREFIX;
         match self.magic() {
-            Magic::Ustar if !doubtful => Ok([prefix, b"/", name].concat().into()),
-            _ => Err(Violation::Prefix { path: Excerpt::new(name) }),
+            Magic::Ustar if is_whole => Ok(prefix),
+            Magic::Gnu if self.has_gnu_times() => Ok(b""),
+            // Some take a prefix whatever the magic.
+            _ if prefix.is_empty() => Ok(b""),
+            _ => Err(Violation::Prefix { path: Excerpt::new(self.name()) }),
         }
     }
 
-    /// Fails where a header has a prefix that not all readers see, though its path comes from elsewhere.
-    pub(super) fn check_prefix(&self) -> Result<(), Violation> {
-        match self.magic() {
-            Magic::Ustar => Ok(()),
-            Magic::Gnu | Magic::Other if self.text(345, 155).is_empty() => Ok(()),
-            Magic::Gnu | Magic::Other => Err(Violation::Prefix { path: Excerpt::new(self.name()) }),
-        }
+    /// Whether GNU's and Go's times of access and change stand where others have a prefix, and nothing else does.
+    fn has_gnu_times(&self) -> bool {
+        let is_time = |at| matches!(self.number(at, 12), Number::Plain(_) | Number::Missing);
+        is_time(345) && is_time(357) && is_zero(self.field(369, 131))
     }
 
     pub(super) fn size(&self) -> Result<u64, Violation> {

@@ -14,7 +14,8 @@
 //! | a segment that folds to `.`, `..` or nothing | what normalizes paths makes them so |
 //! | `VOLUME.TOML` and every other way to write the manifest's name at the root | one file with it where case does not count |
 //! | a name that begins as a compressed file does | libarchive would decompress the tar once more |
-//! | segments of more than 255 bytes, more than 1024 of them, paths of more than 4096 | no file system takes them, and node-tar leaves them out |
+//! | `pax_global_header` at the root | readers without pax leave it out |
+//! | segments of more than 255 bytes, paths of more than 2048 | no file system takes them below a folder of its own, and node-tar leaves them out |
 //!
 //! Two paths must differ in their [`fold`] as well, segment by segment: without case and compatibility forms, without
 //! characters that do not show. That is coarser than any file system in use, so none of them can merge two.
@@ -26,12 +27,13 @@ use unicode_normalization::UnicodeNormalization;
 use super::manifest::MANIFEST;
 use super::{Excerpt, Violation};
 
-/// Longest path, in bytes.
-pub(super) const MAX_PATH: usize = 4096;
+/// Longest path, in bytes: half of what Linux takes, so that there is room for the folder that it is unpacked in.
+pub(super) const MAX_PATH: usize = 2048;
 /// Longest segment, in bytes.
 const MAX_SEGMENT: usize = 255;
-/// Most segments.
-const MAX_DEPTH: usize = 1024;
+
+/// The name that Git gives a global header.
+pub(super) const GLOBAL: &[u8] = b"pax_global_header";
 
 /// The rule a path breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,12 +41,9 @@ pub enum PathFault {
     /// No path at all.
     #[error("is empty")]
     Empty,
-    /// Longer than 4096 bytes, or a segment longer than 255.
+    /// Longer than 2048 bytes, or a segment longer than 255.
     #[error("is longer than {MAX_PATH} bytes, or has a segment of more than {MAX_SEGMENT}")]
     TooLong,
-    /// More segments than extractors make directories for.
-    #[error("has more than {MAX_DEPTH} segments")]
-    TooDeep,
     /// Not UTF-8.
     #[error("is not UTF-8")]
     NotUtf8,
@@ -76,8 +75,11 @@ pub enum PathFault {
     #[error("has a segment that Windows gives another file as its short name")]
     ShortName,
     /// The manifest's name written otherwise.
-    #[error("is `volume.toml` where case does not count; write it in small letters")]
+    #[error("begins with `volume.toml` where case does not count; write it in small letters")]
     Manifest,
+    /// The name of a global pax header.
+    #[error("is kept for global pax headers, which readers leave out")]
+    GlobalHeader,
     /// The beginning of a compressed file.
     #[error("begins as a compressed file does")]
     Magic,
@@ -105,15 +107,12 @@ fn well_formed(raw: &[u8]) -> Result<&str, PathFault> {
     if begins_as_another_format(raw) {
         return Err(PathFault::Magic);
     }
-    let mut depth = 0;
-    for segment in path.split('/') {
-        well_formed_segment(segment)?;
-        depth += 1;
+    path.split('/').try_for_each(well_formed_segment)?;
+    let first = path.split('/').next().unwrap_or_default();
+    if path.as_bytes() == GLOBAL {
+        return Err(PathFault::GlobalHeader);
     }
-    if depth > MAX_DEPTH {
-        return Err(PathFault::TooDeep);
-    }
-    if path != MANIFEST && depth == 1 && fold(path) == MANIFEST {
+    if first != MANIFEST && fold(first) == MANIFEST {
         return Err(PathFault::Manifest);
     }
     Ok(path)

@@ -28,7 +28,7 @@ impl Default for Pax {
 impl Pax {
     /// Reads an `x` header's payload.
     pub(super) fn of_entry(payload: &[u8]) -> Result<Self, Violation> {
-        let mut pax = Self::default();
+        let mut pax = Self { canonical: !payload.is_empty(), ..Self::default() };
         for record in Unique::new(payload) {
             let (key, value) = record?;
             pax.canonical &= match key {
@@ -53,7 +53,7 @@ impl Pax {
     /// Checks a `g` header's payload: it may describe the archive, not rename or resize every entry. Whether it has
     /// nothing but a comment, as Git writes one.
     pub(super) fn check_global(payload: &[u8]) -> Result<bool, Violation> {
-        let mut canonical = true;
+        let mut canonical = !payload.is_empty();
         for record in Unique::new(payload) {
             let (key, value) = record?;
             if matches!(key, b"path" | b"linkpath" | b"size") || is_sparse(key) || is_doubtful(key) {
@@ -166,7 +166,7 @@ mod tests {
         for key in ["GNU.sparse.major", "SCHILY.realsize", "SUN.holesdata"] {
             assert!(Pax::of_entry(&record(key, "1")).unwrap().sparse, "{key}");
         }
-        assert_eq!(Pax::of_entry(b""), Ok(Pax::default()));
+        assert_eq!(Pax::of_entry(b""), Ok(Pax { canonical: false, ..Pax::default() }));
     }
 
     #[test]
@@ -232,6 +232,7 @@ mod tests {
         assert_eq!(Pax::check_global(&record("comment", "x")), Ok(true));
         assert_eq!(Pax::check_global(&record("comment", "x\ny")), Ok(false));
         assert_eq!(Pax::check_global(&record("mtime", "1")), Ok(false));
+        assert_eq!(Pax::check_global(b""), Ok(false));
         assert_eq!(Pax::check_global(b"9 comment=x\n"), Err(Violation::Pax));
         for key in ["path", "size", "linkpath", "GNU.sparse.major", "SCHILY.realsize", "hdrcharset"] {
             let refused = Pax::check_global(&record(key, "1"));

@@ -18,6 +18,8 @@ pub enum Kind {
     Document,
     /// A stored archive is not what was sealed.
     Archive,
+    /// A stored archive is what was sealed, and not every reader unpacks it alike.
+    Framing,
     /// A pin is not what was written.
     Pin,
     /// What is stored of one release contradicts itself; each part of it is whole.
@@ -33,6 +35,7 @@ impl Kind {
         match self {
             Self::Document => "document",
             Self::Archive => "archive",
+            Self::Framing => "framing",
             Self::Pin => "pin",
             Self::Disagreement => "disagreement",
             Self::Unreadable => "unreadable",
@@ -51,6 +54,7 @@ impl Kind {
                 "run `audit` or `store verify` with --repair: it is moved to quarantine/ and the proxy fetches it \
                  anew"
             }
+            Self::Framing => "run `audit` with --repair: it is packed anew where it lies, from the same tree",
             Self::Pin => {
                 "nothing where its archive is held: the proxy makes it out anew when it is next asked for; else find out \
                  what the release must be, from another proxy's `pins export` say, and `pins import` that line, or \
@@ -107,7 +111,10 @@ impl Finding {
 
     pub(super) fn repaired(mut self) -> Self {
         self.repaired = true;
-        self.advice = "nothing: it was moved to quarantine/ and the proxy fetches it anew";
+        self.advice = match self.kind {
+            Kind::Framing => "nothing: it was packed anew",
+            _ => "nothing: it was moved to quarantine/ and the proxy fetches it anew",
+        };
         self
     }
 }

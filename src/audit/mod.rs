@@ -7,6 +7,7 @@
 mod archive;
 mod document;
 pub mod finding;
+mod framing;
 pub mod pace;
 pub mod pass;
 pub mod pins;

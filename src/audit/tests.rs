@@ -10,13 +10,14 @@ use tempfile::TempDir;
 
 use super::finding::Kind;
 use super::*;
+use crate::archive::fixture::{Tar, TestFile, integrity_of};
 use crate::cache::envelope::{Envelope, Meta};
 use crate::cache::keeping::Keeping;
 use crate::cache::place::{self, earlier_place};
 use crate::clock::Timestamp;
 use crate::consistency::{Pin, Pins, Proof};
 use crate::domain::{DocumentKey, Integrity, Purl, Registry, Sha256};
-use crate::store::sealed::{BLOCK, SealWriter};
+use crate::store::sealed::{self, BLOCK, SealWriter};
 use crate::store::{ObjectStorage, StorageKey, Store};
 
 /// A store that holds all there is to hold of two releases.
@@ -29,8 +30,16 @@ fn release(version: &str) -> Purl {
     Purl::new(&"@acme/x".parse().unwrap(), &version.parse().unwrap())
 }
 
+/// The tree of a version: one file that gzip cannot shrink, two blocks long and a bit.
+fn tree(version: &str) -> TestFile {
+    let seed = version.bytes().fold(7, |seed, byte| seed << 5 ^ u64::from(byte));
+    let mut noise = vec![0; 2 * BLOCK as usize + 1000];
+    fastrand::Rng::with_seed(seed).fill(&mut noise);
+    ("data.bin".to_owned(), false, noise)
+}
+
 fn integrity(version: &str) -> Integrity {
-    Integrity::new(Sha256::of(version.as_bytes()))
+    integrity_of(&[tree(version)])
 }
 
 fn registry() -> Registry {
@@ -98,7 +107,7 @@ impl Shop {
         shop.put(&index(), 200, &json!({ "items": rows })).await;
         for version in ["1.0.0", "2.0.0"] {
             shop.put(&exact(version), 200, &metadata(version, "available", integrity(version))).await;
-            shop.seal(version, integrity(version)).await;
+            shop.seal(version, version).await;
             Pins::new(shop.store.clone())
                 .admit(pin(version, integrity(version)), Proof::Proved)
                 .await
@@ -112,10 +121,15 @@ impl Shop {
         self.store.write(&place(key), stored).await.unwrap();
     }
 
-    /// An archive of two blocks and a bit.
-    async fn seal(&self, version: &str, tree: Integrity) {
+    /// An archive of the tree that `content` has, sealed for `version`.
+    async fn seal(&self, version: &str, content: &str) {
+        let (path, _, bytes) = tree(content);
+        self.seal_as(version, integrity(content), &Tar::default().file(&path, bytes).gz()).await;
+    }
+
+    async fn seal_as(&self, version: &str, tree: Integrity, archive: &[u8]) {
         let mut writer = SealWriter::new(Vec::new());
-        writer.write_all(&version.as_bytes().repeat(BLOCK as usize / 2)).unwrap();
+        writer.write_all(archive).unwrap();
         let (bytes, _) = writer.finish(*tree.digest(), &release(version).to_string()).unwrap();
         self.store.write(&StorageKey::Archive(tree), bytes.into()).await.unwrap();
     }
@@ -199,6 +213,28 @@ async fn a_flipped_bit_anywhere_in_an_archive_is_found_and_repaired() {
         assert!(!shop.file(&archive("1.0.0")).exists());
         assert_eq!(shop.audit(false).await.wrong, 0);
     }
+}
+
+#[tokio::test]
+async fn an_archive_that_readers_unpack_differently_is_packed_anew_where_it_lies() {
+    let shop = Shop::stocked().await;
+    let (path, _, bytes) = tree("1.0.0");
+    let unended = &Tar::default().file(&path, bytes).ended()[..];
+    let odd = crate::archive::fixture::gz(unended.strip_suffix(&[0; 1024]).unwrap());
+    shop.seal_as("1.0.0", integrity("1.0.0"), &odd).await;
+    assert_eq!(shop.verify().await.findings, [], "it is as it was written");
+    let finding = Shop::only(&shop.audit(false).await, Kind::Framing, &archive("1.0.0"));
+    assert_eq!(finding.release, Some(release("1.0.0").to_string()));
+    let before = fs::read(shop.file(&archive("1.0.0"))).unwrap();
+    let report = shop.audit(true).await;
+    assert_eq!((report.wrong, report.remaining()), (1, 0));
+    assert_ne!(fs::read(shop.file(&archive("1.0.0"))).unwrap(), before);
+    assert_eq!(shop.audit(false).await.findings, []);
+    let seal = sealed::open(&*shop.store, &archive("1.0.0")).await.unwrap().unwrap();
+    assert_eq!((seal.recipe, seal.known_by), (crate::archive::RECIPE, *integrity("1.0.0").digest()));
+
+    shop.seal_as("1.0.0", integrity("1.0.0"), &Tar::default().file("other", "x").gz()).await;
+    Shop::only(&shop.audit(false).await, Kind::Archive, &archive("1.0.0"));
 }
 
 #[tokio::test]
@@ -312,7 +348,7 @@ async fn what_one_registry_says_contradicts_nothing_of_another() {
     shop.store.write(&place::place(&elsewhere, &exact("1.0.0")), envelope.encode()).await.unwrap();
     let theirs = Pin::of(&elsewhere, &release("1.0.0"), integrity("other"), Timestamp(7));
     Pins::new(shop.store.clone()).admit(theirs, Proof::Proved).await.unwrap();
-    shop.seal("1.0.0", integrity("other")).await;
+    shop.seal("1.0.0", "other").await;
     assert_eq!(shop.audit(true).await.findings, []);
     // Nor does it lie where another's belongs.
     shop.store.write(&place(&exact("1.0.0")), envelope.encode()).await.unwrap();
@@ -349,14 +385,14 @@ async fn a_pin_is_held_against_the_index_where_exact_metadata_is_not_stored() {
 #[tokio::test]
 async fn an_archive_is_of_the_content_its_release_is_known_by() {
     let shop = Shop::stocked().await;
-    shop.seal("1.0.0", integrity("other")).await;
+    shop.seal("1.0.0", "other").await;
     let place = StorageKey::Archive(integrity("other"));
     let report = shop.audit(true).await;
     let finding = Shop::only(&report, Kind::Disagreement, &place);
     assert!(finding.expected.contains(&integrity("1.0.0").to_string()) && !finding.repaired, "{finding:?}");
 
     let shop = Shop::stocked().await;
-    shop.seal("7.0.0", integrity("7.0.0")).await;
+    shop.seal("7.0.0", "7.0.0").await;
     assert_eq!(shop.audit(false).await.findings, [], "nothing is known of that release");
 }
 
@@ -364,7 +400,7 @@ async fn an_archive_is_of_the_content_its_release_is_known_by() {
 async fn without_comparing_only_what_is_damaged_is_found() {
     let shop = Shop::stocked().await;
     shop.put(&index(), 200, &json!({ "items": [row_of("1.0.0", integrity("other"))] })).await;
-    shop.seal("1.0.0", integrity("other")).await;
+    shop.seal("1.0.0", "other").await;
     let other = pin("2.0.0", integrity("other"));
     shop.store.write(&pin_place("2.0.0"), other.line().into()).await.unwrap();
     assert!(shop.audit(false).await.wrong >= 3);

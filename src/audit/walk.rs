@@ -8,21 +8,22 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 
 use super::finding::{Count, Finding, Kind, Report, Walked, quoted};
+use super::framing::Stored;
 use super::{Pace, archive, document};
 use crate::cache::Document;
 use crate::cache::document::Content;
 use crate::cache::place::{earlier_place, place};
 use crate::consistency::{Pin, PinError, Pins, reconcile};
-use crate::domain::{DocumentKey, Purl, Registry, VolumeName};
+use crate::domain::{DocumentKey, Integrity, Purl, Registry, VolumeName};
 use crate::store::{Damage, Shelf, StorageKey, Store, StoreError};
 
 const SHELVES: [Shelf; 4] = [Shelf::Documents, Shelf::Archives, Shelf::TrustArtifacts, Shelf::Pins];
 
 /// How to walk.
 pub struct Walk<'a> {
-    /// Move damaged documents and archives to quarantine.
+    /// Move damaged documents and archives to quarantine, and pack archives anew that not every reader unpacks alike.
     pub repair: bool,
-    /// Hold what is stored of each release against one another, not only each value against itself.
+    /// Hold what is stored of each release against one another, and unpack archives, not only each value against itself.
     pub compare: bool,
     /// How fast to read.
     pub pace: Pace,
@@ -33,7 +34,7 @@ pub struct Walk<'a> {
 /// Looks at everything in `store`.
 pub async fn walk(store: &Arc<dyn Store>, how: Walk<'_>) -> Report {
     let pins = Pins::new(Arc::clone(store));
-    let mut walker = Walker { store: &**store, pins, how, index: None, report: Report::default() };
+    let mut walker = Walker { store, pins, how, index: None, report: Report::default() };
     for shelf in SHELVES {
         let mut listed = store.list(shelf);
         while let Some(listed) = listed.next().await {
@@ -62,7 +63,7 @@ pub async fn size(store: &dyn Store) -> Result<u64, StoreError> {
 }
 
 struct Walker<'a> {
-    store: &'a dyn Store,
+    store: &'a Arc<dyn Store>,
     pins: Pins,
     how: Walk<'a>,
     /// The index of the volume looked at last: releases of a volume lie side by side.
@@ -75,10 +76,13 @@ impl Walker<'_> {
         let looked = match key {
             StorageKey::Archive(tree) => {
                 let pins = self.how.compare.then_some(&self.pins);
-                archive::judge(self.store, pins, *tree, &mut self.how.pace).await
+                match archive::judge(&**self.store, pins, *tree, &mut self.how.pace).await {
+                    Ok(()) if self.how.compare => self.framing(*tree).await,
+                    judged => judged,
+                }
             }
             StorageKey::TrustArtifact(digest) => {
-                archive::judge_artifact(self.store, *digest, &mut self.how.pace).await
+                archive::judge_artifact(&**self.store, *digest, &mut self.how.pace).await
             }
             StorageKey::Pin { .. } | StorageKey::Sighting { .. } => self.pin(key).await,
             _ => self.document(key).await,
@@ -96,18 +100,41 @@ impl Walker<'_> {
         }
     }
 
-    /// Moves what can be had anew out of the way.
+    /// Unpacks an archive whose bytes are as they were sealed.
+    async fn framing(&mut self, tree: Integrity) -> Result<(), Finding> {
+        let unreadable = |error| Finding::unreadable(StorageKey::Archive(tree).path(), &error);
+        let Some(stored) = Stored::open(self.store, tree).await.map_err(unreadable)? else { return Ok(()) };
+        let judged = stored.judge(tree).await;
+        self.how.pace.after(stored.length()).await;
+        judged
+    }
+
+    /// Moves what can be had anew out of the way, and packs anew what others would read otherwise.
     async fn repair(&self, key: &StorageKey, mut finding: Finding) -> Finding {
-        if !self.how.repair || !finding.kind.is_replaceable() {
+        if !self.how.repair {
             return finding;
         }
-        let damage = Damage::of(key, finding.expected.clone(), finding.found.clone());
-        match self.store.set_aside(key, &damage).await {
+        let (failed, done) = match (finding.kind, key) {
+            (Kind::Framing, StorageKey::Archive(tree)) => ("packed anew", self.pack_anew(*tree).await),
+            (kind, _) if kind.is_replaceable() => {
+                let damage = Damage::of(key, finding.expected.clone(), finding.found.clone());
+                ("moved", self.store.set_aside(key, &damage).await)
+            }
+            _ => return finding,
+        };
+        match done {
             Ok(()) => finding.repaired(),
             Err(error) => {
-                finding.found = format!("{}; cannot be moved: {error}", finding.found);
+                finding.found = format!("{}; cannot be {failed}: {error}", finding.found);
                 finding
             }
+        }
+    }
+
+    async fn pack_anew(&self, tree: Integrity) -> Result<(), StoreError> {
+        match Stored::open(self.store, tree).await? {
+            Some(stored) => stored.pack_anew(tree).await,
+            None => Ok(()),
         }
     }
 
@@ -187,7 +214,7 @@ impl Walker<'_> {
 
     async fn recall(&mut self, registry: &Registry, name: &VolumeName) {
         if self.index.as_ref().is_none_or(|(whose, held, _)| whose != registry || held != name) {
-            let index = document::held(self.store, registry, &DocumentKey::Index(name.clone())).await;
+            let index = document::held(&**self.store, registry, &DocumentKey::Index(name.clone())).await;
             self.index = Some((registry.clone(), name.clone(), index));
         }
     }

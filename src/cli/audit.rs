@@ -21,16 +21,17 @@ Examples:
   scriptorium audit --data ./cache --repair
 
 Reads everything that is stored and checks that it is what it says: documents, archives, pins, and
-that what is known of each release agrees. --repair moves damaged documents and archives to
-quarantine/, and the proxy fetches them anew; pins and disagreements are for a person. Safe beside
-a running proxy. Exit code 1 when anything is wrong, or with --repair, still wrong.";
+that what is known of each release agrees, and that every reader unpacks each archive alike. --repair
+moves damaged documents and archives to quarantine/, and the proxy fetches them anew; archives that
+were stored before their framing was looked at are packed anew where they lie; pins and
+disagreements are for a person. Safe beside a running proxy. Exit code 1 when anything is wrong, or with --repair, still wrong.";
 
 /// What `audit` is told.
 #[derive(Debug, Clone, Args)]
 pub(super) struct AuditArgs {
     #[command(flatten)]
     pub(super) storage: StorageArgs,
-    /// Move damaged documents and archives to quarantine
+    /// Move damaged documents and archives to quarantine, pack archives anew that not every reader unpacks alike
     #[arg(long)]
     pub(super) repair: bool,
     /// One JSON document instead of text

@@ -58,6 +58,8 @@ pub struct Staged {
     retreat: Option<Ground>,
     /// Why the place from which it could be committed was left.
     away: Option<io::Error>,
+    /// Whether a commit takes the place of what is there.
+    over: bool,
 }
 
 /// What a file holds of a quota, given back with it.
@@ -72,7 +74,7 @@ impl Staged {
     pub(super) fn new(directory: &Path) -> io::Result<Self> {
         let file = tempfile::Builder::new().prefix("staged-").tempfile_in(directory)?;
         let taken = Taken { quota: Arc::new(Unlimited), bytes: 0 };
-        Ok(Self { file, length: 0, taken, retreat: None, away: None })
+        Ok(Self { file, length: 0, taken, retreat: None, away: None, over: false })
     }
 
     /// One that begins on `ground`, because of `why` it could not begin where it could be committed.
@@ -89,6 +91,17 @@ impl Staged {
     /// The same file, which goes on at `ground` when its own place takes no more.
     pub(super) fn or_on(self, ground: Ground) -> Self {
         Self { retreat: Some(ground), ..self }
+    }
+
+    /// The same file, whose commit takes the place of a value that is there, also where the first would stay.
+    #[must_use]
+    pub fn over(self) -> Self {
+        Self { over: true, ..self }
+    }
+
+    /// Whether its commit does.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
     }
 
     /// A second handle that reads from the start.

@@ -28,7 +28,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("consistency", "domain clock store"),
     ("cache", "domain clock telemetry config upstream archive store consistency intake"),
     ("relay", "domain clock config upstream archive store cache consistency intake telemetry"),
-    ("audit", "domain telemetry route upstream store consistency cache"),
+    ("audit", "archive domain telemetry route upstream store consistency cache"),
     ("respond", "domain route upstream archive store consistency cache limit relay"),
     ("pipeline", "domain clock telemetry route base limit store cache relay respond"),
     ("listen", ""),

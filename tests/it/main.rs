@@ -26,6 +26,7 @@ mod failure;
 mod fixtures;
 mod flight;
 mod forgery;
+mod framing;
 mod freshness;
 mod full_disk;
 mod ground;

@@ -170,7 +170,9 @@ fn damaged_gzip_is_told_from_a_bad_archive() {
         flipped[at] ^= 1;
         assert!(matches!(judge(&flipped), ArchiveError::Gzip(_)), "flipped at {at}");
     }
-    assert!(matches!(judge(&[&good[..], b"\0"].concat()), ArchiveError::Gzip(_)));
+    // bsdtar fills its last block, so zeros alone are no damage.
+    assert!(matches!(judge(&[&good[..], b"\0"].concat()), ArchiveError::Digest { .. }));
+    assert!(matches!(judge(&[&good[..], b"\0garbage"].concat()), ArchiveError::Gzip(_)));
     assert!(matches!(judge(&[&good[..], b"garbage"].concat()), ArchiveError::Gzip(_)));
 
     let (head, tail) =

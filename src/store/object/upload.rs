@@ -16,17 +16,18 @@ use super::{blocking, failure, found, place};
 const PART: u64 = 8 << 20;
 
 impl ObjectStorage {
-    /// Makes what was staged the value of `key` unless there is one. What was staged stays with the caller.
+    /// Makes what was staged the value of `key` unless there is one, or in its place where that was asked for. What was staged stays with the caller.
     pub(in crate::store) async fn upload(
         &self,
         key: &StorageKey,
         staged: &Staged,
     ) -> Result<Committed, StoreError> {
         let place = place(key);
+        let mode = if staged.is_over() { PutMode::Overwrite } else { PutMode::Create };
         let sent = if staged.length() <= PART {
             let content = part(staged, 0).await?;
-            self.put_object(&place, content, PutMode::Create).await
-        } else if self.size(&place).await?.is_some() {
+            self.put_object(&place, content, mode).await
+        } else if !staged.is_over() && self.size(&place).await?.is_some() {
             return Ok(Committed::Theirs);
         } else {
             self.send_in_parts(&place, staged).await?
@@ -34,8 +35,8 @@ impl ObjectStorage {
         let Err(error) = sent else { return Ok(Committed::Ours) };
         // Others' writes, and answers that were lost on their way, show as errors of many kinds; what is there decides.
         match self.size(&place).await {
-            Ok(Some(_)) => Ok(Committed::Theirs),
-            Ok(None) | Err(_) => Err(failure(error)),
+            Ok(Some(_)) if !staged.is_over() => Ok(Committed::Theirs),
+            Ok(_) | Err(_) => Err(failure(error)),
         }
     }
 
@@ -54,7 +55,10 @@ impl ObjectStorage {
             }
             return Err(error);
         }
-        let copied = self.objects.copy_if_not_exists(&draft, place).await;
+        let copied = match staged.is_over() {
+            true => self.objects.copy(&draft, place).await,
+            false => self.objects.copy_if_not_exists(&draft, place).await,
+        };
         if let Err(error) = found(self.objects.delete(&draft).await) {
             warn!(%error, path = %draft, "could not remove a draft; a later start does");
         }

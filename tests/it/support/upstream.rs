@@ -71,6 +71,11 @@ impl Upstream {
         self.offer(release, Reply::archive(release.archive()).ranged());
     }
 
+    /// The same with these bytes for its archive, which no packer here need be able to write.
+    pub(crate) fn publish_as(&self, release: &Release, archive: Vec<u8>) {
+        self.offer(release, Reply::archive(archive));
+    }
+
     fn offer(&self, release: &Release, archive: Reply) {
         self.reply(&release.source(), archive);
         self.say(release, [release.row(&self.url())], Reply::json(&release.metadata(&self.url())));
