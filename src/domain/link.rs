@@ -29,6 +29,15 @@ pub struct Edit {
     with: Replacement,
 }
 
+/// What a joined document is made of.
+#[derive(Debug)]
+pub enum Piece<'a> {
+    /// This text.
+    Text(Cow<'static, str>),
+    /// These bytes of a document.
+    Of(&'a Template, Range<usize>),
+}
+
 /// A document with the places of its links: rendered once for each base URL it is asked under.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
@@ -67,6 +76,27 @@ impl Template {
         edits.extend(self.edits.iter().filter(|edit| !places.contains(&edit.span)).cloned());
         edits.sort_by_key(|edit| edit.span.start);
         Self { body: self.body.clone(), edits }
+    }
+
+    /// Pieces of documents one after the other, each with its links.
+    #[must_use]
+    pub fn joined(pieces: Vec<Piece<'_>>) -> Self {
+        let (mut body, mut edits) = (Vec::new(), Vec::new());
+        for piece in pieces {
+            match piece {
+                Piece::Text(text) => body.extend_from_slice(text.as_bytes()),
+                Piece::Of(Self { body: from, edits: of }, span) => {
+                    let moved = |at: usize| at - span.start + body.len();
+                    let within = |edit: &&Edit| span.start <= edit.span.start && edit.span.end <= span.end;
+                    edits.extend(of.iter().filter(within).map(|Edit { span, with }| Edit {
+                        span: moved(span.start)..moved(span.end),
+                        with: with.clone(),
+                    }));
+                    body.extend_from_slice(&from[span]);
+                }
+            }
+        }
+        Self { body: body.into(), edits }
     }
 
     /// The registry's own bytes.

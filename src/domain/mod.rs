@@ -19,6 +19,7 @@ pub mod purl;
 pub mod range;
 pub mod registry;
 pub mod search;
+pub mod several;
 mod text;
 pub mod version;
 
