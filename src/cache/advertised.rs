@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use super::document::Document;
 use super::documents::Documents;
-use crate::domain::DocumentKey;
+use crate::domain::{DocumentKey, Resource};
 
 impl Documents {
     /// Capabilities as they are to be shown by what is configured now; any other document as it is. Called where nothing
     /// else changes the answer to `key`, so that a reload finds what was put before it.
     pub(super) fn advertised(&self, key: &DocumentKey, document: &Arc<Document>) -> Arc<Document> {
-        let shown = match key {
-            DocumentKey::Capabilities => document.content.advertising(self.relays_uploads()),
+        let shown = match key.resource() {
+            Resource::Capabilities => document.content.advertising(self.relays_uploads(key)),
             _ => None,
         };
         match shown.map(Arc::new) {
@@ -25,12 +25,17 @@ impl Documents {
 
     /// Shows capabilities in memory anew, after a change of what is configured.
     pub(super) fn advertise_anew(&self) {
-        let key = DocumentKey::Capabilities;
-        self.replace(&key, |held| Some(self.advertised(&key, held?)));
+        let everybody = DocumentKey::Capabilities;
+        let of_each: Vec<_> =
+            self.live().upstreams.iter().map(|upstream| everybody.to(upstream.name())).collect();
+        for key in of_each.iter().chain([&everybody]) {
+            self.replace(key, |held| Some(self.advertised(key, held?)));
+        }
     }
 
-    fn relays_uploads(&self) -> bool {
-        self.live().upstreams.general().is_some_and(|upstream| upstream.writes().is_some())
+    /// Whether the registry that `key` belongs to takes writes through this proxy.
+    fn relays_uploads(&self, key: &DocumentKey) -> bool {
+        self.live().upstreams.of(key).is_some_and(|upstream| upstream.writes().is_some())
     }
 }
 

@@ -88,8 +88,11 @@ impl Document {
             Content::Refused { problem: said.unwrap_or_else(|| refusal(meta.status)), body, is_own }
         };
         let settled = !content.is_compared(key);
-        let content = Arc::new(content);
-        Ok(Self {
+        Ok(Self::of(meta, Arc::new(content), settled))
+    }
+
+    fn of(meta: Meta, content: Arc<Content>, settled: bool) -> Self {
+        Self {
             meta,
             content,
             settled,
@@ -101,7 +104,12 @@ impl Document {
             doubts: 0,
             before: None,
             coders: None,
-        })
+        }
+    }
+
+    /// An answer that was made here, of settled ones.
+    pub(super) fn made(meta: Meta, content: Arc<Content>, coders: Arc<Coders>) -> Self {
+        Self { coders: Some(coders), ..Self::of(meta, content, true) }
     }
 
     /// The same answer, confirmed by upstream later.
@@ -217,6 +225,11 @@ impl Content {
 }
 
 impl Content {
+    /// A document that was made here.
+    pub(super) fn made(template: Template) -> Self {
+        Self::Found(Found { template, shown: None, facts: Facts::None, renditions: ArcSwap::default() })
+    }
+
     /// The same capabilities, with the uploads advertised that are carried where they are relayed, or none; `None` when
     /// it shows just that already, or is something else.
     pub(super) fn advertising(&self, uploads: bool) -> Option<Self> {
@@ -230,6 +243,11 @@ impl Content {
 }
 
 impl Found {
+    /// The document as it is shown, with the places of its links.
+    pub(super) fn shown(&self) -> &Template {
+        self.shown.as_ref().unwrap_or(&self.template)
+    }
+
     /// The document for clients who reach this proxy at `base`, which is given in two parts.
     #[must_use]
     pub fn rendition(&self, base: [&str; 2]) -> Arc<Rendition> {
@@ -239,8 +257,7 @@ impl Found {
             return Arc::clone(rendition);
         }
         let base = &base.concat();
-        let template = self.shown.as_ref().unwrap_or(&self.template);
-        let rendition = Arc::new(Rendition::new(template.render(base), base));
+        let rendition = Arc::new(Rendition::new(self.shown().render(base), base));
         self.renditions.rcu(|kept| {
             let newest = std::iter::once(Arc::clone(&rendition));
             newest.chain(kept.iter().take(RENDITIONS - 1).cloned()).collect::<Vec<_>>()

@@ -22,6 +22,7 @@ use super::invalidation::Invalidations;
 use super::outcome::{Outcome, Stale};
 use super::rendition::Coders;
 use super::settle::Settled;
+use super::several::Several;
 use super::shown::Blocks;
 use super::withheld;
 use crate::clock::{Clock, Timestamp};
@@ -82,6 +83,7 @@ pub struct Documents {
     pub(super) coders: Arc<Coders>,
     pub(super) patience: Duration,
     pub(super) deadline: Duration,
+    pub(super) several: Several,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -89,6 +91,7 @@ impl Documents {
     /// Documents kept in `memory` bytes of memory over `store`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, live: Live, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        let several = Several::beside(live.policy.memory);
         let memory = moka::sync::Cache::builder()
             .max_capacity(live.policy.memory)
             .weigher(|_, document: &Arc<Document>| document.weight())
@@ -114,6 +117,7 @@ impl Documents {
             coders: Arc::default(),
             patience: PATIENCE,
             deadline: DEADLINE,
+            several,
             metrics,
         }
     }
@@ -148,7 +152,7 @@ impl Documents {
 
     /// A fresh answer from memory, if there is one: the whole of the hit path.
     #[must_use]
-    fn fresh(self: &Arc<Self>, key: &DocumentKey, errand: Errand<'_>) -> Option<Answer> {
+    pub(super) fn fresh(self: &Arc<Self>, key: &DocumentKey, errand: Errand<'_>) -> Option<Answer> {
         let document = self.memory.get(key)?;
         let (now, live, fetched_at) = (self.now(), self.live(), document.meta.fetched_at);
         let policy = capped(&live.policy, key, &document);
@@ -172,13 +176,17 @@ impl Documents {
         match self.fresh(key, errand) {
             Some(answer) => Ok(answer),
             // Boxed, for a hit's future is moved about and should be small.
-            None => Box::pin(self.learn(key, errand)).await,
+            None => Box::pin(self.answer(key, errand)).await,
         }
     }
 
     /// The answer to `key` that no fresh document in memory gives. One that was learnt of a registry to which the key
     /// is not routed any more is nobody's answer.
-    async fn learn(self: &Arc<Self>, key: &DocumentKey, errand: Errand<'_>) -> Result<Answer, Failure> {
+    pub(super) async fn learn(
+        self: &Arc<Self>,
+        key: &DocumentKey,
+        errand: Errand<'_>,
+    ) -> Result<Answer, Failure> {
         for _ in 0..ROUTINGS {
             let registry = self.registry_of(key);
             let learnt = self.learn_once(key, errand).await;

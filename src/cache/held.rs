@@ -127,6 +127,7 @@ impl Documents {
         }
         document.outdated = self.invalidations.covers(key, &document.meta, document.asked);
         document.coders = Some(Arc::clone(&self.coders));
+        self.note_advisories(key, &document);
         let document = Arc::new(document);
         if document.meta.keeping.withheld {
             return self.withhold(key, document);

@@ -13,7 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::directives::{Directives, LONGEST};
-use crate::domain::DocumentKey;
+use crate::domain::{DocumentKey, Resource};
 
 /// What may be done with an answer. The default is whatever this proxy likes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,8 +84,8 @@ impl Keeping {
         let said = field.map(Directives::read).unwrap_or_default();
         let shared = said.s_maxage.map(|seconds| Cap { seconds, by: CappedBy::SharedMaxAge });
         let own = said.max_age.map(|seconds| Cap { seconds, by: CappedBy::MaxAge });
-        let document = match key {
-            DocumentKey::Capabilities => stated(body),
+        let document = match key.resource() {
+            Resource::Capabilities => stated(body),
             _ => None,
         };
         let cap = [shared.or(own), document].into_iter().flatten().min_by_key(|cap| cap.seconds);

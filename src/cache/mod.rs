@@ -34,6 +34,7 @@ mod sealed_file;
 pub mod sealed_files;
 mod seed;
 mod settle;
+mod several;
 mod shown;
 mod trust_artifacts;
 mod wanted;

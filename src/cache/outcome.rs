@@ -32,6 +32,13 @@ pub enum Outcome {
         /// The status of its answer, where one came.
         status: Option<u16>,
     },
+    /// What some of several registries answered: another is missing.
+    Partial {
+        /// Whether one of them was asked for it.
+        asked: bool,
+        /// Seconds it is still fresh.
+        ttl: i64,
+    },
     /// Two answers contradict each other, so neither is served.
     Divergent,
     /// Nobody could be asked and nothing may be served.
@@ -41,15 +48,15 @@ pub enum Outcome {
     },
 }
 
-/// Why a stale answer is served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a stale answer is served; what says least of the present is the greatest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stale {
     /// A refresh runs behind it.
     WhileRevalidate,
-    /// Upstream cannot be asked.
-    IfError,
     /// Asking is forbidden.
     Offline,
+    /// Upstream cannot be asked.
+    IfError,
 }
 
 impl Stale {
@@ -70,6 +77,7 @@ impl Outcome {
             Self::Hit { stale: None, .. } => "hit",
             Self::Hit { stale: Some(stale), .. } => stale.as_str(),
             Self::Negative => "negative",
+            Self::Partial { .. } => "partial",
             Self::Divergent => "divergent",
             Self::Relayed { .. } => "relayed",
             Self::Forwarded { collapsed: true, .. } => "collapsed",
@@ -90,6 +98,12 @@ impl Outcome {
                 ["scriptorium; hit; ttl=", digits.format(ttl), "; detail=\"", stale.as_str(), "\""]
             }
             Self::Negative => ["scriptorium; hit; detail=\"negative\"", "", "", "", ""],
+            Self::Partial { asked: true, .. } => {
+                ["scriptorium; fwd=uri-miss; fwd-status=200; detail=\"partial\"", "", "", "", ""]
+            }
+            Self::Partial { asked: false, ttl } => {
+                ["scriptorium; hit; ttl=", digits.format(ttl), "; detail=\"partial\"", "", ""]
+            }
             Self::Divergent => ["scriptorium; detail=\"divergent\"", "", "", "", ""],
             Self::Forwarded { stale, status, stored, collapsed } => [
                 forwarded(stale),
@@ -137,6 +151,11 @@ mod tests {
             (
                 Outcome::Hit { ttl: 5, stale: Some(Stale::Offline) },
                 "scriptorium; hit; ttl=5; detail=\"offline\"",
+            ),
+            (Outcome::Partial { asked: false, ttl: -3 }, "scriptorium; hit; ttl=-3; detail=\"partial\""),
+            (
+                Outcome::Partial { asked: true, ttl: 0 },
+                "scriptorium; fwd=uri-miss; fwd-status=200; detail=\"partial\"",
             ),
             (Outcome::Divergent, "scriptorium; detail=\"divergent\""),
             (Outcome::Negative, "scriptorium; hit; detail=\"negative\""),

@@ -32,7 +32,11 @@ fn place_by(key: &DocumentKey, digest_of: impl Fn(&str) -> Sha256) -> StorageKey
         let [high, low, ..] = *name.as_bytes();
         StorageKey::Slot { resource, slot: u16::from_be_bytes([high, low]) % slots }
     };
-    match key {
+    let question = match key {
+        DocumentKey::To(posed) => posed.question(),
+        key => key,
+    };
+    match question {
         DocumentKey::Search(_) => slot(SEARCH_SLOTS),
         DocumentKey::Advisories(_) | DocumentKey::Advisory(_) => slot(ADVISORY_SLOTS),
         DocumentKey::Release(volume, _)
@@ -40,7 +44,9 @@ fn place_by(key: &DocumentKey, digest_of: impl Fn(&str) -> Sha256) -> StorageKey
         | DocumentKey::TrustDetail(volume, _) => {
             StorageKey::OfRelease { resource, volume: digest_of(volume.as_str()), name }
         }
-        DocumentKey::Index(_) | DocumentKey::Capabilities => StorageKey::Document { resource, name },
+        DocumentKey::Index(_) | DocumentKey::Capabilities | DocumentKey::To(_) => {
+            StorageKey::Document { resource, name }
+        }
     }
 }
 

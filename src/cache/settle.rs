@@ -151,7 +151,8 @@ impl Documents {
                 DocumentKey::Search(_)
                 | DocumentKey::Advisories(_)
                 | DocumentKey::Advisory(_)
-                | DocumentKey::Capabilities => Ok(Settled::Agreed(document)),
+                | DocumentKey::Capabilities
+                | DocumentKey::To(_) => Ok(Settled::Agreed(document)),
             }
         })
     }

@@ -86,6 +86,7 @@ pub fn check<'a>(key: &DocumentKey, body: &Bytes, from: impl Into<From<'a>>) -> 
     let text = std::str::from_utf8(body).map_err(|_| Malformed("not UTF-8".to_owned()))?;
     let from = from.into();
     let (facts, edits) = match key {
+        DocumentKey::To(posed) => return check(posed.question(), body, from),
         DocumentKey::Index(name) => index::read(name, text, from)?,
         DocumentKey::Release(name, version) => release::read(name, version, text)?,
         DocumentKey::TrustSummary(name, version) => trust::read_summary(name, version, text)?,

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use compact_str::CompactString;
 
@@ -71,6 +72,42 @@ pub enum DocumentKey {
     Advisory(AdvisoryId),
     /// `GET /api/v1/capabilities`
     Capabilities,
+    /// A question about no volume, as it is put to one of several registries
+    To(Arc<Posed>),
+}
+
+/// A question that is put to one registry.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Posed {
+    registry: Box<str>,
+    question: DocumentKey,
+}
+
+impl Posed {
+    /// The registry's name.
+    #[must_use]
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// The question, as a client would put it.
+    #[must_use]
+    pub fn question(&self) -> &DocumentKey {
+        &self.question
+    }
+}
+
+/// A question about no volume in particular, which more than one registry may know something about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum General<'a> {
+    /// Search.
+    Search(&'a SearchQuery),
+    /// The list of advisories.
+    Advisories,
+    /// One advisory.
+    Advisory(&'a AdvisoryId),
+    /// What can be done here.
+    Capabilities,
 }
 
 impl DocumentKey {
@@ -84,6 +121,29 @@ impl DocumentKey {
             Self::Search(_) => Resource::Search,
             Self::Advisories(_) | Self::Advisory(_) => Resource::Advisories,
             Self::Capabilities => Resource::Capabilities,
+            Self::To(posed) => posed.question.resource(),
+        }
+    }
+
+    /// The same question, as it is put to the registry that is called `registry`.
+    #[must_use]
+    pub fn to(&self, registry: &str) -> Self {
+        Self::To(Arc::new(Posed { registry: registry.into(), question: self.clone() }))
+    }
+
+    /// What is asked, if it is about no volume and put to no registry in particular.
+    #[must_use]
+    pub fn general(&self) -> Option<General<'_>> {
+        match self {
+            Self::Search(query) => Some(General::Search(query)),
+            Self::Advisories(query) => query.volume.is_none().then_some(General::Advisories),
+            Self::Advisory(id) => Some(General::Advisory(id)),
+            Self::Capabilities => Some(General::Capabilities),
+            Self::Index(_)
+            | Self::Release(..)
+            | Self::TrustSummary(..)
+            | Self::TrustDetail(..)
+            | Self::To(_) => None,
         }
     }
 
@@ -96,7 +156,7 @@ impl DocumentKey {
             | Self::TrustSummary(name, _)
             | Self::TrustDetail(name, _) => Some(name),
             Self::Advisories(query) => query.volume.as_ref(),
-            Self::Search(_) | Self::Advisory(_) | Self::Capabilities => None,
+            Self::Search(_) | Self::Advisory(_) | Self::Capabilities | Self::To(_) => None,
         }
     }
 }
@@ -113,7 +173,8 @@ impl DocumentKey {
             | Self::Search(_)
             | Self::Advisories(_)
             | Self::Advisory(_)
-            | Self::Capabilities => None,
+            | Self::Capabilities
+            | Self::To(_) => None,
         }
     }
 }
@@ -130,6 +191,7 @@ impl fmt::Display for DocumentKey {
             Self::Advisories(query) => write!(f, "/api/v1/advisories{query}"),
             Self::Advisory(id) => write!(f, "/api/v1/advisories/{id}"),
             Self::Capabilities => write!(f, "/api/v1/capabilities"),
+            Self::To(posed) => fmt::Display::fmt(&posed.question, f),
         }
     }
 }
@@ -175,6 +237,24 @@ mod tests {
             (DocumentKey::Capabilities, "/api/v1/capabilities"),
         ] {
             assert_eq!(key.to_string(), path);
+        }
+    }
+
+    #[test]
+    fn a_question_is_another_one_for_each_registry_and_has_one_place_there() {
+        let search = DocumentKey::Search(SearchQuery::parse("q=a").unwrap());
+        for question in
+            [&search, &DocumentKey::Advisories(AdvisoryQuery::default()), &DocumentKey::Capabilities]
+        {
+            let (one, other) = (question.to("one"), question.to("other"));
+            assert!(question.general().is_some());
+            assert_eq!((one.general(), one.volume(), one.version()), (None, None, None));
+            assert_eq!((one.to_string(), one.resource()), (question.to_string(), question.resource()));
+            assert!(one != other && one != *question && one == question.to("one"));
+        }
+        let name: VolumeName = "x".parse().unwrap();
+        for about in [DocumentKey::Index(name.clone()), DocumentKey::Advisories(AdvisoryQuery::about(name))] {
+            assert_eq!(about.general(), None, "{about}");
         }
     }
 

@@ -78,6 +78,12 @@ impl Template {
         Self { body: self.body.clone(), edits }
     }
 
+    /// A document that was made here, without links.
+    #[must_use]
+    pub fn text(text: String) -> Self {
+        Self { body: text.into(), edits: Vec::new() }
+    }
+
     /// Pieces of documents one after the other, each with its links.
     #[must_use]
     pub fn joined(pieces: Vec<Piece<'_>>) -> Self {
@@ -97,6 +103,12 @@ impl Template {
             }
         }
         Self { body: body.into(), edits }
+    }
+
+    /// Whether anything is left of the bytes at `span` once edits are made.
+    #[must_use]
+    pub fn keeps(&self, span: &Range<usize>) -> bool {
+        !self.edits.iter().any(|edit| edit.span.start <= span.start && span.end <= edit.span.end)
     }
 
     /// The registry's own bytes.

@@ -27,7 +27,7 @@ pub use advisories::AdvisoryQuery;
 pub use change::{Change, UploadId};
 pub use check::{Dist, Facts, Release, Row, Rows, Trust};
 pub use digest::{Integrity, Sha256};
-pub use document::{AdvisoryId, DocumentKey, Resource};
+pub use document::{AdvisoryId, DocumentKey, General, Resource};
 pub use link::Template;
 pub use name::VolumeName;
 pub use pattern::VolumePattern;

@@ -22,9 +22,10 @@ impl Upstreams {
     /// The registry that `key` belongs to now: the one that is asked, and the only one whose answer counts.
     #[must_use]
     pub fn of(&self, key: &DocumentKey) -> Option<&Arc<Upstream>> {
-        match key.volume() {
-            Some(name) => self.for_volume(name),
-            None => self.general(),
+        match (key, key.volume()) {
+            (DocumentKey::To(posed), _) => self.named(posed.registry()),
+            (_, Some(name)) => self.for_volume(name),
+            (_, None) => self.only(),
         }
     }
 
@@ -37,11 +38,19 @@ impl Upstreams {
         self.0.iter().find(|(_, patterns)| takes(patterns)).map(|(upstream, _)| upstream)
     }
 
-    /// The registry for questions about no volume in particular: the first for everything, else the first.
+    /// Whether a question about no volume in particular is one for more than one registry.
     #[must_use]
-    pub fn general(&self) -> Option<&Arc<Upstream>> {
-        let for_everything = self.0.iter().find(|(_, patterns)| patterns.is_empty());
-        for_everything.or(self.0.first()).map(|(upstream, _)| upstream)
+    pub fn are_several(&self) -> bool {
+        self.0.len() > 1
+    }
+
+    /// The registry for questions about no volume in particular, where there is only one. Of several none is: such a
+    /// question is put to each of them.
+    fn only(&self) -> Option<&Arc<Upstream>> {
+        match &*self.0 {
+            [(upstream, _)] => Some(upstream),
+            _ => None,
+        }
     }
 
     /// The registry that the configuration calls `name`.
@@ -96,9 +105,7 @@ mod tests {
         assert_eq!(of("tools-a"), Some("acme"));
         assert_eq!(of("other"), Some("rest"));
         assert_eq!(of("@late/x"), Some("rest"));
-        assert_eq!(name(upstreams.general()), Some("rest"));
         assert_eq!(name(upstreams.of(&DocumentKey::Index("@acme/x".parse().unwrap()))), Some("acme"));
-        assert_eq!(name(upstreams.of(&DocumentKey::Capabilities)), Some("rest"));
         assert_eq!(upstreams.iter().count(), 3);
     }
 
@@ -119,7 +126,20 @@ mod tests {
     fn what_no_pattern_matches_has_no_registry() {
         let upstreams = routes(&[("one", &["@one/*"]), ("two", &["@two/*"])]);
         assert!(upstreams.for_volume(&"stray".parse().unwrap()).is_none());
-        assert_eq!(name(upstreams.general()), Some("one"));
-        assert!(routes(&[]).general().is_none());
+    }
+
+    #[test]
+    fn a_question_about_no_volume_is_put_to_each_registry() {
+        let several = routes(&[("one", &["@one/*"]), ("two", &[])]);
+        assert!(several.are_several());
+        assert_eq!(name(several.of(&DocumentKey::Capabilities)), None);
+        for registry in ["one", "two"] {
+            assert_eq!(name(several.of(&DocumentKey::Capabilities.to(registry))), Some(registry));
+        }
+        assert_eq!(name(several.of(&DocumentKey::Capabilities.to("three"))), None);
+        let one = routes(&[("one", &["@one/*"])]);
+        assert!(!one.are_several());
+        assert_eq!(name(one.of(&DocumentKey::Capabilities)), Some("one"));
+        assert_eq!(name(routes(&[]).of(&DocumentKey::Capabilities)), None);
     }
 }

@@ -64,6 +64,7 @@ mod restart;
 mod routes;
 mod second_questions;
 mod settle;
+mod several;
 mod shown;
 mod soak;
 mod startup;

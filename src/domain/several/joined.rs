@@ -32,7 +32,9 @@ pub fn advisories(items: Vec<Picked<'_>>) -> Template {
 
 fn joined(items: Vec<Picked<'_>>, end: String) -> Template {
     let mut pieces = vec![Piece::Text(r#"{"items":["#.into())];
-    for (number, Picked { from, span }) in items.into_iter().enumerate() {
+    // What its own document leaves out is left out here.
+    let items = items.into_iter().filter(|item| item.from.keeps(&item.span));
+    for (number, Picked { from, span }) in items.enumerate() {
         if number > 0 {
             pieces.push(Piece::Text(",".into()));
         }
@@ -56,19 +58,23 @@ mod tests {
             let body = body.into();
             check(&DocumentKey::Search(query.clone()), &body, origin).unwrap().template
         };
-        let one = read("https://one", r#"{"items":[{"name":"a","n":1.10},{"name":"b","release":{"url":"https://one/api/v1/volumes/b/1.0.0"}}]}"#.into());
-        let two = read("https://two", r#"{ "items" : [ { "name":"c", "release":{"url":"https://two/api/v1/volumes/c/1.0.0" } ,"e":1e400} ] }"#.into());
+        let one = read("https://one", r#"{"items":[{"name":"a","latestVersion":"1.0.0","n":1.10},{"name":"No"},{"name":"b","latestVersion":"1.0.0","release":{"url":"https://one/api/v1/volumes/b/1.0.0"}}]}"#.into());
+        let two = read("https://two", r#"{ "items" : [ { "name":"c","latestVersion":"1.0.0", "release":{"url":"https://two/api/v1/volumes/c/1.0.0" } ,"e":1e400} ] }"#.into());
         let span = |template: &Template, item: usize| {
             found(std::str::from_utf8(template.original()).unwrap()).unwrap().items[item].span.clone()
         };
         let picked = |from, item| Picked { from, span: span(from, item) };
-        let page = search(vec![picked(&two, 0), picked(&one, 1), picked(&one, 0)], 13, &query);
+        let page =
+            search(vec![picked(&two, 0), picked(&one, 2), picked(&one, 1), picked(&one, 0)], 13, &query);
         let expected = concat!(
-            r#"{"items":[{ "name":"c", "release":{"url":"http://me/api/v1/volumes/c/1.0.0" } ,"e":1e400},"#,
-            r#"{"name":"b","release":{"url":"http://me/api/v1/volumes/b/1.0.0"}},{"name":"a","n":1.10}],"#,
+            r#"{"items":[{ "name":"c","latestVersion":"1.0.0", "release":{"url":"http://me/api/v1/volumes/c/1.0.0" } ,"e":1e400},"#,
+            r#"{"name":"b","latestVersion":"1.0.0","release":{"url":"http://me/api/v1/volumes/b/1.0.0"}},"#,
+            r#"{"name":"a","latestVersion":"1.0.0","n":1.10}],"#,
             r#""total":13,"limit":5,"offset":10}"#
         );
         assert_eq!(page.render("http://me"), expected);
+        let alone = read("https://one", r#"{"items":[{"name":"No"}]}"#.into());
+        assert_eq!(advisories(vec![picked(&alone, 0)]).render(""), r#"{"items":[]}"#, "left out there too");
         assert_eq!(advisories(Vec::new()).render(""), r#"{"items":[]}"#);
     }
 }
