@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+pub mod pace;
 pub mod rfc3339;
 
 /// A wall-clock instant in milliseconds since 1970, as it is stored.

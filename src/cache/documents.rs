@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ahash::RandomState;
 use arc_swap::{ArcSwap, Guard};
+use tokio::time::timeout_at;
 use tracing::error;
 
 pub use super::answer::Answer;
@@ -33,12 +34,9 @@ use crate::store::{Damage, Store};
 use crate::telemetry::Metrics;
 use crate::upstream::{Errand, Upstreams};
 
-/// How long a client waits for an upstream when something stale could be served instead. The fill goes on
-/// behind the answer, so a slow registry still renews what is held.
+/// How long a client waits for upstreams when something stale could be served instead: once, however many documents
+/// are asked for on the way. The fill goes on behind the answer, so a slow registry still renews what is held.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// How long one fill may take in all: a registry that trickles bytes must not hold its waiters for ever.
-const DEADLINE: Duration = Duration::from_secs(120);
 
 /// How often one answer is learnt anew because its name was routed elsewhere meanwhile.
 const ROUTINGS: u32 = 3;
@@ -82,7 +80,6 @@ pub struct Documents {
     questions: AtomicU64,
     pub(super) coders: Arc<Coders>,
     pub(super) patience: Duration,
-    pub(super) deadline: Duration,
     pub(super) several: Several,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -116,7 +113,6 @@ impl Documents {
             questions: AtomicU64::new(0),
             coders: Arc::default(),
             patience: PATIENCE,
-            deadline: DEADLINE,
             several,
             metrics,
         }
@@ -187,6 +183,7 @@ impl Documents {
         key: &DocumentKey,
         errand: Errand<'_>,
     ) -> Result<Answer, Failure> {
+        let errand = errand.waiting(self.patience);
         for _ in 0..ROUTINGS {
             let registry = self.registry_of(key);
             let learnt = self.learn_once(key, errand).await;
@@ -210,6 +207,7 @@ impl Documents {
             };
             let given = Arc::clone(&answer.document);
             let was_asked = matches!(answer.outcome, Outcome::Forwarded { .. });
+            let errand = if was_asked { errand.waiting_anew(self.patience) } else { errand };
             let settled = match given.settled {
                 true => Ok(answer),
                 false => self.settle_answer(key, answer, errand).await,
@@ -222,7 +220,7 @@ impl Documents {
         };
         let Some(open) = open else { return settled.await };
         // What was known last still counts while nothing better can be learnt.
-        match tokio::time::timeout(self.patience, settled).await {
+        match timeout_at(errand.until(self.patience), settled).await {
             Ok(Err(failure)) if failure.lets_stale_live() => Err(Failure::Divergent(open)),
             Ok(settled) => settled,
             Err(_) => Err(Failure::Divergent(open)),
@@ -249,7 +247,7 @@ impl Documents {
             // An old "not found" is never passed off as what the registry would say now.
             Freshness::Ask { may_fall_back } if may_fall_back && !document.is_absence() => {
                 let asked = self.ask(key, Some(&document), errand);
-                match tokio::time::timeout(self.patience, asked).await {
+                match timeout_at(errand.until(self.patience), asked).await {
                     Ok(Err(failure)) if failure.lets_stale_live() => {}
                     Ok(answer) => return answer,
                     Err(_) => {}

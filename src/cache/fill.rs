@@ -182,9 +182,7 @@ impl Documents {
         let path = key.to_string();
         // An answer is as old as the question: what changed while it was on its way is not in it.
         let (asked, fetched_at) = (self.question(), self.now());
-        let exchange = upstream.document(key.resource(), &path, etag, errand, max);
-        let exchange = tokio::time::timeout(self.deadline, exchange).await;
-        let exchange = exchange.map_err(|_| CouldNotAsk::TimedOut)??;
+        let exchange = upstream.document(key.resource(), &path, etag, errand, max).await?;
         let landed = self.question();
         let keeping = |head: &Head, body: &[u8]| match upstream.is_obeyed() {
             true => Keeping::of(key, head.cache_control.as_deref(), body),

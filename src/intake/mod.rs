@@ -4,7 +4,7 @@
 //! inspector reads it, so what was looked at is what lies there. Memory is the queue's whatever the body's size, and
 //! whatever ends early leaves nothing behind.
 //!
-//! Owns that flow, how slow a sender may be, and reading again what came whole. Must not know who sends, what is
+//! Owns that flow, and reading again what came whole. Must not know who sends, what is
 //! looked for, nor whether it is kept.
 
 use std::cell::RefCell;
@@ -15,11 +15,11 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 
+pub use crate::clock::pace::{Pace, Trickles};
 use crate::store::sealed::SealWriter;
 use crate::store::{Staged, Store, StoreError};
 
 mod arriving;
-mod pace;
 mod received;
 
 #[cfg(test)]
@@ -27,7 +27,6 @@ mod tests;
 
 use arriving::Piece;
 pub use arriving::{Arriving, OnDisk};
-pub use pace::{Pace, Trickles};
 pub use received::Received;
 
 /// Pieces between the sender and the inspector.

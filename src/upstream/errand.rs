@@ -2,6 +2,10 @@
 //!
 //! Owns what goes with a question from the client's request to the registry. Must not know what is asked.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 /// Whether somebody waits for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
@@ -20,19 +24,21 @@ pub struct Errand<'a> {
     pub urgency: Urgency,
     /// Whether its client takes what is held and nothing else, so that nobody is asked for it.
     pub held_only: bool,
+    /// Until when its client waits where something stale could be given: once, for all that is asked on its way.
+    until: Option<Instant>,
 }
 
 impl<'a> Errand<'a> {
     /// What the client of the request `id` waits for.
     #[must_use]
     pub fn foreground(id: &'a str) -> Self {
-        Self { id, urgency: Urgency::Foreground, held_only: false }
+        Self { id, urgency: Urgency::Foreground, held_only: false, until: None }
     }
 
     /// The same request's work behind its answer.
     #[must_use]
     pub fn behind(self) -> Self {
-        Self { urgency: Urgency::Background, ..self }
+        Self { urgency: Urgency::Background, until: None, ..self }
     }
 
     /// The same for a client that takes nothing but what is held, where it `wants` that.
@@ -41,10 +47,33 @@ impl<'a> Errand<'a> {
         Self { held_only: wants, ..self }
     }
 
+    /// The same from now on, where it did not begin before.
+    #[must_use]
+    pub fn waiting(self, patience: Duration) -> Self {
+        Self { until: Some(self.until(patience)), ..self }
+    }
+
+    /// The same, whose client was just answered by a registry and may wait anew.
+    #[must_use]
+    pub fn waiting_anew(self, patience: Duration) -> Self {
+        Self { until: None, ..self }.waiting(patience)
+    }
+
+    /// Until when its client waits, if it begins to now.
+    #[must_use]
+    pub fn until(self, patience: Duration) -> Instant {
+        self.until.unwrap_or_else(|| Instant::now() + patience)
+    }
+
     /// The same, to outlive the request.
     #[must_use]
     pub fn kept(self) -> KeptErrand {
-        KeptErrand { id: self.id.to_owned(), urgency: self.urgency, held_only: self.held_only }
+        KeptErrand {
+            id: self.id.to_owned(),
+            urgency: self.urgency,
+            held_only: self.held_only,
+            until: self.until,
+        }
     }
 
     /// Whether nobody waits.
@@ -60,12 +89,13 @@ pub struct KeptErrand {
     id: String,
     urgency: Urgency,
     held_only: bool,
+    until: Option<Instant>,
 }
 
 impl KeptErrand {
     /// The errand.
     #[must_use]
     pub fn lend(&self) -> Errand<'_> {
-        Errand { id: &self.id, urgency: self.urgency, held_only: self.held_only }
+        Errand { id: &self.id, urgency: self.urgency, held_only: self.held_only, until: self.until }
     }
 }

@@ -17,6 +17,7 @@ use super::gate::{Health, Pass};
 use super::guard::{self, Rule};
 use super::observer::Record;
 use super::{CouldNotAsk, Errand, Outgoing, Response, TransportError, Upstream};
+use crate::clock::pace::Pace;
 
 /// Why one try failed, and whether that was the registry's own doing or another host's.
 pub(super) struct Failure {
@@ -197,7 +198,7 @@ pub(super) fn could_not(url: &Url, error: TransportError) -> CouldNotAsk {
     }
 }
 
-/// All of a body, of at most `limit` bytes; `announced` is what its head says of its length.
+/// All of a body, of at most `limit` bytes, as long as it moves; `announced` is what its head says of its length.
 pub(super) async fn read_whole(
     mut body: impl Stream<Item = Result<Bytes, CouldNotAsk>> + Unpin,
     announced: Option<u64>,
@@ -206,9 +207,10 @@ pub(super) async fn read_whole(
     if announced.is_some_and(|length| length > limit) {
         return Err(CouldNotAsk::TooLarge { limit });
     }
-    let mut whole = BytesMut::new();
-    while let Some(chunk) = body.next().await {
+    let (mut whole, mut pace) = (BytesMut::new(), Pace::default());
+    while let Some(chunk) = pace.waiting(body.next()).await {
         let chunk = chunk?;
+        pace.came(chunk.len()).map_err(|_| CouldNotAsk::TimedOut)?;
         if (whole.len() + chunk.len()) as u64 > limit {
             return Err(CouldNotAsk::TooLarge { limit });
         }
@@ -267,3 +269,6 @@ async fn next_chunk(open: Option<Open>) -> Option<(Result<Bytes, CouldNotAsk>, O
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

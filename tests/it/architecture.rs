@@ -24,7 +24,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("upstream", "domain clock config"),
     ("archive", "domain"),
     ("store", "domain clock"),
-    ("intake", "domain store"),
+    ("intake", "domain clock store"),
     ("consistency", "domain clock store"),
     ("cache", "domain clock telemetry config upstream archive store consistency intake"),
     ("relay", "domain clock config upstream archive store cache consistency intake telemetry"),

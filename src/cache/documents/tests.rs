@@ -11,6 +11,7 @@ use crate::upstream::TransportError;
 use crate::upstream::testing::{Registry, Step, answer};
 
 mod keeping;
+mod patience;
 
 const CAPABILITIES: &str = r#"{"schemaVersion":"1","apiVersion":"v1","apis":{}}"#;
 const BLOCKED: &str =
@@ -144,14 +145,6 @@ async fn a_registry_that_hangs_is_waited_for_only_where_nothing_is_held() {
     assert_eq!(desk.outcome().await, "scriptorium; hit; ttl=-30; detail=\"stale-if-error\"");
     assert_eq!(desk.outcome().await, "scriptorium; hit; ttl=-30; detail=\"stale-if-error\"");
     assert_eq!(desk.asked().await, 2, "the second client joined the first one's fetch");
-}
-
-#[tokio::test]
-async fn a_fill_ends_at_its_deadline() {
-    let mut desk = Desk::of([Step::Hang]);
-    Arc::get_mut(&mut desk.documents).unwrap().deadline = Duration::from_millis(20);
-    let failure = desk.get(&DocumentKey::Capabilities).await.unwrap_err();
-    assert!(matches!(failure, Failure::CouldNotAsk(reason) if reason.is_timeout()));
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout_at;
+
 use super::{ROUNDS, Settled, Sides};
 use crate::cache::document::{Content, Document};
 use crate::cache::documents::Documents;
@@ -121,7 +123,7 @@ impl Documents {
             return held;
         }
         let since = held.as_ref().map_or(0, |held| held.asked);
-        let asked = tokio::time::timeout(self.patience, self.again(index, since, errand)).await;
+        let asked = timeout_at(errand.until(self.patience), self.again(index, since, errand)).await;
         asked.ok().and_then(Result::ok).or(held)
     }
 
