@@ -24,7 +24,7 @@ use crate::domain::DocumentKey;
 use crate::store::sealed::{self, Seal};
 use crate::store::{Damage, StorageKey, Store, StoreError};
 use crate::telemetry::Metrics;
-use crate::upstream::{Errand, Payload, Upstream};
+use crate::upstream::{Errand, Payload, Tries, Upstream};
 
 /// Files being brought in at once; each may hold a spill and a download's queue in memory.
 const INGESTS: usize = 8;
@@ -220,18 +220,17 @@ impl SealedFiles {
         let upstream = self.upstream(origin)?;
         let (payload, from) = (wanted.payload(), from.to_string());
         let name = upstream.name();
-        let mut attempt = 0;
+        let tries = Tries::new(upstream.retries());
         loop {
-            let download = upstream.download(payload, locator, &from, errand).await?;
+            let download = upstream.download_on(payload, locator, &from, errand, &tries).await?;
             match ingest(&self.store, download, wanted, &self.bounds.load_full()).await {
                 Ok(brought) => {
                     self.prove(origin).await;
                     return Ok(self.brought(wanted, brought));
                 }
-                Err(error) if error.is_transport() && attempt < upstream.retries() => {
+                Err(error) if tries.again(error.is_transport()) => {
                     warn!(what = payload.as_str(), file = %wanted, upstream = name, request_id = errand.id, %error, "damaged on its way");
-                    upstream.pause_before_retry(attempt).await;
-                    attempt += 1;
+                    upstream.pause_before_retry(tries.taken().saturating_sub(1)).await;
                 }
                 Err(error) => {
                     let stage = stage(&error);

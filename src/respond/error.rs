@@ -154,6 +154,8 @@ fn could_not_ask(reason: &CouldNotAsk, detail: String) -> Refusal {
         | CouldNotAsk::BadLocator
         | CouldNotAsk::TooLarge { .. }
         | CouldNotAsk::Unexpected(_)
+        | CouldNotAsk::UnreadCoding(_)
+        | CouldNotAsk::Undecodable(_)
         | CouldNotAsk::TooManyRedirects => StatusCode::BAD_GATEWAY,
     };
     Refusal { retry_after: reason.retry_after(), ..blank(status, detail) }

@@ -4,7 +4,9 @@
 
 use std::ops::Range;
 
-use ::http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, IF_NONE_MATCH, RANGE};
+use ::http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, IF_NONE_MATCH, IF_RANGE, RANGE,
+};
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -12,12 +14,14 @@ use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 use super::answer::{self, Answer, status_label};
+use super::coding::{self, Coding};
 use super::concern::Concern;
 use super::gate::Health;
 use super::head::Head;
 use super::observer::Record;
 use super::part::{self, Announced};
 use super::passage::{self, Failure};
+use super::resume::Whole;
 use super::{CouldNotAsk, Download, Errand, Exchange, Outgoing, Partial, Payload, Response, Upstream};
 use crate::domain::{Problem, Resource};
 
@@ -31,6 +35,8 @@ pub(super) struct Question<'a> {
     concern: Concern,
     etag: Option<HeaderValue>,
     range: Option<Range<u64>>,
+    /// The range is of what has this tag.
+    if_range: Option<HeaderValue>,
     errand: Errand<'a>,
 }
 
@@ -53,7 +59,14 @@ impl<'a> Question<'a> {
 
     pub(super) fn document(resource: Resource, etag: Option<&str>, errand: Errand<'a>) -> Self {
         let etag = etag.and_then(|etag| HeaderValue::from_str(etag).ok());
-        Self { accept: "application/json", concern: Concern::of(resource), etag, range: None, errand }
+        Self {
+            accept: "application/json",
+            concern: Concern::of(resource),
+            etag,
+            range: None,
+            if_range: None,
+            errand,
+        }
     }
 
     pub(super) fn download(payload: Payload, range: Option<Range<u64>>, errand: Errand<'a>) -> Self {
@@ -61,7 +74,17 @@ impl<'a> Question<'a> {
             Payload::Archive => "application/gzip",
             Payload::TrustArtifact => "*/*",
         };
-        Self { accept, concern: Concern::Documents, etag: None, range, errand }
+        Self { accept, concern: Concern::Documents, etag: None, range, if_range: None, errand }
+    }
+
+    /// The `range` of what was begun, where it is what has this tag.
+    pub(super) fn rest(
+        payload: Payload,
+        range: Range<u64>,
+        if_range: Option<HeaderValue>,
+        errand: Errand<'a>,
+    ) -> Self {
+        Self { if_range, ..Self::download(payload, Some(range), errand) }
     }
 
     fn headers(&self) -> HeaderMap {
@@ -76,6 +99,9 @@ impl<'a> Question<'a> {
         }
         if let Some(range) = self.range.as_ref().and_then(part::header) {
             headers.insert(RANGE, range);
+        }
+        if let Some(etag) = &self.if_range {
+            headers.insert(IF_RANGE, etag.clone());
         }
         headers
     }
@@ -106,16 +132,23 @@ impl Upstream {
         question: &Question<'_>,
     ) -> Result<Partial, CouldNotAsk> {
         let attempt = || self.try_download(url, question);
-        let ((response, part), record, slot) =
+        let ((response, part, coding), record, slot) =
             self.exchange(payload.as_str(), url, question, attempt).await?;
-        let open = |body, length| {
-            let status = status_label(response.status.as_u16());
-            Download { length, body: passage::open(body, url, (status, None), record, slot) }
-        };
-        Ok(match part {
-            None => Partial::Whole(open(response.body, answer::number(&response.headers, &CONTENT_LENGTH))),
-            Some(Announced { length, of }) => {
-                Partial::Part { of, download: open(part::exactly(response.body, length), Some(length)) }
+        let status = status_label(response.status.as_u16());
+        let open = |body| passage::open(body, url, (status, None), record, slot);
+        let Response { headers, body, .. } = response;
+        Ok(match (part, coding) {
+            (Some(Announced { length, of }), _) => {
+                let body = open(part::exactly(body, length));
+                Partial::Part { of, download: Download { length: Some(length), body, whole: None } }
+            }
+            (None, None) => {
+                let length = answer::number(&headers, &CONTENT_LENGTH);
+                Partial::Whole(Download { length, body: open(body), whole: Whole::of(&headers) })
+            }
+            (None, Some(coding)) => {
+                let body = coding::stream::decode(open(body), coding, payload);
+                Partial::Whole(Download { length: None, body, whole: None })
             }
         })
     }
@@ -139,14 +172,18 @@ impl Upstream {
         let Reply { answer, response, at_home } = self.follow(url, question).await?;
         let Response { status, headers, body } = response;
         let read = async |limit| {
+            let codings = coding::applied(&headers)?;
             let body = body.map(|chunk| chunk.map_err(|error| passage::could_not(url, error)));
-            passage::read_whole(body, answer::number(&headers, &CONTENT_LENGTH), limit).await
+            let body = passage::read_whole(body, answer::number(&headers, &CONTENT_LENGTH), limit).await?;
+            coding::decode(body, codings, limit).await
         };
         let exchange = match answer {
             Answer::NotModified => Ok(Exchange::NotModified { head: Head::of(&headers) }),
             Answer::Found => read(max).await.map(|body| Exchange::Found { body, head: Head::of(&headers) }),
             Answer::Refused(status) => match read(MAX_PROBLEM).await {
-                Err(CouldNotAsk::TooLarge { .. }) => Ok(Bytes::new()),
+                Err(
+                    CouldNotAsk::TooLarge { .. } | CouldNotAsk::UnreadCoding(_) | CouldNotAsk::Undecodable(_),
+                ) => Ok(Bytes::new()),
                 read => read,
             }
             .map(|body| Exchange::Refused {
@@ -163,16 +200,24 @@ impl Upstream {
         &self,
         url: &Url,
         question: &Question<'_>,
-    ) -> Result<(Response, Option<Announced>), Failure> {
+    ) -> Result<(Response, Option<Announced>, Option<Coding>), Failure> {
         // An address that was signed says 401 of its signature, unless a credential went there.
         let followed = self.follow(url, question).await.map_err(|Failure { why, at_home }| {
             let why = if self.credential.is_none() { abroad(why) } else { why };
             Failure { why, at_home }
         });
         let Reply { answer, response, at_home } = followed?;
+        let fail = |why| Failure { why, at_home };
+        let codings = || coding::applied(&response.headers).map_err(fail);
         match answer {
-            Answer::Found => Ok((response, None)),
-            Answer::Part(part) => Ok((response, Some(part))),
+            Answer::Found => match codings()?[..] {
+                [] => Ok((response, None, None)),
+                [coding] => Ok((response, None, Some(coding))),
+                ref several => Err(fail(CouldNotAsk::UnreadCoding(coding::list(several)))),
+            },
+            // A range is of the coded bytes, which nobody asked for.
+            Answer::Part(part) if codings()?.is_empty() => Ok((response, Some(part), None)),
+            Answer::Part(_) => Err(fail(CouldNotAsk::Unexpected(response.status.as_u16()))),
             Answer::NotModified | Answer::Refused(_) | Answer::Redirect(_) => {
                 Err(Failure { why: CouldNotAsk::Unexpected(response.status.as_u16()), at_home })
             }

@@ -75,6 +75,17 @@ pub enum CouldNotAsk {
     /// A status that has no meaning here.
     #[error("the registry answered with the unexpected status {0}; if that lasts, report it to its operator")]
     Unexpected(u16),
+    /// In a content coding that this proxy does not read.
+    #[error(
+        "the registry sends its answer in the content coding {0}, which this proxy does not read: it asks for none, and \
+         reads gzip, deflate, br and zstd, two of them at most; report it to its operator"
+    )]
+    UnreadCoding(String),
+    /// Labelled with content codings that it is not in.
+    #[error(
+        "the registry labels its answer with the content coding {0}, and it cannot be decoded as that; report it to its operator"
+    )]
+    Undecodable(String),
     /// Redirected once too often.
     #[error("the registry redirects too often; expected at most 5 redirects")]
     TooManyRedirects,
@@ -98,6 +109,8 @@ impl CouldNotAsk {
             | Self::BadLocator
             | Self::TooLarge { .. }
             | Self::Unexpected(_)
+            | Self::UnreadCoding(_)
+            | Self::Undecodable(_)
             | Self::TooManyRedirects => None,
         }
     }
@@ -134,6 +147,7 @@ impl CouldNotAsk {
             Self::CredentialRefused => "401",
             Self::Forbidden { .. } | Self::BadLocator => "forbidden",
             Self::TooLarge { .. } => "too-large",
+            Self::UnreadCoding(_) | Self::Undecodable(_) => "coding",
             Self::TooManyRedirects => "redirects",
         }
     }

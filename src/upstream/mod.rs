@@ -9,6 +9,7 @@ mod answer;
 mod backoff;
 mod breaker;
 mod budget;
+mod coding;
 mod concern;
 mod errand;
 mod exchange;
@@ -20,6 +21,7 @@ mod http;
 mod observer;
 mod part;
 mod passage;
+mod resume;
 mod routing;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -43,6 +45,7 @@ pub use self::guard::Rule;
 pub use self::head::Head;
 pub use self::http::{HttpTransport, NoTransport};
 pub use self::observer::{Observer, State};
+pub use self::resume::Tries;
 pub use self::routing::Upstreams;
 pub use self::transport::{Outgoing, OutgoingBody, Response, Transport, TransportError};
 pub use self::write::{Relayed, Target, Write, WriteBody};
@@ -54,6 +57,7 @@ use self::concern::Concern;
 use self::exchange::Question;
 use self::gate::Gate;
 use self::guard::Guard;
+use self::resume::Whole;
 
 /// One registry.
 pub struct Upstream {
@@ -125,6 +129,8 @@ pub struct Download {
     pub length: Option<u64>,
     /// The bytes; ends with an error when they break off short of the announced length or stop coming.
     pub body: BoxStream<'static, Result<Bytes, CouldNotAsk>>,
+    /// What parts of it can be held against, where it came as it is.
+    whole: Option<Whole>,
 }
 
 /// What comes when a part of a payload is asked for.
@@ -275,7 +281,7 @@ impl Upstream {
     ) -> Result<Partial, CouldNotAsk> {
         let url = self.locate(locator, from)?;
         if range.is_empty() {
-            let nothing = Download { length: Some(0), body: stream::empty().boxed() };
+            let nothing = Download { length: Some(0), body: stream::empty().boxed(), whole: None };
             return Ok(Partial::Part { of: None, download: nothing });
         }
         self.exchange_download(payload, &url, &Question::download(payload, Some(range), errand)).await

@@ -178,6 +178,8 @@ fn health(Failure { why, at_home }: &Failure) -> Option<Health> {
         | CouldNotAsk::BadLocator
         | CouldNotAsk::TooLarge { .. }
         | CouldNotAsk::Unexpected(_)
+        | CouldNotAsk::UnreadCoding(_)
+        | CouldNotAsk::Undecodable(_)
         | CouldNotAsk::TooManyRedirects => Some(Health::Up),
         CouldNotAsk::Forbidden { .. }
         | CouldNotAsk::Paused { .. }

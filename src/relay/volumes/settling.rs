@@ -255,6 +255,8 @@ fn may_have_happened(error: &CouldNotAsk) -> bool {
         | CouldNotAsk::Throttled { .. }
         | CouldNotAsk::CredentialRefused
         | CouldNotAsk::TooLarge { .. }
+        | CouldNotAsk::UnreadCoding(_)
+        | CouldNotAsk::Undecodable(_)
         | CouldNotAsk::Unexpected(_)
         | CouldNotAsk::TooManyRedirects => true,
     }

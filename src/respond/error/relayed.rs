@@ -80,6 +80,8 @@ fn sent(reason: &CouldNotAsk) -> Option<Outcome> {
         | CouldNotAsk::Unsent
         | CouldNotAsk::Throttled { .. }
         | CouldNotAsk::TooLarge { .. }
+        | CouldNotAsk::UnreadCoding(_)
+        | CouldNotAsk::Undecodable(_)
         | CouldNotAsk::TooManyRedirects => None,
     };
     Some(Outcome::Relayed { status })

@@ -1,0 +1,143 @@
+//! Content codings that a registry uses although it was asked for none: taken off, or named.
+//!
+//! | coding              | of a document | of a file |
+//! |---------------------|---------------|-----------|
+//! | gzip, x-gzip        | taken off     | taken off |
+//! | deflate (both ways) | taken off     | taken off |
+//! | br, zstd            | taken off     | taken off |
+//! | two of them         | taken off     | refused   |
+//! | more, or another    | refused       | refused   |
+//!
+//! The label of an archive may be about the archive's own gzip, as web servers have it that go by a file's name. So a
+//! coding is taken off an archive only where gzip is what comes out; else the bytes go on as they came. No tar begins
+//! like gzip, and the whole is verified whatever was done. Owns this table. What comes out is bounded while it is
+//! decoded. Must not know what is decoded.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read};
+
+use ::http::HeaderMap;
+use ::http::header::CONTENT_ENCODING;
+use bytes::Bytes;
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+
+use super::CouldNotAsk;
+
+pub(super) mod stream;
+
+/// Codings that are taken off one document.
+const MOST: usize = 2;
+/// The largest window that HTTP allows zstd (RFC 9659), as a power of two.
+const WINDOW: u32 = 23;
+const BUFFER: usize = 8 << 10;
+/// What of a registry's name for a coding is repeated.
+const LONGEST_NAME: usize = 60;
+
+/// A content coding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coding {
+    Gzip,
+    Deflate,
+    Brotli,
+    Zstd,
+}
+
+impl Coding {
+    fn named(name: &str) -> Option<Self> {
+        let is = |token: &str| name.eq_ignore_ascii_case(token);
+        match () {
+            () if is("gzip") || is("x-gzip") => Some(Self::Gzip),
+            () if is("deflate") => Some(Self::Deflate),
+            () if is("br") => Some(Self::Brotli),
+            () if is("zstd") => Some(Self::Zstd),
+            () => None,
+        }
+    }
+
+    /// What `coded` was before.
+    fn off<'a>(self, coded: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+        Ok(match self {
+            Self::Gzip => Box::new(MultiGzDecoder::new(coded)),
+            Self::Deflate => {
+                let mut coded = BufReader::new(coded);
+                // Many send the bare form, which begins otherwise (RFC 1950, section 2.2).
+                match coded.fill_buf()? {
+                    [first, second, ..]
+                        if first & 0x0f != 8 || (u16::from(*first) << 8 | u16::from(*second)) % 31 != 0 =>
+                    {
+                        Box::new(DeflateDecoder::new(coded))
+                    }
+                    _ => Box::new(ZlibDecoder::new(coded)),
+                }
+            }
+            Self::Brotli => Box::new(brotli_decompressor::Decompressor::new(coded, BUFFER)),
+            Self::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::new(coded)?;
+                decoder.window_log_max(WINDOW)?;
+                Box::new(decoder)
+            }
+        })
+    }
+}
+
+impl fmt::Display for Coding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
+/// The codings of an answer, in the order in which they were put on.
+pub(super) fn applied(headers: &HeaderMap) -> Result<Vec<Coding>, CouldNotAsk> {
+    let fields = headers.get_all(CONTENT_ENCODING).iter();
+    let fields: Vec<_> = fields.map(|field| String::from_utf8_lossy(field.as_bytes())).collect();
+    let names = fields.iter().flat_map(|field| field.split(',')).map(str::trim);
+    let names = names.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("identity"));
+    let mut codings = Vec::new();
+    for name in names {
+        let unread = || CouldNotAsk::UnreadCoding(quoted(name));
+        codings.push(Coding::named(name).ok_or_else(unread)?);
+        if codings.len() > MOST {
+            return Err(CouldNotAsk::UnreadCoding(quoted(&fields.join(", "))));
+        }
+    }
+    Ok(codings)
+}
+
+/// `body` without its `codings`, at most `limit` bytes.
+pub(super) async fn decode(body: Bytes, codings: Vec<Coding>, limit: u64) -> Result<Bytes, CouldNotAsk> {
+    if codings.is_empty() {
+        return Ok(body);
+    }
+    let names = list(&codings);
+    let decoded = tokio::task::spawn_blocking(move || {
+        let mut reader: Box<dyn Read + '_> = Box::new(&body[..]);
+        for coding in codings.iter().rev() {
+            reader = coding.off(reader)?;
+        }
+        let mut decoded = Vec::new();
+        reader.take(limit.saturating_add(1)).read_to_end(&mut decoded).map(|_| decoded)
+    });
+    match decoded.await.map_err(io::Error::other).flatten() {
+        Ok(decoded) if decoded.len() as u64 > limit => Err(CouldNotAsk::TooLarge { limit }),
+        Ok(decoded) => Ok(decoded.into()),
+        Err(_) => Err(CouldNotAsk::Undecodable(names)),
+    }
+}
+
+/// Their names, in the order in which they were put on.
+pub(super) fn list(codings: &[Coding]) -> String {
+    codings.iter().map(Coding::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// A registry's own word, short and without control characters.
+fn quoted(name: &str) -> String {
+    name.escape_debug().take(LONGEST_NAME).collect()
+}
+
+#[cfg(test)]
+mod tests;
