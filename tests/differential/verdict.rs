@@ -1,0 +1,55 @@
+//! What the crate would do with an archive: the one door to the code under test.
+
+use std::io;
+
+use scriptorium::archive::{ArchiveError, Examined, Framing, Limits, Scratch, examine, pack};
+
+/// What would go out.
+pub(crate) enum Verdict {
+    /// The bytes as they came; the digest of their tree.
+    AsItCame(String),
+    /// Other bytes, and the digest of their tree.
+    PackedAnew(String, Vec<u8>),
+    /// Nothing, for this reason.
+    Refused(String),
+    /// Accepted, and then not packed anew as it should be.
+    Broken(String),
+}
+
+const LIMITS: Limits = Limits { max_unpacked: 4 << 20, max_entries: 1000 };
+
+/// Judges as for a download.
+pub(crate) fn judge(archive: &[u8]) -> Verdict {
+    let Examined { integrity, framing, .. } = match examined(archive) {
+        Ok(examined) => examined,
+        Err(refused) => return Verdict::Refused(refused.to_string()),
+    };
+    let digest = integrity.digest().hex();
+    match framing {
+        Framing::Canonical => Verdict::AsItCame(digest),
+        Framing::Readable(_) => {
+            let packed = pack(|| Ok(archive), scratch, &LIMITS, Vec::new());
+            let again = packed.and_then(|(sent, packed)| Ok((examined(&sent)?, sent, packed)));
+            match again {
+                Err(error) => {
+                    Verdict::Broken(format!("was accepted, and what was packed of it was not: {error}"))
+                }
+                Ok((again, ..)) if again.framing != Framing::Canonical => {
+                    Verdict::Broken(format!("was packed anew as {:?}", again.framing))
+                }
+                Ok((again, _, packed)) if packed != integrity || again.integrity != integrity => {
+                    Verdict::Broken("was packed anew as another tree".into())
+                }
+                Ok((_, sent, _)) => Verdict::PackedAnew(digest, sent),
+            }
+        }
+    }
+}
+
+fn examined(archive: &[u8]) -> Result<Examined, ArchiveError> {
+    examine(|| Ok(archive), scratch, &LIMITS)
+}
+
+fn scratch() -> io::Result<Box<dyn Scratch>> {
+    Ok(Box::new(tempfile::tempfile()?))
+}
