@@ -5,11 +5,15 @@
 //! or where that has no room for it, like a size from 8 GiB, as GNU tar does, since busybox does not know pax.
 //! Owns that form, which `framing` calls canonical. Must not know where the tree comes from.
 
+mod undisguised;
+
 use std::io::{self, Read, Write};
 
 use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 use tar::Header;
+
+use undisguised::{NO_SYSTEM, Undisguised};
 
 use super::gzip::BLOCK;
 use super::hashing::{InOrder, Sorting};
@@ -23,8 +27,6 @@ use crate::domain::Integrity;
 pub const RECIPE: u16 = 1;
 /// Part of the promise that one tree gives the same bytes.
 const LEVEL: Compression = Compression::new(6);
-/// "Unknown", in a gzip header.
-const NO_SYSTEM: u8 = 255;
 
 /// Packs the tree of an archive that passed anew into `sink`, and gives that back with the digest of what was written.
 ///
@@ -59,7 +61,7 @@ fn pack_within<R: Read, W: Write>(
 
 /// A canonical archive that is being written.
 struct Packer<'a, W: Write> {
-    sink: GzEncoder<W>,
+    sink: GzEncoder<Undisguised<W>>,
     hasher: TreeHasher,
     limits: &'a Limits,
     entries: u64,
@@ -72,7 +74,7 @@ struct Packer<'a, W: Write> {
 
 impl<'a, W: Write> Packer<'a, W> {
     fn new(sink: W, limits: &'a Limits) -> Self {
-        let sink = GzBuilder::new().operating_system(NO_SYSTEM).write(sink, LEVEL);
+        let sink = GzBuilder::new().operating_system(NO_SYSTEM).write(Undisguised::new(sink), LEVEL);
         let (hasher, folder) = (TreeHasher::new(), String::new());
         Self { sink, hasher, limits, entries: 0, unpacked: 0, folder, padding: 0 }
     }
@@ -141,7 +143,7 @@ impl<'a, W: Write> Packer<'a, W> {
     fn finish(mut self) -> Result<(W, Integrity), ArchiveError> {
         self.pad()?;
         self.write(&[0; 2 * BLOCK])?;
-        let sink = self.sink.finish().map_err(ArchiveError::Scratch)?;
+        let sink = self.sink.finish().and_then(Undisguised::finish).map_err(ArchiveError::Scratch)?;
         Ok((sink, self.hasher.finish()))
     }
 }

@@ -115,7 +115,9 @@ fn a_size_past_octal_is_written_in_binary_and_is_canonical() {
         let mut packer = Packer::new(Vec::new(), &limits);
         packer.entry(b'0', &path, 0o644, len).unwrap();
         let mut tar = Vec::new();
-        GzDecoder::new(&packer.sink.finish().unwrap()[..]).read_to_end(&mut tar).unwrap();
+        GzDecoder::new(&packer.sink.finish().and_then(Undisguised::finish).unwrap()[..])
+            .read_to_end(&mut tar)
+            .unwrap();
         let last = tar.last_chunk::<BLOCK>().unwrap();
         let header = super::super::header::Header::read(last).unwrap();
         assert_eq!((header.size().unwrap(), header.quirk()), (len, None));
