@@ -109,7 +109,7 @@ fn well_formed(raw: &[u8]) -> Result<&str, PathFault> {
     }
     path.split('/').try_for_each(well_formed_segment)?;
     let first = path.split('/').next().unwrap_or_default();
-    if path.as_bytes() == GLOBAL {
+    if first.as_bytes() == GLOBAL {
         return Err(PathFault::GlobalHeader);
     }
     if first != MANIFEST && fold(first) == MANIFEST {

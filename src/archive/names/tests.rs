@@ -88,6 +88,7 @@ fn refuses_each_path_for_its_reason() {
         ("ｖolume.toml".as_bytes(), PathFault::Manifest),
         ("volume.tom\u{200b}l".as_bytes(), PathFault::Manifest),
         (b"pax_global_header", PathFault::GlobalHeader),
+        (b"pax_global_header/below", PathFault::GlobalHeader),
         (b"BZh91AY&SY.md", PathFault::Magic),
         (too_long.as_bytes(), PathFault::TooLong),
         (long_segment.as_bytes(), PathFault::TooLong),
