@@ -32,7 +32,7 @@ use campaign::Plan;
 use verdict::{Verdict, judge};
 
 /// How many cases the gate runs.
-const USUAL: u64 = 8000;
+const USUAL: u64 = 5000;
 
 #[test]
 fn whatever_goes_out_unpacks_everywhere_to_what_was_hashed() {
