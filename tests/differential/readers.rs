@@ -83,6 +83,8 @@ const PROCESSES: &[Process] = &[
     GNU_TAR,
     Process { name: "GNU tar, piped", archive: Handed::Piped, ..GNU_TAR },
     Process { name: "GNU tar, plain locale", locale: "C", ..GNU_TAR },
+    // It looks for a tar before it looks for gzip.
+    Process { name: "GNU tar, guessing", words: &["tar", "-x", "-f"], ..GNU_TAR },
     BSDTAR,
     Process { name: "bsdtar, piped", words: &["bsdtar", "-x", "-p", "-f"], archive: Handed::Piped, ..BSDTAR },
     Process { name: "bsdtar, plain locale", locale: "C", ..BSDTAR },
