@@ -13,12 +13,14 @@ use super::*;
 use crate::archive::fixture::{Tar, TestFile, integrity_of};
 use crate::cache::envelope::{Envelope, Meta};
 use crate::cache::keeping::Keeping;
-use crate::cache::place::{self, earlier_place};
+use crate::cache::place;
 use crate::clock::Timestamp;
 use crate::consistency::{Pin, Pins, Proof};
 use crate::domain::{DocumentKey, Integrity, Purl, Registry, Sha256};
 use crate::store::sealed::{self, BLOCK, SealWriter};
 use crate::store::{ObjectStorage, StorageKey, Store};
+
+mod registries;
 
 /// A store that holds all there is to hold of two releases.
 struct Shop {
@@ -337,30 +339,6 @@ async fn a_pin_that_reads_well_and_says_another_content_is_a_disagreement() {
     let report = shop.audit(true).await;
     let paths: Vec<_> = report.findings.iter().map(|finding| &finding.path).collect();
     assert_eq!(paths, [&archive("1.0.0").path(), &pin_place("1.0.0").path()]);
-}
-
-#[tokio::test]
-async fn what_one_registry_says_contradicts_nothing_of_another() {
-    let shop = Shop::stocked().await;
-    let elsewhere = Registry::new("internal", "https://internal");
-    let mut envelope = envelope(&exact("1.0.0"), 200, &metadata("1.0.0", "available", integrity("other")));
-    (envelope.meta.upstream, envelope.meta.origin) = ("internal".into(), "https://internal".into());
-    shop.store.write(&place::place(&elsewhere, &exact("1.0.0")), envelope.encode()).await.unwrap();
-    let theirs = Pin::of(&elsewhere, &release("1.0.0"), integrity("other"), Timestamp(7));
-    Pins::new(shop.store.clone()).admit(theirs, Proof::Proved).await.unwrap();
-    shop.seal("1.0.0", "other").await;
-    assert_eq!(shop.audit(true).await.findings, []);
-    // Nor does it lie where another's belongs.
-    shop.store.write(&place(&exact("1.0.0")), envelope.encode()).await.unwrap();
-    Shop::only(&shop.audit(false).await, Kind::Document, &place(&exact("1.0.0")));
-}
-
-#[tokio::test]
-async fn what_an_earlier_version_left_is_not_wrong() {
-    let shop = Shop::stocked().await;
-    let before = envelope(&exact("1.0.0"), 200, &metadata("1.0.0", "available", integrity("other"))).encode();
-    shop.store.write(&earlier_place(&exact("1.0.0")), before).await.unwrap();
-    assert_eq!(shop.audit(true).await.findings, []);
 }
 
 #[tokio::test]

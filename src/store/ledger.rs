@@ -27,23 +27,26 @@ pub enum Class {
     Archives,
     /// Documents: small, and gone only when no archive may go.
     Documents,
+    /// Pins of what was only seen: the last to go, and before all others where they take more than their share, for a
+    /// registry can invent any number of them.
+    Sightings,
     /// What only this proxy knows, as pins: never evicted.
     Records,
 }
 
 impl Class {
     /// Every class, the first to be evicted first.
-    pub const ALL: [Self; 3] = [Self::Archives, Self::Documents, Self::Records];
+    pub const ALL: [Self; 4] = [Self::Archives, Self::Documents, Self::Sightings, Self::Records];
 
     /// The class of what lies under `key`.
     #[must_use]
     pub fn of(key: &StorageKey) -> Self {
         match key {
             StorageKey::Archive(_) | StorageKey::TrustArtifact(_) => Self::Archives,
-            StorageKey::Document { .. }
-            | StorageKey::OfRelease { .. }
-            | StorageKey::Slot { .. }
-            | StorageKey::Sighting { .. } => Self::Documents,
+            StorageKey::Document { .. } | StorageKey::OfRelease { .. } | StorageKey::Slot { .. } => {
+                Self::Documents
+            }
+            StorageKey::Sighting { .. } => Self::Sightings,
             StorageKey::Pin { .. }
             | StorageKey::History(_)
             | StorageKey::Divergence(_)
@@ -65,11 +68,20 @@ pub struct Tally {
     pub bytes: u64,
 }
 
+impl Tally {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { values: self.values + other.values, bytes: self.bytes + other.bytes }
+    }
+}
+
 /// The account of everything stored.
 #[derive(Debug)]
 pub struct Ledger {
     archives: Pool,
     documents: Pool,
+    sightings: Pool,
     records: Pool,
     ghosts: Ghosts,
     /// Apart from the values: a reader may come before its value is stored, and stay when it is replaced.
@@ -84,6 +96,7 @@ impl Ledger {
         Self {
             archives: Pool::default(),
             documents: Pool::default(),
+            sightings: Pool::default(),
             records: Pool::default(),
             ghosts: Ghosts::default(),
             readers: HashMap::new(),
@@ -156,15 +169,22 @@ impl Ledger {
     /// The value to evict next, and its size; `None` when nothing may go. It stays in the account until it is
     /// removed, so that the bytes count until they are gone: asked again before that, the answer may be the same.
     pub fn victim(&mut self) -> Option<(StorageKey, u64)> {
-        let Self { archives, documents, readers, rng, .. } = self;
+        let Self { archives, documents, sightings, readers, rng, .. } = self;
         let may_go = |key: &StorageKey| !readers.contains_key(key);
-        archives.cheapest(rng, may_go).or_else(|| documents.cheapest(rng, may_go))
+        let cheapest = archives.cheapest(rng, may_go).or_else(|| documents.cheapest(rng, may_go));
+        cheapest.or_else(|| sightings.cheapest(rng, may_go))
+    }
+
+    /// The same among sightings only, for the time when they take more than their share.
+    pub fn sighting(&mut self) -> Option<(StorageKey, u64)> {
+        let Self { sightings, readers, rng, .. } = self;
+        sightings.cheapest(rng, |key| !readers.contains_key(key))
     }
 
     /// Everything that may go and its size, what is worth least first: the order that [`victim`](Self::victim)
     /// comes near to without looking at all of it.
     pub fn order(&self) -> impl Iterator<Item = (&StorageKey, u64)> {
-        let classes = [Class::Archives, Class::Documents].into_iter();
+        let classes = [Class::Archives, Class::Documents, Class::Sightings].into_iter();
         let ordered = classes.flat_map(|class| self.pool(class).ordered());
         ordered.filter(|(key, _)| !self.readers.contains_key(key))
     }
@@ -178,6 +198,7 @@ impl Ledger {
         match class {
             Class::Archives => &self.archives,
             Class::Documents => &self.documents,
+            Class::Sightings => &self.sightings,
             Class::Records => &self.records,
         }
     }
@@ -186,6 +207,7 @@ impl Ledger {
         match class {
             Class::Archives => &mut self.archives,
             Class::Documents => &mut self.documents,
+            Class::Sightings => &mut self.sightings,
             Class::Records => &mut self.records,
         }
     }

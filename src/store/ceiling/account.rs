@@ -12,6 +12,11 @@ const HIGH: u64 = 95;
 /// Until it is no fuller than this.
 const LOW: u64 = 90;
 
+/// What was only seen takes no more than this part of a store before it makes room for others.
+const SIGHTINGS: u64 = 16;
+/// Nor may there be more of it than this, whatever room there is.
+const MOST_SIGHTINGS: usize = 100_000;
+
 /// How full a store is, in bytes of whole pages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -25,7 +30,7 @@ pub struct Usage {
     pub archives: Tally,
     /// Documents.
     pub documents: Tally,
-    /// What is never evicted: pins, histories, divergences.
+    /// Pins, histories, divergences. Only pins of what was never verified are evicted.
     pub records: Tally,
     /// What was set aside.
     pub quarantined: u64,
@@ -113,17 +118,24 @@ impl Account {
 
     /// Whether something should go before somebody waits for it.
     pub(super) fn is_high(&self) -> bool {
-        self.used() > self.max / 100 * HIGH
+        self.used() > self.max / 100 * HIGH || self.is_crowded()
+    }
+
+    /// Whether more was only seen than is remembered.
+    fn is_crowded(&self) -> bool {
+        self.ledger.tally(Class::Sightings).values > MOST_SIGHTINGS
     }
 
     /// The next to go while the store is fuller than it should be.
     pub(super) fn surplus(&mut self) -> Option<StorageKey> {
-        if self.used() > self.max / 100 * LOW { self.victim() } else { None }
+        if self.used() > self.max / 100 * LOW || self.is_crowded() { self.victim() } else { None }
     }
 
     /// The next to go. It counts until it is [`gone`](Self::gone), and is nobody's to read.
     pub(super) fn victim(&mut self) -> Option<StorageKey> {
-        let (key, size) = self.ledger.victim()?;
+        let is_theirs = self.ledger.tally(Class::Sightings).bytes > self.max / SIGHTINGS || self.is_crowded();
+        let sighting = if is_theirs { self.ledger.sighting() } else { None };
+        let (key, size) = sighting.or_else(|| self.ledger.victim())?;
         self.ledger.remove(&key);
         self.leaving.insert(key.clone(), size);
         Some(key)
@@ -161,7 +173,7 @@ impl Account {
             staged: self.staged,
             archives: self.ledger.tally(Class::Archives),
             documents: self.ledger.tally(Class::Documents),
-            records: self.ledger.tally(Class::Records),
+            records: self.ledger.tally(Class::Records).and(self.ledger.tally(Class::Sightings)),
             quarantined: self.quarantined,
             evicted: self.evicted,
             counted: self.counted,

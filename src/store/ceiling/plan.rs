@@ -46,8 +46,10 @@ impl Ceiling {
         let stays = usage.used + bytes(&staged);
         let before = stays + bytes(&abandoned);
         let after = stays.saturating_sub(set_aside);
-        let evictable: u64 =
-            [Class::Archives, Class::Documents].map(|class| account.ledger.tally(class).bytes).iter().sum();
+        let evictable: u64 = [Class::Archives, Class::Documents, Class::Sightings]
+            .map(|class| account.ledger.tally(class).bytes)
+            .iter()
+            .sum();
         let mut plan = Plan { before, after, least: after.saturating_sub(evictable), abandoned, values };
         for (key, size) in account.ledger.order() {
             if plan.after <= usage.max {

@@ -115,6 +115,30 @@ async fn archives_go_before_documents_and_pins_never() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_only_seen_pushes_nothing_out_and_is_bounded() {
+    let ceiling = below(4 * MIB).await;
+    for name in 0..3 {
+        bring(&ceiling, name, 1_000_000).await.unwrap();
+        assert!(ceiling.create(&pin(name), vec![1; 100].into()).await.unwrap());
+    }
+    for name in 0..3_000 {
+        let release = Sha256::of(&u64::to_le_bytes(name));
+        let sighting = StorageKey::Sighting { volume: Sha256::of(b"x"), release };
+        assert!(ceiling.create(&sighting, vec![1; 100].into()).await.unwrap());
+    }
+    for name in 0..3 {
+        assert!(holds(&ceiling, &archive(name)).await && holds(&ceiling, &pin(name)).await);
+    }
+    // What is left of room is theirs as long as nobody needs it.
+    bring(&ceiling, 4, 700_000).await.unwrap();
+    for name in 0..3 {
+        assert!(holds(&ceiling, &archive(name)).await, "they go for it, not what is larger");
+    }
+    let usage = ceiling.usage().unwrap();
+    assert!(usage.used <= usage.max && usage.used == stored(&ceiling).await, "{usage:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_read_stays_and_what_was_read_may_go() {
     let ceiling = below(4 * MIB).await;
     bring(&ceiling, 1, 1_500_000).await.unwrap();
