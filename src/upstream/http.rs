@@ -16,6 +16,7 @@ use futures_util::StreamExt;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Body, Client, ClientBuilder, redirect};
 
+use self::dialled::Dials;
 use super::guard::{self, Guard};
 use super::transport::{Outgoing, OutgoingBody, Response, Transport, TransportError};
 use crate::config;
@@ -33,6 +34,7 @@ pub struct HttpTransport {
     client: ArcSwap<Client>,
     config: config::Upstream,
     guard: Arc<Guard>,
+    dials: Dials,
 }
 
 /// Why there is no transport.
@@ -49,8 +51,9 @@ impl HttpTransport {
         // Whoever was here first installed the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let guard = Arc::new(Guard::new(config));
-        let client = ArcSwap::from_pointee(client(config, &guard).map_err(NoTransport)?);
-        Ok(Self { client, config: config.clone(), guard })
+        let dials = Dials::default();
+        let client = ArcSwap::from_pointee(client(config, &guard, &dials).map_err(NoTransport)?);
+        Ok(Self { client, config: config.clone(), guard, dials })
     }
 
     /// Leaves the pool of `used` behind, unless another request did so already. What is under way goes on.
@@ -58,28 +61,28 @@ impl HttpTransport {
         if !Arc::ptr_eq(&self.client.load(), used) {
             return;
         }
-        match client(&self.config, &self.guard) {
+        match client(&self.config, &self.guard, &self.dials) {
             Ok(fresh) => drop(self.client.compare_and_swap(used, Arc::new(fresh))),
             Err(error) => tracing::error!(%error, "the connections to an upstream cannot be made anew"),
         }
     }
 }
 
-fn client(config: &config::Upstream, guard: &Arc<Guard>) -> reqwest::Result<Client> {
-    builder(config, guard).build().or_else(|error| {
+fn client(config: &config::Upstream, guard: &Arc<Guard>, dials: &Dials) -> reqwest::Result<Client> {
+    builder(config, guard, dials).build().or_else(|error| {
         tracing::warn!(%error, "no usable CA certificates on this machine: https upstreams will not be reached");
-        builder(config, guard).tls_certs_only([]).build()
+        builder(config, guard, dials).tls_certs_only([]).build()
     })
 }
 
 /// Without the client's own `read_timeout`, which runs from the start of a request and would cut a long upload.
-fn builder(config: &config::Upstream, guard: &Arc<Guard>) -> ClientBuilder {
+fn builder(config: &config::Upstream, guard: &Arc<Guard>, dials: &Dials) -> ClientBuilder {
     let builder = Client::builder()
         .user_agent(concat!("scriptorium/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(config.connect_timeout)
         .pool_max_idle_per_host(config.max_concurrent.min(MAX_IDLE))
         .redirect(redirect::Policy::none())
-        .connector_layer(dialled::noting())
+        .connector_layer(dials.layer())
         .no_proxy()
         // No request goes out that the budget does not know of.
         .retry(reqwest::retry::never())
@@ -107,7 +110,7 @@ impl Transport for HttpTransport {
             watched = Some(sending);
         }
         let answered = sending::within(self.config.read_timeout, watched.as_ref(), request.send());
-        let (answered, dialled) = dialled::noted(answered).await;
+        let (answered, dialled) = self.dials.noted(answered).await;
         let answered = answered.and_then(|response| {
             response.map_err(|error| {
                 let error = classify(&error);
