@@ -312,7 +312,12 @@ async fn row_exact_metadata_and_pin_must_agree() {
             200,
             "yanked".to_owned(),
         ),
-        (vec![row("1.0.0", "available")], json!({ "title": "No" }), 403, "403".to_owned()),
+        (
+            vec![row("1.0.0", "available")],
+            json!({ "type": "about:blank", "title": "No", "status": 404 }),
+            404,
+            "404".to_owned(),
+        ),
     ] {
         let shop = Shop::stocked().await;
         let rows = rows.into_iter().chain([row("2.0.0", "available")]).collect::<Vec<_>>();

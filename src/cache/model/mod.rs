@@ -81,7 +81,7 @@ impl Run {
                     release.tainted |= may_clash(lags, release.epoch > 1);
                 }
             }
-            Action::Confirm(all) => self.world.ledger().confirming = all,
+            Action::Confirm => self.world.ledger().confirming = true,
             Action::Weather(outage) => self.world.ledger().outage = outage,
             Action::Restart { offline } => self.proxy.restart(offline),
             Action::Ask(route, clients) => {
