@@ -96,6 +96,8 @@ impl Documents {
         key: &DocumentKey,
         errand: Errand<'_>,
     ) -> Result<Answer, Failure> {
+        // A client waits once, however many registries are asked.
+        let errand = errand.waiting(self.patience);
         match key.general().filter(|_| self.live().upstreams.are_several()) {
             None => self.learn(key, errand).await,
             Some(General::Search(query)) => self.search_all(key, query, errand).await,
