@@ -29,6 +29,7 @@ pub(super) const LIVE: &[&str] = &[
     "cache.stale_while_revalidate",
     "cache.stale_if_error",
     "cache.offline",
+    "cache.offline_rows",
     "consistency.on_divergence",
     "limits.max_document",
 ];

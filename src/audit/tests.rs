@@ -90,6 +90,7 @@ fn envelope(key: &DocumentKey, status: u16, body: &Value) -> Envelope {
         upstream,
         origin,
         etag: None,
+        at: None,
         keeping: Keeping::default(),
     };
     Envelope { meta, body: body.to_string().into() }

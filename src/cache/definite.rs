@@ -65,6 +65,7 @@ mod tests {
             upstream: String::new(),
             origin: String::new(),
             etag: None,
+            at: None,
             keeping: Keeping::default(),
         };
         let body = body.replace("STATUS", &status.to_string()).into();

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::envelope::{Envelope, Meta};
 use super::rendition::{Coders, Coding, Rendition, is_coded};
 use crate::consistency::Exact;
-use crate::domain::check::{Checked, Malformed, check, relaying};
+use crate::domain::check::{Checked, From, Malformed, check, relaying};
 use crate::domain::{DocumentKey, Facts, Problem, Release, Rows, Template, Trust};
 
 /// Base URLs for which a rendition is kept; a Host header cannot make a document grow without bound.
@@ -80,7 +80,8 @@ impl Document {
     pub fn new(key: &DocumentKey, envelope: Envelope) -> Result<Self, Malformed> {
         let Envelope { meta, body } = envelope;
         let content = if meta.status == 200 {
-            let Checked { template, facts } = check(key, &body, meta.origin.as_str())?;
+            let Checked { template, facts } =
+                check(key, &body, From { origin: &meta.origin, at: meta.at.as_deref() })?;
             Content::Found(Found { template, shown: None, facts, renditions: ArcSwap::default() })
         } else {
             let said = Problem::parse(meta.status, &body);
@@ -300,6 +301,7 @@ mod tests {
             upstream: String::new(),
             origin: String::new(),
             etag: None,
+            at: None,
             keeping: Keeping::default(),
         };
         Document::new(&DocumentKey::Index("x".parse().unwrap()), Envelope { meta, body: body.into() })

@@ -24,7 +24,7 @@ use super::outcome::{Outcome, Stale};
 use super::rendition::Coders;
 use super::settle::Settled;
 use super::several::Several;
-use super::shown::Blocks;
+use super::shown::{Blocks, Stocks};
 use super::withheld;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, OnDivergence};
@@ -68,6 +68,7 @@ pub struct Documents {
     pub(super) divergences: Divergences,
     pub(super) invalidations: Invalidations,
     pub(super) blocks: Blocks,
+    pub(super) stocks: Stocks,
     pub(super) fetches: Arc<Flights<Question, Result<Filled, Failure>>>,
     /// By the question too, where answers are not kept: one says nothing of another.
     pub(super) settlements: Arc<Flights<(Question, u64), Result<Settled, Failure>>>,
@@ -101,6 +102,7 @@ impl Documents {
             divergences: Divergences::new(Arc::clone(&store)),
             invalidations: Invalidations::new(Arc::clone(&store)),
             blocks: Blocks::default(),
+            stocks: Stocks::default(),
             store,
             fetches: Arc::default(),
             settlements: Arc::default(),
@@ -172,7 +174,19 @@ impl Documents {
         match self.fresh(key, errand) {
             Some(answer) => Ok(answer),
             // Boxed, for a hit's future is moved about and should be small.
-            None => Box::pin(self.answer(key, errand)).await,
+            None => Box::pin(self.answer_shown(key, errand)).await,
+        }
+    }
+
+    /// The same with the rows of an index as they are shown while nobody is asked.
+    async fn answer_shown(self: &Arc<Self>, key: &DocumentKey, errand: Errand<'_>) -> Result<Answer, Failure> {
+        let answer = self.answer(key, errand).await?;
+        match key {
+            DocumentKey::Index(name) if self.marks_rows() && !answer.document.is_refusal() => {
+                let document = self.stocked(name, answer.document).await;
+                Ok(Answer { document, ..answer })
+            }
+            _ => Ok(answer),
         }
     }
 

@@ -49,6 +49,9 @@ pub struct Meta {
     /// The upstream's validator, for conditional requests.
     #[serde(default)]
     pub etag: Option<String>,
+    /// Where it was found, where redirects led away from the question: what links begin at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
     /// What the upstream lets be done with it.
     #[serde(default, skip_serializing_if = "Keeping::is_free")]
     pub keeping: Keeping,
@@ -127,6 +130,7 @@ mod tests {
                 upstream: "public".into(),
                 origin: "https://up".into(),
                 etag: Some("\"a\"".into()),
+                at: None,
                 keeping: Keeping { no_cache: true, cap: None, withheld: false },
             },
             body: Bytes::from_static(b"{\n}\n\xff"),

@@ -196,16 +196,18 @@ impl Documents {
             upstream: upstream.name().to_owned(),
             origin: upstream.origin().to_owned(),
             etag: head.etag,
+            at: head.at,
             keeping,
         };
         match exchange {
             Exchange::Found { body, head } => {
                 let keeping = keeping(&head, &body);
                 let meta = meta(200, head, keeping);
-                let document = match known.filter(|known| *known.content.body() == body) {
-                    Some(known) => known.confirmed(meta),
-                    None => self.read(key, Envelope { meta, body }, errand)?,
-                };
+                let document =
+                    match known.filter(|known| *known.content.body() == body && known.meta.at == meta.at) {
+                        Some(known) => known.confirmed(meta),
+                        None => self.read(key, Envelope { meta, body }, errand)?,
+                    };
                 let document = Document { asked, read: asked, landed, ..document };
                 Ok(self.keep(key, held.as_deref(), document, 200).await)
             }
@@ -216,7 +218,7 @@ impl Documents {
                     true => keeping(&head, known.content.body()),
                     false => known.meta.keeping,
                 };
-                let head = Head { etag: known.meta.etag.clone(), ..head };
+                let head = Head { etag: known.meta.etag.clone(), at: known.meta.at.clone(), ..head };
                 let document = known.confirmed(meta(200, head, keeping));
                 let kept = self.keep(key, held.as_deref(), Document { asked, landed, ..document }, 304).await;
                 Ok(Filled { stored: false, ..kept })

@@ -2,16 +2,17 @@
 //!
 //! Down: what the registry's row says. Across: what is known against the release. `-`: the row stays as it came.
 //!
-//! | row         | block   | divergence  |
-//! |-------------|---------|-------------|
-//! | available   | blocked | unavailable |
-//! | yanked      | blocked | unavailable |
-//! | unavailable | blocked | unavailable |
-//! | tombstoned  | -       | unavailable |
-//! | blocked     | -       | blocked     |
+//! | row         | block   | divergence  | not held    |
+//! |-------------|---------|-------------|-------------|
+//! | available   | blocked | unavailable | unavailable |
+//! | yanked      | blocked | unavailable | unavailable |
+//! | unavailable | blocked | unavailable | -           |
+//! | tombstoned  | -       | unavailable | -           |
+//! | blocked     | -       | blocked     | -           |
 //!
 //! A state is lowered, never raised, and a block is never softened: a blocked row in a divergence stays blocked and says
-//! why. Of several things known the lowest state counts, of equal ones the first in the table's order.
+//! why. "Not held" is said only while this proxy is offline, and only where `cache.offline_rows` is "held". Of several
+//! things known the lowest state counts, of equal ones the first in the table's order.
 //!
 //! Owns this table, and when indexes are shown anew. Must not know how any of it came to be known.
 
@@ -27,9 +28,15 @@ use crate::domain::{DocumentKey, Version, VolumeName};
 use crate::upstream::Errand;
 
 mod blocks;
+mod stock;
 
 use blocks::Block;
 pub(super) use blocks::Blocks;
+pub(super) use stock::Stocks;
+
+/// What a row says of a release that cannot be installed from here while nobody is asked.
+const NOT_HELD: &str =
+    "not-held: this proxy is offline and does not hold this release; ask it when it is online again";
 
 /// Blocks that one index has asked for again; the others wait for the next.
 const MOST: usize = 64;
@@ -41,6 +48,8 @@ pub(super) enum Against {
     Block,
     /// The registry contradicts itself about it.
     Divergence,
+    /// Nobody is asked and it cannot be installed from here.
+    NotHeld,
 }
 
 impl Against {
@@ -49,8 +58,9 @@ impl Against {
         use State::{Available, Blocked, Tombstoned, Unavailable, Yanked};
         match (self, row) {
             (Self::Block, Available | Yanked | Unavailable) | (Self::Divergence, Blocked) => Some(Blocked),
-            (Self::Divergence, Available | Yanked | Tombstoned | Unavailable) => Some(Unavailable),
-            (Self::Block, Tombstoned | Blocked) => None,
+            (Self::Divergence, Available | Yanked | Tombstoned | Unavailable)
+            | (Self::NotHeld, Available | Yanked) => Some(Unavailable),
+            (Self::Block, Tombstoned | Blocked) | (Self::NotHeld, Tombstoned | Blocked | Unavailable) => None,
         }
     }
 }
@@ -85,8 +95,11 @@ impl Documents {
         for open in self.open_divergences() {
             self.unsettle(&DocumentKey::Index(open.volume.clone()));
         }
-        for name in self.blocks.volumes() {
-            self.show(&name);
+        self.forget_stocks();
+        for (key, _) in &self.memory {
+            if let DocumentKey::Index(name) = &*key {
+                self.show(name);
+            }
         }
     }
 
@@ -120,7 +133,7 @@ impl Documents {
     pub(super) fn lowered(&self, name: &VolumeName, index: &Content) -> Vec<(Range<usize>, String)> {
         let Some(rows) = index.rows() else { return Vec::new() };
         let mut lowered = Vec::new();
-        for (version, known) in self.known_against(name) {
+        for (version, known) in self.known_against(name, index) {
             for row in rows.shown(&version) {
                 let status = shown(row.status.state, &known);
                 lowered.extend(status.map(|status| (row.status_at(), serde_json::json!(status).to_string())));
@@ -138,7 +151,7 @@ impl Documents {
     }
 
     /// Everything known against the releases of a volume, with the reason that a row gives.
-    fn known_against(&self, name: &VolumeName) -> BTreeMap<Version, Vec<(Against, String)>> {
+    fn known_against(&self, name: &VolumeName, index: &Content) -> BTreeMap<Version, Vec<(Against, String)>> {
         let mut known: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for open in self.divergences_of(name) {
             let reason = format!("inconsistent-registry-state: {open}");
@@ -147,6 +160,9 @@ impl Documents {
         for block in self.blocks_of(name) {
             let reason = format!("authorization-failed: {}", block.reason);
             known.entry(block.version).or_default().push((Against::Block, reason));
+        }
+        for version in self.not_in_stock(name, index) {
+            known.entry(version).or_default().push((Against::NotHeld, NOT_HELD.to_owned()));
         }
         known
     }
@@ -165,6 +181,7 @@ mod tests {
         vec![
             (Against::Block, [blocked, blocked, blocked, no, no]),
             (Against::Divergence, [unavailable, unavailable, unavailable, unavailable, blocked]),
+            (Against::NotHeld, [unavailable, unavailable, no, no, no]),
         ]
     }
 

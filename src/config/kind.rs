@@ -14,7 +14,8 @@ use toml::Value;
 use url::Url;
 
 use super::model::{
-    CacheControl, Durability, LogFormat, LogLevel, OnDivergence, RelayKind, TokenClass, WritesCheck,
+    CacheControl, Durability, LogFormat, LogLevel, OfflineRows, OnDivergence, RelayKind, TokenClass,
+    WritesCheck,
 };
 use super::source::Scalar;
 use super::value::{Credential, HostPattern, Location, Rate};
@@ -223,6 +224,7 @@ words!(CACHE_CONTROL: CacheControl, "\"obey\" or \"ignore\"", "obey" = Obey, "ig
 words!(DURABILITY: Durability, "\"commit\" or \"relaxed\"", "commit" = Commit, "relaxed" = Relaxed);
 words!(CLASS: TokenClass, "\"authenticated\" or \"ci\"", "authenticated" = Authenticated, "ci" = Ci);
 words!(ON_DIVERGENCE: OnDivergence, "\"quarantine\" or \"fail\"", "quarantine" = Quarantine, "fail" = Fail);
+words!(OFFLINE_ROWS: OfflineRows, "\"held\" or \"all\"", "held" = Held, "all" = All);
 words!(RELAY: RelayKind, "\"nullspace\"", "nullspace" = Nullspace);
 words!(FORMAT: LogFormat, "\"text\" or \"json\"", "text" = Text, "json" = Json);
 words!(

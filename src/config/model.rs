@@ -122,6 +122,17 @@ pub struct Cache {
     pub memory: u64,
     /// Never contact an upstream.
     pub offline: bool,
+    /// What an index shows meanwhile of releases that are not held.
+    pub offline_rows: OfflineRows,
+}
+
+/// `cache.offline_rows`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfflineRows {
+    /// Only what is held is offered.
+    Held,
+    /// All of it, as the registry last said.
+    All,
 }
 
 impl Default for Cache {
@@ -138,6 +149,7 @@ impl Default for Cache {
             stale_if_error: days(7),
             memory: 256 * MIB,
             offline: false,
+            offline_rows: OfflineRows::Held,
         }
     }
 }

@@ -7,8 +7,9 @@ use url::Url;
 
 use super::kind::{
     ADDRESS, BASE_URL, BUDGET, CACHE_CONTROL, CLASS, CONCURRENCY, CONNECTIONS, CREDENTIAL, DURABILITY,
-    ENTRIES, FILE, FLAG, FOLDER, FORMAT, HOST, Kind, LEVEL, LOCATION, MOUNT, NAME, NETWORK, ON_DIVERGENCE,
-    PACE, PATTERN, PERIOD, RATE, RELAY, RETRIES, SECRET_DIGEST, SIZE, THREADS, TIMEOUT, WRITES_CHECK,
+    ENTRIES, FILE, FLAG, FOLDER, FORMAT, HOST, Kind, LEVEL, LOCATION, MOUNT, NAME, NETWORK, OFFLINE_ROWS,
+    ON_DIVERGENCE, PACE, PATTERN, PERIOD, RATE, RELAY, RETRIES, SECRET_DIGEST, SIZE, THREADS, TIMEOUT,
+    WRITES_CHECK,
 };
 use super::model::{
     Cache, Config, Consistency, Limits, Log, RateLimits, Relay, Server, Storage, Tls, Token, Upstream,
@@ -130,6 +131,7 @@ fn cache<V: Visitor>(v: &mut V, now: &Cache) -> Cache {
         stale_if_error: v.setting("stale_if_error", &PERIOD, &now.stale_if_error),
         memory: v.setting("memory", &SIZE, &now.memory),
         offline: v.setting("offline", &FLAG, &now.offline),
+        offline_rows: v.setting("offline_rows", &OFFLINE_ROWS, &now.offline_rows),
     }
 }
 

@@ -10,6 +10,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use url::Url;
 
 use super::DocumentKey;
 use super::link::{Replacement, Template};
@@ -78,6 +79,14 @@ impl<'a> std::convert::From<&'a str> for From<'a> {
     }
 }
 
+impl From<'_> {
+    /// `link` as it is to be followed: absolute where the document was found elsewhere, for nobody else knows where.
+    fn resolve(self, link: String) -> String {
+        let absolute = self.at.and_then(|at| Url::parse(at).ok()?.join(&link).ok());
+        absolute.map_or(link, Into::into)
+    }
+}
+
 /// Checks `body` as the answer to `key`.
 ///
 /// # Errors
@@ -88,9 +97,9 @@ pub fn check<'a>(key: &DocumentKey, body: &Bytes, from: impl Into<From<'a>>) -> 
     let (facts, edits) = match key {
         DocumentKey::To(posed) => return check(posed.question(), body, from),
         DocumentKey::Index(name) => index::read(name, text, from)?,
-        DocumentKey::Release(name, version) => release::read(name, version, text)?,
+        DocumentKey::Release(name, version) => release::read(name, version, text, from)?,
         DocumentKey::TrustSummary(name, version) => trust::read_summary(name, version, text)?,
-        DocumentKey::TrustDetail(name, version) => trust::read_detail(name, version, text)?,
+        DocumentKey::TrustDetail(name, version) => trust::read_detail(name, version, text, from)?,
         DocumentKey::Search(_) => (Facts::None, search::read(text, from.origin)?),
         DocumentKey::Advisories(_) => (Facts::None, advisory::read_list(text)?),
         DocumentKey::Advisory(_) => (Facts::None, advisory::read(text)?),

@@ -33,6 +33,7 @@ fn with_status(status: u16, body: String, freshness: Freshness) -> Inspected {
         upstream: "public".into(),
         origin: "https://up".into(),
         etag: None,
+        at: None,
         keeping: Keeping::default(),
     };
     let document = Document::new(&key(), Envelope { meta, body: body.into() }).unwrap();

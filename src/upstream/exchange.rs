@@ -44,6 +44,8 @@ pub(super) struct Question<'a> {
 struct Reply {
     answer: Answer,
     response: Response,
+    /// Who gave it.
+    url: Url,
     at_home: bool,
 }
 
@@ -169,7 +171,7 @@ impl Upstream {
     }
 
     async fn try_document(&self, url: &Url, question: &Question<'_>, max: u64) -> Result<Exchange, Failure> {
-        let Reply { answer, response, at_home } = self.follow(url, question).await?;
+        let Reply { answer, response, url: found_at, at_home } = self.follow(url, question).await?;
         let Response { status, headers, body } = response;
         let read = async |limit| {
             let codings = coding::applied(&headers)?;
@@ -179,7 +181,10 @@ impl Upstream {
         };
         let exchange = match answer {
             Answer::NotModified => Ok(Exchange::NotModified { head: Head::of(&headers) }),
-            Answer::Found => read(max).await.map(|body| Exchange::Found { body, head: Head::of(&headers) }),
+            Answer::Found => read(max).await.map(|body| {
+                let head = Head { at: elsewhere(url, found_at), ..Head::of(&headers) };
+                Exchange::Found { body, head }
+            }),
             Answer::Refused(status) => match read(MAX_PROBLEM).await {
                 Err(
                     CouldNotAsk::TooLarge { .. } | CouldNotAsk::UnreadCoding(_) | CouldNotAsk::Undecodable(_),
@@ -206,7 +211,7 @@ impl Upstream {
             let why = if self.credential.is_none() { abroad(why) } else { why };
             Failure { why, at_home }
         });
-        let Reply { answer, response, at_home } = followed?;
+        let Reply { answer, response, at_home, .. } = followed?;
         let fail = |why| Failure { why, at_home };
         let codings = || coding::applied(&response.headers).map_err(fail);
         match answer {
@@ -241,7 +246,7 @@ impl Upstream {
                     let next = url.join(&location).map_err(|_| fail(CouldNotAsk::BadLocator))?;
                     from = Some(std::mem::replace(&mut url, next));
                 }
-                answer => return Ok(Reply { answer, response, at_home }),
+                answer => return Ok(Reply { answer, response, url, at_home }),
             }
         }
         Err(Failure { why: CouldNotAsk::TooManyRedirects, at_home: self.guard.is_home(start) })
@@ -263,6 +268,17 @@ fn abroad(why: CouldNotAsk) -> CouldNotAsk {
         CouldNotAsk::CredentialRefused => CouldNotAsk::Unexpected(401),
         why => why,
     }
+}
+
+/// Where a document was found, where that is not where it was `asked` for. A query may hold a signature, and resolving
+/// against a URL needs none.
+fn elsewhere(asked: &Url, mut found_at: Url) -> Option<String> {
+    if *asked == found_at {
+        return None;
+    }
+    found_at.set_query(None);
+    found_at.set_fragment(None);
+    Some(found_at.into())
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ pub struct Head {
     pub age: u64,
     /// Its `Cache-Control`, as one list.
     pub cache_control: Option<String>,
+    /// Where it was found in the end, without a query, where that is not where it was asked for.
+    pub at: Option<String>,
 }
 
 impl Head {
@@ -30,7 +32,7 @@ impl Head {
             .map(|field| String::from_utf8_lossy(field.as_bytes()))
             .collect();
         let cache_control = (!fields.is_empty()).then(|| fields.join(","));
-        Self { etag, age: age(headers), cache_control }
+        Self { etag, age: age(headers), cache_control, at: None }
     }
 }
 

@@ -56,11 +56,6 @@ impl Blocks {
         let blocks = self.0.read().unwrap_or_else(PoisonError::into_inner);
         blocks.get(name).into_iter().flat_map(BTreeMap::values).cloned().collect()
     }
-
-    /// The volumes that have any.
-    pub(super) fn volumes(&self) -> Vec<VolumeName> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
-    }
 }
 
 fn block(version: &Version, document: &Document) -> Option<Block> {
@@ -92,6 +87,7 @@ mod tests {
             upstream: "public".into(),
             origin: "https://up".into(),
             etag: None,
+            at: None,
             keeping: Keeping::default(),
         };
         let body = format!(r#"{{"type":"about:blank","title":"No","status":{status}}}"#).into();
@@ -116,7 +112,7 @@ mod tests {
         assert!(!known[0].meta.is_of(&Registry::new("public", "https://other")));
         assert!(note(&blocks, "1.0.0", 404) && note(&blocks, "0.9.0", 409));
         assert!(!note(&blocks, "1.0.0", 404), "nothing was known");
-        assert!(blocks.of(&name).is_empty() && blocks.volumes().is_empty());
+        assert!(blocks.of(&name).is_empty() && blocks.0.read().unwrap().is_empty());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::cut::{span, without_member};
 use super::shape::RELEASE;
-use super::{Edits, Facts, Malformed, nothing, parse, quoted, string};
+use super::{Edits, Facts, From, Malformed, nothing, parse, quoted, string};
 use crate::domain::lifecycle::{State, Status};
 use crate::domain::link::{Replacement, archive_path};
 use crate::domain::{Integrity, Purl, Version, VolumeName};
@@ -50,7 +50,7 @@ impl fmt::Display for Mismatch {
 pub enum Dist {
     /// A `.tar.gz` at an opaque locator.
     Cdn {
-        /// Absolute, or relative to the metadata's own URL.
+        /// Absolute, or relative to the metadata's route at its registry.
         url: String,
     },
     /// A Git reference, which clients resolve themselves.
@@ -118,7 +118,12 @@ enum Source {
     Git,
 }
 
-pub(super) fn read(name: &VolumeName, version: &Version, text: &str) -> Result<(Facts, Edits), Malformed> {
+pub(super) fn read(
+    name: &VolumeName,
+    version: &Version,
+    text: &str,
+    from: From<'_>,
+) -> Result<(Facts, Edits), Malformed> {
     let exact: Exact<'_> = parse(text, &RELEASE)?;
     let mismatch = other("name", name.as_str(), &exact.name)
         .or_else(|| other("version", &version.to_string(), &exact.version))
@@ -130,7 +135,13 @@ pub(super) fn read(name: &VolumeName, version: &Version, text: &str) -> Result<(
             (None, without_member(text, "dist").into_iter().map(|cut| (cut, nothing())).collect())
         }
         Some(dist) if exact.integrity.is_some() => {
-            delivery(name, version, text, serde_json::from_str(dist.get())?)?
+            let dist = serde_json::from_str(dist.get())?;
+            let (dist, edits) = delivery(name, version, text, dist)?;
+            let absolute = match dist {
+                Dist::Cdn { url } => Dist::Cdn { url: from.resolve(url) },
+                Dist::Git => Dist::Git,
+            };
+            (Some(absolute), edits)
         }
         Some(_) | None => {
             return Err(Malformed(format!("a release that is {state} must have integrity and dist")));
@@ -146,20 +157,20 @@ fn delivery(
     version: &Version,
     text: &str,
     dist: Delivery<'_>,
-) -> Result<(Option<Dist>, Edits), Malformed> {
+) -> Result<(Dist, Edits), Malformed> {
     match dist {
         Delivery { source: Source::Cdn, url: Some(url), media_type: Some(media_type), .. } => {
             if media_type != "application/gzip" {
                 return Err(Malformed("dist.mediaType must be application/gzip".to_owned()));
             }
             let link = (span(text, url), Replacement::Link(archive_path(name, version)));
-            Ok((Some(Dist::Cdn { url: string(url)? }), vec![link]))
+            Ok((Dist::Cdn { url: string(url)? }, vec![link]))
         }
         Delivery { source: Source::Cdn, .. } => {
             Err(Malformed("dist of source cdn must have mediaType and url".to_owned()))
         }
         Delivery { source: Source::Git, repository: Some(_), reference: Some(_), .. } => {
-            Ok((Some(Dist::Git), Edits::new()))
+            Ok((Dist::Git, Edits::new()))
         }
         Delivery { source: Source::Git, .. } => {
             Err(Malformed("dist of source git must have repository and ref".to_owned()))

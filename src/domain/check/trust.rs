@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::cut::span;
 use super::release::{Mismatch, other_purl};
 use super::shape::{DETAIL, SUMMARY};
-use super::{Edits, Facts, Malformed, parse, string};
+use super::{Edits, Facts, From, Malformed, parse, string};
 use crate::domain::link::{Replacement, trust_artifact_path};
 use crate::domain::{Integrity, Sha256, Version, VolumeName};
 
@@ -154,6 +154,7 @@ pub(super) fn read_detail(
     name: &VolumeName,
     version: &Version,
     text: &str,
+    from: From<'_>,
 ) -> Result<(Facts, Edits), Malformed> {
     let Detail { subject, revision, attachments: listed } = parse::<Detail<'_>>(text, &DETAIL)?;
     let (mut attachments, mut edits) = (Vec::with_capacity(listed.len()), Edits::new());
@@ -170,7 +171,7 @@ pub(super) fn read_detail(
             media_type: format.media_type,
             embeds: locator.embedded.and_then(|embedded| other_bytes(embedded, &digest, size)),
             locator: match (locator.url, locator.embedded) {
-                (Some(url), _) => Locator::Url(string(url)?),
+                (Some(url), _) => Locator::Url(from.resolve(string(url)?)),
                 (None, Some(_)) => Locator::Embedded,
                 (None, None) => return Err(Malformed("locator must have url or embedded".to_owned())),
             },

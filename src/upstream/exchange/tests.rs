@@ -47,7 +47,7 @@ async fn a_document_is_asked_for_and_found() {
     let upstream = registry.upstream_with(with_token);
     assert_eq!(upstream.origin(), HOME);
     let found = upstream.document(Resource::Index, INDEX, Some("\"v0\""), errand(), 2).await;
-    let head = Head { etag: Some("\"v1\"".to_owned()), age: 7, cache_control: None };
+    let head = Head { etag: Some("\"v1\"".to_owned()), age: 7, ..Head::default() };
     assert_eq!(found, Ok(Exchange::Found { body: "{}".into(), head }));
     let [asked] = registry.asked().try_into().ok().unwrap();
     assert_eq!(asked.url, format!("{HOME}{INDEX}"));
