@@ -232,6 +232,7 @@ fn counted<'a>(walked: &'a mut Walked, key: &StorageKey) -> Option<&'a mut Count
         | StorageKey::Upload(_)
         | StorageKey::Session(_)
         | StorageKey::Invalidations
+        | StorageKey::Refusals
         | StorageKey::Uses
         | StorageKey::Quarantined(_) => None,
     }

@@ -28,7 +28,7 @@ use super::shown::{Blocks, Stocks};
 use super::withheld;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, OnDivergence};
-use crate::consistency::{Divergences, History, Pins};
+use crate::consistency::{Divergences, History, Pins, Refusals};
 use crate::domain::{DocumentKey, Registry};
 use crate::store::{Damage, Store};
 use crate::telemetry::Metrics;
@@ -68,6 +68,7 @@ pub struct Documents {
     pub(super) divergences: Divergences,
     pub(super) invalidations: Invalidations,
     pub(super) blocks: Blocks,
+    pub(super) refusals: Refusals,
     pub(super) stocks: Stocks,
     pub(super) fetches: Arc<Flights<Question, Result<Filled, Failure>>>,
     /// By the question too, where answers are not kept: one says nothing of another.
@@ -102,6 +103,7 @@ impl Documents {
             divergences: Divergences::new(Arc::clone(&store)),
             invalidations: Invalidations::new(Arc::clone(&store)),
             blocks: Blocks::default(),
+            refusals: Refusals::new(Arc::clone(&store)),
             stocks: Stocks::default(),
             store,
             fetches: Arc::default(),
@@ -131,7 +133,8 @@ impl Documents {
     pub async fn recall(&self) {
         let recalled = async {
             let invalidations = self.invalidations.load(self.now(), self.damaged()).await;
-            invalidations.and(self.divergences.load(self.damaged()).await)
+            let refusals = self.refusals.load(self.damaged()).await;
+            invalidations.and(refusals).and(self.divergences.load(self.damaged()).await)
         };
         match recalled.await {
             Ok(()) => self.count_divergences(),
@@ -178,15 +181,35 @@ impl Documents {
         }
     }
 
-    /// The same with the rows of an index as they are shown while nobody is asked.
-    async fn answer_shown(self: &Arc<Self>, key: &DocumentKey, errand: Errand<'_>) -> Result<Answer, Failure> {
+    /// The same with the rows of an index as they are shown while nobody is asked, and the refusal of a release's archive
+    /// in place of the release.
+    async fn answer_shown(
+        self: &Arc<Self>,
+        key: &DocumentKey,
+        errand: Errand<'_>,
+    ) -> Result<Answer, Failure> {
         let answer = self.answer(key, errand).await?;
         match key {
             DocumentKey::Index(name) if self.marks_rows() && !answer.document.is_refusal() => {
                 let document = self.stocked(name, answer.document).await;
                 Ok(Answer { document, ..answer })
             }
-            _ => Ok(answer),
+            key => match self.refusal_of(key, &answer.document) {
+                Some(refusal) => Err(Failure::RefusedArchive(refusal)),
+                None => Ok(answer),
+            },
+        }
+    }
+
+    /// What a registry states of `key`, also of a release whose archive was refused.
+    pub(super) async fn stated(
+        self: &Arc<Self>,
+        key: &DocumentKey,
+        errand: Errand<'_>,
+    ) -> Result<Answer, Failure> {
+        match self.fresh(key, errand) {
+            Some(answer) => Ok(answer),
+            None => Box::pin(self.learn(key, errand)).await,
         }
     }
 

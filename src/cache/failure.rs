@@ -5,8 +5,8 @@
 
 use super::documents::Answer;
 use crate::archive::ArchiveError;
-use crate::consistency::Divergence;
 use crate::consistency::pins::Lost;
+use crate::consistency::{Divergence, Refusal};
 use crate::domain::lifecycle::Status;
 use crate::domain::{Problem, Sha256, VolumeName};
 use crate::store::StoreError;
@@ -71,6 +71,13 @@ pub enum Failure {
     /// The archive was fetched and did not pass.
     #[error("{0}; nothing of it was kept; if that lasts, report it to the registry's operator")]
     Archive(Arc<ArchiveError>),
+    /// The archive was fetched before, did not pass, and would not now.
+    #[error(
+        "{}; nothing of it was kept, and it is not fetched again until its integrity changes or this proxy's operator \
+         invalidates it: report it to the registry's operator",
+        .0.why
+    )]
+    RefusedArchive(Arc<Refusal>),
     /// The file is over the limit before it was read.
     #[error("the file is larger than this proxy accepts ({limit} bytes)")]
     TooLarge {

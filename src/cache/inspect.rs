@@ -9,7 +9,7 @@ use super::document::Document;
 use super::documents::Documents;
 use super::freshness::{Freshness, seconds_left};
 use crate::clock::Timestamp;
-use crate::consistency::{Divergence, Pin, PinError};
+use crate::consistency::{Divergence, Pin, PinError, Refusal};
 use crate::domain::{DocumentKey, Purl};
 use crate::store::StoreError;
 
@@ -44,6 +44,12 @@ impl Documents {
             outdated: document.outdated,
             document,
         })
+    }
+
+    /// The refusal of an archive that answers in place of `document`, exact metadata.
+    #[must_use]
+    pub fn refusal(&self, key: &DocumentKey, document: &Document) -> Option<Arc<Refusal>> {
+        self.refusal_of(key, document)
     }
 
     /// Every open divergence, by volume and version.

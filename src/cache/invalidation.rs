@@ -163,6 +163,10 @@ impl Documents {
         let added = self.invalidations.add(invalidation, Timestamp(at.0.saturating_sub(horizon))).await;
         let concerned = |key: &DocumentKey| concerns(volumes, version, key);
         self.divergences.doubt(|open| concerned(&open.key()));
+        self.forgive(|refusal| {
+            concerned(&DocumentKey::Release(refusal.volume.clone(), refusal.version.clone()))
+        })
+        .await;
         let held: Vec<_> = self.memory.iter().map(|(key, _)| key).filter(|key| concerned(key)).collect();
         for key in &held {
             self.replace(key, |held| {
@@ -195,6 +199,7 @@ mod tests {
             upstream: "public".into(),
             origin: "https://up".into(),
             etag: None,
+            at: None,
             keeping: super::super::keeping::Keeping::default(),
         }
     }

@@ -28,6 +28,7 @@ mod model;
 pub mod outcome;
 mod pieces;
 pub mod place;
+mod refused;
 mod relocate;
 pub mod rendition;
 mod sealed_file;

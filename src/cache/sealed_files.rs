@@ -236,6 +236,7 @@ impl SealedFiles {
                     let stage = stage(&error);
                     self.metrics.integrity_failure(stage);
                     error!(what = payload.as_str(), file = %wanted, upstream = name, request_id = errand.id, stage, %error, "refused");
+                    self.documents.refuse(&origin.fetch, &error).await;
                     return Err(error.into());
                 }
             }

@@ -2,13 +2,13 @@
 //!
 //! Down: what the registry's row says. Across: what is known against the release. `-`: the row stays as it came.
 //!
-//! | row         | block   | divergence  | not held    |
-//! |-------------|---------|-------------|-------------|
-//! | available   | blocked | unavailable | unavailable |
-//! | yanked      | blocked | unavailable | unavailable |
-//! | unavailable | blocked | unavailable | -           |
-//! | tombstoned  | -       | unavailable | -           |
-//! | blocked     | -       | blocked     | -           |
+//! | row         | block   | escalation | divergence  | refused     | not held    |
+//! |-------------|---------|------------|-------------|-------------|-------------|
+//! | available   | blocked | blocked    | unavailable | unavailable | unavailable |
+//! | yanked      | blocked | blocked    | unavailable | unavailable | unavailable |
+//! | unavailable | blocked | -          | unavailable | -           | -           |
+//! | tombstoned  | -       | -          | unavailable | -           | -           |
+//! | blocked     | -       | -          | blocked     | -           | -           |
 //!
 //! A state is lowered, never raised, and a block is never softened: a blocked row in a divergence stays blocked and says
 //! why. "Not held" is said only while this proxy is offline, and only where `cache.offline_rows` is "held". Of several
@@ -22,7 +22,10 @@ use std::sync::Arc;
 
 use super::document::{Content, Document};
 use super::documents::Documents;
+use super::freshness::Freshness;
 use crate::config::OnDivergence;
+use crate::consistency::Refusal;
+use crate::consistency::refusals::Verdict;
 use crate::domain::lifecycle::{State, Status};
 use crate::domain::{DocumentKey, Version, VolumeName};
 use crate::upstream::Errand;
@@ -46,8 +49,12 @@ const MOST: usize = 64;
 pub(super) enum Against {
     /// The registry refuses exact metadata with 403.
     Block,
+    /// Its archive was refused, for it claims more than its volume may.
+    Escalation,
     /// The registry contradicts itself about it.
     Divergence,
+    /// Its archive was refused for what it is.
+    Refused,
     /// Nobody is asked and it cannot be installed from here.
     NotHeld,
 }
@@ -57,10 +64,13 @@ impl Against {
     fn lowers(self, row: State) -> Option<State> {
         use State::{Available, Blocked, Tombstoned, Unavailable, Yanked};
         match (self, row) {
-            (Self::Block, Available | Yanked | Unavailable) | (Self::Divergence, Blocked) => Some(Blocked),
+            (Self::Block, Available | Yanked | Unavailable)
+            | (Self::Escalation, Available | Yanked)
+            | (Self::Divergence, Blocked) => Some(Blocked),
             (Self::Divergence, Available | Yanked | Tombstoned | Unavailable)
-            | (Self::NotHeld, Available | Yanked) => Some(Unavailable),
-            (Self::Block, Tombstoned | Blocked) | (Self::NotHeld, Tombstoned | Blocked | Unavailable) => None,
+            | (Self::Refused | Self::NotHeld, Available | Yanked) => Some(Unavailable),
+            (Self::Block, Tombstoned | Blocked)
+            | (Self::Escalation | Self::Refused | Self::NotHeld, Tombstoned | Blocked | Unavailable) => None,
         }
     }
 }
@@ -122,10 +132,18 @@ impl Documents {
             let old = || self.now().since(block.meta.fetched_at).is_none_or(|age| age >= negative_ttl);
             rows.any(|row| Against::Block.lowers(row.status.state).is_some()) && (old() || outdated())
         });
-        for block in due.take(MOST) {
-            let key = DocumentKey::Release(name.clone(), block.version.clone());
+        let due = due.map(|block| block.version.clone());
+        // Nor for what reads as unavailable; a row that names its integrity says when that is another.
+        let refusals = self.refusals_of(name, &index.content);
+        let silent = refusals.iter().map(|refusal| &refusal.version).filter(|version| {
+            rows.of(version).iter().any(|row| row.integrity.is_none() && row.status.state.serves_bytes())
+        });
+        for version in due.chain(silent.cloned()).take(MOST) {
+            let key = DocumentKey::Release(name.clone(), version);
             let held = self.remembered(&key);
-            self.refresh(&key, held.as_deref(), errand);
+            if held.as_ref().is_none_or(|held| self.freshness(&key, held) != Freshness::Fresh) {
+                self.refresh(&key, held.as_deref(), errand);
+            }
         }
     }
 
@@ -150,6 +168,18 @@ impl Documents {
         self.blocks.of(name).into_iter().filter(counts).collect()
     }
 
+    /// The refusals of archives of a volume that its index still offers: a row with another integrity is about another.
+    fn refusals_of(&self, name: &VolumeName, index: &Content) -> Vec<Arc<Refusal>> {
+        let registry = self.registry_of(&DocumentKey::Index(name.clone()));
+        let Some((rows, registry)) = index.rows().zip(registry) else { return Vec::new() };
+        let mut refusals = self.refusals.of_volume(&registry, name);
+        refusals.retain(|refusal| {
+            let mut said = rows.of(&refusal.version).iter().filter_map(|row| row.integrity);
+            said.all(|integrity| integrity == refusal.integrity)
+        });
+        refusals
+    }
+
     /// Everything known against the releases of a volume, with the reason that a row gives.
     fn known_against(&self, name: &VolumeName, index: &Content) -> BTreeMap<Version, Vec<(Against, String)>> {
         let mut known: BTreeMap<_, Vec<_>> = BTreeMap::new();
@@ -160,6 +190,16 @@ impl Documents {
         for block in self.blocks_of(name) {
             let reason = format!("authorization-failed: {}", block.reason);
             known.entry(block.version).or_default().push((Against::Block, reason));
+        }
+        for refusal in self.refusals_of(name, index) {
+            let against = match refusal.verdict {
+                Verdict::Escalation => Against::Escalation,
+                Verdict::Digest | Verdict::Profile | Verdict::Manifest | Verdict::Identity => {
+                    Against::Refused
+                }
+            };
+            let reason = format!("refused: {}", refusal.why);
+            known.entry(refusal.version.clone()).or_default().push((against, reason));
         }
         for version in self.not_in_stock(name, index) {
             known.entry(version).or_default().push((Against::NotHeld, NOT_HELD.to_owned()));
@@ -181,6 +221,8 @@ mod tests {
         vec![
             (Against::Block, [blocked, blocked, blocked, no, no]),
             (Against::Divergence, [unavailable, unavailable, unavailable, unavailable, blocked]),
+            (Against::Escalation, [blocked, blocked, no, no, no]),
+            (Against::Refused, [unavailable, unavailable, no, no, no]),
             (Against::NotHeld, [unavailable, unavailable, no, no, no]),
         ]
     }

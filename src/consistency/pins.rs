@@ -30,6 +30,7 @@ use crate::store::{Damage, Shelf, StorageKey, Store, StoreError, record};
 
 mod confirmed;
 mod decide;
+mod disown;
 mod form;
 pub mod import;
 mod unwritten;

@@ -11,7 +11,7 @@ use crate::cache::Documents;
 use crate::cache::inspect::Inspected;
 use crate::cache::keeping::Keeping;
 use crate::clock::{Timestamp, rfc3339};
-use crate::consistency::{Divergence, Pin};
+use crate::consistency::{Divergence, Pin, Refusal};
 use crate::domain::lifecycle::Status;
 use crate::domain::{Dist, DocumentKey, Integrity, Purl, Release, Sha256, Version, VolumeName};
 use crate::store::{StorageKey, Store, StoreError, sealed};
@@ -53,6 +53,9 @@ pub struct Explanation {
     pub other_pins: Vec<Pin>,
     /// What the registry contradicts itself about.
     pub divergence: Option<Divergence>,
+    /// The archive that was refused, if that stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
     /// The archive that is held.
     pub archive: Option<Archive>,
 }
@@ -160,6 +163,7 @@ pub async fn explain(
         Some(integrity) => sealed_archive(store, integrity).await?,
         None => None,
     };
+    let refusal = exact.as_ref().and_then(|exact| documents.refusal(&key, &exact.document));
     let live = documents.live();
     let registry = live.upstreams.for_volume(name);
     let registry = registry.map(|upstream| Registry {
@@ -174,6 +178,7 @@ pub async fn explain(
         pin: trouble.as_ref(),
         upstream: registry.as_ref(),
         offline: live.policy.offline,
+        refusal: refusal.as_deref(),
     };
     Ok(Explanation {
         volume: name.clone(),
@@ -187,6 +192,7 @@ pub async fn explain(
         exact: exact
             .map(|exact| held(&exact, exact.document.content.release().map(said).unwrap_or_default())),
         pin,
+        refusal: refusal.as_deref().cloned(),
         pin_trouble: trouble.map(|trouble| trouble.to_string()),
         other_pins,
         divergence: divergence.map(|(open, _)| Divergence::clone(&open)),

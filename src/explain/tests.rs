@@ -94,8 +94,15 @@ fn every_rule_has_its_case() {
         (refused(404, Ask { may_fall_back: true }), false, false, ask, ask),
         (refused(404, Offline), false, true, (Some(504), "offline"), (Some(504), "offline")),
     ] {
-        let known =
-            Known { exact: Some(&exact), divergence: None, sealed, pin: None, upstream: Some(&up), offline };
+        let known = Known {
+            exact: Some(&exact),
+            divergence: None,
+            sealed,
+            pin: None,
+            upstream: Some(&up),
+            offline,
+            refusal: None,
+        };
         let expected =
             [of_exact, of_archive].map(|(status, rule): (Option<u16>, &str)| (status, rule.to_owned()));
         assert_eq!(rules(&known), expected);
@@ -117,6 +124,7 @@ fn what_a_registry_says_of_keeping_is_named() {
         pin: None,
         upstream: Some(&up),
         offline: false,
+        refusal: None,
     };
     assert!(known.verdict().exact.why.ends_with("the registry says s-maxage=9"));
     let json = serde_json::to_value(held(&exact, Said::default())).unwrap();
@@ -127,7 +135,8 @@ fn what_a_registry_says_of_keeping_is_named() {
 fn a_divergence_decides_before_all_else_and_nothing_held_is_told_apart() {
     let (exact, open, up) = (inspected("available", Freshness::Fresh), divergence(), registry(true));
     let known = |exact, divergence, upstream, offline| {
-        rules(&Known { exact, divergence, sealed: true, pin: None, upstream, offline })[0].clone()
+        rules(&Known { exact, divergence, sealed: true, pin: None, upstream, offline, refusal: None })[0]
+            .clone()
     };
     let rule = |status, rule: &str| (status, rule.to_owned());
     assert_eq!(known(Some(&exact), Some((&open, false)), Some(&up), false), rule(Some(409), "divergent"));
@@ -147,6 +156,7 @@ fn the_text_puts_the_verdict_first() {
         pin: None,
         upstream: Some(&up),
         offline: false,
+        refusal: None,
     };
     let explanation = Explanation {
         volume: "@acme/x".parse().unwrap(),
@@ -162,6 +172,7 @@ fn the_text_puts_the_verdict_first() {
         pin_trouble: None,
         other_pins: Vec::new(),
         divergence: Some(divergence()),
+        refusal: None,
         archive: None,
     };
     insta::assert_snapshot!("explanation", explanation.to_string());

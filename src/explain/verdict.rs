@@ -1,6 +1,6 @@
 //! Which rule would answer a request now, and why.
 //!
-//! Owns the words. The order is the pipeline's: a divergence, then freshness, then lifecycle, then the archive.
+//! Owns the words. The order is the pipeline's: a divergence, a refused archive, then freshness, then lifecycle, then the archive.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Registry;
 use crate::cache::freshness::Freshness;
 use crate::cache::inspect::Inspected;
-use crate::consistency::{Divergence, PinError};
+use crate::consistency::{Divergence, PinError, Refusal};
 use crate::domain::Dist;
 
 /// What two requests would be answered with.
@@ -46,6 +46,7 @@ pub(super) struct Known<'a> {
     pub(super) pin: Option<&'a PinError>,
     pub(super) upstream: Option<&'a Registry>,
     pub(super) offline: bool,
+    pub(super) refusal: Option<&'a Refusal>,
 }
 
 impl Known<'_> {
@@ -66,6 +67,10 @@ impl Known<'_> {
                     format!("{kind}: {open}; both sides are asked again first"),
                 ),
             };
+        }
+        if let Some(refusal) = self.refusal {
+            let why = format!("the archive was fetched at {} and refused: {}", refusal.since, refusal.why);
+            return Rule::new(Some(refusal.verdict.problem().status()), "refused", why);
         }
         let is_settled = |exact: &Inspected| exact.settled && exact.freshness == Freshness::Fresh;
         if let (Some(trouble), false) = (self.pin, self.exact.is_some_and(is_settled)) {

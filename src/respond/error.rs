@@ -121,6 +121,7 @@ impl From<&Failure> for Refusal {
                 Problem::new(status.state.refusal(), detail + &reason.unwrap_or_default()).into()
             }
             Failure::Archive(error) => archive(error, detail),
+            Failure::RefusedArchive(refusal) => Problem::new(refusal.verdict.problem(), detail).into(),
             Failure::Storage(error) => storage(error, detail),
             Failure::PinLost(_) => blank(StatusCode::BAD_GATEWAY, detail),
             Failure::Lost | Failure::PinUnknown(_) => blank(StatusCode::SERVICE_UNAVAILABLE, detail),
@@ -130,6 +131,7 @@ impl From<&Failure> for Refusal {
             | Failure::DeliveredByGit
             | Failure::NotAttached(_)
             | Failure::HeldOnly
+            | Failure::RefusedArchive(_)
             | Failure::Withdrawn(_) => None,
             Failure::Divergent(_) => Some(Outcome::Divergent),
             _ => Some(Outcome::Failed { stale: false }),

@@ -55,6 +55,8 @@ pub enum StorageKey {
     Session(Sha256),
     /// What an operator declared out of date.
     Invalidations,
+    /// The archives that were refused for what they are.
+    Refusals,
     /// How much each value was used.
     Uses,
     /// A sealed archive.
@@ -138,6 +140,7 @@ impl StorageKey {
             Self::Upload(place) => format!("uploads/{}", place.hex()),
             Self::Session(upload) => format!("sessions/{}", upload.hex()),
             Self::Invalidations => "invalidations.json".to_owned(),
+            Self::Refusals => "refusals".to_owned(),
             Self::Uses => "uses".to_owned(),
             Self::Archive(integrity) => format!("archives/{}", sharded(integrity.digest())),
             Self::TrustArtifact(digest) => format!("trust-artifacts/{}", sharded(digest)),
@@ -161,6 +164,7 @@ impl StorageKey {
             | Self::Upload(_)
             | Self::Session(_)
             | Self::Invalidations
+            | Self::Refusals
             | Self::Uses
             | Self::Quarantined(_) => None,
         }
@@ -179,6 +183,7 @@ impl StorageKey {
             Self::Upload(_) => "uploads",
             Self::Session(_) => "sessions",
             Self::Invalidations => "invalidations",
+            Self::Refusals => "refusals",
             Self::Uses => "uses",
             Self::Archive(_) => "archives",
             Self::TrustArtifact(_) => "trust-artifacts",
@@ -214,6 +219,7 @@ impl StorageKey {
             ["uploads", place] => Self::Upload(digest(place)?),
             ["sessions", upload] => Self::Session(digest(upload)?),
             ["invalidations.json"] => Self::Invalidations,
+            ["refusals"] => Self::Refusals,
             ["uses"] => Self::Uses,
             ["archives", _, tree] => Self::Archive(Integrity::new(digest(tree)?)),
             ["trust-artifacts", _, bytes] => Self::TrustArtifact(digest(bytes)?),
@@ -255,6 +261,7 @@ mod tests {
             (StorageKey::Upload(name), format!("uploads/{hex}")),
             (StorageKey::Session(name), format!("sessions/{hex}")),
             (StorageKey::Invalidations, "invalidations.json".to_owned()),
+            (StorageKey::Refusals, "refusals".to_owned()),
             (StorageKey::Uses, "uses".to_owned()),
             (StorageKey::Archive(Integrity::new(name)), format!("archives/ab/{hex}")),
             (StorageKey::TrustArtifact(name), format!("trust-artifacts/ab/{hex}")),

@@ -53,6 +53,7 @@ impl Class {
             | StorageKey::Upload(_)
             | StorageKey::Session(_)
             | StorageKey::Invalidations
+            | StorageKey::Refusals
             | StorageKey::Uses
             | StorageKey::Quarantined(_) => Self::Records,
         }

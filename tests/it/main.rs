@@ -61,6 +61,7 @@ mod ranges;
 mod rate_limit;
 mod redirected;
 mod refusal;
+mod refused;
 mod reload;
 mod relocation;
 mod replaced;

@@ -28,6 +28,11 @@ impl Documents {
         let Purl { name, version } = release;
         let pin = Pin::of(registry, release, tree, self.now());
         let (Bound::Stored(pin) | Bound::InMemory(pin)) = self.pins.bind(pin, Proof::Proved).await?;
+        // It passed here just now.
+        self.forgive(|refusal| {
+            refusal.registry == *registry && refusal.volume == *name && refusal.version == *version
+        })
+        .await;
         let Some(said) = said.filter(|said| *said != pin.integrity) else { return Ok(()) };
         let claim = |source, says: Integrity| Claim { source, says: says.to_string() };
         let claims = [claim(Source::Exact, said), claim(Source::Pin, pin.integrity)];

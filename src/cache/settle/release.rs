@@ -71,6 +71,8 @@ impl Documents {
                         Admitted::Unkept => false,
                     };
                     if let Some(settled) = self.agree(&key, &release, doubts, kept).await {
+                        let integrity = release.content.release().and_then(|release| release.integrity);
+                        self.outgrow(&registry, &Purl::new(name, version), integrity).await;
                         return Ok(settled);
                     }
                     continue;
@@ -137,6 +139,10 @@ impl Documents {
     ) -> Result<Admitted, Failure> {
         let integrity = release.content.release().and_then(|release| release.integrity);
         let Some(integrity) = integrity else { return Ok(Admitted::Kept) };
+        // What an archive was refused under is pinned to nobody's harm, and never served from memory.
+        if self.refusal_of(&DocumentKey::Release(name.clone(), version.clone()), release).is_some() {
+            return Ok(Admitted::Unkept);
+        }
         let (purl, registry) = (Purl::new(name, version), release.meta.registry());
         if known.is_some() && !self.pins.is_waiting(&registry, &purl) {
             return Ok(Admitted::Kept);
@@ -156,7 +162,7 @@ enum Admitted {
     Kept,
     /// An earlier one that was not known is in force, and says something else.
     Earlier(Pin),
-    /// The store could not keep it; it binds from memory until it can.
+    /// The store could not keep it, and it binds from memory until it can; or its archive was refused.
     Unkept,
 }
 

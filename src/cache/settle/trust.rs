@@ -93,7 +93,7 @@ impl Documents {
         Box::pin(async move {
             let pin = self.pinned(registry, &Purl::new(name, version)).await?;
             let key = DocumentKey::Release(name.clone(), version.clone());
-            match self.get(&key, errand).await {
+            match self.stated(&key, errand).await {
                 Ok(answer) => Ok(Subject { exact: Some(answer.document), pin }),
                 Err(failure @ Failure::Divergent(_)) => Err(failure),
                 Err(_) if pin.is_some() => Ok(Subject { exact: None, pin }),

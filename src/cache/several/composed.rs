@@ -169,6 +169,7 @@ impl Documents {
             upstream: String::new(),
             origin: String::new(),
             etag: None,
+            at: None,
             keeping: Keeping { withheld, ..Keeping::default() },
         };
         Ok(Answer {

@@ -23,6 +23,10 @@ impl Confirmed {
         self.0.insert((registry.clone(), pin.release()), pin.clone());
     }
 
+    pub(super) fn forget(&self, registry: &Registry, release: &Purl) {
+        self.0.invalidate(&(registry.clone(), release.clone()));
+    }
+
     pub(super) fn of(&self, registry: &Registry, release: &Purl) -> Option<Pin> {
         self.0.get(&(registry.clone(), release.clone()))
     }

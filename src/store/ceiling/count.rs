@@ -25,7 +25,8 @@ pub(in crate::store) const SHELVES: [Shelf; 8] = [
 ];
 
 /// What lies in a place of its own.
-pub(in crate::store) const FIXED: [StorageKey; 2] = [StorageKey::Invalidations, StorageKey::Uses];
+pub(in crate::store) const FIXED: [StorageKey; 3] =
+    [StorageKey::Invalidations, StorageKey::Refusals, StorageKey::Uses];
 
 impl Ceiling {
     /// Counts what an earlier process left.
