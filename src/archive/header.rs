@@ -226,16 +226,22 @@ fn checksum(block: &[u8; BLOCK]) -> u64 {
 /// Whether a reader that looks for a checksum in `bytes` might find one that holds, however leniently it reads.
 pub(super) fn could_be_header(bytes: &[u8; BLOCK]) -> bool {
     let field = &bytes[148..156];
-    let digits = field.iter().skip_while(|byte| !matches!(byte, b'0'..=b'7'));
-    let digits = digits.take_while(|byte| matches!(byte, b'0'..=b'7'));
-    let octal = digits.fold(0, |value, digit| value << 3 | i64::from(digit - b'0'));
-    let binary = field[1..].iter().fold(0, |value, byte| value << 8 | i64::from(*byte));
-    // GNU tar of 1999 wrote base 64 behind a sign.
-    let sextets = field[1..].iter().map_while(|byte| BASE64.iter().position(|digit| digit == byte));
-    let base64 = sextets.fold(0, |value, digit| value << 6 | digit as i64);
+    let found = match field {
+        // GNU tar of 1999 wrote base 64 behind a sign.
+        [b'+' | b'-', sextets @ ..] => {
+            let digits = sextets.iter().map_while(|byte| BASE64.iter().position(|digit| digit == byte));
+            digits.fold(0, |value, digit| value << 6 | digit as i64)
+        }
+        [0x80 | 0xff, binary @ ..] => binary.iter().fold(0, |value, byte| value << 8 | i64::from(*byte)),
+        octal => {
+            let digits = octal.iter().skip_while(|byte| **byte == 0 || byte.is_ascii_whitespace());
+            let digits = digits.take_while(|byte| matches!(byte, b'0'..=b'7'));
+            digits.fold(0, |value, digit| value << 3 | i64::from(digit - b'0'))
+        }
+    };
     let unsigned = checksum(bytes) as i64;
     let high = bytes[..148].iter().chain(&bytes[156..]).filter(|byte| **byte >= 0x80).count() as i64;
-    [octal, binary, base64].iter().any(|found| [unsigned, unsigned - 256 * high].contains(found))
+    found == unsigned || found == unsigned - 256 * high
 }
 
 pub(super) fn is_zero(bytes: &[u8]) -> bool {
