@@ -72,3 +72,15 @@ fn folders_that_have_to_be_written_count_as_entries() {
     let problem = proxy.client().get(&release.download()).problem(409, "inconsistent-registry-state");
     assert!(problem["detail"].as_str().unwrap().contains("limits.max_entries"), "{problem}");
 }
+
+#[test]
+fn a_large_archive_is_packed_anew_in_little_memory() {
+    const CEILING: u64 = 200 << 20;
+    let parts = (0..10).map(|part| Entry::file(&format!("data/part-{part:02}.bin"), noise(part, 10 << 20)));
+    let mut release = parts.fold(lamp(), Release::adding);
+    release.entries.reverse();
+    let (_upstream, proxy) = proxy_of(&release, odd(&release));
+    let answer = proxy.client().get(&release.download()).ok();
+    assert!(proxy.peak_memory() < CEILING, "{} bytes", proxy.peak_memory());
+    assert_is_the_tree(&answer, &release);
+}
