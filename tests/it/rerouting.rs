@@ -39,10 +39,10 @@ fn reroute(proxy: &Proxy, setup: Setup) {
 }
 
 #[track_caller]
-fn nothing_is_served(proxy: &Proxy, release: &Release, status: u16) {
+fn nothing_is_served(proxy: &Proxy, release: &Release, statuses: &[u16]) {
     for target in all_of(release) {
         let answer = proxy.client().get(&target);
-        assert_eq!(answer.status, status, "{target}: {answer:?}");
+        assert!(statuses.contains(&answer.status), "{target}: {answer:?}");
         assert!(!answer.text().contains(&release.integrity()), "{target}: {answer:?}");
     }
 }
@@ -53,19 +53,19 @@ fn nothing_of_the_registry_a_name_was_routed_to_before_is_served() {
     let asked = public.connections();
     reroute(&proxy, routed(&public, &internal));
     internal.otherwise(Reply::failure(503));
-    nothing_is_served(&proxy, &squatter, 502);
+    nothing_is_served(&proxy, &squatter, &[502, 503]);
     proxy.invalidate(&json!({"volume": NAME})).ok();
-    nothing_is_served(&proxy, &squatter, 502);
+    nothing_is_served(&proxy, &squatter, &[502, 503]);
     internal.down();
     proxy.restart_as(|_| routed(&public, &internal));
-    nothing_is_served(&proxy, &squatter, 502);
+    nothing_is_served(&proxy, &squatter, &[502, 503]);
     proxy.restart_as(|_| routed(&public, &internal).set("cache.offline", true));
-    nothing_is_served(&proxy, &squatter, 504);
+    nothing_is_served(&proxy, &squatter, &[504]);
 
     internal.up();
     internal.otherwise(Reply::not_found());
     proxy.restart_as(|_| routed(&public, &internal));
-    nothing_is_served(&proxy, &squatter, 404);
+    nothing_is_served(&proxy, &squatter, &[404]);
     internal.publish(&genuine);
     proxy.invalidate(&json!({"volume": NAME})).ok();
     for target in [genuine.index(), genuine.exact()] {
@@ -137,9 +137,9 @@ fn a_registry_that_left_the_configuration_is_served_no_more() {
     let without =
         || Setup::before(&other).set("upstream.name", "other").set("upstream.volumes", vec!["@other/*"]);
     reroute(&proxy, without());
-    nothing_is_served(&proxy, &release, 404);
+    nothing_is_served(&proxy, &release, &[404]);
     proxy.restart_as(|_| without());
-    nothing_is_served(&proxy, &release, 404);
+    nothing_is_served(&proxy, &release, &[404]);
 }
 
 #[test]

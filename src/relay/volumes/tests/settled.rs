@@ -22,6 +22,12 @@ fn found(body: &Value) -> Step {
     answer(200, &[], body.to_string().leak())
 }
 
+/// The registry's own word that there is none, which a gateway's bare status is not.
+fn gone() -> Step {
+    let body = r#"{"type":"https://agentvolumes.org/problems/not-found","status":404,"title":"No"}"#;
+    answer(404, &[("content-type", "application/problem+json")], body)
+}
+
 fn row(integrity: Integrity) -> Value {
     json!({"items": [{"version": "1.0.0", "integrity": integrity, "status": {"state": "available"},
         "release": {"url": "/api/v1/volumes/@acme/x/1.0.0"}}]})
@@ -154,11 +160,7 @@ async fn an_unpublished_release_is_asked_for_again_whatever_became_of_the_answer
             ("DELETE", format!("{HOME}/api/v1/volumes/@acme/x/1.0.0"))
         );
         if outdated {
-            desk.script.then([
-                answer(404, &[], ""),
-                answer(200, &[], r#"{"items":[]}"#),
-                answer(404, &[], ""),
-            ]);
+            desk.script.then([gone(), answer(200, &[], r#"{"items":[]}"#), gone()]);
         }
         assert_eq!(read(&desk).await.unwrap(), if outdated { 404 } else { 200 });
     }
@@ -201,7 +203,7 @@ async fn what_was_sent_has_its_consequences_when_the_client_is_gone() {
         asked.extend(desk.asked());
     }
     assert_eq!(asked.len(), 1, "it was on its way");
-    desk.script.then([answer(404, &[], ""), answer(200, &[], r#"{"items":[]}"#), answer(404, &[], "")]);
+    desk.script.then([gone(), answer(200, &[], r#"{"items":[]}"#), gone()]);
     assert_eq!(read(&desk).await.unwrap(), 404);
 }
 
