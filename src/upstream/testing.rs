@@ -1,6 +1,6 @@
 //! A registry without sockets: answers as scripted, remembers what it was asked and what was told of it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub(crate) struct Registry {
 #[derive(Default)]
 struct Stage {
     script: Mutex<VecDeque<Step>>,
+    /// What is found at each path once the script is over.
+    places: Mutex<HashMap<&'static str, &'static str>>,
     asked: Mutex<Vec<Asked>>,
     told: Mutex<Vec<(&'static str, &'static str)>>,
     ups: Mutex<Vec<bool>>,
@@ -72,6 +74,11 @@ impl Registry {
 
     pub(crate) fn then(&self, steps: impl IntoIterator<Item = Step>) {
         self.stage.script.lock().unwrap().extend(steps);
+    }
+
+    /// Once the script is over, answers at `path` with `body`, however often and in whatever order it is asked.
+    pub(crate) fn place(&self, path: &'static str, body: &'static str) {
+        self.stage.places.lock().unwrap().insert(path, body);
     }
 
     pub(crate) fn upstream(&self) -> Arc<Upstream> {
@@ -141,7 +148,10 @@ impl Transport for Stage {
         let asked = Asked { method, url: url.to_string(), headers, body: sent.clone().unwrap_or_default() };
         self.asked.lock().unwrap().push(asked);
         sent?;
-        let step = self.script.lock().unwrap().pop_front().expect("asked more often than scripted");
+        let place = url.as_str().strip_prefix(HOME).unwrap_or_default();
+        let found = || self.places.lock().unwrap().get(place).map(|body| answer(200, &[], body));
+        let step = self.script.lock().unwrap().pop_front().or_else(found);
+        let step = step.expect("asked more often than scripted");
         match step {
             Step::Fail(error) => Err(error),
             Step::Hang => std::future::pending().await,

@@ -138,6 +138,8 @@ pub(super) struct Release {
     pub(super) shown: bool,
     /// Whether a client got its archive, so that it is kept for certain.
     pub(super) served: bool,
+    /// Whether the archive of another content came in its place: that is remembered as long as its integrity stands.
+    pub(super) refused: bool,
     /// Archive downloads begun.
     pub(super) downloads: u32,
 }
@@ -221,7 +223,10 @@ impl Release {
     pub(super) fn tell(&mut self, lie: Option<Lie>) {
         let makes_sense = match (self.standing, lie) {
             (_, None) => self.lie.is_some(),
-            (Some(Standing(_, 200)), Some(Lie::Replaced | Lie::ExactIntegrity)) => self.shown,
+            // An integrity whose archive was refused binds nobody.
+            (Some(Standing(_, 200)), Some(Lie::Replaced | Lie::ExactIntegrity)) => {
+                self.shown && !self.refused
+            }
             (Some(Standing(state, 200)), Some(Lie::RowState(told))) => state != told,
             (Some(Standing(_, 200)), Some(_)) => true,
             _ => false,

@@ -102,7 +102,8 @@ impl Run {
         let answers = join_all((0..clients).map(|_| self.proxy.get(&path))).await;
         rest().await;
         let after = self.world.ledger().clone();
-        let case = Case { shelf: &self.world.shelf, route, before: &before, after: &after, now: self.now() };
+        let (shelf, now, offline) = (&self.world.shelf, self.now(), self.proxy.offline);
+        let case = Case { shelf, route, before: &before, after: &after, now, offline };
         for seen in &answers {
             let summary = format!("{} {} {}", seen.status, seen.slug, seen.cache_status);
             let text = format!("            {path} {summary}; asked {:?}", after.asked);

@@ -66,6 +66,7 @@ pub(super) struct Case<'a> {
     pub(super) after: &'a Ledger,
     /// Milliseconds.
     pub(super) now: u64,
+    pub(super) offline: bool,
 }
 
 impl Case<'_> {
@@ -204,12 +205,13 @@ fn release(case: &Case<'_>, id: Id, seen: &Seen, kept: bool) -> Verdict {
             hold(Promise::Outage, recent, || "an old 404 passed off as what the registry would say".into())?;
         }
         409 if slug == INCONSISTENT => {
-            let grounds = any(|release| release.tainted || release.known.refused_with(409));
+            let grounds =
+                any(|release| release.tainted || release.refused || release.known.refused_with(409));
             hold(Promise::Lies, grounds, || "409 of a registry that did not contradict itself".into())?;
         }
         _ => {}
     }
-    let due = kept && releases.iter().all(|release| release.known.must_serve(case.now));
+    let due = kept && releases.iter().all(|release| !release.refused && release.known.must_serve(case.now));
     hold(Promise::Outage, !due || *status == 200, || {
         format!("{status} for what was told, kept and uncontested")
     })
@@ -223,6 +225,14 @@ fn index(case: &Case<'_>, volume: usize, seen: &Seen) -> Verdict {
             if shown.iter().any(is_quarantined) {
                 let tainted = releases.iter().any(|release| release.tainted);
                 return hold(Promise::Lies, tainted, || format!("{shown:?} without a contradiction"));
+            }
+            if shown.iter().any(|row| is_unavailable(row, "refused:")) {
+                let refused = releases.iter().any(|release| release.refused);
+                return hold(Promise::Lies, refused, || format!("{shown:?} of a sound archive"));
+            }
+            if shown.iter().any(|row| is_unavailable(row, "not-held:")) {
+                let held = releases.iter().all(|release| release.served && release.known.may_serve());
+                return hold(Promise::Outage, case.offline && !held, || format!("{shown:?} though held"));
             }
             let told = releases.map(|release| release.known.rows.as_ref().map(|told| states(&told.what)));
             let shown_states: Vec<_> = shown.iter().map(|row| state(&row["status"])).collect();
@@ -309,6 +319,7 @@ fn expected(release: &Release) -> &'static [(u16, &'static str)] {
         // Exact metadata that blocks what the row offers: a block stands.
         (_, Some(Lie::BlockedRelease)) => &[(403, "authorization-failed")],
         _ if release.is_divergent() => &[(409, INCONSISTENT)],
+        (Some(Standing(_, 200)), _) if release.refused => &[(409, INCONSISTENT)],
         (Some(Standing(_, 200)), _) => &[(200, "")],
         (Some(Standing(_, 403)), _) => &[(403, "authorization-failed")],
         (Some(Standing(_, 409)), _) => &[(409, INCONSISTENT)],
@@ -338,6 +349,9 @@ fn settled_row(release: &Release, id: Id, seconds: u64, seen: &Seen) -> Verdict 
     let held = match release.lie {
         Some(Lie::BlockedRelease) => !shown.is_empty(),
         _ if release.is_divergent() => all_quarantined && !shown.is_empty(),
+        _ if release.refused && matches!(release.standing, Some(Standing(_, 200))) => {
+            shown.len() == release.rows(id).len() && shown.iter().all(|row| is_unavailable(row, "refused:"))
+        }
         _ => !shown.iter().any(is_quarantined) && as_told(),
     };
     hold(promise(release), held, || format!("row {shown:?} while {:?}, {:?}", release.standing, release.lie))
@@ -349,10 +363,17 @@ fn rows(seen: &Seen, id: Id) -> Vec<&Value> {
 }
 
 fn is_quarantined(row: &&Value) -> bool {
-    let reason = row["status"]["reason"].as_str().unwrap_or_default();
     // A block is never softened.
     matches!(state(&row["status"]), Some(State::Unavailable | State::Blocked))
-        && reason.starts_with("inconsistent-registry-state:")
+        && reason(row).starts_with("inconsistent-registry-state:")
+}
+
+fn is_unavailable(row: &Value, why: &str) -> bool {
+    state(&row["status"]) == Some(State::Unavailable) && reason(row).starts_with(why)
+}
+
+fn reason(row: &Value) -> &str {
+    row["status"]["reason"].as_str().unwrap_or_default()
 }
 
 fn state(status: &Value) -> Option<State> {

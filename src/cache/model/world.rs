@@ -237,6 +237,7 @@ impl World {
         let release = &mut ledger.releases[id];
         release.downloads += 1;
         let swapped = release.lie == Some(Lie::Archive);
+        release.refused |= swapped;
         Some(self.shelf.content(id, if swapped { 1 - content } else { content }).archive.clone())
     }
 }

@@ -37,7 +37,7 @@ impl Scene {
 
     fn judge(&self, route: Route, seen: &Seen) -> Option<Promise> {
         let Self { shelf, ledger } = self;
-        let case = Case { shelf, route, before: ledger, after: ledger, now: NOW };
+        let case = Case { shelf, route, before: ledger, after: ledger, now: NOW, offline: false };
         judge(&case, seen).err().map(|broken| broken.promise)
     }
 
