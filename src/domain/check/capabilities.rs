@@ -92,10 +92,13 @@ fn shown(text: &str, relayed: bool) -> Result<Edits, Malformed> {
     Ok(edits)
 }
 
-/// Whether extensions may stand under this name.
+/// Whether extensions may stand under this name: a slug, or several with dots between, as domain names are written.
 fn is_free(namespace: &str) -> bool {
-    let slug = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !namespace.is_empty() && namespace.bytes().all(slug) && !RESERVED.contains(&namespace)
+    let slug = |part: &str| {
+        let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        !part.is_empty() && part.bytes().all(letter)
+    };
+    namespace.split('.').all(slug) && !RESERVED.contains(&namespace)
 }
 
 /// Whether the one profile that is carried is among these.
