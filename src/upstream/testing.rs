@@ -121,7 +121,16 @@ impl Registry {
 /// An upstream named "public" at [`HOME`] that is asked through `transport` and never asked again for what
 /// failed; nobody is told of its exchanges.
 pub(crate) fn upstream_over(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Arc<Upstream> {
-    let mut config = config::Upstream::new("public", HOME.parse().unwrap());
+    upstream_at(("public", HOME), transport, clock)
+}
+
+/// The same under another name, at another URL.
+pub(crate) fn upstream_at(
+    (name, home): (&str, &str),
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+) -> Arc<Upstream> {
+    let mut config = config::Upstream::new(name, home.parse().unwrap());
     config.archive_hosts = vec!["cdn.example".parse().unwrap()];
     config.retries = 0;
     Arc::new(Upstream::new(&config, transport, clock, Arc::new(Nobody)))

@@ -25,6 +25,13 @@ pub(super) enum Action {
     Restart {
         offline: bool,
     },
+    /// Every name is routed to one of the strangers, some routes are asked there, perhaps after a restart as well, and
+    /// the old route comes back.
+    Detour {
+        stranger: usize,
+        order: u64,
+        restart: bool,
+    },
     Ask(Route, usize),
     /// The registry can be asked, time passes, and every route is asked twice: the second answers are the truth.
     Settle {
@@ -100,12 +107,13 @@ fn ask(rng: &mut Rng, last: Id) -> Action {
 
 fn disturb(rng: &mut Rng, id: Id) -> Action {
     match rng.u8(..100) {
-        0..=36 => Action::Change(id, one(rng, &STANDINGS)),
-        37..=39 => Action::Confirm,
+        0..=35 => Action::Change(id, one(rng, &STANDINGS)),
+        36 | 37 => Action::Confirm,
+        38 | 39 => Action::Detour { stranger: rng.usize(..2), order: rng.u64(..), restart: rng.bool() },
         // What may be served is what can be lied about.
-        40..=49 => Action::Change(id, STANDINGS[0]),
-        50..=74 => Action::Tell(id, Some(one(rng, &LIES))),
-        75..=82 => Action::Tell(id, None),
+        40..=46 => Action::Change(id, STANDINGS[0]),
+        47..=76 => Action::Tell(id, Some(one(rng, &LIES))),
+        77..=82 => Action::Tell(id, None),
         83..=88 => {
             let scope = match rng.u8(..6) {
                 0 => Scope::Indexes,
@@ -195,5 +203,6 @@ fn every_lie_and_every_state_is_told_often() {
     assert!(often(&|action| matches!(action, Action::Weather(Some(_)))));
     assert!(often(&|action| matches!(action, Action::Lag(_))));
     assert!(often(&|action| matches!(action, Action::Confirm)));
+    assert!(often(&|action| matches!(action, Action::Detour { .. })));
     assert!(often(&|action| matches!(action, Action::Restart { offline: true })));
 }

@@ -153,6 +153,8 @@ pub(super) struct Ledger {
     pub(super) lags: [u64; 2],
     /// Whether an edge confirms whatever it is asked about.
     pub(super) confirming: bool,
+    /// Whether the registry was sent a tag that another one gave.
+    pub(super) sent_foreign: bool,
     /// When a gateway last answered for each path, in milliseconds, and with which status.
     pub(super) paged: HashMap<String, (u64, u16)>,
     /// When each path was last answered definitely, in milliseconds, and with which status.

@@ -9,6 +9,7 @@ mod actions;
 mod ledger;
 mod promises;
 mod proxy;
+mod stranger;
 mod world;
 
 use std::fmt::Write;
@@ -23,18 +24,22 @@ use actions::{Action, sequence};
 use ledger::{Fault, Id, Known, Ledger, Outage, RELEASES, STANDINGS, is_contradiction, releases_of};
 use promises::{Broken, Case, Promise, Verdict, hold, judge, settled};
 use proxy::{Proxy, Seen};
+use stranger::Stranger;
 use world::{Route, Shelf, World};
 
 const SEEDS: u64 = 50;
 const STEPS: usize = 250;
 /// Runs spent on finding a shorter sequence that fails too.
 const SHORTENINGS: usize = 150;
+/// Routes that are asked while the names are routed elsewhere.
+const DETOUR: usize = 5;
 /// Turns given to background tasks; none of them waits for anything but its turn.
 const TURNS: usize = 40;
 
 struct Run {
     world: Arc<World>,
     proxy: Proxy,
+    strangers: [Arc<Stranger>; 2],
     pokes: u64,
     trace: Vec<Event>,
 }
@@ -48,7 +53,8 @@ struct Event {
 impl Run {
     fn new(shelf: &Arc<Shelf>, seed: u64) -> Self {
         let world = World::new(Arc::clone(shelf), seed.is_multiple_of(2));
-        Self { proxy: Proxy::new(world.clone()), world, pokes: 0, trace: Vec::new() }
+        let (proxy, strangers) = (Proxy::new(world.clone()), Stranger::all(shelf));
+        Self { proxy, strangers, world, pokes: 0, trace: Vec::new() }
     }
 
     async fn step(&mut self, action: Action) -> Verdict {
@@ -84,6 +90,9 @@ impl Run {
             Action::Confirm => self.world.ledger().confirming = true,
             Action::Weather(outage) => self.world.ledger().outage = outage,
             Action::Restart { offline } => self.proxy.restart(offline),
+            Action::Detour { stranger, order, restart } => {
+                return self.detour(stranger, order, restart).await;
+            }
             Action::Ask(route, clients) => {
                 self.ask(route, clients).await?;
             }
@@ -110,6 +119,7 @@ impl Run {
             self.trace.push(Event { route: Some(route), text });
             judge(&case, seen)?;
         }
+        hold(Promise::Whose, !after.sent_foreign, || "the registry was sent a stranger's tag".into())?;
         self.count(route, &before, &after)?;
         let mut ledger = self.world.ledger();
         if answers.iter().any(|seen| seen.status == 200) {
@@ -120,6 +130,36 @@ impl Run {
             }
         }
         answers.into_iter().next().ok_or_else(|| unreachable!("at least one client"))
+    }
+
+    /// Routes every name to a stranger for a moment. Nothing is excused there, and the registry hears nothing of it.
+    async fn detour(&mut self, stranger: usize, order: u64, restart: bool) -> Verdict {
+        if self.proxy.offline {
+            return Ok(());
+        }
+        let stranger = Arc::clone(&self.strangers[stranger]);
+        let upstream = stranger.upstream(self.world.clock.clone());
+        self.world.ledger().asked.clear();
+        self.proxy.route(Some(&upstream));
+        let mut routes = Route::all();
+        routes.retain(|route| !matches!(route, Route::Summary(_) | Route::Detail(_)));
+        Rng::with_seed(order).shuffle(&mut routes);
+        for restarted in [false, true] {
+            if restarted && restart {
+                self.proxy.restart_before(false, &upstream);
+            }
+            for route in routes.iter().take(DETOUR) {
+                self.world.clock.advance(Duration::from_millis(1));
+                let seen = self.proxy.get(&route.path()).await;
+                rest().await;
+                let text = format!("            {} {} elsewhere", route.path(), seen.status);
+                self.trace.push(Event { route: Some(*route), text });
+                stranger.judge(*route, &seen)?;
+            }
+        }
+        let asked = self.world.ledger().asked.clone();
+        self.proxy.route(None);
+        hold(Promise::Whose, asked.is_empty(), || format!("{asked:?} though nothing is routed there"))
     }
 
     /// How often the registry was asked for the answers to equal requests.

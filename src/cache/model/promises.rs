@@ -28,6 +28,7 @@ pub(super) enum Promise {
     Outage,
     OneDownload,
     OneFlight,
+    Whose,
 }
 
 impl fmt::Display for Promise {
@@ -40,6 +41,9 @@ impl fmt::Display for Promise {
             Self::Outage => "(e) an outage neither invents, nor loses, nor overrides an answer",
             Self::OneDownload => "(f) an archive is downloaded once",
             Self::OneFlight => "(g) equal requests at one time are one request upstream",
+            Self::Whose => {
+                "(h) what a registry said counts for the names that are routed to it, and for no others"
+            }
         })
     }
 }
@@ -98,8 +102,7 @@ impl Case<'_> {
         told(self.before) || told(self.after)
     }
 
-    /// Whether a gateway answered so in place of the registry, lately enough to be repeated. That it may be only where
-    /// nothing better was told is for `must_serve` and `keeps_telling` to find.
+    /// Whether a gateway answered so in place of the registry, lately enough to be repeated.
     fn paged(&self, status: u16) -> bool {
         let source = self.source();
         [self.before, self.after].iter().any(|ledger| {
@@ -190,10 +193,9 @@ fn release(case: &Case<'_>, id: Id, seen: &Seen, kept: bool) -> Verdict {
             })?;
         }
         403 => {
-            let told =
-                any(|release| release.known.refused_with(403) || release.known.row_in(&[State::Blocked]));
-            let told = told || case.paged(403);
-            hold(Promise::Truth, told || any(|release| release.tainted), || "403 that nobody told".into())?;
+            let said = |release: &Release| release.known.refused_with(403) || release.tainted;
+            let told = any(said) || any(|release| release.known.row_in(&[State::Blocked]));
+            hold(Promise::Truth, told || case.paged(403), || "403 that nobody told".into())?;
         }
         404 if case.paged(404) => {}
         404 => {

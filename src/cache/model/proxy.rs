@@ -25,8 +25,8 @@ use crate::relay::{Ground, Volumes, any_body};
 use crate::respond::Body;
 use crate::store::{ObjectStorage, Store};
 use crate::telemetry::{AccessLog, Metrics};
-use crate::upstream::Upstreams;
 use crate::upstream::testing::upstream_over;
+use crate::upstream::{Upstream, Upstreams};
 
 pub(super) const BASE: &str = "http://proxy.example";
 
@@ -34,6 +34,7 @@ pub(super) struct Proxy {
     world: Arc<World>,
     store: Arc<ObjectStorage>,
     pipeline: Pipeline,
+    home: Arc<Upstream>,
     pub(super) offline: bool,
 }
 
@@ -52,14 +53,26 @@ pub(super) struct Seen {
 impl Proxy {
     pub(super) fn new(world: Arc<World>) -> Self {
         let store = Arc::new(ObjectStorage::memory().unwrap());
-        let pipeline = pipeline(&world, store.clone(), false);
-        Self { world, store, pipeline, offline: false }
+        let home = upstream_over(world.clone(), world.clock.clone());
+        let pipeline = pipeline(&world, store.clone(), live(&home, false));
+        Self { world, store, pipeline, home, offline: false }
     }
 
     /// Forgets all but what is stored.
     pub(super) fn restart(&mut self, offline: bool) {
-        self.pipeline = pipeline(&self.world, self.store.clone(), offline);
+        self.home = upstream_over(self.world.clone(), self.world.clock.clone());
+        self.restart_before(offline, &Arc::clone(&self.home));
+    }
+
+    /// The same, with every name routed to `upstream`.
+    pub(super) fn restart_before(&mut self, offline: bool, upstream: &Arc<Upstream>) {
+        self.pipeline = pipeline(&self.world, self.store.clone(), live(upstream, offline));
         self.offline = offline;
+    }
+
+    /// Routes every name to `upstream`; to its own registry where there is none.
+    pub(super) fn route(&self, upstream: Option<&Arc<Upstream>>) {
+        self.pipeline.documents.reload(live(upstream.unwrap_or(&self.home), self.offline));
     }
 
     pub(super) async fn get(&self, path: &str) -> Seen {
@@ -87,13 +100,15 @@ impl Proxy {
     }
 }
 
-/// The only place that knows how the rooms are wired.
-fn pipeline(world: &Arc<World>, store: Arc<dyn Store>, offline: bool) -> Pipeline {
+fn live(upstream: &Arc<Upstream>, offline: bool) -> Live {
     let policy =
         config::Cache { stale_if_error: Duration::from_secs(3600), offline, ..config::Cache::default() };
-    let upstream = upstream_over(world.clone(), world.clock.clone());
-    let upstreams = Upstreams::new(vec![(upstream, Vec::new())]);
-    let live = Live { policy, on_divergence: OnDivergence::Quarantine, max_document: 1 << 20, upstreams };
+    let upstreams = Upstreams::new(vec![(Arc::clone(upstream), Vec::new())]);
+    Live { policy, on_divergence: OnDivergence::Quarantine, max_document: 1 << 20, upstreams }
+}
+
+/// The only place that knows how the rooms are wired.
+fn pipeline(world: &Arc<World>, store: Arc<dyn Store>, live: Live) -> Pipeline {
     let metrics = Arc::new(Metrics::new().unwrap());
     let documents = Arc::new(Documents::new(store.clone(), live, world.clock.clone(), metrics.clone()));
     let bounds = Bounds { max_archive: 1 << 20, limits: Limits { max_unpacked: 1 << 20, max_entries: 100 } };

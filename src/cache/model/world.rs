@@ -16,6 +16,7 @@ use super::ledger::{
     Exact, Fault, Id, Ledger, Lie, Outage, RELEASES, Row, Scope, Standing, Told, VERSIONS, VOLUMES,
     releases_of, volume_of,
 };
+use super::stranger::is_of_a_stranger;
 use crate::archive::fixture::{Tar, TestFile, integrity_of};
 use crate::clock::{Clock, ManualClock};
 use crate::domain::{Purl, Sha256};
@@ -251,6 +252,7 @@ impl Transport for World {
             None => (false, url.strip_prefix(CDN).ok_or(TransportError::Forbidden)?),
         };
         *self.ledger().asked.entry(path.to_owned()).or_default() += 1;
+        self.ledger().sent_foreign |= request.headers.get(IF_NONE_MATCH).is_some_and(is_of_a_stranger);
         // Time for others to ask the same.
         tokio::task::yield_now().await;
         let outage = self.ledger().outage.filter(|Outage(_, scope)| scope.covers(path, at_home));
