@@ -22,6 +22,8 @@ pub enum Kind {
     Framing,
     /// A pin is not what was written.
     Pin,
+    /// A history of trust is not what was written.
+    History,
     /// What is stored of one release contradicts itself; each part of it is whole.
     Disagreement,
     /// The medium did not give it out.
@@ -37,15 +39,16 @@ impl Kind {
             Self::Archive => "archive",
             Self::Framing => "framing",
             Self::Pin => "pin",
+            Self::History => "history",
             Self::Disagreement => "disagreement",
             Self::Unreadable => "unreadable",
         }
     }
 
-    /// Whether moving it to quarantine mends it, because the proxy can fetch it anew.
+    /// Whether moving it to quarantine mends it, because the proxy can fetch it or begin it anew.
     #[must_use]
     pub fn is_replaceable(self) -> bool {
-        matches!(self, Self::Document | Self::Archive)
+        matches!(self, Self::Document | Self::Archive | Self::History)
     }
 
     fn advice(self) -> &'static str {
@@ -59,6 +62,10 @@ impl Kind {
                 "nothing where its archive is held: the proxy makes it out anew when it is next asked for; else find out \
                  what the release must be, from another proxy's `pins export` say, and `pins import` that line, or \
                  `pins remove` it"
+            }
+            Self::History => {
+                "run `audit` or `store verify` with --repair: it is moved to quarantine/ and the proxy begins it anew with \
+                 the trust metadata that is held"
             }
             Self::Disagreement => {
                 "ask the proxy for the release anew and run `pins check`; if they still disagree, report it to \
@@ -113,6 +120,7 @@ impl Finding {
         self.repaired = true;
         self.advice = match self.kind {
             Kind::Framing => "nothing: it was packed anew",
+            Kind::History => "nothing: it was moved to quarantine/ and the proxy begins it anew",
             _ => "nothing: it was moved to quarantine/ and the proxy fetches it anew",
         };
         self

@@ -21,6 +21,7 @@ use crate::store::sealed::{BLOCK, SealWriter};
 use crate::store::{ObjectStorage, StorageKey, Store};
 
 mod framing;
+mod histories;
 mod registries;
 
 /// A store that holds all there is to hold of two releases.

@@ -1,4 +1,4 @@
-//! The way through a store: every document, every archive, every pin, each once, none of them all at once.
+//! The way through a store: every document, every archive, every pin, every history, each once, none of them all at once.
 //!
 //! Owns that order, what is held against what, and what may be moved out of the way. Must not know how one thing
 //! is judged; each kind has a file of its own.
@@ -13,15 +13,17 @@ use super::{Pace, archive, document};
 use crate::cache::Document;
 use crate::cache::document::Content;
 use crate::cache::place::{earlier_place, place};
+use crate::consistency::history::Seen;
 use crate::consistency::{Pin, PinError, Pins, reconcile};
 use crate::domain::{DocumentKey, Integrity, Purl, Registry, VolumeName};
 use crate::store::{Damage, Shelf, StorageKey, Store, StoreError};
 
-const SHELVES: [Shelf; 4] = [Shelf::Documents, Shelf::Archives, Shelf::TrustArtifacts, Shelf::Pins];
+const SHELVES: [Shelf; 5] =
+    [Shelf::Documents, Shelf::Archives, Shelf::TrustArtifacts, Shelf::Pins, Shelf::Histories];
 
 /// How to walk.
 pub struct Walk<'a> {
-    /// Move damaged documents and archives to quarantine, and pack archives anew that not every reader unpacks alike.
+    /// Move damaged documents, archives and histories to quarantine, and pack archives anew that not every reader unpacks alike.
     pub repair: bool,
     /// Hold what is stored of each release against one another, and unpack archives, not only each value against itself.
     pub compare: bool,
@@ -85,6 +87,7 @@ impl Walker<'_> {
                 archive::judge_artifact(&**self.store, *digest, &mut self.how.pace).await
             }
             StorageKey::Pin { .. } | StorageKey::Sighting { .. } => self.pin(key).await,
+            StorageKey::History(_) => self.history(key).await,
             _ => self.document(key).await,
         };
         if let Some(count) = counted(&mut self.report.walked, key) {
@@ -182,6 +185,16 @@ impl Walker<'_> {
             Ok(Some(_)) => Ok(()),
             _ => self.compare(key, &registry, &release, None, Some(&pin)).await,
         }
+    }
+
+    async fn history(&self, key: &StorageKey) -> Result<(), Finding> {
+        let read = self.store.read(key).await;
+        let Some(stored) = read.map_err(|error| Finding::unreadable(key.path(), &error))? else {
+            return Ok(());
+        };
+        Seen::read(&stored).map(drop).map_err(|error| {
+            Finding::new(Kind::History, key.path(), "a history as it was written", error.to_string())
+        })
     }
 
     async fn compare(

@@ -3,8 +3,12 @@
 //!
 //! Written before a view is first served, kept for ever, a record for each view, since each counts its revisions for
 //! itself and both are settled at once. A revision is older when it is the smaller number, or, where either is no number,
-//! when it was made earlier; those that cannot be compared are not. Owns this memory and its comparison with a view. Must
-//! not know attachments' statuses, which may change, nor what follows from a difference.
+//! when it was made earlier; those that cannot be compared are not.
+//!
+//! A damaged history is no licence to believe anything, and no reason to refuse a sound registry for ever: it is set aside,
+//! and begins anew with the view that is held, where that is whole and nothing else speaks against it, else empty. What
+//! only the damaged one knew is lost. Owns this memory and its comparison with a view. Must not know attachments'
+//! statuses, which may change, nor what follows from a difference.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -17,7 +21,8 @@ use super::trust::shortened;
 use crate::clock::rfc3339;
 use crate::domain::check::{Attachment, Revision};
 use crate::domain::{Purl, Registry, Sha256, Trust};
-use crate::store::{Damage, StorageKey, Store, StoreError, record};
+use crate::store::record::{self, RecordError};
+use crate::store::{Damage, StorageKey, Store, StoreError};
 
 /// One of a release's two trust views.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +44,14 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// Reads a history as it is stored.
+    ///
+    /// # Errors
+    /// When it is not what was written.
+    pub fn read(stored: &[u8]) -> Result<Self, RecordError> {
+        record::decode(stored)
+    }
+
     /// What a view contradicts: an attachment that vanished or has another digest, or a later revision.
     #[must_use]
     pub fn difference(&self, trust: &Trust) -> Option<Difference> {
@@ -128,12 +141,32 @@ impl History {
 
     async fn at(&self, place: &StorageKey, name: &str) -> Result<Option<Seen>, StoreError> {
         let Some(stored) = self.store.read(place).await? else { return Ok(None) };
-        let found = match record::decode::<Seen>(&stored) {
+        let found = match Seen::read(&stored) {
             Ok(seen) if seen.release == name => return Ok(Some(seen)),
             Ok(other) => format!("that of {}", other.release),
             Err(error) => error.to_string(),
         };
         Err(StoreError::Corrupt(Damage::of(place, format!("the trust seen of {name}"), found)))
+    }
+
+    /// Sets a damaged history aside, and begins it anew with `trust`, where that is held.
+    ///
+    /// # Errors
+    /// When it cannot be moved or written.
+    pub async fn begin_anew(
+        &self,
+        registry: &Registry,
+        release: &Purl,
+        view: View,
+        damage: &Damage,
+        trust: Option<&Trust>,
+    ) -> Result<Seen, StoreError> {
+        if let Some(place) = StorageKey::at(&damage.path) {
+            self.store.set_aside(&place, damage).await?;
+        }
+        let Some(trust) = trust else { return Ok(Seen::default()) };
+        self.extend(registry, release, view, &Seen::default(), trust).await?;
+        Ok(Seen::default().with(trust))
     }
 
     /// Adds what a view that was believed says to what had been `seen` of it.
@@ -177,10 +210,12 @@ fn earlier(name: &str) -> StorageKey {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt;
+
     use super::*;
     use crate::domain::Integrity;
     use crate::domain::check::Locator;
-    use crate::store::ObjectStorage;
+    use crate::store::{ObjectStorage, Shelf};
 
     fn attachment(id: &str, content: &str) -> Attachment {
         Attachment {
@@ -284,6 +319,32 @@ mod tests {
             store.write(&place, damaged.into()).await.unwrap();
             let read = history.of(&public(), &release, View::Detail, true).await;
             assert!(matches!(read, Err(StoreError::Corrupt(_))), "byte {at}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_damaged_history_is_set_aside_and_begins_anew_with_what_is_held() {
+        let held = listing(&[attachment("a", "1"), attachment("b", "2")]);
+        let release: Purl = "pkg:volume/x@1.0.0".parse().unwrap();
+        let name = release.to_string();
+        for damaged in [place(&public(), &name), earlier(&name)] {
+            for held in [Some(&held), None] {
+                let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
+                let history = History::new(store.clone());
+                store.write(&damaged, "rot".into()).await.unwrap();
+                let of = async || history.of(&public(), &release, View::Detail, true).await;
+                let Err(StoreError::Corrupt(damage)) = of().await else { panic!("believed") };
+                let begun =
+                    history.begin_anew(&public(), &release, View::Detail, &damage, held).await.unwrap();
+                assert_eq!(
+                    store.list(Shelf::Quarantine).count().await,
+                    2,
+                    "the history and the note about it"
+                );
+                let seen = of().await.unwrap();
+                assert_eq!((&seen.attachments, &seen.revision), (&begun.attachments, &begun.revision));
+                assert_eq!(seen.difference(&listing(&[])).is_some(), held.is_some());
+            }
         }
     }
 

@@ -1,10 +1,15 @@
 //! Trust metadata is about one release, and its attachments are append-only. What breaks either rule is
 //! refused, and the release itself does not suffer from it.
 
+use std::fs;
+use std::path::PathBuf;
+use std::process::Output;
+
 use serde_json::{Value, json};
 
 use crate::support::catalogue::attachment;
 use crate::support::divergence::{assert_divergent, assert_shape, replaced};
+use crate::support::proxy::scriptorium;
 use crate::support::{Answer, Proxy, Release, Reply, Setup, Upstream, each, eventually};
 
 fn lamp() -> Release {
@@ -160,6 +165,50 @@ fn what_was_attached_is_remembered_by_the_next_process() {
         }
         let refused = until(&proxy, &lamp().trust("detail"), 409);
         assert_divergent(&refused, &lamp(), "trust-detail", "trust-history");
+    });
+}
+
+/// The history of the trust detail that `attested` saw.
+fn history(proxy: &Proxy) -> PathBuf {
+    let holding = |file: &PathBuf| fs::read(file).unwrap().windows(11).any(|bytes| bytes == b"statement-1");
+    let files: Vec<_> = proxy.files("histories").into_iter().filter(holding).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    files[0].clone()
+}
+
+#[test]
+fn a_damaged_history_is_set_aside_and_told_and_begins_anew_with_what_is_held() {
+    each([3, 60, 200], |at| {
+        let (upstream, mut proxy) = attested();
+        let file = history(&proxy);
+        proxy.stop();
+        let mut damaged = fs::read(&file).unwrap();
+        let at = at.min(damaged.len() - 3);
+        damaged[at] ^= 1;
+        fs::write(&file, damaged).unwrap();
+        let Output { status, stdout, .. } =
+            scriptorium().args(["audit", "--data"]).arg(proxy.data()).output().unwrap();
+        let told = String::from_utf8(stdout).unwrap();
+        assert!(status.code() == Some(1) && told.starts_with("history  histories/"), "{told}");
+
+        proxy.revive();
+        proxy.client().get(&lamp().trust("detail")).ok();
+        assert_eq!(proxy.divergences(), Vec::<Value>::new(), "byte {at}: the registry is not to blame");
+        assert_eq!(proxy.metric("scriptorium_integrity_failures_total{stage=\"stored-history\"}"), 1.0);
+        assert!(proxy.log().contains("a history of trust is damaged and is set aside"), "{}", proxy.log());
+        assert!(
+            proxy.files("quarantine").iter().any(|file| file.display().to_string().contains("histories"))
+        );
+        history(&proxy);
+
+        // It binds as it did.
+        detail(&upstream, &[a()]);
+        let refused = until(&proxy, &lamp().trust("detail"), 409);
+        assert_divergent(&refused, &lamp(), "trust-detail", "trust-history");
+        assert_release_unharmed(&proxy);
+        detail(&upstream, &[a(), b()]);
+        until(&proxy, &lamp().trust("detail"), 200);
+        proxy.agrees_again();
     });
 }
 

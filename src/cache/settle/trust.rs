@@ -1,11 +1,12 @@
 //! Settling trust views: with the release they are about, and with what was seen before.
 //!
-//! Owns which identity a subject is held against. Must not know the release's lifecycle: what is said about a
+//! Owns which identity a subject is held against, and with what a damaged history begins anew. Must not know the release's lifecycle: what is said about a
 //! release stays true when it is withdrawn.
 
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use tracing::error;
 
 use super::{ROUNDS, Settled, Sides};
 use crate::cache::document::Document;
@@ -14,6 +15,7 @@ use crate::cache::failure::Failure;
 use crate::consistency::history::{Seen, View};
 use crate::consistency::{Difference, Pin, Source, reconcile_trust};
 use crate::domain::{DocumentKey, Integrity, Purl, Registry, Trust, Version, VolumeName};
+use crate::store::{Damage, StoreError};
 use crate::upstream::Errand;
 
 /// What is known of the release that a trust view is about.
@@ -59,7 +61,7 @@ impl Documents {
             let doubts = self.remembered(key).map_or(0, |held| held.doubts);
             let Some(trust) = view.content.trust() else { return Ok(Settled::Agreed(view)) };
             let subject = self.subject(&registry, name, version, errand).await?;
-            let seen = self.history.of(&registry, &release, of_view, subject.inherits()).await?;
+            let seen = self.seen(key, (&registry, &release, of_view), &subject).await?;
             let Some(difference) = differs(trust, &subject, &seen) else {
                 self.history.extend(&registry, &release, of_view, &seen, trust).await?;
                 match self.agree(key, &view, doubts, true).await {
@@ -79,6 +81,34 @@ impl Documents {
             before = Some(difference);
         }
         Err(Failure::Lost)
+    }
+
+    /// What was seen of a view. A damaged history is set aside, once for all who ask, and begins anew with the view that is
+    /// held; one that is about something else, or is contested, says nothing of what was believed.
+    async fn seen(
+        &self,
+        key: &DocumentKey,
+        (registry, release, view): (&Registry, &Purl, View),
+        subject: &Subject,
+    ) -> Result<Seen, Failure> {
+        let read = || self.history.of(registry, release, view, subject.inherits());
+        match read().await {
+            Err(StoreError::Corrupt(_)) => {}
+            seen => return Ok(seen?),
+        }
+        let _alone = self.mending.lock().await;
+        let damage = match read().await {
+            Err(StoreError::Corrupt(damage)) => damage,
+            seen => return Ok(seen?),
+        };
+        self.metrics.integrity_failure("stored-history");
+        let Damage { path, expected, found } = &damage;
+        error!(path, expected, found, key = %key, "a history of trust is damaged and is set aside");
+        let is_open = self.divergences.of(registry, key).is_some();
+        let held = self.held(key).await.filter(|held| !is_open && held.meta.is_of(registry));
+        let trust = held.as_ref().and_then(|held| held.content.trust());
+        let trust = trust.filter(|trust| reconcile_trust(trust, subject.integrity()).is_none());
+        Ok(self.history.begin_anew(registry, release, view, &damage, trust).await?)
     }
 
     /// The release's identity: as its exact metadata says once settled, or as it was pinned where the metadata
