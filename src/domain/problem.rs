@@ -9,6 +9,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 const NAMESPACE: &str = "https://agentvolumes.org/problems/";
+/// The type that says no more than the status.
+const BLANK: &str = "about:blank";
 
 /// Room for most documents.
 const USUAL: usize = 384;
@@ -97,8 +99,10 @@ impl Kind {
 /// One problem, before it knows the request it answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
-    /// A kind of the specification, or `None` for `about:blank`.
+    /// A kind of the specification; `None` for any other type.
     pub kind: Option<Kind>,
+    /// A type of the registry's own, outside the specification's namespace; otherwise it is `about:blank`.
+    foreign: Option<String>,
     /// The HTTP status.
     pub status: u16,
     /// A short, constant text for the type.
@@ -115,6 +119,7 @@ impl Problem {
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         Self {
             kind: Some(kind),
+            foreign: None,
             status: kind.status(),
             title: kind.title().into(),
             detail: Some(detail.into()),
@@ -125,20 +130,22 @@ impl Problem {
     /// A failure that is none of the specification's: `about:blank` with the status' own title.
     #[must_use]
     pub fn blank(status: u16, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind: None, status, title: title.into(), detail: Some(detail.into()), extra: Map::new() }
+        let (title, detail) = (title.into(), Some(detail.into()));
+        Self { kind: None, foreign: None, status, title, detail, extra: Map::new() }
     }
 
     /// Reads a registry's problem that came with HTTP `status`. `None` when the body is not one, or when it
-    /// contradicts the status it came with. A type outside the specification's namespace counts as `about:blank`,
-    /// where title and status are there. The specification has no type for "gone", so "not found" may come with 410.
+    /// contradicts the status it came with. A type outside the specification's namespace is kept where title and status
+    /// are there. The specification has no type for "gone", so "not found" may come with 410.
     #[must_use]
     pub fn parse(status: u16, body: &[u8]) -> Option<Self> {
         let Ok(Value::Object(mut members)) = serde_json::from_slice(body) else { return None };
-        let (kind, said) = (members.remove("type")?, members.remove("status"));
+        let (uri, said) = (members.remove("type")?, members.remove("status"));
         let said = said.map(|said| said.as_u64() == Some(u64::from(status)));
-        let kind = match kind.as_str()? {
-            uri if uri.starts_with(NAMESPACE) => Some(Kind::from_uri(uri)?),
-            _ => None,
+        let uri = uri.as_str()?;
+        let kind = match uri.starts_with(NAMESPACE) {
+            true => Some(Kind::from_uri(uri)?),
+            false => None,
         };
         let fits = match kind {
             Some(kind) => {
@@ -147,9 +154,28 @@ impl Problem {
             }
             None => said == Some(true) && members.get("title").is_some_and(Value::is_string),
         };
-        if !fits {
-            return None;
-        }
+        let foreign = (kind.is_none() && uri != BLANK).then(|| uri.to_owned());
+        fits.then(|| Self::of(kind, foreign, status, members))
+    }
+
+    /// Reads one that the registry labelled as a problem document. The label says what it is, so a type that is missing
+    /// counts as `about:blank` (RFC 9457, section 3.1.1), as does one that the specification's namespace does not have.
+    #[must_use]
+    pub fn labelled(status: u16, body: &[u8]) -> Option<Self> {
+        let Ok(Value::Object(mut members)) = serde_json::from_slice(body) else { return None };
+        let said = members.remove("status");
+        let is_unknown = match members.remove("type") {
+            None => true,
+            Some(uri) => {
+                uri.as_str().is_some_and(|uri| uri.starts_with(NAMESPACE) && Kind::from_uri(uri).is_none())
+            }
+        };
+        let fits = said.is_none_or(|said| said.as_u64() == Some(u64::from(status)));
+        (is_unknown && fits).then(|| Self::of(None, None, status, members))
+    }
+
+    /// A registry's problem, of what is left of its members.
+    fn of(kind: Option<Kind>, foreign: Option<String>, status: u16, mut members: Map<String, Value>) -> Self {
         let mut text = |member: &str| match members.remove(member) {
             Some(Value::String(text)) => Some(text),
             _ => None,
@@ -157,14 +183,18 @@ impl Problem {
         let title = text("title").map_or(kind.map_or("", Kind::title).into(), Cow::Owned);
         let detail = text("detail");
         text("instance");
-        Some(Self { kind, status, title, detail, extra: members })
+        Self { kind, foreign, status, title, detail, extra: members }
     }
 
     /// The JSON document that answers a request for `instance`.
     #[must_use]
     pub fn to_json(&self, instance: &str) -> Vec<u8> {
         let document = Document {
-            kind: self.kind.map_or(Cow::Borrowed("about:blank"), |kind| kind.uri().into()),
+            kind: match (self.kind, &self.foreign) {
+                (Some(kind), _) => kind.uri().into(),
+                (None, Some(uri)) => Cow::Borrowed(uri),
+                (None, None) => Cow::Borrowed(BLANK),
+            },
             title: &self.title,
             status: self.status,
             detail: self.detail.as_deref(),
@@ -182,7 +212,7 @@ impl Problem {
 #[derive(Serialize)]
 struct Document<'a> {
     #[serde(rename = "type")]
-    kind: Cow<'static, str>,
+    kind: Cow<'a, str>,
     title: &'a str,
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -229,16 +259,38 @@ mod tests {
     }
 
     #[test]
-    fn a_type_of_another_namespace_says_no_more_than_its_status() {
+    fn a_type_of_another_namespace_is_kept() {
         for kind in ["about:blank", "https://errors.example/gone"] {
             let body = json!({ "type": kind, "title": "Gone", "status": 410, "detail": "x" }).to_string();
             let problem = Problem::parse(410, body.as_bytes()).unwrap();
             assert_eq!((problem.kind, &*problem.title), (None, "Gone"));
             let ours: Value = serde_json::from_slice(&problem.to_json("/ours")).unwrap();
-            assert_eq!((&ours["type"], &ours["detail"]), (&json!("about:blank"), &json!("x")));
+            assert_eq!((&ours["type"], &ours["detail"]), (&json!(kind), &json!("x")));
         }
         let gone = r#"{"type":"https://agentvolumes.org/problems/not-found","status":410}"#;
         assert_eq!(Problem::parse(410, gone.as_bytes()).unwrap().status, 410);
+    }
+
+    #[test]
+    fn what_is_labelled_as_a_problem_needs_no_type_that_is_known() {
+        for body in [
+            json!({ "title": "Forbidden", "status": 403, "detail": "malware" }),
+            json!({ "detail": "malware" }),
+            json!({ "type": "https://agentvolumes.org/problems/blocked", "status": 403, "detail": "malware" }),
+        ] {
+            let problem = Problem::labelled(403, body.to_string().as_bytes()).unwrap();
+            assert_eq!(
+                (problem.kind, problem.status, problem.detail.as_deref()),
+                (None, 403, Some("malware"))
+            );
+            let ours = problem.to_json("");
+            assert_eq!(Problem::parse(403, &ours), Some(problem), "what is stored of it is one");
+        }
+        for body in ["<html>", "[]", r#"{"status":404}"#, r#"{"type":7}"#] {
+            assert_eq!(Problem::labelled(403, body.as_bytes()), None, "{body}");
+        }
+        let other = r#"{"type":"https://agentvolumes.org/problems/not-found"}"#;
+        assert_eq!(Problem::labelled(403, other.as_bytes()), None, "it contradicts its status");
     }
 
     #[test]

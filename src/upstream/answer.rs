@@ -5,7 +5,7 @@
 use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
 
-use ::http::header::{ETAG, HeaderName, LOCATION, RETRY_AFTER};
+use ::http::header::{CONTENT_TYPE, ETAG, HeaderName, LOCATION, RETRY_AFTER};
 use ::http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::CouldNotAsk;
@@ -75,6 +75,12 @@ fn confirms(headers: &HeaderMap, sent: &HeaderValue) -> bool {
 /// answer: a gateway that takes no such header, or an edge that confirms something else.
 pub(super) fn is_due_to_a_condition(status: u16) -> bool {
     matches!(status, 304 | 400 | 412 | 431)
+}
+
+/// Whether the body is labelled as a problem document (RFC 9457).
+pub(super) fn is_problem(headers: &HeaderMap) -> bool {
+    let essence = text(headers, &CONTENT_TYPE).and_then(|kind| kind.split(';').next()).unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/problem+json")
 }
 
 /// Any header that is one whole number.

@@ -191,11 +191,7 @@ impl Upstream {
                 ) => Ok(Bytes::new()),
                 read => read,
             }
-            .map(|body| Exchange::Refused {
-                status,
-                problem: Problem::parse(status, &body),
-                body,
-            }),
+            .map(|body| refused(status, &headers, body)),
             Answer::Part(_) | Answer::Redirect(_) => Err(CouldNotAsk::Unexpected(status.as_u16())),
         };
         exchange.map_err(|why| Failure { why, at_home })
@@ -260,6 +256,19 @@ impl Upstream {
         }
         self.send(Outgoing::get(url, headers), question.concern, question.errand).await
     }
+}
+
+/// A refusal with the problem that it says, in a form that is one without its label too.
+fn refused(status: u16, headers: &HeaderMap, body: Bytes) -> Exchange {
+    let problem = Problem::parse(status, &body);
+    if problem.is_none()
+        && answer::is_problem(headers)
+        && let Some(problem) = Problem::labelled(status, &body)
+    {
+        let body = problem.to_json("").into();
+        return Exchange::Refused { status, problem: Some(problem), body };
+    }
+    Exchange::Refused { status, problem, body }
 }
 
 /// What another host says of credentials it says of none that it was sent.

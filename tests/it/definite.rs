@@ -220,3 +220,30 @@ fn a_problem_of_no_type_of_its_own_is_the_registrys_word() {
         assert_ne!(answer.status, 200, "an outage brought it back: {}", answer.cache());
     }
 }
+
+#[test]
+fn what_is_labelled_as_a_problem_is_the_registrys_word_whatever_its_type() {
+    for (kind, shown) in [
+        ("", "about:blank"),
+        (r#""type":"https://agentvolumes.org/problems/blocked","#, "about:blank"),
+        (
+            r#""type":"https://registry.example/problems/malware","#,
+            "https://registry.example/problems/malware",
+        ),
+    ] {
+        let (upstream, release) = (Upstream::start(), Release::new("lamp", "1.0.0"));
+        upstream.publish(&release);
+        let proxy = Setup::before(&upstream).short_lived().start();
+        proxy.client().get(&release.download()).ok();
+        let body = format!(r#"{{{kind}"title":"Forbidden","status":403,"detail":"malware"}}"#);
+        upstream.reply(&release.exact(), Reply::new(403, "application/problem+json", body));
+        let refused = eventually("the block", || {
+            Some(proxy.client().get(&release.exact())).filter(|answer| answer.status != 200)
+        });
+        let problem = refused.json();
+        let said = ["type", "title", "detail"].map(|member| problem[member].as_str().unwrap());
+        assert_eq!((refused.status, said), (403, [shown, "Forbidden", "malware"]));
+        upstream.down();
+        assert_eq!(proxy.client().get(&release.download()).status, 403, "an outage ends no block");
+    }
+}
