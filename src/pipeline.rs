@@ -152,11 +152,11 @@ impl Pipeline {
             (Ok(_), Err(error)) => respond::problem(&respond::bad_request(&error.to_string()), asked),
             (Ok(Request::Document(key)), Ok(_)) => self.document(key, &asked, errand).await,
             (Ok(Request::Archive(name, version)), Ok(_)) => {
-                let hold = self.files.archive(name, version, errand);
+                let hold = || self.files.archive(name, version, errand);
                 Box::pin(self.file(label, hold, asked, errand)).await
             }
             (Ok(Request::TrustArtifact(name, version, digest)), Ok(_)) => {
-                let hold = self.files.trust_artifact(name, version, digest, errand);
+                let hold = || self.files.trust_artifact(name, version, digest, errand);
                 Box::pin(self.file(label, hold, asked, errand)).await
             }
             (Ok(Request::Change(change)), Ok(_)) => {
@@ -177,17 +177,22 @@ impl Pipeline {
     }
 
     /// Answers with the file that `hold` finds.
-    async fn file(
+    async fn file<F: Future<Output = Result<Held, Failure>>>(
         &self,
         resource: &'static str,
-        hold: impl Future<Output = Result<Held, Failure>>,
+        hold: impl Fn() -> F,
         asked: Asked<'_>,
         errand: Errand<'_>,
     ) -> Response {
         let Some(place) = self.places.download() else {
             return respond::problem(&Crowded::Proxy.into(), asked);
         };
-        match self.open(hold, asked, errand).await {
+        let opened = match self.open(hold(), asked, errand).await {
+            // Nothing of the damaged file was sent yet, so what took its place may be sent instead.
+            Err(Failure::Replaced(_)) => self.open(hold(), asked, errand).await,
+            opened => opened,
+        };
+        match opened {
             Ok((held, part, body)) => {
                 self.metrics.cache_lookup(resource, held.outcome.label());
                 respond::file(&held, &part, body.holding(place), asked)

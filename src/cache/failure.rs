@@ -84,6 +84,9 @@ pub enum Failure {
         /// `limits.max_archive`, in bytes.
         limit: u64,
     },
+    /// A damaged file was replaced by the same content in other bytes, with which nobody can go on where he stood.
+    #[error("the stored file was damaged and is replaced; ask for all of it again")]
+    Replaced(Arc<StoreError>),
     /// What was fetched could not be kept, or what is kept could not be read.
     #[error("{}", advice(.0))]
     Storage(Arc<StoreError>),

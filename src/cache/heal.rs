@@ -51,7 +51,8 @@ impl SealedFiles {
     /// be asked.
     ///
     /// # Errors
-    /// [`Failure::Storage`] when they cannot be read, or are not what was sealed, and cannot be had anew.
+    /// [`Failure::Storage`] when they cannot be read, or are not what was sealed, and cannot be had anew;
+    /// [`Failure::Replaced`] when the same content in other bytes took their place.
     pub async fn read(
         self: &Arc<Self>,
         file: &Arc<SealedFile>,
@@ -92,7 +93,8 @@ impl SealedFiles {
         });
         match joined.await {
             Ok((Ok(brought), _)) if file.go_on_with(&brought) => Ok(()),
-            Ok((Ok(_), _)) | Err(_) => Err(Failure::Storage(error)),
+            Ok((Ok(_), _)) => Err(Failure::Replaced(error)),
+            Err(_) => Err(Failure::Storage(error)),
             // What is gone is a miss. Of damage, the client is told that, not why nobody could help.
             Ok((Err(failure), _)) if is_gone => Err(failure),
             Ok((Err(failure), _)) => {

@@ -122,7 +122,7 @@ impl From<&Failure> for Refusal {
             }
             Failure::Archive(error) => archive(error, detail),
             Failure::RefusedArchive(refusal) => Problem::new(refusal.verdict.problem(), detail).into(),
-            Failure::Storage(error) => storage(error, detail),
+            Failure::Storage(error) | Failure::Replaced(error) => storage(error, detail),
             Failure::PinLost(_) => blank(StatusCode::BAD_GATEWAY, detail),
             Failure::Lost | Failure::PinUnknown(_) => blank(StatusCode::SERVICE_UNAVAILABLE, detail),
         };

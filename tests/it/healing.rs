@@ -173,6 +173,28 @@ fn what_cannot_be_mended_is_cut_short() {
     assert_eq!(healed(&proxy, "failed"), 1);
 }
 
+/// The same tree in other bytes.
+fn packed_otherwise(release: &Release) -> Vec<u8> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+    packer.write_all(&tar(&release.entries)).unwrap();
+    let packed = packer.finish().unwrap();
+    assert!(packed != release.archive());
+    packed
+}
+
+#[test]
+fn before_the_first_byte_another_compression_of_the_same_tree_takes_the_place_of_what_is_damaged() {
+    let (upstream, lamp) = (Upstream::start(), release("lamp", 2 * MIB));
+    upstream.publish(&lamp);
+    let proxy = holding(&upstream, &[&lamp]);
+    let packed = packed_otherwise(&lamp);
+    upstream.reply(&lamp.source(), Reply::archive(packed.clone()));
+    flip(&proxy, &lamp, 0);
+    let answer = proxy.client().get(&lamp.download()).ok();
+    assert!(answer.body == packed && answer.whole);
+    assert_eq!(upstream.requests(&lamp.source()), 2);
+}
+
 #[test]
 fn another_compression_of_the_same_tree_is_never_mixed_in() {
     for ranged in [true, false] {
@@ -180,10 +202,7 @@ fn another_compression_of_the_same_tree_is_never_mixed_in() {
         upstream.publish_ranged(&lamp);
         let proxy = holding(&upstream, &[&lamp]);
         let begun = Begun::new(&proxy, &lamp);
-        let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
-        packer.write_all(&tar(&lamp.entries)).unwrap();
-        let packed = packer.finish().unwrap();
-        assert!(packed != lamp.archive());
+        let packed = packed_otherwise(&lamp);
         let reply = Reply::archive(packed.clone());
         upstream.reply(&lamp.source(), if ranged { reply.ranged() } else { reply });
         flip(&proxy, &lamp, FAR);

@@ -65,7 +65,7 @@ async fn pull(proxy: &Proxy, release: &Release, registry: &Registry, case: &Case
 /// Whether a failure says that this proxy's own storage is at fault, and nothing of the registry.
 fn is_honest(failure: &Failure) -> bool {
     match failure {
-        Failure::Storage(_) | Failure::PinUnknown(_) => true,
+        Failure::Storage(_) | Failure::Replaced(_) | Failure::PinUnknown(_) => true,
         Failure::Archive(error) => matches!(**error, ArchiveError::Scratch(_)),
         _ => false,
     }
