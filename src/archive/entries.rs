@@ -208,7 +208,7 @@ impl<R: Read> Entries<R> {
         // The short form of a long name must not look like a folder's to whoever looks at it first.
         let short = header.name();
         if long && (short.is_empty() || kind != Kind::Directory && short.ends_with(b"/")) {
-            self.depart(Quirk::LongName, Some(short));
+            self.depart(Quirk::ShortForm, Some(short));
         }
         if kind == Kind::Directory {
             raw.pop_if(|byte| *byte == b'/');

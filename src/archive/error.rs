@@ -8,9 +8,6 @@ use std::io;
 use super::{Departure, Excerpt, ManifestError, Permission, Violation};
 use crate::domain::{Integrity, Purl};
 
-/// How to pack canonically with GNU tar, whatever the names, modes and owners.
-const PACK: &str = "tar --format=gnu --sort=name --owner=0 --group=0 --mode=u=rwX,go=rX -cf - * | gzip -n";
-
 /// Why [`verify`](super::verify()) did not accept an archive.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -27,7 +24,7 @@ pub enum ArchiveError {
     #[error("the archive breaks the archive profile: {0}")]
     Profile(#[from] Violation),
     /// Other readers would unpack another tree, and it must go on as it is.
-    #[error("not every reader unpacks the archive alike: {0}; pack it with `{PACK}`")]
+    #[error("not every reader unpacks the archive alike: {}; pack it with `{}`", .0, .0.cure())]
     Framing(Departure),
     /// The archive goes past a limit.
     #[error("the archive is too large: {0}")]

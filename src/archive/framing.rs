@@ -18,7 +18,7 @@
 //! | link name, `K` | none | any: no link is allowed | more than one `K` |
 //! | type | `0`, `5` | NUL, `7`; NUL with a closing slash and no content is a directory | every other; `0` with a closing slash; a directory with content |
 //! | padding | zeros | any other | |
-//! | `L` | `././@LongLink` in GNU's magic, one closing NUL, GNU's magic behind | other names, no NUL | NULs within, two, together with a pax path |
+//! | `L` | `././@LongLink` in GNU's magic, one closing NUL, GNU's magic behind | other names, no NUL; a short form behind it that is empty or ends in a slash | NULs within, two, together with a pax path |
 //! | `x` | times and owners as plain decimals, one at least | `path`; `size` as in the header, or from 8 GiB; keys that say nothing of the tree | one key twice, an empty key, path or size, another size, another charset, `GNU.*` and all that is sparse, `x` twice |
 //! | `g` | the first block, `comment` only, as `git archive` writes it | later, other keys that say nothing of the tree | between an extension and its entry, keys that rename, resize or recode |
 //! | several extensions | none | each of them once | |
@@ -52,6 +52,18 @@ pub struct Departure {
 impl Departure {
     pub(super) fn new(quirk: Quirk, entry: Option<&[u8]>) -> Self {
         Self { quirk, entry: entry.map(Excerpt::new) }
+    }
+}
+
+impl Departure {
+    /// How to pack canonically with GNU tar, whatever the modes and owners.
+    #[must_use]
+    pub fn cure(&self) -> &'static str {
+        if self.quirk == Quirk::ShortForm {
+            "tar --format=ustar --sort=name --owner=0 --group=0 --mode=u=rwX,go=rX -cf - * | gzip -n"
+        } else {
+            "tar --format=gnu --sort=name --owner=0 --group=0 --mode=u=rwX,go=rX -cf - * | gzip -n"
+        }
     }
 }
 
@@ -103,6 +115,8 @@ pub(super) enum Quirk {
     Padding,
     #[error("a long name that is not written as GNU tar does")]
     LongName,
+    #[error("a long name whose short form some readers take for a folder's")]
+    ShortForm,
     #[error("pax records beside times and owners")]
     Pax,
     #[error("a global pax header beside a comment at the start")]

@@ -8,6 +8,7 @@
 //! | characters that turn the direction of writing | `txt.exe` looks like `exe.txt` |
 //! | `\` | another separator on Windows |
 //! | `:` | a drive (`C:/x`), or a second stream of another file (`a:b`), on Windows |
+//! | `?` `*` `<` `>` `\|` `"` | Windows has no such names, and its tar writes them all as `_` |
 //! | a dot or space that ends a segment | Windows drops it, and finds another file |
 //! | `con`, `nul`, `aux.txt` and their like | devices on Windows, in every folder and with every extension |
 //! | `x~1.txt` | the short name that Windows gives another file |
@@ -65,6 +66,9 @@ pub enum PathFault {
     /// Has a colon.
     #[error("has a colon, which names a drive or another file's stream on Windows")]
     Colon,
+    /// Has a character that no name on Windows has.
+    #[error("has one of `?*<>|\"`, which no name on Windows has and its tar writes as `_`")]
+    Replaced,
     /// A segment ends in a dot or space.
     #[error("has a segment that ends in a dot or space, which Windows drops")]
     Trailing,
@@ -128,6 +132,7 @@ fn well_formed_segment(segment: &str) -> Result<(), PathFault> {
         (segment.len() > MAX_SEGMENT, PathFault::TooLong),
         (segment.contains('\\'), PathFault::Backslash),
         (segment.contains(':'), PathFault::Colon),
+        (segment.contains(['?', '*', '<', '>', '|', '"']), PathFault::Replaced),
         (segment.ends_with(['.', ' ']), PathFault::Trailing),
         (is_device(segment), PathFault::Device),
         (is_short_name(segment), PathFault::ShortName),

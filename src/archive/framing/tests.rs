@@ -149,7 +149,7 @@ fn what_can_be_read_is_told_by_what_departs_first() {
         (Quirk::Padding, padding(then(g("comment", "1"), plain()), 1000)),
         (Quirk::Padding, padding(long(b"name\0"), 1000)),
         (Quirk::LongName, long(b"name")),
-        (Quirk::LongName, then(long_link(b"n\0"), gnu(put(0, b"a/")))),
+        (Quirk::ShortForm, then(long_link(b"n\0"), gnu(put(0, b"a/")))),
         (
             Quirk::LongName,
             then(Tar::default().block(header(Written::new_gnu(), b'L', b"long", 2), "n\0"), gnu(|_| {})),
