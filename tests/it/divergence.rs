@@ -241,6 +241,45 @@ fn a_release_that_is_nowhere_is_no_divergence() {
 }
 
 #[test]
+fn an_index_alone_does_not_end_what_exact_metadata_was_part_of() {
+    let cases = ["available", "yanked"].map(|state| [false, true].map(|down| (state, down)));
+    each(cases.concat(), |(state, down)| {
+        let (upstream, release, other) = (Upstream::start(), lamp(), Release::new("@acme/lamp", "1.1.0"));
+        upstream.publish(&other);
+        upstream.publish(&release);
+        Lie::Refused(state, 404).tell(&upstream, &release);
+        let mut proxy = Setup::before(&upstream).set("cache.negative_ttl", "0s").start();
+        proxy.client().get(&release.index()).ok();
+        assert_divergent(&proxy.client().get(&release.exact()), &release, "release", "presence");
+        if down {
+            upstream.down();
+        }
+        for _ in 0..2 {
+            // The 404 was held in memory, and is gone.
+            proxy.restart();
+            for _ in 0..2 {
+                let index = proxy.client().get(&release.index()).ok().json();
+                let rows = index["items"].as_array().unwrap();
+                let row = rows.iter().find(|row| row["version"] == "1.0.0").unwrap();
+                assert_eq!(row["status"]["state"], "unavailable", "{state}: {row}");
+                let open = proxy.divergences();
+                assert_eq!(open.len(), 1, "{state}: {open:?}");
+                assert_shape(&open[0], &release, "release", "presence");
+            }
+            assert_divergent(&proxy.client().get(&release.exact()), &release, "release", "presence");
+            assert_eq!(proxy.files("divergences").len(), 1, "{state}");
+        }
+        if !down {
+            upstream.publish(&release);
+            proxy.restart();
+            proxy.client().get(&release.index()).ok();
+            proxy.agrees_again();
+            proxy.client().get(&release.exact()).ok();
+        }
+    });
+}
+
+#[test]
 fn one_release_can_diverge_while_others_of_its_volume_agree() {
     let (upstream, bad, good) = (Upstream::start(), lamp(), Release::new("@acme/lamp", "1.1.0"));
     upstream.publish(&good);

@@ -3,7 +3,7 @@
 //! An index was settled before it was served, so only rows that changed since can differ from anything. A changed row
 //! that tells what exact metadata has not heard of yet is worth a question about the release, even where both may be
 //! true. A divergence of which the index and what is held of the release agree by now is over; those that are due are
-//! asked about again. Owns which releases are looked at. Must not know what counts as a difference, nor what is shown of
+//! asked about again: an index alone ends only what is about the index alone. Owns which releases are looked at. Must not know what counts as a difference, nor what is shown of
 //! one (`cache::shown`).
 
 use std::collections::{HashMap, HashSet};
@@ -20,7 +20,7 @@ use crate::cache::documents::Documents;
 use crate::cache::envelope::Envelope;
 use crate::cache::failure::Failure;
 use crate::cache::place::{place, releases};
-use crate::consistency::{Difference, Exact, Pin, Source, is_late};
+use crate::consistency::{Difference, Divergence, Exact, Pin, Source, is_late};
 use crate::domain::link::release_path;
 use crate::domain::{DocumentKey, Purl, Registry, Row, Sha256, Version, VolumeName};
 use crate::store::{Shelf, StorageKey};
@@ -43,7 +43,7 @@ enum Doubt {
     /// The index contradicts what is known of it.
     Differs(Difference),
     /// Its divergence is due, and may be over.
-    Due,
+    Due(Arc<Divergence>),
     /// Its divergence is over by what is held.
     Over,
     /// The index knows something later.
@@ -51,15 +51,16 @@ enum Doubt {
 }
 
 impl Suspect {
-    /// Whether asking for the release cannot help: the index differs from itself or its own routes, or nothing differs
-    /// from anything.
+    /// Whether asking for the release cannot help: the index differs from itself or its own routes, or did, or
+    /// what is held agrees.
     fn is_of_index_alone(&self) -> bool {
         let alone = |source| matches!(source, Source::Index | Source::Route);
         match &self.doubt {
             Doubt::Differs(difference) => {
                 self.release.is_none() && difference.claims.iter().all(|claim| alone(claim.source))
             }
-            Doubt::Due => self.release.is_none(),
+            // What exact metadata said may be held no longer; that it is not held takes nothing back.
+            Doubt::Due(open) => self.release.is_none() && open.claims.iter().all(|claim| alone(claim.source)),
             Doubt::Over => true,
             Doubt::Late => false,
         }
@@ -167,7 +168,7 @@ impl Documents {
                 (Some(open), None) if sides.end(&open) => Some(Doubt::Over),
                 (Some(open), _) if !self.is_due(&open) => None,
                 (_, Some(difference)) => Some(Doubt::Differs(difference)),
-                (Some(_), None) => Some(Doubt::Due),
+                (Some(open), None) => Some(Doubt::Due(open)),
                 (None, None) => knows_more(index, &version, release.as_deref()).then_some(Doubt::Late),
             };
             suspects.extend(doubt.map(|doubt| Suspect { version, release, pin, doubt }));
