@@ -140,7 +140,13 @@ impl Document {
     /// asking.
     #[must_use]
     pub fn is_absence(&self) -> bool {
-        self.meta.status == 404 || matches!(*self.content, Content::Refused { is_own: false, .. })
+        self.meta.status == 404 || self.is_from_between()
+    }
+
+    /// Whether somebody between us and the registry refuses, so that the registry says nothing by it.
+    #[must_use]
+    pub(super) fn is_from_between(&self) -> bool {
+        matches!(*self.content, Content::Refused { is_own: false, .. })
     }
 
     /// The body of `rendition`, one of this document's, in `coding`; `None` while that is not made, and where

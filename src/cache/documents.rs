@@ -25,7 +25,7 @@ use super::rendition::Coders;
 use super::settle::Settled;
 use super::several::Several;
 use super::shown::{Blocks, Stocks};
-use super::withheld;
+use super::withheld::{self, Remains};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, OnDivergence};
 use crate::consistency::{Divergences, History, Pins, Refusals};
@@ -73,8 +73,8 @@ pub struct Documents {
     pub(super) fetches: Arc<Flights<Question, Result<Filled, Failure>>>,
     /// By the question too, where answers are not kept: one says nothing of another.
     pub(super) settlements: Arc<Flights<(Question, u64), Result<Settled, Failure>>>,
-    /// When answers that are not kept were asked for.
-    pub(super) unkept: moka::sync::Cache<Question, Timestamp, RandomState>,
+    /// What stays of answers that are not kept.
+    pub(super) unkept: moka::sync::Cache<Question, Remains, RandomState>,
     pub(super) live: ArcSwap<Live>,
     /// Held while a document is put into memory, and alone while routes change.
     pub(super) routes: RwLock<()>,
@@ -109,7 +109,8 @@ impl Documents {
             fetches: Arc::default(),
             settlements: Arc::default(),
             unkept: moka::sync::Cache::builder()
-                .max_capacity(withheld::MOST)
+                .max_capacity(withheld::ROOM)
+                .weigher(|_, remains: &Remains| remains.weight())
                 .build_with_hasher(RandomState::new()),
             live: ArcSwap::from_pointee(live),
             routes: RwLock::default(),

@@ -137,6 +137,9 @@ impl Documents {
             let filled = documents.renew(&upstream, how, &key, errand.lend()).await?;
             // What is not kept is settled by whoever asked for it, or each of its settlements would ask for more.
             let withheld = filled.document.meta.keeping.withheld;
+            if !withheld && !filled.document.is_from_between() {
+                documents.is_kept_again(&key, &filled.document);
+            }
             if let DocumentKey::Index(name) = &key {
                 if !filled.document.settled {
                     documents.doubt_releases(name, &filled.document);

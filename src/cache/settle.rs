@@ -30,6 +30,7 @@ use crate::domain::{DocumentKey, Registry, Resource, Version, VolumeName};
 use crate::upstream::Errand;
 
 mod index;
+mod overruled;
 mod pinned;
 mod published;
 mod release;
@@ -302,7 +303,14 @@ impl Documents {
         let DocumentKey::Release(name, version) = key else { return failure };
         let unasked = failure.lets_stale_live() || matches!(failure, Failure::Offline);
         let index_key = DocumentKey::Index(name.clone());
-        let Some(index) = self.held(&index_key).await.filter(|_| unasked) else { return failure };
+        if !unasked {
+            return failure;
+        }
+        let registry = self.registry_of(key);
+        if let Some(status) = registry.and_then(|registry| self.withdrawn(&registry, name, version)) {
+            return Failure::Withdrawn(status);
+        }
+        let Some(index) = self.held(&index_key).await else { return failure };
         let too_old = self.freshness(&index_key, &index) == Freshness::Ask { may_fall_back: false };
         match index.content.rows().map(|rows| rows.of(version)) {
             Some([row]) if !row.status.state.serves_bytes() && !too_old => {

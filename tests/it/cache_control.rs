@@ -147,6 +147,71 @@ fn what_may_no_longer_be_kept_does_not_come_back() {
     proxy.client().get(&lamp().index()).could_not_ask();
 }
 
+fn say_row(upstream: &Upstream, release: &Release, field: &str) {
+    let rows = serde_json::json!({ "items": [release.row(&upstream.url())] });
+    upstream.reply(&lamp().index(), Reply::json(&rows).with("cache-control", field));
+}
+
+#[test]
+fn what_an_index_that_is_not_kept_withdraws_does_not_come_back() {
+    for (field, state) in [
+        ("no-store", "blocked"),
+        ("private", "blocked"),
+        ("no-store", "tombstoned"),
+        ("no-store", "unavailable"),
+    ] {
+        let upstream = published(None);
+        say_row(&upstream, &lamp(), field);
+        let mut proxy = Setup::before(&upstream).short_lived().start();
+        let both = [lamp().exact(), lamp().download()];
+        for target in &both {
+            proxy.client().get(target).ok();
+        }
+        say_row(&upstream, &lamp().state(state, "why"), field);
+        upstream.reply(&lamp().exact(), Reply::failure(500));
+        let index = proxy.client().get(&lamp().index()).ok();
+        assert!(index.text().contains(state), "{}", index.text());
+        let refused = both.each_ref().map(|target| proxy.client().get(target).status);
+        assert!(refused.iter().all(|status| (400..500).contains(status)), "{field}, {state}: {refused:?}");
+        upstream.down();
+        assert_eq!(
+            both.each_ref().map(|target| proxy.client().get(target).status),
+            refused,
+            "{field}, {state}"
+        );
+        proxy.restart();
+        for target in &both {
+            proxy.client().get(target).could_not_ask();
+        }
+        proxy.restart_as(|setup| setup.set("cache.offline", true));
+        for target in &both {
+            proxy.client().get(target).could_not_ask();
+        }
+        proxy.restart_as(|setup| setup.set("cache.offline", false));
+        upstream.up();
+        upstream.publish(&lamp());
+        for target in &both {
+            proxy.client().get(target).ok();
+        }
+        assert_eq!(upstream.requests(&lamp().source()), 1, "its archive was never gone");
+    }
+}
+
+#[test]
+fn a_yank_in_an_index_that_is_not_kept_takes_nothing_away() {
+    let upstream = published(None);
+    say_row(&upstream, &lamp(), "no-store");
+    let mut proxy = Setup::before(&upstream).short_lived().start();
+    proxy.client().get(&lamp().download()).ok();
+    say_row(&upstream, &lamp().state("yanked", "why"), "no-store");
+    upstream.reply(&lamp().exact(), Reply::failure(500));
+    proxy.client().get(&lamp().index()).ok();
+    upstream.down();
+    proxy.client().get(&lamp().download()).ok();
+    proxy.restart_as(|setup| setup.set("cache.offline", true));
+    proxy.client().get(&lamp().download()).ok();
+}
+
 #[test]
 fn no_cache_is_kept_and_asked_for_each_time() {
     let upstream = published(Some(|reply| reply.with("cache-control", "no-cache")));

@@ -211,7 +211,7 @@ impl Documents {
 
     /// What the store holds of a volume's releases, as `registry` gave them. A store that cannot be listed holds nothing to compare; a
     /// release is compared again when it is asked for.
-    async fn held_of(&self, registry: &Registry, name: &VolumeName) -> Held {
+    pub(super) async fn held_of(&self, registry: &Registry, name: &VolumeName) -> Held {
         let volume = Sha256::of(name.as_str().as_bytes());
         let releases = self.store.list(releases(registry, name));
         let releases = releases.map_ok(|(key, _)| key).try_collect().await;
@@ -284,7 +284,7 @@ fn knows_more(index: &Document, version: &Version, release: Option<&Document>) -
 }
 
 /// What the store holds of a volume.
-struct Held {
-    releases: HashSet<StorageKey>,
+pub(super) struct Held {
+    pub(super) releases: HashSet<StorageKey>,
     pins: bool,
 }

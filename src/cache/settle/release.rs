@@ -62,6 +62,9 @@ impl Documents {
             let is_over = before.is_some() || open.as_ref().is_none_or(|open| sides.end(open));
             match &difference {
                 None if is_over => {
+                    if let Some(status) = self.overruled(name, version, &release).await {
+                        return Err(Failure::Withdrawn(status));
+                    }
                     let kept = match self.admit(name, version, &release, pin.as_ref()).await? {
                         Admitted::Earlier(first) => {
                             pin = Some(first);
@@ -168,7 +171,7 @@ enum Admitted {
 
 /// What may be said of a release while its sides differ and cannot be asked again. What gives no bytes may
 /// always be said; a block that is the last thing known stands; a yank is no reason to stop a build.
-fn without_asking(
+pub(super) fn without_asking(
     difference: &Difference,
     index: Option<&Document>,
     version: &Version,

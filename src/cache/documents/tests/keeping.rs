@@ -164,3 +164,45 @@ async fn who_takes_only_what_is_held_makes_nobody_be_asked() {
     assert!(matches!(held().await, Err(Failure::HeldOnly)));
     assert_eq!(desk.asked().await, 1, "not behind an answer either");
 }
+
+fn unkept(body: &'static str) -> Step {
+    answer(200, &[("cache-control", "no-store")], body)
+}
+
+/// A release that was held until an index that is not kept withdrew it.
+async fn overruled() -> Desk {
+    let desk = Desk::of([found(AVAILABLE), unkept(ROW)]);
+    desk.get(&release()).await.unwrap();
+    desk.wait(100);
+    desk.registry.then([unkept(BLOCKED_ROW)]);
+    desk.get(&index()).await.unwrap();
+    assert!(desk.documents.remembered(&release()).is_none());
+    desk
+}
+
+#[tokio::test]
+async fn a_block_in_an_index_that_is_not_kept_stands() {
+    let desk = overruled().await;
+    desk.registry.then([gone()]);
+    assert!(is_blocked(&desk.get(&release()).await.unwrap_err()));
+    let offline = Desk::over(desk.store.clone(), Registry::default(), |policy| policy.offline = true);
+    assert!(matches!(offline.get(&release()).await, Err(Failure::Offline)));
+    let restarted = Desk::over(desk.store.clone(), Registry::of([gone()]), |_| {});
+    assert!(matches!(restarted.get(&release()).await, Err(Failure::CouldNotAsk(_))));
+}
+
+#[tokio::test]
+async fn it_stands_until_the_registry_gives_another_index() {
+    let desk = overruled().await;
+    for silence in [gone(), answer(404, &[], "a gateway's page")] {
+        desk.registry.then([found(AVAILABLE), silence]);
+        assert!(is_blocked(&desk.get(&release()).await.unwrap_err()));
+        assert!(desk.documents.held(&release()).await.is_none(), "nor does it come back later");
+        desk.wait(100);
+    }
+    desk.registry.then([found(AVAILABLE), unkept(ROW)]);
+    assert_eq!(desk.get(&release()).await.unwrap().document.meta.status, 200);
+    desk.wait(400);
+    desk.registry.then([gone()]);
+    assert_eq!(desk.get(&release()).await.unwrap().document.meta.status, 200, "it is held again");
+}
