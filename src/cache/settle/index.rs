@@ -3,8 +3,8 @@
 //! An index was settled before it was served, so only rows that changed since can differ from anything. A changed row
 //! that tells what exact metadata has not heard of yet is worth a question about the release, even where both may be
 //! true. A divergence of which the index and what is held of the release agree by now is over; those that are due are
-//! asked about again: an index alone ends only what is about the index alone. Owns which releases are looked at. Must not know what counts as a difference, nor what is shown of
-//! one (`cache::shown`).
+//! asked about again: an index alone ends only what is about the index alone. Owns which releases are looked at. Must
+//! not know what counts as a difference, nor what is shown of one (`cache::shown`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
