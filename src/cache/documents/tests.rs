@@ -245,6 +245,16 @@ async fn a_block_seen_in_the_index_reaches_a_release_that_is_fresh() {
 }
 
 #[tokio::test]
+async fn an_index_that_is_merely_old_is_asked_for_conditionally() {
+    let desk = Desk::of([found(AVAILABLE), answer(200, &[("etag", "\"i\"")], ROW)]);
+    desk.get(&release()).await.unwrap();
+    desk.wait(400);
+    desk.registry.then([found(format!("{AVAILABLE} ").leak()), answer(304, &[], "")]);
+    desk.get(&release()).await.unwrap();
+    assert_eq!(desk.registry.asked()[3].headers["if-none-match"], "\"i\"");
+}
+
+#[tokio::test]
 async fn a_release_is_not_served_from_before_its_row_changed() {
     let desk = Desk::of([found(AVAILABLE), found(ROW)]);
     desk.get(&release()).await.unwrap();

@@ -120,15 +120,20 @@ impl Documents {
             let rows = held.content.rows().map(|rows| rows.of(version));
             rows.zip(release.content.exact()).is_none_or(|(rows, exact)| !is_late(rows, exact))
         };
-        let is_due = match &held {
-            Some(held) if !knows(held) => true,
-            _ => is_old && !release.is_refusal(),
-        };
-        if !is_due || !is_new {
+        let is_in_doubt = held.as_ref().is_some_and(|held| !knows(held));
+        let is_due = is_in_doubt || (is_old && !release.is_refusal());
+        if !is_due || !is_new || self.live().policy.offline {
             return held;
         }
         let since = held.as_ref().map_or(0, |held| held.asked);
-        let asked = timeout_at(errand.until(self.patience), self.again(index, since, errand)).await;
+        let asked = async {
+            match is_in_doubt {
+                true => self.again(index, since, errand).await,
+                // What is merely old may be confirmed, and whoever refreshes it meanwhile asks for this as well.
+                false => self.fetch(index, since, errand).await.map(|(filled, _)| filled.document),
+            }
+        };
+        let asked = timeout_at(errand.until(self.patience), asked).await;
         asked.ok().and_then(Result::ok).or(held)
     }
 
