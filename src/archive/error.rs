@@ -24,7 +24,10 @@ pub enum ArchiveError {
     #[error("the archive breaks the archive profile: {0}")]
     Profile(#[from] Violation),
     /// Other readers would unpack another tree, and it must go on as it is.
-    #[error("not every reader unpacks the archive alike: {}; pack it with `{}`", .0, .0.cure())]
+    #[error(
+        "not every reader unpacks the archive alike: {}; pack it with `tar --format={} --sort=name --owner=0 --group=0 \
+         --mode=u=rwX,go=rX -cf - * | gzip -n`", .0, .0.cure()
+    )]
     Framing(Departure),
     /// The archive goes past a limit.
     #[error("the archive is too large: {0}")]

@@ -1,6 +1,7 @@
 //! Archives: is this `.tar.gz` the release it claims to be, and harmless to unpack?
 //!
-//! Owns the archive profile, the canonical framing, the tree digest and the manifest checks. Bytes flow one way, never held whole:
+//! Owns the archive profile, the canonical framing, the tree digest and the manifest checks. Bytes flow one way, never
+//! held whole:
 //!
 //! ```text
 //! gzip (bytes, budget) → entries (tar framing) → profile (what may be in it) → hashing (the tree) ┐

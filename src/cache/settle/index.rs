@@ -209,8 +209,8 @@ impl Documents {
         }
     }
 
-    /// What the store holds of a volume's releases, as `registry` gave them. A store that cannot be listed holds nothing to compare; a
-    /// release is compared again when it is asked for.
+    /// What the store holds of a volume's releases, as `registry` gave them. A store that cannot be listed holds nothing
+    /// to compare; a release is compared again when it is asked for.
     pub(super) async fn held_of(&self, registry: &Registry, name: &VolumeName) -> Held {
         let volume = Sha256::of(name.as_str().as_bytes());
         let releases = self.store.list(releases(registry, name));
