@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use http::header::{AUTHORIZATION, HeaderName};
 use http::{HeaderMap, HeaderValue};
 use scriptorium::clock::SystemClock;
-use scriptorium::config::{Rate, RateLimits, Token, TokenClass};
+use scriptorium::config::{ClientAddress, Rate, RateLimits, Token, TokenClass};
 use scriptorium::domain::Sha256;
 use scriptorium::limit::{Limiter, Settings};
 
@@ -45,6 +45,7 @@ fn main() {
         rates: RateLimits { anonymous: rate, authenticated: rate, ci: rate },
         tokens: (0..1000).map(known).collect(),
         trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+        client_address: ClientAddress::XForwardedFor,
     };
     let limiter = Limiter::new(&settings, Arc::new(SystemClock::default()));
     settings.rates.anonymous = "1/h".parse().unwrap();

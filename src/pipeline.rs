@@ -100,11 +100,12 @@ impl Pipeline {
     pub async fn answer(&self, arrival: &Arrival, body: AnyBody) -> Response {
         let request_id = request_id(&arrival.headers);
         let admission = self.limiter.admit(arrival.peer, &arrival.headers);
+        let tls = admission.tls.unwrap_or(arrival.tls);
         let mounted = self.mounted(arrival.uri.path());
         let id = request_id.to_str().unwrap_or_default();
         let entered = self.enter(&admission);
         let (label, mut response) = match (&entered, mounted) {
-            (Ok(_), None) => self.admitted(arrival, body, id).await,
+            (Ok(_), None) => self.admitted(arrival, tls, body, id).await,
             (Ok(_), Some(mounted)) => {
                 let relayed = self.relay(mounted, (arrival, self.body(body)), Errand::foreground(id));
                 (Mounted::LABEL, Box::pin(relayed).await)
@@ -140,10 +141,16 @@ impl Pipeline {
     }
 
     /// Answers a request that was let in, and names its route.
-    async fn admitted(&self, arrival: &Arrival, body: AnyBody, id: &str) -> (&'static str, Response) {
+    async fn admitted(
+        &self,
+        arrival: &Arrival,
+        tls: bool,
+        body: AnyBody,
+        id: &str,
+    ) -> (&'static str, Response) {
         let routed = route::parse(&arrival.method, arrival.uri.path(), arrival.uri.query());
         let label = routed.as_ref().map_or("none", Request::label);
-        let base = self.base.of(&arrival.uri, &arrival.headers, (arrival.version, arrival.tls));
+        let base = self.base.of(&arrival.uri, &arrival.headers, (arrival.version, tls));
         let asked = asked(arrival, base.as_ref().map_or(["", ""], Base::parts));
         let errand = Errand::foreground(id).held_only(only_if_cached(&arrival.headers));
         // All but a document is boxed: the future of a hit is moved about, and as large as its largest branch.

@@ -11,6 +11,7 @@ use crate::telemetry::AccessLog;
 const RESTART: &[&str] = &[
     "server.listen",
     "server.admin_listen",
+    "server.client_address",
     "server.shutdown_grace",
     "server.threads",
     "cache.memory",

@@ -14,8 +14,8 @@ use toml::Value;
 use url::Url;
 
 use super::model::{
-    CacheControl, Durability, LogFormat, LogLevel, OfflineRows, OnDivergence, RelayKind, TokenClass,
-    WritesCheck,
+    CacheControl, ClientAddress, Durability, LogFormat, LogLevel, OfflineRows, OnDivergence, RelayKind,
+    TokenClass, WritesCheck,
 };
 use super::source::Scalar;
 use super::value::{Credential, HostPattern, Location, Rate};
@@ -219,6 +219,10 @@ macro_rules! words {
     };
 }
 
+words!(
+    CLIENT_ADDRESS: ClientAddress, "\"x-forwarded-for\", \"forwarded\", \"proxy-protocol\" or \"peer\"",
+    "x-forwarded-for" = XForwardedFor, "forwarded" = Forwarded, "proxy-protocol" = ProxyProtocol, "peer" = Peer
+);
 words!(WRITES_CHECK: WritesCheck, "\"strict\" or \"relay\"", "strict" = Strict, "relay" = Relay);
 words!(CACHE_CONTROL: CacheControl, "\"obey\" or \"ignore\"", "obey" = Obey, "ignore" = Ignore);
 words!(DURABILITY: Durability, "\"commit\" or \"relaxed\"", "commit" = Commit, "relaxed" = Relaxed);

@@ -61,8 +61,10 @@ pub struct Server {
     pub admin_listen: SocketAddr,
     /// Base of rewritten links; no trailing slash but the root's. Unset: scheme and Host of the request.
     pub public_url: Option<Url>,
-    /// Peers whose `Forwarded` and `X-Forwarded-For` are believed.
+    /// Peers whose word on where a request came from is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// What of theirs is believed; nothing else is looked at.
+    pub client_address: ClientAddress,
     /// How long requests in flight may take once asked to stop.
     pub shutdown_grace: Duration,
     /// Worker threads; 0 is one per core.
@@ -80,12 +82,26 @@ impl Default for Server {
             admin_listen: (Ipv4Addr::LOCALHOST, 9090).into(),
             public_url: None,
             trusted_proxies: Vec::new(),
+            client_address: ClientAddress::XForwardedFor,
             shutdown_grace: Duration::from_secs(30),
             threads: 0,
             tls: None,
             admin_token_sha256: None,
         }
     }
+}
+
+/// `server.client_address`: the one source that says where a request came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAddress {
+    /// `X-Forwarded-For`, and `X-Forwarded-Proto` for the scheme.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+    /// The header of the PROXY protocol before the first request of a connection.
+    ProxyProtocol,
+    /// The connection itself.
+    Peer,
 }
 
 /// `server.tls`: both files were read once and belong together.

@@ -6,10 +6,10 @@
 use url::Url;
 
 use super::kind::{
-    ADDRESS, BASE_URL, BUDGET, CACHE_CONTROL, CLASS, CONCURRENCY, CONNECTIONS, CREDENTIAL, DURABILITY,
-    ENTRIES, FILE, FLAG, FOLDER, FORMAT, HOST, Kind, LEVEL, LOCATION, MOUNT, NAME, NETWORK, OFFLINE_ROWS,
-    ON_DIVERGENCE, PACE, PATTERN, PERIOD, RATE, RELAY, RETRIES, SECRET_DIGEST, SIZE, THREADS, TIMEOUT,
-    WRITES_CHECK,
+    ADDRESS, BASE_URL, BUDGET, CACHE_CONTROL, CLASS, CLIENT_ADDRESS, CONCURRENCY, CONNECTIONS, CREDENTIAL,
+    DURABILITY, ENTRIES, FILE, FLAG, FOLDER, FORMAT, HOST, Kind, LEVEL, LOCATION, MOUNT, NAME, NETWORK,
+    OFFLINE_ROWS, ON_DIVERGENCE, PACE, PATTERN, PERIOD, RATE, RELAY, RETRIES, SECRET_DIGEST, SIZE, THREADS,
+    TIMEOUT, WRITES_CHECK,
 };
 use super::model::{
     Cache, Config, Consistency, Limits, Log, RateLimits, Relay, Server, Storage, Tls, Token, Upstream,
@@ -82,6 +82,7 @@ fn server<V: Visitor>(v: &mut V, now: &Server) -> Server {
         admin_listen: v.setting("admin_listen", &ADDRESS, &now.admin_listen),
         public_url: v.optional("public_url", &BASE_URL, now.public_url.as_ref()),
         trusted_proxies: v.list("trusted_proxies", &NETWORK, &now.trusted_proxies),
+        client_address: v.setting("client_address", &CLIENT_ADDRESS, &now.client_address),
         shutdown_grace: v.setting("shutdown_grace", &PERIOD, &now.shutdown_grace),
         threads: v.setting("threads", &THREADS, &now.threads),
         tls: v.table("tls", now.tls.as_ref(), tls),

@@ -26,6 +26,7 @@ use buckets::Addresses;
 pub use buckets::{Quota, Refused};
 pub use class::Class;
 use class::Tokens;
+use client::Believed;
 pub use client::Client;
 
 /// What the configuration says of rates and clients.
@@ -35,9 +36,10 @@ pub struct Settings {
     pub rates: config::RateLimits,
     /// Clients known by their token.
     pub tokens: Vec<config::Token>,
-    /// Peers whose word on where a request came from is believed. Such a peer must replace, or drop, both
-    /// `Forwarded` and `X-Forwarded-For` of its own clients where it does not append to them.
+    /// Peers whose word on where a request came from is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// What of theirs is believed. A header must be replaced, dropped or appended to by such a peer.
+    pub client_address: config::ClientAddress,
 }
 
 impl From<&Config> for Settings {
@@ -46,7 +48,14 @@ impl From<&Config> for Settings {
             rates: config.rate_limits.clone(),
             tokens: config.tokens.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
+            client_address: config.server.client_address,
         }
+    }
+}
+
+impl Settings {
+    fn believed(&self, source: config::ClientAddress) -> Believed {
+        Believed { source, trusted: self.trusted_proxies.clone() }
     }
 }
 
@@ -59,6 +68,8 @@ pub struct Admission {
     pub class: Class,
     /// Who asks.
     pub client: Client,
+    /// Whether the client's own connection is encrypted, where a trusted proxy says so.
+    pub tls: Option<bool>,
     /// What is left, or when to come back.
     pub verdict: Result<Quota, Refused>,
 }
@@ -73,7 +84,7 @@ pub struct Limiter {
 struct Table {
     tokens: Tokens,
     addresses: Addresses,
-    trusted: Vec<IpNet>,
+    believed: Believed,
 }
 
 impl Limiter {
@@ -83,7 +94,7 @@ impl Limiter {
         let table = Table {
             tokens: Tokens::new(config, None),
             addresses: Addresses::new(config.rates.anonymous),
-            trusted: config.trusted_proxies.clone(),
+            believed: config.believed(config.client_address),
         };
         Self { table: ArcSwap::from_pointee(table), clock }
     }
@@ -94,7 +105,8 @@ impl Limiter {
         self.table.rcu(|now| Table {
             tokens: Tokens::new(config, Some(&now.tokens)),
             addresses: now.addresses.at_rate(config.rates.anonymous),
-            trusted: config.trusted_proxies.clone(),
+            // Another source takes another way into the connection: it needs a restart.
+            believed: config.believed(now.believed.source),
         });
     }
 
@@ -102,13 +114,14 @@ impl Limiter {
     #[must_use]
     pub fn admit(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> Admission {
         let (at, table) = (self.clock.monotonic(), self.table.load());
+        let tls = table.believed.tls(peer, headers);
         if let Some(known) = table.tokens.presented(headers) {
             let client = Client::Token(Arc::clone(&known.name));
-            return Admission { at, class: known.class, client, verdict: known.bucket.take(at) };
+            return Admission { at, class: known.class, client, tls, verdict: known.bucket.take(at) };
         }
-        let client = Client::at(peer, headers, &table.trusted);
+        let client = table.believed.client(peer, headers);
         let verdict = table.addresses.bucket(client.address()).take(at);
-        Admission { at, class: Class::Anonymous, client, verdict }
+        Admission { at, class: Class::Anonymous, client, tls, verdict }
     }
 }
 

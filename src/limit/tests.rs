@@ -23,6 +23,7 @@ fn settings(anonymous: &str) -> Settings {
         rates: RateLimits { anonymous: rate(anonymous), authenticated: rate("2/min"), ci: rate("3/min") },
         tokens: vec![token("person", TokenClass::Authenticated), token("machine", TokenClass::Ci)],
         trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+        client_address: config::ClientAddress::XForwardedFor,
     }
 }
 
@@ -201,7 +202,10 @@ fn a_reload_keeps_what_stays() {
     next.trusted_proxies = vec!["192.0.2.1/32".parse().unwrap()];
     limiter.reload(&next);
     assert_eq!(left(), [0, 0, 0]);
-    let behind = HeaderMap::from_iter([(http::header::FORWARDED, HeaderValue::from_static("for=192.0.2.9"))]);
+    let behind = HeaderMap::from_iter([(
+        http::HeaderName::from_static("x-forwarded-for"),
+        HeaderValue::from_static("192.0.2.9"),
+    )]);
     assert_eq!(limiter.admit(from(ALICE), &behind).client, Client::Address([192, 0, 2, 9].into()));
 }
 

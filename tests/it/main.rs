@@ -34,6 +34,7 @@ mod ground;
 mod headers;
 mod healing;
 mod hostile_client;
+mod hosts;
 mod invalidate;
 mod late_index;
 mod lifecycle;

@@ -132,11 +132,8 @@ fn inventing_tokens_gains_nothing() {
 #[test]
 fn who_a_trusted_proxy_names_is_counted_and_nobody_else_may_name_one() {
     let (_upstream, proxy) = strict(|setup| setup.set("server.trusted_proxies", vec!["127.0.0.1/32"]));
-    for (header, value) in
-        [("x-forwarded-for", "203.0.113.9, 198.51.100.7"), ("forwarded", "for=198.51.100.8;proto=https")]
-    {
-        assert_eq!(let_in(20, || from("127.0.0.1", &proxy, &[(header, value)])), 5, "{header}");
-    }
+    let through = [("x-forwarded-for", "203.0.113.9, 198.51.100.7")];
+    assert_eq!(let_in(20, || from("127.0.0.1", &proxy, &through)), 5);
     let also = [("x-forwarded-for", "192.0.2.1, 198.51.100.7")];
     assert_eq!(from("127.0.0.1", &proxy, &also).status, 429, "only the right-most untrusted one counts");
     let stranger = std::cell::Cell::new(0);
@@ -145,6 +142,55 @@ fn who_a_trusted_proxy_names_is_counted_and_nobody_else_may_name_one() {
         from("127.0.0.2", &proxy, &[("x-forwarded-for", &format!("198.51.100.{}", stranger.get()))])
     };
     assert_eq!(let_in(20, ask), 5, "a stranger's word was believed");
+}
+
+/// What reaches the proxy when `value` is what a client sends as `header` to an nginx that appends to X-Forwarded-For.
+fn through_nginx(proxy: &Proxy, header: &str, value: &str) -> Answer {
+    match header {
+        "x-forwarded-for" => from("127.0.0.1", proxy, &[(header, &format!("{value}, 198.51.100.7"))]),
+        passed_on => from("127.0.0.1", proxy, &[(passed_on, value), ("x-forwarded-for", "198.51.100.7")]),
+    }
+}
+
+#[test]
+fn a_client_behind_a_proxy_has_one_bucket_whatever_headers_it_invents() {
+    for header in ["forwarded", "x-forwarded-for", "x-real-ip", "true-client-ip"] {
+        let (_upstream, proxy) = strict(|setup| setup.set("server.trusted_proxies", vec!["127.0.0.1/32"]));
+        let invented = std::cell::Cell::new(0);
+        let ask = || {
+            invented.set(invented.get() + 1);
+            let address = format!("203.0.113.{}", invented.get());
+            let value = if header == "forwarded" { format!("for={address}") } else { address };
+            through_nginx(&proxy, header, &value)
+        };
+        assert_eq!(let_in(20, ask), 5, "{header} gave a client a bucket for each address it invents");
+    }
+}
+
+#[test]
+fn the_source_of_addresses_is_the_one_that_is_configured() {
+    for (source, header, value) in [
+        ("forwarded", "forwarded", "for=203.0.113.9, for=198.51.100.7"),
+        ("x-forwarded-for", "x-forwarded-for", "203.0.113.9, 198.51.100.7"),
+    ] {
+        let (_upstream, proxy) = strict(|setup| {
+            setup.set("server.trusted_proxies", vec!["127.0.0.0/8"]).set("server.client_address", source)
+        });
+        assert_eq!(let_in(20, || from("127.0.0.1", &proxy, &[(header, value)])), 5, "{source}");
+        assert_eq!(from("127.0.0.2", &proxy, &[(header, value)]).status, 429, "{source}: one client");
+        assert_eq!(from("127.0.0.2", &proxy, &[]).status, 200, "{source}");
+    }
+    let (_upstream, proxy) = strict(|setup| {
+        setup.set("server.trusted_proxies", vec!["127.0.0.0/8"]).set("server.client_address", "peer")
+    });
+    let invented = std::cell::Cell::new(0);
+    let ask = || {
+        invented.set(invented.get() + 1);
+        let address = format!("203.0.113.{}", invented.get());
+        let forwarded = format!("for={address}");
+        from("127.0.0.1", &proxy, &[("x-forwarded-for", &address), ("forwarded", &forwarded)])
+    };
+    assert_eq!(let_in(20, ask), 5, "a header was looked at");
 }
 
 #[test]

@@ -115,7 +115,12 @@ fn pipeline(world: &Arc<World>, store: Arc<dyn Store>, live: Live) -> Pipeline {
     let files = Arc::new(SealedFiles::new(documents.clone(), store.clone(), bounds, metrics.clone()));
     let rates =
         config::RateLimits { anonymous: "1000000/s".parse().unwrap(), ..config::RateLimits::default() };
-    let settings = limit::Settings { rates, tokens: Vec::new(), trusted_proxies: Vec::new() };
+    let settings = limit::Settings {
+        rates,
+        tokens: Vec::new(),
+        trusted_proxies: Vec::new(),
+        client_address: config::ClientAddress::Peer,
+    };
     let limiter = Arc::new(Limiter::new(&settings, world.clock.clone()));
     let places = Arc::new(Places::new(Capacity { requests: 100, requests_per_client: 100, downloads: 100 }));
     let (base, clock) = (BaseUrl::new(None), world.clock.clone());

@@ -1,18 +1,29 @@
 //! Tables of chains: what honest proxies write and what hostile clients do.
 
 use http::HeaderValue;
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 use super::*;
 
 const PROXY: &str = "10.0.0.1";
+
+fn believed(source: ClientAddress) -> Believed {
+    let trusted = ["10.0.0.0/8", "2001:db8:ff::/48"].map(|net| net.parse().unwrap()).into();
+    Believed { source, trusted }
+}
+
+fn at(peer: &str) -> Option<SocketAddr> {
+    Some(SocketAddr::new(peer.parse().unwrap(), 9))
+}
 
 fn through(peer: &str, name: &'static str, lines: &[&str]) -> String {
     let mut headers = HeaderMap::new();
     for line in lines {
         headers.append(name, HeaderValue::from_bytes(line.as_bytes()).unwrap());
     }
-    let trusted: Vec<IpNet> = ["10.0.0.0/8", "2001:db8:ff::/48"].map(|net| net.parse().unwrap()).into();
-    match Client::at(Some(SocketAddr::new(peer.parse().unwrap(), 9)), &headers, &trusted) {
+    let source = if name == "forwarded" { ClientAddress::Forwarded } else { ClientAddress::XForwardedFor };
+    match believed(source).client(at(peer), &headers) {
         Client::Address(address) => address.to_string(),
         other => panic!("{other:?}"),
     }
@@ -79,13 +90,131 @@ fn forwarded() {
     }
 }
 
+/// Every source, and the address that a request with both headers is counted under.
 #[test]
-fn the_standard_header_is_the_one_that_counts() {
+fn one_source_counts_and_the_other_is_not_looked_at() {
     let mut headers = HeaderMap::new();
     headers.insert(X_FORWARDED_FOR, HeaderValue::from_static("192.0.2.1"));
-    headers.insert(FORWARDED, HeaderValue::from_static("for=192.0.2.2"));
-    let trusted = ["10.0.0.0/8".parse().unwrap()];
-    assert_eq!(origin([10, 0, 0, 1].into(), &headers, &trusted), IpAddr::from([192, 0, 2, 2]));
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
+    headers.insert(FORWARDED, HeaderValue::from_static("for=192.0.2.2;proto=http"));
+    for (source, address, tls) in [
+        (ClientAddress::XForwardedFor, "192.0.2.1", Some(true)),
+        (ClientAddress::Forwarded, "192.0.2.2", Some(false)),
+        (ClientAddress::ProxyProtocol, PROXY, None),
+        (ClientAddress::Peer, PROXY, None),
+    ] {
+        let believed = believed(source);
+        let client = |peer: &str| believed.client(at(peer), &headers);
+        assert_eq!(client(PROXY), Client::Address(address.parse().unwrap()), "{source:?}");
+        assert_eq!(believed.tls(at(PROXY), &headers), tls, "{source:?}");
+        assert_eq!(client("192.0.2.77"), Client::Address([192, 0, 2, 77].into()), "{source:?}");
+        assert_eq!(believed.tls(at("192.0.2.77"), &headers), None, "{source:?}");
+        assert_eq!(believed.tls(None, &headers), None, "{source:?}");
+    }
+}
+
+fn tls(name: &'static str, lines: &[&str]) -> Option<bool> {
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        headers.append(name, HeaderValue::from_bytes(line.as_bytes()).unwrap());
+    }
+    let source = if name == "forwarded" { ClientAddress::Forwarded } else { ClientAddress::XForwardedFor };
+    believed(source).tls(at(PROXY), &headers)
+}
+
+#[test]
+fn the_scheme_is_one_of_two_and_the_last_hand_wrote_it() {
+    for (lines, expected) in [
+        (&["https"][..], Some(true)),
+        (&["http"], Some(false)),
+        (&["HTTPS"], Some(true)),
+        (&["http, https"], Some(true)),
+        (&["https, http"], Some(false)),
+        (&["https", "http"], Some(false)),
+        (&["https,,"], Some(true)),
+        (&["https, wss"], None),
+        (&["https, javascript:"], None),
+        (&["https://a.example/"], None),
+        (&["https\u{e9}"], None),
+        (&["https", "\u{e9}"], None),
+        (&[""], None),
+        (&[], None),
+    ] {
+        assert_eq!(tls("x-forwarded-proto", lines), expected, "{lines:?}");
+    }
+}
+
+#[test]
+fn the_scheme_of_forwarded_stands_beside_the_address_that_counts() {
+    for (lines, expected) in [
+        (&["for=192.0.2.1;proto=https"][..], Some(true)),
+        (&["proto=\"https\";for=192.0.2.1"], Some(true)),
+        (&["for=192.0.2.1;proto=https, for=10.0.0.2;proto=http"], Some(true)),
+        (&["for=6.6.6.6;proto=https, for=192.0.2.1;proto=http"], Some(false)),
+        (&["for=6.6.6.6;proto=https, for=192.0.2.1"], None),
+        (&["for=192.0.2.1;proto=ftp"], None),
+        (&["for=192.0.2.1;proto=http;proto=https"], None),
+        (&["proto=https"], None),
+        (&["for=unknown;proto=https"], None),
+        (&[], None),
+    ] {
+        assert_eq!(tls("forwarded", lines), expected, "{lines:?}");
+    }
+}
+
+/// What a client may send, and what may stand left of what a proxy writes.
+fn junk() -> impl Strategy<Value = Vec<String>> {
+    let word = prop_oneof![
+        Just(","),
+        Just(";"),
+        Just("\""),
+        Just("\\"),
+        Just("for="),
+        Just("proto=https"),
+        Just("6.6.6.6"),
+        Just("10.0.0.9"),
+        Just("unknown"),
+        Just(" "),
+        Just("["),
+        Just("\u{e9}"),
+        Just("https"),
+    ];
+    vec(vec(word, 0..12).prop_map(|words| words.concat()), 0..3)
+}
+
+proptest! {
+    /// Whatever a client sends, in either header, it is counted as what the proxy appended: one bucket.
+    #[test]
+    fn no_client_behind_a_proxy_that_appends_chooses_its_bucket(
+        mut listed in junk(), other in junk(), same_line: bool
+    ) {
+        for (source, name, passed_on, appended) in [
+            (ClientAddress::XForwardedFor, X_FORWARDED_FOR, FORWARDED, "192.0.2.1"),
+            (ClientAddress::Forwarded, FORWARDED, X_FORWARDED_FOR, "for=192.0.2.1;proto=http"),
+        ] {
+            match listed.last_mut().filter(|_| same_line) {
+                Some(line) => *line = format!("{line}, {appended}"),
+                None => listed.push(appended.to_owned()),
+            }
+            let mut headers = HeaderMap::new();
+            for (name, lines) in [(&name, &listed), (&passed_on, &other)] {
+                for line in lines {
+                    headers.append(name, HeaderValue::from_bytes(line.as_bytes()).unwrap());
+                }
+            }
+            let client = believed(source).client(at(PROXY), &headers);
+            prop_assert_eq!(client, Client::Address([192, 0, 2, 1].into()), "{:?}", headers);
+            listed.pop();
+        }
+    }
+
+    /// The scheme is what the last hand wrote, whatever stands left of it.
+    #[test]
+    fn no_client_behind_a_proxy_chooses_its_scheme(mut listed in junk(), appended in any::<bool>()) {
+        listed.push(if appended { "https" } else { "http" }.to_owned());
+        let lines: Vec<&str> = listed.iter().map(String::as_str).collect();
+        prop_assert_eq!(tls("x-forwarded-proto", &lines), Some(appended));
+    }
 }
 
 #[test]
