@@ -1,0 +1,8 @@
+//! Any configuration file.
+#![no_main]
+
+#[path = "../../tests/fuzz/config.rs"]
+#[allow(dead_code)]
+mod config;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| drop(config::fuzz(data)));

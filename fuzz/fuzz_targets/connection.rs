@@ -1,0 +1,10 @@
+//! Any head and any chunked body on a connection.
+#![no_main]
+
+#[path = "../../benches/hit/bibliotheca.rs"]
+mod bibliotheca;
+#[path = "../../tests/fuzz/connection.rs"]
+#[allow(dead_code)]
+mod connection;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| drop(connection::fuzz(data)));

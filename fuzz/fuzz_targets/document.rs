@@ -1,0 +1,8 @@
+//! Any document of a registry.
+#![no_main]
+
+#[path = "../../tests/fuzz/document.rs"]
+#[allow(dead_code)]
+mod document;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| drop(document::fuzz(data)));

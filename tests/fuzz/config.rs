@@ -1,0 +1,68 @@
+//! Any configuration file: it is refused with errors that name their places, or what `config check` prints of it reads
+//! back as the same.
+
+use std::fs;
+use std::path::Path;
+
+use scriptorium::config::{Config, Overrides};
+use tempfile::TempDir;
+
+pub(crate) const WORDS: &[&[u8]] = &[
+    b"[server]\n",
+    b"[[upstreams]]\n",
+    b"[cache]\n",
+    b"[limits]\n",
+    b"[storage]\n",
+    b"url = \"http://127.0.0.1\"\n",
+    b"listen = ",
+    b"\"127.0.0.1:0\"",
+    b"\"1s\"",
+    b"\"64MiB\"",
+    b"\"60/min\"",
+    b"\"s3://b/p\"",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"=",
+    b"\n",
+    b"\"",
+    b"'''",
+    b"1e400",
+    b"-1",
+    b"nan",
+    b"true",
+    b"2026-01-01T00:00:00Z",
+    b"\xff",
+];
+
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    let shown = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/scriptorium.toml"));
+    let few = b"[[upstreams]]\nname = \"public\"\nurl = \"https://registry.example.com\"\n[cache]\nindex_ttl = \"10s\"\n";
+    vec![few.to_vec(), shown.unwrap_or_else(|_| few.to_vec())]
+}
+
+pub(crate) fn fuzz(data: &[u8]) -> bool {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("scriptorium.toml");
+    let load = |text: &[u8]| {
+        fs::write(&file, text).unwrap();
+        Config::load(Some(&file), std::iter::empty(), Overrides::default())
+    };
+    match load(data) {
+        Ok(loaded) => {
+            let printed = loaded.config.to_toml();
+            match load(printed.as_bytes()) {
+                Ok(again) => assert_eq!(again.config, loaded.config, "{printed}"),
+                // A secret is not printed, so that it cannot be read back.
+                Err(_) => assert!(printed.contains("<redacted>"), "{printed}"),
+            }
+            true
+        }
+        Err(refused) => {
+            assert!(!refused.0.is_empty());
+            assert!(refused.0.iter().all(|error| !error.message.is_empty()));
+            false
+        }
+    }
+}
