@@ -92,6 +92,11 @@ impl Conversation {
         self.write(request.as_bytes())
     }
 
+    /// Takes a little of what was answered, head or body.
+    pub(crate) fn take(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        self.0.read(piece)
+    }
+
     pub(crate) fn answer(&mut self) -> io::Result<Answer> {
         self.answer_to("GET")
     }
