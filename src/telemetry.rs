@@ -1,32 +1,25 @@
 //! What the process tells its operator: log records on standard error and metrics for Prometheus.
 //!
-//! Owns how a record is written, the name, labels and buckets of every metric, and how one is counted cheaply. Must not
-//! know what any of them means: whoever saw something happen reports it here.
+//! Owns the name, labels and buckets of every metric; how one is counted cheaply is `counters`, how a record is written
+//! `logging` and `access`. Must not know what any of them means: whoever saw something happen reports it here.
 
-use std::io::{self, BufWriter};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
-use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-use tracing_subscriber::{Layer, Registry as Records, fmt};
-
-use crate::config::{LogFormat, LogLevel};
+use tracing_subscriber::util::TryInitError;
 
 mod access;
+mod counters;
+mod logging;
+mod process;
 mod store;
 
 pub use access::{Access, AccessLog, Who};
+use counters::Counters;
+pub use logging::{LogGuard, logging};
 pub use store::StoreMetrics;
-
-/// Libraries whose records are of interest only when something is wrong.
-const QUIET: [&str; 6] = ["pingora", "hyper", "h2", "reqwest", "rustls", "object_store"];
 
 /// Why there is no telemetry.
 #[derive(Debug, thiserror::Error)]
@@ -39,44 +32,6 @@ pub enum TelemetryError {
     Metrics(#[from] prometheus::Error),
 }
 
-/// Written records reach standard error no later than when this is dropped.
-#[must_use = "records still in flight are lost unless this lives as long as the process"]
-#[derive(Debug)]
-pub struct LogGuard {
-    _worker: WorkerGuard,
-}
-
-/// Starts the log of this process, `log` records of libraries included; also says where access records go.
-///
-/// Records are written by a thread of their own, many to a system call, so that no request waits for a slow terminal.
-pub fn logging(format: LogFormat, level: LogLevel) -> Result<(LogGuard, AccessLog), TelemetryError> {
-    let (writer, worker) =
-        NonBlockingBuilder::default().thread_name("log").finish(BufWriter::new(io::stderr()));
-    let access = match wanted(level).default_level() {
-        Some(level) if level >= LevelFilter::INFO => AccessLog::to(writer.clone(), format),
-        _ => AccessLog::default(),
-    };
-    let records = fmt::layer().with_writer(writer);
-    let layer: Box<dyn Layer<Records> + Send + Sync> = match format {
-        LogFormat::Text => records.with_ansi(false).boxed(),
-        LogFormat::Json => records.json().flatten_event(true).with_span_list(false).boxed(),
-    };
-    tracing_subscriber::registry().with(layer.with_filter(wanted(level))).try_init()?;
-    Ok((LogGuard { _worker: worker }, access))
-}
-
-fn wanted(level: LogLevel) -> Targets {
-    let level = match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
-    let quiet = level.min(LevelFilter::WARN);
-    Targets::new().with_default(level).with_targets(QUIET.map(|library| (library, quiet)))
-}
-
 /// 50 µs to 30 s: from a hit in memory to an archive that is fetched, checked and unpacked first.
 const SECONDS: [f64; 18] = [
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
@@ -87,6 +42,7 @@ const SECONDS: [f64; 18] = [
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    process: Registry,
     requests: Counters,
     request_duration: Histogram,
     cache_lookups: Counters,
@@ -155,6 +111,7 @@ impl Metrics {
                 &["upstream"],
             )?,
             registry: new.0,
+            process: process::registry()?,
         })
     }
 
@@ -211,9 +168,10 @@ impl Metrics {
     /// All metrics as Prometheus reads them.
     #[must_use]
     pub fn render(&self) -> String {
+        let families = [self.registry.gather(), self.process.gather()].concat();
         // A comment is all that a scraper can be given where an answer without a body would say "no metrics".
         TextEncoder::new()
-            .encode_to_string(&self.registry.gather())
+            .encode_to_string(&families)
             .unwrap_or_else(|error| format!("# not rendered: {error}\n"))
     }
 }
@@ -250,55 +208,6 @@ impl Registration {
         let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()))?;
         self.0.register(Box::new(histogram.clone()))?;
         Ok(histogram)
-    }
-}
-
-/// Two labels from closed sets and, where the family has one, a status.
-type Key = ([&'static str; 2], Option<u16>);
-
-/// A family of counters for the hit path: each is looked up once, then found again without a lock or an allocation.
-///
-/// An open-addressed table of fixed size whose slots are written once. When a key finds no free slot nearby, it is
-/// counted all the same, at the price of a look-up.
-#[derive(Debug)]
-struct Counters {
-    family: IntCounterVec,
-    slots: Box<[OnceLock<(Key, IntCounter)>]>,
-}
-
-impl Counters {
-    const SLOTS_LOG2: u32 = 9;
-    const PROBES: usize = 8;
-
-    fn new(family: IntCounterVec) -> Self {
-        let slots = (1 << Self::SLOTS_LOG2) + Self::PROBES;
-        Self { family, slots: (0..slots).map(|_| OnceLock::new()).collect() }
-    }
-
-    fn count(&self, labels: [&'static str; 2], status: Option<u16>) {
-        let key = (labels, status);
-        for slot in self.slots.iter().skip(Self::place(key)).take(Self::PROBES) {
-            let (held, counter) = slot.get_or_init(|| (key, self.resolve(key)));
-            if *held == key {
-                return counter.inc();
-            }
-        }
-        self.resolve(key).inc();
-    }
-
-    /// Fibonacci hashing of where the labels lie: a label that lies in two places only takes a second slot.
-    fn place(([first, second], status): Key) -> usize {
-        let mixed = first.as_ptr() as u64
-            ^ (second.as_ptr() as u64).rotate_left(20)
-            ^ u64::from(status.unwrap_or_default()).rotate_left(40);
-        (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - Self::SLOTS_LOG2)) as usize
-    }
-
-    fn resolve(&self, ([first, second], status): Key) -> IntCounter {
-        match status {
-            Some(status) => self.family.with_label_values(&[first, second, &status.to_string()]),
-            None => self.family.with_label_values(&[first, second]),
-        }
     }
 }
 
@@ -373,15 +282,5 @@ mod tests {
         let text = metrics.render();
         let counted = text.lines().filter(|line| line.starts_with("scriptorium_requests_total{"));
         assert_eq!(counted.filter(|line| line.ends_with(" 2")).count(), 2000);
-    }
-
-    #[test]
-    fn libraries_are_quiet_however_much_is_asked_for() {
-        use tracing::Level;
-        let records = wanted(LogLevel::Debug);
-        assert!(records.would_enable("scriptorium::pipeline", &Level::DEBUG));
-        assert!(records.would_enable("pingora_core::server", &Level::WARN));
-        assert!(!records.would_enable("pingora_core::server", &Level::INFO));
-        assert!(!wanted(LogLevel::Error).would_enable("hyper::proto", &Level::WARN));
     }
 }

@@ -63,6 +63,9 @@ fn the_promised_metrics_are_there() {
         ("scriptorium_divergences_open", &[]),
         ("scriptorium_store_bytes", &[]),
         ("scriptorium_upstream_up", &["upstream"]),
+        ("process_resident_memory_bytes", &[]),
+        ("process_open_fds", &[]),
+        ("process_threads", &[]),
     ];
     let text = metrics.text();
     for (name, labels) in promised {
