@@ -20,6 +20,7 @@ use crate::base::BaseUrl;
 use crate::cache::documents::Live;
 use crate::cache::{Documents, SealedFiles};
 use crate::clock::{Clock, SystemClock};
+use crate::config::address::Listeners;
 use crate::config::{self, Config, Location, RelayKind};
 use crate::limit::Limiter;
 use crate::limit::places::Places;
@@ -31,7 +32,7 @@ use crate::respond::{Body, Response};
 use crate::store::{BucketError, Store, StoreError};
 use crate::telemetry::{AccessLog, Metrics, TelemetryError};
 pub(crate) use crate::upstream::registry;
-use crate::upstream::{HttpTransport, NoTransport, Observer, State, Upstream, Upstreams};
+use crate::upstream::{Failed, HttpTransport, NoTransport, Observer, State, Upstream, Upstreams};
 
 mod parts;
 mod storage;
@@ -99,7 +100,8 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let metrics = Arc::new(Metrics::new()?);
         let storage = storage::open(&config.storage, &clock)?;
-        let upstreams = Registries { clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) };
+        let listeners = config.server.listeners();
+        let upstreams = Registries { clock: Arc::clone(&clock), metrics: Arc::clone(&metrics), listeners };
         let live = upstreams.live(config, None)?;
         let documents =
             Arc::new(Documents::new(storage.store.clone(), live, Arc::clone(&clock), Arc::clone(&metrics)));
@@ -203,7 +205,9 @@ fn background(
 pub fn documents(config: &Config, store: Arc<dyn Store>) -> Result<Documents, AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let metrics = Arc::new(Metrics::new()?);
-    let live = Registries { clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) }.live(config, None)?;
+    let listeners = config.server.listeners();
+    let registries = Registries { clock: Arc::clone(&clock), metrics: Arc::clone(&metrics), listeners };
+    let live = registries.live(config, None)?;
     Ok(Documents::new(store, live, clock, metrics))
 }
 
@@ -213,7 +217,8 @@ pub fn documents(config: &Config, store: Arc<dyn Store>) -> Result<Documents, Ap
 /// [`AppError`] when no client can be made.
 pub fn upstreams(config: &Config) -> Result<Upstreams, AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let registries = Registries { clock, metrics: Arc::new(Metrics::new()?) };
+    let registries =
+        Registries { clock, metrics: Arc::new(Metrics::new()?), listeners: config.server.listeners() };
     Ok(registries.live(config, None)?.upstreams)
 }
 
@@ -244,6 +249,8 @@ fn settings(config: &Config, upgrade: bool) -> Result<Settings, ListenError> {
 struct Registries {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    /// Where this proxy listens, which no registry makes it dial.
+    listeners: Listeners,
 }
 
 impl Registries {
@@ -273,17 +280,18 @@ impl Registries {
 
     /// The API that `relay` mounts, called by its mount.
     fn relay(&self, relay: &config::Relay, ground: &Arc<Ground>) -> Result<Nullspace, NoTransport> {
-        let config::Relay { kind: RelayKind::Nullspace, path, url } = relay;
+        let config::Relay { kind: RelayKind::Nullspace, path, url, egress } = relay;
         let upstream = self.upstream(&config::Upstream {
             read_timeout: RELAY_PATIENCE,
             max_concurrent: RELAY_SLOTS,
+            egress: egress.clone(),
             ..config::Upstream::new(path.trim_start_matches('/'), url.clone())
         })?;
         Ok(Nullspace::new(Arc::clone(ground), path.clone(), Arc::new(upstream)))
     }
 
     fn upstream(&self, configured: &config::Upstream) -> Result<Upstream, NoTransport> {
-        let transport = Arc::new(HttpTransport::new(configured)?);
+        let transport = Arc::new(HttpTransport::new(configured, self.listeners.clone())?);
         let observer = Arc::new(Exchanges(Arc::clone(&self.metrics)));
         observer.up(&configured.name, true);
         Ok(Upstream::new(configured, transport, Arc::clone(&self.clock), observer))
@@ -301,14 +309,14 @@ impl Observer for Exchanges {
         status: &'static str,
         elapsed: Duration,
         request_id: &str,
-        error: Option<&str>,
+        error: Option<Failed<'_>>,
     ) {
         self.0.upstream_request(upstream, resource, status, elapsed);
         let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         match error {
             None => info!(target: "scriptorium::upstream", request_id, upstream, resource, status, micros),
-            Some(error) => {
-                warn!(target: "scriptorium::upstream", request_id, upstream, resource, status, micros, error);
+            Some(Failed { why: error, causes }) => {
+                warn!(target: "scriptorium::upstream", request_id, upstream, resource, status, micros, error, causes);
             }
         }
     }

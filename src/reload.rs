@@ -156,7 +156,7 @@ impl Reload {
 
     fn replace(&self, known: &mut Known) -> Result<Report, ReloadError> {
         let source = self.source.as_ref().ok_or(ReloadError::NothingToReread)?;
-        let Loaded { config, notes } = source()?;
+        let Loaded { config, notes, surroundings: _ } = source()?;
         let prepared = self.prepare(&config)?;
         for note in notes {
             warn!("{note}");

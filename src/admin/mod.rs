@@ -176,7 +176,16 @@ impl Admin {
         let upstreams = live.upstreams.iter().map(|upstream| {
             let paused: serde_json::Map<_, _> =
                 upstream.pauses().map(|(concern, left)| (concern.to_owned(), seconds(left).into())).collect();
-            json!({"name": upstream.name(), "up": upstream.is_up(), "paused_seconds": paused})
+            let failed = upstream.last_failure().map(|failure| {
+                let at = failure.at.to_string();
+                json!({"at": at, "cause": failure.cause, "why": failure.why, "causes": failure.causes})
+            });
+            json!({
+                "name": upstream.name(),
+                "up": upstream.is_up(),
+                "paused_seconds": paused,
+                "last_failure": failed,
+            })
         });
         json!({
             "status": "ready",

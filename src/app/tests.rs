@@ -33,14 +33,16 @@ const RESTART: &[&str] = &[
 /// A configuration in which no key is at its default.
 fn every_key() -> Config {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/testdata/every-key.toml");
-    let env = [("PUBLIC_READ_TOKEN".to_owned(), "hunter2".to_owned())];
+    let env = [("PUBLIC_READ_TOKEN", "hunter2"), ("PROXY_CREDENTIAL", "user:hunter2")];
+    let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
     Config::load(Some(&file), env.into_iter(), Overrides::default()).unwrap().config
 }
 
 /// A proxy whose next reload reads `config`.
 fn app(started: &Config, config: &Config) -> App {
     let config = config.clone();
-    let source = move || Ok(config::Loaded { config: config.clone(), notes: Vec::new() });
+    let source =
+        move || Ok(config::Loaded { config: config.clone(), notes: Vec::new(), surroundings: Vec::new() });
     App::new(started, AccessLog::default(), false, Some(Box::new(source))).unwrap()
 }
 

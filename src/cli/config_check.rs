@@ -10,7 +10,7 @@ use crate::config::Overrides;
 pub(super) fn run(file: Option<&Path>) -> ExitCode {
     match super::load(file, Overrides::default()) {
         Ok(loaded) => {
-            for note in &loaded.notes {
+            for note in loaded.notes.iter().chain(&loaded.surroundings) {
                 super::complain(&format!("note: {note}"));
             }
             super::answer(&loaded.config.to_toml())

@@ -25,6 +25,9 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
     for note in &loaded.notes {
         warn!("{note}");
     }
+    for taken in &loaded.surroundings {
+        info!("{taken}");
+    }
     let again = args.clone();
     let source = Box::new(move || again.load());
     let served = App::new(&loaded.config, access, args.upgrade, Some(source)).and_then(App::run);

@@ -10,6 +10,8 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
+mod egress;
+
 use super::model::{Config, Server, Tls};
 use super::read::Reader;
 
@@ -21,6 +23,7 @@ pub(super) fn check(config: &Config, asks: bool, reader: &mut Reader<'_>) {
         reader.error(reader.origin("upstreams"), "upstreams", message);
     }
     sockets(&config.server, reader);
+    egress::check(config, reader);
     if let Some(tls) = &config.server.tls {
         certificate(tls, reader);
     }

@@ -22,6 +22,10 @@ use super::value::{Credential, HostPattern, Location, Rate};
 use crate::domain::pattern::VolumePattern;
 use crate::domain::{Sha256, percent};
 
+mod egress;
+
+pub(super) use egress::{EXEMPT, PEM, PROXY, PROXY_CREDENTIAL, is_proxy, user_and_password};
+
 const LONGEST: Duration = Duration::from_secs(10 * 31_557_600);
 const HOUR: Duration = Duration::from_secs(3600);
 const EXBIBYTE: u64 = 1 << 60;

@@ -3,14 +3,17 @@
 //! Owns the precedence of sources and the notes for the operator. Must not know how any one value is read.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
+use super::address;
 use super::check;
 use super::error::ConfigErrors;
 use super::model::{Config, Upstream};
 use super::read::Reader;
 use super::schema;
 use super::source::Node;
+use super::surroundings;
 use crate::domain::pattern::VolumePattern;
 
 /// What the command line says; it has the last word.
@@ -33,6 +36,8 @@ pub struct Loaded {
     pub config: Config,
     /// What is legal and probably not meant, one sentence each.
     pub notes: Vec<String>,
+    /// What the environment decided that other programs share, one sentence each.
+    pub surroundings: Vec<String>,
 }
 
 impl Config {
@@ -53,12 +58,14 @@ impl Config {
         let asks = !overrides.beside;
         tree.overlay_flags(overrides);
         let mut reader = Reader::new(&env, file);
-        let config = reader.read_root(tree, |reader| schema::config(reader, &Config::default()));
+        let mut config = reader.read_root(tree, |reader| schema::config(reader, &Config::default()));
+        let surroundings = surroundings::fill(&mut config, &env, |key| reader.was_given(key));
+        errors.extend(surroundings.errors);
         check::check(&config, asks, &mut reader);
         errors.append(&mut reader.errors);
         if errors.is_empty() {
             let notes = notes(&config);
-            Ok(Loaded { config, notes })
+            Ok(Loaded { config, notes, surroundings: surroundings.notes })
         } else {
             Err(ConfigErrors(errors))
         }
@@ -75,7 +82,35 @@ fn notes(config: &Config) -> Vec<String> {
             upstream.name
         ));
     }
+    notes.extend(config.upstreams.iter().enumerate().flat_map(unreached));
     notes
+}
+
+/// Addresses that are listed and not dialled all the same.
+fn unreached((index, upstream): (usize, &Upstream)) -> impl Iterator<Item = String> {
+    let home = upstream.url.host_str().and_then(as_address);
+    let is_dialled = move |ip| {
+        address::is_public(ip)
+            || address::is_within(ip, &upstream.private_addresses)
+            || home.is_some_and(|home| home == ip || address::are_neighbours(home, ip))
+    };
+    let listed = upstream.archive_hosts.iter().enumerate();
+    listed.filter(move |(_, named)| as_address(&named.host).is_some_and(|ip| !is_dialled(ip))).map(
+        move |(at, named)| {
+            format!(
+                "upstreams[{index}].archive_hosts[{at}] ({named}) is in a private network, where nothing is dialled \
+                 unless `private_addresses` lists it"
+            )
+        },
+    )
+}
+
+/// The address that a host in a URL is.
+fn as_address(host: &str) -> Option<IpAddr> {
+    if address::is_localhost(host) {
+        return Some(Ipv4Addr::LOCALHOST.into());
+    }
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 fn takes_everything(upstream: &Upstream) -> bool {

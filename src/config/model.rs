@@ -9,11 +9,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::Url;
 
+use super::address::Listeners;
 use super::value::{Location, Rate};
 use crate::domain::Sha256;
 
+mod egress;
 mod upstream;
 
+pub use egress::Egress;
 pub use upstream::{CacheControl, Upstream, WritesCheck};
 
 const fn minutes(minutes: u64) -> Duration {
@@ -88,6 +91,14 @@ impl Default for Server {
             tls: None,
             admin_token_sha256: None,
         }
+    }
+}
+
+impl Server {
+    /// Where this proxy is reached, which no registry may make it dial.
+    #[must_use]
+    pub fn listeners(&self) -> Listeners {
+        Listeners::new([self.listen, self.admin_listen])
     }
 }
 
@@ -319,7 +330,7 @@ pub enum OnDivergence {
 }
 
 /// `[[relays]]`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Relay {
     /// Which API it is.
     pub kind: RelayKind,
@@ -327,6 +338,8 @@ pub struct Relay {
     pub path: String,
     /// Where it lives; no trailing slash but the root's.
     pub url: Url,
+    /// How connections to it are made.
+    pub egress: Egress,
 }
 
 /// `relays.kind`

@@ -7,12 +7,12 @@ use url::Url;
 
 use super::kind::{
     ADDRESS, BASE_URL, BUDGET, CACHE_CONTROL, CLASS, CLIENT_ADDRESS, CONCURRENCY, CONNECTIONS, CREDENTIAL,
-    DURABILITY, ENTRIES, FILE, FLAG, FOLDER, FORMAT, HOST, Kind, LEVEL, LOCATION, MOUNT, NAME, NETWORK,
-    OFFLINE_ROWS, ON_DIVERGENCE, PACE, PATTERN, PERIOD, RATE, RELAY, RETRIES, SECRET_DIGEST, SIZE, THREADS,
-    TIMEOUT, WRITES_CHECK,
+    DURABILITY, ENTRIES, EXEMPT, FILE, FLAG, FOLDER, FORMAT, HOST, Kind, LEVEL, LOCATION, MOUNT, NAME,
+    NETWORK, OFFLINE_ROWS, ON_DIVERGENCE, PACE, PATTERN, PEM, PERIOD, PROXY, PROXY_CREDENTIAL, RATE, RELAY,
+    RETRIES, SECRET_DIGEST, SIZE, THREADS, TIMEOUT, WRITES_CHECK,
 };
 use super::model::{
-    Cache, Config, Consistency, Limits, Log, RateLimits, Relay, Server, Storage, Tls, Token, Upstream,
+    Cache, Config, Consistency, Egress, Limits, Log, RateLimits, Relay, Server, Storage, Tls, Token, Upstream,
 };
 
 /// Someone who walks the keys in order.
@@ -106,6 +106,8 @@ fn upstream<V: Visitor>(v: &mut V, now: Option<&Upstream>) -> Option<Upstream> {
         token_env: v.optional("token_env", &CREDENTIAL, now.token_env.as_ref()),
         volumes: v.list("volumes", &PATTERN, &now.volumes),
         archive_hosts: v.list("archive_hosts", &HOST, &now.archive_hosts),
+        private_addresses: v.list("private_addresses", &NETWORK, &now.private_addresses),
+        egress: egress(v, &now.egress),
         connect_timeout: v.setting("connect_timeout", &TIMEOUT, &now.connect_timeout),
         read_timeout: v.setting("read_timeout", &TIMEOUT, &now.read_timeout),
         retries: v.setting("retries", &RETRIES, &now.retries),
@@ -117,6 +119,18 @@ fn upstream<V: Visitor>(v: &mut V, now: Option<&Upstream>) -> Option<Upstream> {
         ..blank.clone()
     };
     Some(Upstream { name: name?, url: url?, ..rest })
+}
+
+/// The keys of the way out, which stand in the table of whom it leads to.
+fn egress<V: Visitor>(v: &mut V, now: &Egress) -> Egress {
+    Egress {
+        proxy: v.optional("proxy", &PROXY, now.proxy.as_ref()),
+        proxy_auth_env: v.optional("proxy_auth_env", &PROXY_CREDENTIAL, now.proxy_auth_env.as_ref()),
+        no_proxy: v.list("no_proxy", &EXEMPT, &now.no_proxy),
+        ca_file: v.optional("ca_file", &PEM, now.ca_file.as_ref()),
+        client_cert: v.optional("client_cert", &PEM, now.client_cert.as_ref()),
+        client_key: v.optional("client_key", &PEM, now.client_key.as_ref()),
+    }
 }
 
 fn cache<V: Visitor>(v: &mut V, now: &Cache) -> Cache {
@@ -194,7 +208,9 @@ fn relay<V: Visitor>(v: &mut V, now: Option<&Relay>) -> Option<Relay> {
     let kind = v.required("kind", &RELAY, now.map(|relay| &relay.kind));
     let path = v.required("path", &MOUNT, now.map(|relay| &relay.path));
     let url = v.required("url", &BASE_URL, now.map(|relay| &relay.url));
-    Some(Relay { kind: kind?, path: path?, url: url? })
+    let blank = Egress::default();
+    let egress = egress(v, now.map_or(&blank, |relay| &relay.egress));
+    Some(Relay { kind: kind?, path: path?, url: url?, egress })
 }
 
 fn log<V: Visitor>(v: &mut V, now: &Log) -> Log {

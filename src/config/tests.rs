@@ -13,6 +13,7 @@ use crate::domain::Sha256;
 
 mod compare;
 mod sources;
+mod surroundings;
 
 const UPSTREAM: &str = "[[upstreams]]\nname = \"public\"\nurl = \"https://registry.example.com\"\n";
 const EXAMPLE: &str = include_str!("../../config/scriptorium.toml");
@@ -73,10 +74,24 @@ fn full() -> Config {
     config.server.tls = Some(Tls { cert: testdata("server-cert.pem"), key: testdata("server-key.pem") });
     config.server.admin_token_sha256 = Some(Sha256::of(b"admin"));
     config.upstreams[0].token_env = Some(Credential { variable: "READ".into(), token: "hunter2".into() });
+    config.upstreams[0].egress = egress();
     config.tokens = vec![Token { name: "ci".into(), class: TokenClass::Ci, sha256: Sha256::of(b"token") }];
     let url = Url::parse("https://api.example.com").unwrap();
-    config.relays = vec![Relay { kind: RelayKind::Nullspace, path: "/nullspace".into(), url }];
+    config.relays =
+        vec![Relay { kind: RelayKind::Nullspace, path: "/nullspace".into(), url, egress: egress() }];
     config
+}
+
+fn egress() -> Egress {
+    let pem = |name| Some(PemFile::read(testdata(name)));
+    Egress {
+        proxy: Url::parse("http://proxy.example:3128").ok(),
+        proxy_auth_env: Some(Credential { variable: "PROXY".into(), token: "user:hunter2".into() }),
+        no_proxy: vec!["corp.example".parse().unwrap(), "10.0.0.0/8".parse().unwrap()],
+        ca_file: pem("server-cert.pem"),
+        client_cert: pem("server-cert.pem"),
+        client_key: pem("server-key.pem"),
+    }
 }
 
 fn testdata(name: &str) -> PathBuf {
@@ -116,9 +131,13 @@ fn the_example_file_has_every_key_and_its_commented_ones_are_ready_to_use() {
     assert_eq!(keys(&text.parse().unwrap()), keys(&full().to_toml().parse().unwrap()));
 
     let site = Site::new(&text);
-    std::fs::copy(testdata("server-cert.pem"), site.folder.path().join("cert.pem")).unwrap();
-    std::fs::copy(testdata("server-key.pem"), site.folder.path().join("key.pem")).unwrap();
-    site.load(&[("PUBLIC_READ_TOKEN", "t")]).unwrap();
+    for copy in ["cert.pem", "corp-ca.pem", "client.pem"] {
+        std::fs::copy(testdata("server-cert.pem"), site.folder.path().join(copy)).unwrap();
+    }
+    for copy in ["key.pem", "client.key"] {
+        std::fs::copy(testdata("server-key.pem"), site.folder.path().join(copy)).unwrap();
+    }
+    site.load(&[("PUBLIC_READ_TOKEN", "t"), ("PROXY_CREDENTIAL", "user:password")]).unwrap();
 }
 
 #[test]

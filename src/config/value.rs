@@ -11,6 +11,12 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
+mod exempt;
+mod pem;
+
+pub use exempt::Exempt;
+pub use pem::PemFile;
+
 /// Why a text is none of these values; the key that holds it says what was expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid value")]
@@ -89,7 +95,7 @@ impl fmt::Display for Rate {
 pub struct HostPattern {
     /// As `Url::host_str` spells it: lowercase, an IPv6 address in brackets.
     pub host: String,
-    /// That port only; unset, any.
+    /// That port only; unset, the one of the URL's scheme.
     pub port: Option<u16>,
 }
 

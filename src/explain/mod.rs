@@ -70,6 +70,24 @@ pub struct Registry {
     pub origin: String,
     /// Whether it is being asked.
     pub up: bool,
+    /// What last went wrong with it, in the process that says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<Failure>,
+}
+
+/// What went wrong with an upstream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// When.
+    #[serde(with = "rfc3339")]
+    pub at: Timestamp,
+    /// The word that metrics have for it.
+    pub cause: String,
+    /// What clients read of it.
+    pub why: String,
+    /// What system and libraries said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causes: Option<String>,
 }
 
 /// A stored answer.
@@ -170,6 +188,12 @@ pub async fn explain(
         name: upstream.name().to_owned(),
         origin: upstream.origin().to_owned(),
         up: upstream.is_up(),
+        last_failure: upstream.last_failure().map(|failure| Failure {
+            at: failure.at,
+            cause: failure.cause.to_owned(),
+            why: failure.why,
+            causes: failure.causes,
+        }),
     });
     let known = verdict::Known {
         exact: exact.as_ref(),

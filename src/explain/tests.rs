@@ -60,7 +60,7 @@ fn divergence() -> Divergence {
 }
 
 fn registry(up: bool) -> Registry {
-    Registry { name: "public".into(), origin: "https://up".into(), up }
+    Registry { name: "public".into(), origin: "https://up".into(), up, last_failure: None }
 }
 
 fn rules(known: &Known<'_>) -> [(Option<u16>, String); 2] {

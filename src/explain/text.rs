@@ -6,7 +6,7 @@ use std::fmt::{self, Display};
 use std::time::Duration;
 
 use super::verdict::seconds;
-use super::{Archive, Delivery, Explanation, Held, Rule};
+use super::{Archive, Delivery, Explanation, Failure, Held, Rule};
 use crate::consistency::Pin;
 
 /// Columns that labels take.
@@ -51,7 +51,12 @@ impl Display for Explanation {
             self.upstream.as_ref().map_or("none".to_owned(), |upstream| {
                 format!("{}, {}", upstream.name, if upstream.up { "up" } else { "not answering" })
             }),
-        )
+        )?;
+        let failure = self.upstream.as_ref().and_then(|upstream| upstream.last_failure.as_ref());
+        failure.map_or(Ok(()), |Failure { at, cause, why, causes }| {
+            let causes = causes.as_ref().map(|causes| format!(" ({})", shown(causes))).unwrap_or_default();
+            line(f, "last failure", format!("{at}, {cause}: {why}{causes}"))
+        })
     }
 }
 

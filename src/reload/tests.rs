@@ -24,7 +24,13 @@ impl File {
 
     fn source(&self) -> Box<Source> {
         let file = self.0.clone();
-        Box::new(move || file.lock().unwrap().clone().map(|config| Loaded { config, notes: Vec::new() }))
+        Box::new(move || {
+            file.lock().unwrap().clone().map(|config| Loaded {
+                config,
+                notes: Vec::new(),
+                surroundings: Vec::new(),
+            })
+        })
     }
 }
 
@@ -130,7 +136,7 @@ fn one_reload_at_a_time() {
             inside.fetch_sub(1, Ordering::SeqCst);
             let mut config = Config::default();
             config.limits.max_entries = all.fetch_add(1, Ordering::SeqCst) as u64 + 1;
-            Ok(Loaded { config, notes: Vec::new() })
+            Ok(Loaded { config, notes: Vec::new(), surroundings: Vec::new() })
         }
     });
     let (part, entries) = entries();

@@ -148,7 +148,7 @@ fn could_not_ask(reason: &CouldNotAsk, detail: String) -> Refusal {
         | CouldNotAsk::Paused { .. }
         | CouldNotAsk::OverBudget { .. }
         | CouldNotAsk::Busy => StatusCode::SERVICE_UNAVAILABLE,
-        CouldNotAsk::Unreachable
+        CouldNotAsk::Unreachable(_)
         | CouldNotAsk::BrokenBody
         | CouldNotAsk::ServerError(_)
         | CouldNotAsk::CredentialRefused

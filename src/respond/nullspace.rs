@@ -107,7 +107,7 @@ mod tests {
             Refused::Lost,
             StoreError::Full.into(),
             StoreError::from(std::io::Error::other("internal text")).into(),
-            CouldNotAsk::Unreachable.into(),
+            CouldNotAsk::Unreachable(crate::upstream::Cause::Refused).into(),
             CouldNotAsk::TimedOut.into(),
             CouldNotAsk::Paused { for_: wait }.into(),
             CouldNotAsk::TooLarge { limit: 9 }.into(),

@@ -22,7 +22,7 @@ use super::observer::Record;
 use super::part::{self, Announced};
 use super::passage::{self, Failure};
 use super::resume::Whole;
-use super::{CouldNotAsk, Download, Errand, Exchange, Outgoing, Partial, Payload, Response, Upstream};
+use super::{CouldNotAsk, Download, Errand, Exchange, Notes, Outgoing, Partial, Payload, Response, Upstream};
 use crate::domain::{Problem, Resource};
 
 const MAX_REDIRECTS: usize = 5;
@@ -38,6 +38,7 @@ pub(super) struct Question<'a> {
     /// The range is of what has this tag.
     if_range: Option<HeaderValue>,
     errand: Errand<'a>,
+    notes: Notes,
 }
 
 /// A response that is no redirect, and what it means.
@@ -68,6 +69,7 @@ impl<'a> Question<'a> {
             range: None,
             if_range: None,
             errand,
+            notes: Notes::default(),
         }
     }
 
@@ -76,7 +78,8 @@ impl<'a> Question<'a> {
             Payload::Archive => "application/gzip",
             Payload::TrustArtifact => "*/*",
         };
-        Self { accept, concern: Concern::Documents, etag: None, range, if_range: None, errand }
+        let (concern, notes) = (Concern::Documents, Notes::default());
+        Self { accept, concern, etag: None, range, if_range: None, errand, notes }
     }
 
     /// The `range` of what was begun, where it is what has this tag.
@@ -137,7 +140,7 @@ impl Upstream {
         let ((response, part, coding), record, slot) =
             self.exchange(payload.as_str(), url, question, attempt).await?;
         let status = status_label(response.status.as_u16());
-        let open = |body| passage::open(body, url, (status, None), record, slot);
+        let open = |body| passage::open(body, url, (status, None), (record, question.notes.clone()), slot);
         let Response { headers, body, .. } = response;
         Ok(match (part, coding) {
             (Some(Announced { length, of }), _) => {
@@ -167,7 +170,7 @@ impl Upstream {
     {
         let passage = self.enter((resource, question.concern), url, question.errand).await?;
         let outcome = passage.persist(self.retries(), CouldNotAsk::is_transient, attempt).await;
-        passage.end(outcome, |_| Some(Health::Up))
+        passage.end(outcome, &question.notes, |_| Some(Health::Up))
     }
 
     async fn try_document(&self, url: &Url, question: &Question<'_>, max: u64) -> Result<Exchange, Failure> {
@@ -254,7 +257,8 @@ impl Upstream {
         if let Some(credential) = self.credential.as_ref().filter(|_| at_home) {
             headers.insert(AUTHORIZATION, credential.clone());
         }
-        self.send(Outgoing::get(url, headers), question.concern, question.errand).await
+        self.send(Outgoing::get(url, headers, question.notes.clone()), question.concern, question.errand)
+            .await
     }
 }
 

@@ -6,14 +6,15 @@
 use std::time::Duration;
 
 use super::answer::status_label;
+use super::cause::Cause;
 use super::guard::Rule;
 
 /// Why there is no definite answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CouldNotAsk {
     /// No connection.
-    #[error("no connection to the registry could be made; try again later")]
-    Unreachable,
+    #[error("no connection to the registry could be made: {0}; {}", .0.advice())]
+    Unreachable(Cause),
     /// No byte for longer than the configuration allows.
     #[error("the registry did not answer in time; try again later")]
     TimedOut,
@@ -98,7 +99,7 @@ impl CouldNotAsk {
         match self {
             Self::Throttled { retry_after } => *retry_after,
             Self::Paused { for_ } | Self::OverBudget { for_ } => Some(*for_),
-            Self::Unreachable
+            Self::Unreachable(_)
             | Self::TimedOut
             | Self::BrokenBody
             | Self::Unsent
@@ -123,7 +124,25 @@ impl CouldNotAsk {
 
     /// Whether asking again at once may help. A wait that was already too long is not doubled.
     pub(super) fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable | Self::BrokenBody | Self::ServerError(502..=504))
+        match self {
+            Self::Unreachable(cause) => cause.may_pass(),
+            Self::BrokenBody | Self::ServerError(502..=504) => true,
+            Self::TimedOut
+            | Self::Unsent
+            | Self::ServerError(_)
+            | Self::Throttled { .. }
+            | Self::Paused { .. }
+            | Self::OverBudget { .. }
+            | Self::Busy
+            | Self::CredentialRefused
+            | Self::Forbidden { .. }
+            | Self::BadLocator
+            | Self::TooLarge { .. }
+            | Self::Unexpected(_)
+            | Self::UnreadCoding(_)
+            | Self::Undecodable(_)
+            | Self::TooManyRedirects => false,
+        }
     }
 
     /// Whether the address of a file no longer gives it: it may have been good for a time only.
@@ -135,7 +154,7 @@ impl CouldNotAsk {
     /// What became of the exchange, from a closed set.
     pub(super) fn label(&self) -> &'static str {
         match self {
-            Self::Unreachable => "unreachable",
+            Self::Unreachable(cause) => cause.as_str(),
             Self::TimedOut => "timeout",
             Self::BrokenBody => "broken",
             Self::Unsent => "unsent",

@@ -1,132 +1,160 @@
-//! The transport over real sockets.
+//! The transport over real sockets: one request, one answer, and what became of it where there is none.
 //!
-//! Owns the HTTP client, its timeouts and its connections, and the guard's second line: what a name that the
-//! operator did not give resolves to. Nothing else names reqwest. Must not know what is asked, nor why.
+//! `dial` makes connections under the guard's second line (over `resolve`, `tunnel` and `tls`), `pool` keeps them, `sending`
+//! watches over bodies on their way out, `cause` tells failures apart. Owns the clocks around an exchange and which
+//! connection is taken for dead. Must not know what is asked, nor why.
 
-use std::error::Error;
-use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use ::http::{HeaderMap, HeaderValue, Method};
+use ::http::header::{self, CONTENT_LENGTH, PROXY_AUTHORIZATION, TRANSFER_ENCODING};
+use ::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use futures_util::StreamExt;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Body, Client, ClientBuilder, redirect};
+use futures_util::future::{self, Either};
+use futures_util::{StreamExt, TryStreamExt};
+use http_body_util::{BodyExt, Empty, StreamBody};
+use hyper::body::Frame;
+use tokio::time::Instant;
 
-use self::dialled::Dials;
-use super::guard::{self, Guard};
+use self::dial::{Dialler, NotDialled};
+use self::patience::Patience;
+use self::pool::{Pool, Way};
+use super::cause::Cause;
+use super::notes::Notes;
 use super::transport::{Outgoing, OutgoingBody, Response, Transport, TransportError};
 use crate::config;
+use crate::config::address::Listeners;
 
-mod dialled;
+mod believing;
+mod cause;
+mod connection;
+mod dial;
+mod patience;
+mod pool;
+mod resolve;
 mod sending;
+mod tls;
+mod tunnel;
 
-const MAX_IDLE: usize = 32;
-#[cfg(target_os = "linux")]
-const KERNEL_PATIENCE: Duration = Duration::from_secs(30);
+const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("scriptorium/", env!("CARGO_PKG_VERSION")));
 
 /// Asks one registry, and whom it points to, over HTTP/1.1 or HTTP/2.
 pub struct HttpTransport {
-    /// With its pool. Once a connection of that turns out to be dead, the others are not to be trusted either.
-    client: ArcSwap<Client>,
-    config: config::Upstream,
-    guard: Arc<Guard>,
-    dials: Dials,
+    /// Once a connection in it turns out to be dead, the others are not to be trusted either.
+    pool: ArcSwap<Pool>,
+    dialler: Dialler,
+    patience: Patience,
+    read_timeout: Duration,
+    max_concurrent: usize,
 }
 
 /// Why there is no transport.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client could not be set up: {0}")]
-pub struct NoTransport(#[source] reqwest::Error);
+pub enum NoTransport {
+    /// A certificate or a key cannot be used.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+    /// A file that was there when the configuration was checked cannot be used.
+    #[error("{} cannot be used: {why}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// Nobody could be believed.
+    #[error("certificates cannot be judged: {0}")]
+    Judge(#[from] rustls::client::VerifierBuilderError),
+}
 
 impl HttpTransport {
-    /// A transport with a connection pool of its own.
+    /// A transport with a connection pool of its own, which never dials our own `listeners`.
     ///
     /// # Errors
-    /// When the machine gives the client nothing to work with.
-    pub fn new(config: &config::Upstream) -> Result<Self, NoTransport> {
-        // Whoever was here first installed the same one.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let guard = Arc::new(Guard::new(config));
-        let dials = Dials::default();
-        let client = ArcSwap::from_pointee(client(config, &guard, &dials).map_err(NoTransport)?);
-        Ok(Self { client, config: config.clone(), guard, dials })
+    /// When a file that the configuration names cannot be used.
+    pub fn new(config: &config::Upstream, listeners: Listeners) -> Result<Self, NoTransport> {
+        let dialler = Dialler::new(config, listeners)?;
+        let pool = ArcSwap::from_pointee(Pool::new(dialler.clone(), config.max_concurrent));
+        let (read_timeout, max_concurrent) = (config.read_timeout, config.max_concurrent);
+        Ok(Self { pool, dialler, patience: Patience::default(), read_timeout, max_concurrent })
     }
 
-    /// Leaves the pool of `used` behind, unless another request did so already. What is under way goes on.
-    fn drop_pool(&self, used: &Arc<Client>) {
-        if !Arc::ptr_eq(&self.client.load(), used) {
-            return;
-        }
-        match client(&self.config, &self.guard, &self.dials) {
-            Ok(fresh) => drop(self.client.compare_and_swap(used, Arc::new(fresh))),
-            Err(error) => tracing::error!(%error, "the connections to an upstream cannot be made anew"),
+    /// Leaves the pool `used` behind, unless another request did so already. What is under way goes on.
+    fn drop_pool(&self, used: &Arc<Pool>) {
+        if Arc::ptr_eq(&self.pool.load(), used) {
+            let fresh = Arc::new(Pool::new(self.dialler.clone(), self.max_concurrent));
+            drop(self.pool.compare_and_swap(used, fresh));
         }
     }
-}
 
-fn client(config: &config::Upstream, guard: &Arc<Guard>, dials: &Dials) -> reqwest::Result<Client> {
-    builder(config, guard, dials).build().or_else(|error| {
-        tracing::warn!(%error, "no usable CA certificates on this machine: https upstreams will not be reached");
-        builder(config, guard, dials).tls_certs_only([]).build()
-    })
-}
-
-/// Without the client's own `read_timeout`, which runs from the start of a request and would cut a long upload.
-fn builder(config: &config::Upstream, guard: &Arc<Guard>, dials: &Dials) -> ClientBuilder {
-    let builder = Client::builder()
-        .user_agent(concat!("scriptorium/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(config.connect_timeout)
-        .pool_max_idle_per_host(config.max_concurrent.min(MAX_IDLE))
-        .redirect(redirect::Policy::none())
-        .connector_layer(dials.layer())
-        .no_proxy()
-        // No request goes out that the budget does not know of.
-        .retry(reqwest::retry::never())
-        .dns_resolver(GuardedResolver(Arc::clone(guard)));
-    // The kernel's own patience with who takes no bytes must not be the shorter one.
-    #[cfg(target_os = "linux")]
-    let builder = builder.tcp_user_timeout(config.read_timeout.max(KERNEL_PATIENCE));
-    builder
+    /// Waits for `answer`, and for less where it should come on a connection that was used before.
+    async fn unless_doubted<T>(
+        &self,
+        answer: impl Future<Output = Result<T, TransportError>>,
+        mut way: Way,
+    ) -> Result<T, TransportError> {
+        let doubt = async {
+            way.begun().await;
+            if way.is_used() {
+                tokio::time::sleep(self.patience.now(self.read_timeout)).await;
+            } else {
+                future::pending::<()>().await;
+            }
+        };
+        match future::select(pin!(answer), pin!(doubt)).await {
+            Either::Left((answered, _)) => answered,
+            Either::Right(((), _)) => Err(TransportError::Timeout),
+        }
+    }
 }
 
 #[async_trait]
 impl Transport for HttpTransport {
     async fn send(&self, request: Outgoing<'_>) -> Result<Response, TransportError> {
-        let Outgoing { method, url, mut headers, body } = request;
-        let allowed = |ip| guard::is_public(ip) || url.host_str().is_some_and(|host| self.guard.names(host));
-        if guard::literal(url).is_some_and(|ip| !allowed(ip)) {
-            return Err(TransportError::Forbidden);
-        }
+        let Outgoing { method, url, mut headers, body, notes } = request;
+        notes.begin();
         frame(&mut headers, &method, &body);
-        let (client, is_read) = (self.client.load_full(), method == Method::GET);
-        let mut request = client.request(method, url.clone()).headers(headers);
-        let mut watched = None;
-        if let Some((sending, pieces)) = sending::send(body) {
-            request = request.body(Body::wrap_stream(pieces));
-            watched = Some(sending);
+        if let Some(credential) = self.dialler.credential_for(url) {
+            headers.insert(PROXY_AUTHORIZATION, credential.clone());
         }
-        let answered = sending::within(self.config.read_timeout, watched.as_ref(), request.send());
-        let (answered, dialled) = self.dials.noted(answered).await;
+        let (body, watched) = match sending::send(body) {
+            None => (Empty::new().map_err(|never| match never {}).boxed_unsync(), None),
+            Some((sending, pieces)) => {
+                (StreamBody::new(pieces.map_ok(Frame::data)).boxed_unsync(), Some(sending))
+            }
+        };
+        let (pool, is_read, began) = (self.pool.load_full(), method == Method::GET, Instant::now());
+        let mut request = Request::new(body);
+        *request.uri_mut() = url.as_str().parse().map_err(|_| TransportError::Broken)?;
+        (*request.method_mut(), *request.headers_mut()) = (method, headers);
+        let (answer, way) = pool.send(request);
+        let answer = sending::within(self.read_timeout, watched.as_ref(), answer);
+        let answered = if is_read { self.unless_doubted(answer, way.clone()).await } else { answer.await };
         let answered = answered.and_then(|response| {
             response.map_err(|error| {
-                let error = classify(&error);
+                let error = classify(&error, &notes);
                 watched.as_ref().map_or(error, |sending| sending.blame(error))
             })
         });
         let response = match answered {
-            Err(TransportError::Timeout | TransportError::Broken) if is_read && !dialled => {
-                self.drop_pool(&client);
+            Err(TransportError::Timeout | TransportError::Broken) if is_read && way.is_used() => {
+                self.drop_pool(&pool);
                 return Err(TransportError::Stale { late: matches!(answered, Err(TransportError::Timeout)) });
             }
             answered => answered?,
         };
+        self.patience.learn(began.elapsed());
+        pool::note(&response);
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes_stream().map(|chunk| chunk.map_err(|error| classify(&error)));
-        let body = sending::receive(body.boxed(), self.config.read_timeout, watched);
+        if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED && self.dialler.is_read_by_proxy(url) {
+            return Err(TransportError::Unreachable(Cause::ProxyCredential));
+        }
+        let body = response.into_body().into_data_stream();
+        let body = body.map(move |chunk| chunk.map_err(|error| classify(&error, &notes)));
+        let body = sending::receive(body.boxed(), self.read_timeout, watched);
         Ok(Response { status, headers, body })
     }
 }
@@ -144,43 +172,17 @@ fn frame(headers: &mut HeaderMap, method: &Method, body: &OutgoingBody) {
     if let Some(length) = length {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
+    headers.entry(header::USER_AGENT).or_insert(USER_AGENT);
+    headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
 }
 
-fn classify(error: &reqwest::Error) -> TransportError {
-    if causes(error).any(|cause| cause.is::<NotPublic>()) {
-        TransportError::Forbidden
-    } else if error.is_timeout() {
-        TransportError::Timeout
-    } else if error.is_connect() {
-        TransportError::Connect
-    } else {
-        TransportError::Broken
-    }
-}
-
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
-}
-
-/// Resolves names, those that the operator gave to wherever they lead, all others to public addresses only.
-struct GuardedResolver(Arc<Guard>);
-
-#[derive(Debug, thiserror::Error)]
-#[error("the name does not resolve to public addresses only")]
-struct NotPublic;
-
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let named = self.0.names(name.as_str());
-        Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            // One private address among public ones is an attack as well.
-            if named || found.iter().all(|address| guard::is_public(address.ip())) {
-                Ok(Box::new(found.into_iter()) as Addrs)
-            } else {
-                Err(NotPublic.into())
-            }
-        })
+/// What an error comes to. Its words are for the log.
+fn classify(error: &(dyn std::error::Error + 'static), notes: &Notes) -> TransportError {
+    notes.failed(error);
+    match cause::find::<NotDialled>(error) {
+        Some(NotDialled::Forbidden { rule, .. }) => TransportError::Forbidden(*rule),
+        Some(NotDialled::Failed { cause, .. }) => TransportError::Unreachable(*cause),
+        None => cause::of_request(error).map_or(TransportError::Broken, TransportError::Unreachable),
     }
 }
 

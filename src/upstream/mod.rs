@@ -9,6 +9,7 @@ mod answer;
 mod backoff;
 mod breaker;
 mod budget;
+mod cause;
 mod coding;
 mod concern;
 mod errand;
@@ -18,6 +19,8 @@ mod gate;
 mod guard;
 mod head;
 mod http;
+mod last_failure;
+mod notes;
 mod observer;
 mod part;
 mod passage;
@@ -29,7 +32,7 @@ mod transport;
 mod write;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ::http::HeaderValue;
@@ -39,18 +42,22 @@ use futures_util::stream::{self, BoxStream};
 use secrecy::ExposeSecret;
 use url::Url;
 
+pub use self::cause::Cause;
 pub use self::errand::{Errand, KeptErrand, Urgency};
 pub use self::failure::CouldNotAsk;
 pub use self::guard::Rule;
 pub use self::head::Head;
 pub use self::http::{HttpTransport, NoTransport};
-pub use self::observer::{Observer, State};
+pub use self::last_failure::LastFailure;
+pub use self::notes::Notes;
+pub use self::observer::{Failed, Observer, State};
 pub use self::resume::Tries;
 pub use self::routing::Upstreams;
 pub use self::transport::{Outgoing, OutgoingBody, Response, Transport, TransportError};
 pub use self::write::{Relayed, Target, Write, WriteBody};
 use crate::clock::Clock;
 use crate::config;
+use crate::config::address::Listeners;
 use crate::domain::{Problem, Registry, Resource};
 
 use self::concern::Concern;
@@ -69,6 +76,7 @@ pub struct Upstream {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
+    last_failure: Mutex<Option<LastFailure>>,
 }
 
 impl std::fmt::Debug for Upstream {
@@ -160,11 +168,12 @@ impl Upstream {
             config: config.clone(),
             registry: Arc::new(registry(config)),
             credential: config.token_env.as_ref().and_then(|held| bearer(held.token.expose_secret())),
-            guard: Guard::new(config),
+            guard: Guard::new(config, Listeners::default()),
             gate: Gate::new(config, Arc::clone(&clock), Arc::clone(&observer)),
             transport,
             clock,
             observer,
+            last_failure: Mutex::default(),
         }
     }
 

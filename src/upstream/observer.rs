@@ -20,7 +20,7 @@ pub trait Observer: Send + Sync {
         status: &'static str,
         elapsed: Duration,
         request_id: &str,
-        error: Option<&str>,
+        error: Option<Failed<'_>>,
     );
 
     /// The registry is asked normally from now on, or is no longer. Must not ask the upstream whether it is up.
@@ -31,6 +31,15 @@ pub trait Observer: Send + Sync {
 
     /// So many requests of the registry's budget could be sent at once; never told of one without a budget.
     fn budget_left(&self, upstream: &str, left: u32);
+}
+
+/// What is told of an exchange that failed.
+#[derive(Debug, Clone, Copy)]
+pub struct Failed<'a> {
+    /// What clients may read, too.
+    pub why: &'a str,
+    /// What system and libraries say, the outermost first. For the log.
+    pub causes: Option<&'a str>,
 }
 
 /// How a registry is approached.
@@ -90,11 +99,11 @@ impl Record {
         self.tell(status, None);
     }
 
-    pub(super) fn failed(mut self, why: &CouldNotAsk) {
-        self.tell(why.label(), Some(&why.to_string()));
+    pub(super) fn failed(mut self, why: &CouldNotAsk, causes: Option<String>) {
+        self.tell(why.label(), Some(Failed { why: &why.to_string(), causes: causes.as_deref() }));
     }
 
-    fn tell(&mut self, status: &'static str, error: Option<&str>) {
+    fn tell(&mut self, status: &'static str, error: Option<Failed<'_>>) {
         self.open = false;
         let elapsed = self.clock.monotonic().saturating_sub(self.started);
         self.observer.exchanged(&self.upstream, self.resource, status, elapsed, &self.request_id, error);
@@ -104,7 +113,8 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         if self.open {
-            self.tell("cancelled", Some("nobody waits for the answer any more"));
+            let why = "nobody waits for the answer any more";
+            self.tell("cancelled", Some(Failed { why, causes: None }));
         }
     }
 }

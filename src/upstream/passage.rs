@@ -14,9 +14,9 @@ use url::Url;
 
 use super::concern::Concern;
 use super::gate::{Health, Pass};
-use super::guard::{self, Rule};
+use super::guard;
 use super::observer::Record;
-use super::{CouldNotAsk, Errand, Outgoing, Response, TransportError, Upstream};
+use super::{CouldNotAsk, Errand, Notes, Outgoing, Response, TransportError, Upstream};
 use crate::clock::pace::Pace;
 
 /// Why one try failed, and whether that was the registry's own doing or another host's.
@@ -41,6 +41,7 @@ struct Open {
     url: Url,
     /// Until what came of it was told.
     record: Option<Record>,
+    notes: Notes,
     status: &'static str,
     /// What is still to come, where that is known.
     left: Option<u64>,
@@ -66,7 +67,7 @@ impl Upstream {
         };
         if let Some(for_) = self.gate.over_budget(errand.urgency) {
             let why = CouldNotAsk::OverBudget { for_ };
-            record().failed(&why);
+            record().failed(&why, None);
             return Err(why);
         }
         let slot = self.gate.slot().await?;
@@ -87,15 +88,16 @@ impl Upstream {
         if let Some(for_) = self.gate.held(concern).filter(|_| self.guard.is_home(url)) {
             return Err(CouldNotAsk::Paused { for_ });
         }
-        let again = matches!(request.method, Method::GET).then(|| request.headers.clone());
+        let again =
+            matches!(request.method, Method::GET).then(|| (request.headers.clone(), request.notes.clone()));
         let sent = {
             let _spent = self.gate.spend(errand.urgency)?;
             self.transport.send(request).await
         };
         let answered = match (sent, again) {
-            (Err(TransportError::Stale { .. }), Some(headers)) => {
+            (Err(TransportError::Stale { .. }), Some((headers, notes))) => {
                 let _spent = self.gate.spend(errand.urgency)?;
-                self.transport.send(Outgoing::get(url, headers)).await
+                self.transport.send(Outgoing::get(url, headers, notes)).await
             }
             (sent, _) => sent,
         };
@@ -136,10 +138,11 @@ impl Passage<'_> {
         outcome
     }
 
-    /// The end of the tries. What an answer says of the registry's `standing` is the asker's to know.
+    /// The end of the tries, with what was noted of their failures. What an answer says of the registry's `standing` is the asker's to know.
     pub(super) fn end<T>(
         self,
         outcome: Result<T, Failure>,
+        notes: &Notes,
         standing: impl FnOnce(&T) -> Option<Health>,
     ) -> Result<(T, Record, OwnedSemaphorePermit), CouldNotAsk> {
         let Self { upstream, concern, pass, record, slot, .. } = self;
@@ -155,7 +158,7 @@ impl Passage<'_> {
         match outcome {
             Ok(answer) => Ok((answer, record, slot)),
             Err(Failure { why, .. }) => {
-                record.failed(&why);
+                upstream.fail(&why, notes, record);
                 Err(why)
             }
         }
@@ -169,7 +172,7 @@ impl Passage<'_> {
 /// What an outcome says about the registry; nothing when another host is to blame or it was not reached.
 fn health(Failure { why, at_home }: &Failure) -> Option<Health> {
     let health = match why {
-        CouldNotAsk::Unreachable
+        CouldNotAsk::Unreachable(_)
         | CouldNotAsk::TimedOut
         | CouldNotAsk::BrokenBody
         | CouldNotAsk::ServerError(_) => Some(Health::Down),
@@ -192,11 +195,11 @@ fn health(Failure { why, at_home }: &Failure) -> Option<Health> {
 
 pub(super) fn could_not(url: &Url, error: TransportError) -> CouldNotAsk {
     match error {
-        TransportError::Connect => CouldNotAsk::Unreachable,
+        TransportError::Unreachable(cause) => CouldNotAsk::Unreachable(cause),
         TransportError::Timeout | TransportError::Stale { late: true } => CouldNotAsk::TimedOut,
         TransportError::Broken | TransportError::Stale { late: false } => CouldNotAsk::BrokenBody,
         TransportError::Unsent => CouldNotAsk::Unsent,
-        TransportError::Forbidden => guard::forbidden(url, Rule::Address),
+        TransportError::Forbidden(rule) => guard::forbidden(url, rule),
     }
 }
 
@@ -227,10 +230,11 @@ pub(super) fn open(
     body: BoxStream<'static, Result<Bytes, TransportError>>,
     url: &Url,
     (status, length): (&'static str, Option<u64>),
-    record: Record,
+    (record, notes): (Record, Notes),
     slot: OwnedSemaphorePermit,
 ) -> BoxStream<'static, Result<Bytes, CouldNotAsk>> {
-    let mut open = Open { body, url: url.clone(), record: Some(record), status, left: length, _slot: slot };
+    let mut open =
+        Open { body, url: url.clone(), record: Some(record), notes, status, left: length, _slot: slot };
     open.came(0);
     stream::unfold(Some(open), next_chunk).boxed()
 }
@@ -261,7 +265,7 @@ async fn next_chunk(open: Option<Open>) -> Option<(Result<Bytes, CouldNotAsk>, O
         Some(Err(error)) => {
             let why = could_not(&open.url, error);
             if let Some(record) = open.record.take() {
-                record.failed(&why);
+                record.failed(&why, open.notes.causes());
             }
             Some((Err(why), None))
         }

@@ -10,10 +10,14 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 
-use super::{Observer, Outgoing, OutgoingBody, Response, State, Transport, TransportError, Upstream};
+use super::{
+    Cause, Failed, Observer, Outgoing, OutgoingBody, Response, State, Transport, TransportError, Upstream,
+};
 use crate::clock::{Clock, ManualClock};
 use crate::config;
 
+/// What a transport says of a registry that lets nobody in.
+pub(crate) const REFUSED: TransportError = TransportError::Unreachable(Cause::Refused);
 pub(crate) const HOME: &str = "https://registry.example/base";
 
 /// What happens to one request.
@@ -140,7 +144,16 @@ pub(crate) fn upstream_at(
 struct Nobody;
 
 impl Observer for Nobody {
-    fn exchanged(&self, _: &str, _: &'static str, _: &'static str, _: Duration, _: &str, _: Option<&str>) {}
+    fn exchanged(
+        &self,
+        _: &str,
+        _: &'static str,
+        _: &'static str,
+        _: Duration,
+        _: &str,
+        _: Option<Failed<'_>>,
+    ) {
+    }
 
     fn up(&self, _: &str, _: bool) {}
 
@@ -152,7 +165,7 @@ impl Observer for Nobody {
 #[async_trait]
 impl Transport for Stage {
     async fn send(&self, request: Outgoing<'_>) -> Result<Response, TransportError> {
-        let Outgoing { method, url, headers, body: sent } = request;
+        let Outgoing { method, url, headers, body: sent, notes: _ } = request;
         let sent = read(sent).await;
         let asked = Asked { method, url: url.to_string(), headers, body: sent.clone().unwrap_or_default() };
         self.asked.lock().unwrap().push(asked);
@@ -202,7 +215,7 @@ impl Observer for Stage {
         status: &'static str,
         _elapsed: Duration,
         request_id: &str,
-        error: Option<&str>,
+        error: Option<Failed<'_>>,
     ) {
         assert_eq!((upstream, request_id), ("public", "id-1"));
         assert!(error.is_some() || status.parse::<u16>().is_ok(), "a failure comes with its reason");

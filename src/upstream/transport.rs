@@ -11,6 +11,10 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use url::Url;
 
+use super::cause::Cause;
+use super::guard::Rule;
+use super::notes::Notes;
+
 /// A way to send one request.
 #[async_trait]
 pub trait Transport: Send + Sync {
@@ -28,6 +32,8 @@ pub struct Outgoing<'a> {
     pub headers: HeaderMap,
     /// What is sent along.
     pub body: OutgoingBody,
+    /// Where the words of a failure are noted.
+    pub notes: Notes,
 }
 
 /// What a request carries.
@@ -59,8 +65,8 @@ pub struct Response {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
     /// No connection could be made, TLS included.
-    #[error("no connection")]
-    Connect,
+    #[error("no connection: {0}")]
+    Unreachable(Cause),
     /// Nothing came, or was taken, for too long.
     #[error("timed out")]
     Timeout,
@@ -76,16 +82,16 @@ pub enum TransportError {
     /// What was to be sent broke off; the other side is not to blame.
     #[error("request body broken")]
     Unsent,
-    /// The name leads to an address that is not dialled.
-    #[error("address not allowed")]
-    Forbidden,
+    /// What it leads to is not dialled.
+    #[error("not allowed: {0}")]
+    Forbidden(Rule),
 }
 
 impl<'a> Outgoing<'a> {
     /// A GET, which carries nothing.
     #[must_use]
-    pub fn get(url: &'a Url, headers: HeaderMap) -> Self {
-        Self { method: Method::GET, url, headers, body: OutgoingBody::Empty }
+    pub fn get(url: &'a Url, headers: HeaderMap, notes: Notes) -> Self {
+        Self { method: Method::GET, url, headers, body: OutgoingBody::Empty, notes }
     }
 }
 

@@ -19,7 +19,7 @@ use super::concern::Concern;
 use super::exchange::REQUEST_ID;
 use super::gate::Health;
 use super::passage::{self, Failure};
-use super::{CouldNotAsk, Errand, Outgoing, OutgoingBody, Response, Upstream};
+use super::{CouldNotAsk, Errand, Notes, Outgoing, OutgoingBody, Response, Upstream};
 
 /// What ends at this proxy, besides every `proxy-` field.
 const NOT_PASSED_ON: [HeaderName; 10] = [
@@ -106,20 +106,22 @@ impl Upstream {
             WriteBody::Once(body) => (Some(body), None),
             WriteBody::Again(make) => (None, Some(make)),
         };
+        let notes = Notes::default();
         let retries = if again.is_some() { self.retries() } else { 0 };
         let attempt = || {
             let body = again.map(|make| make()).or_else(|| once.take()).unwrap_or(OutgoingBody::Empty);
-            let request = Outgoing { method: method.clone(), url: &url, headers: headers.clone(), body };
+            let (method, headers, notes) = (method.clone(), headers.clone(), notes.clone());
+            let request = Outgoing { method, url: &url, headers, body, notes };
             self.try_write(request, errand)
         };
         let outcome = passage.persist(retries, never_answered, attempt).await;
         // What a client is answered may be its own doing: nobody else waits for that.
         let standing = |response: &Response| (!response.status.is_server_error()).then_some(Health::Up);
-        let (Response { status, headers, body }, record, slot) = passage.end(outcome, standing)?;
+        let (Response { status, headers, body }, record, slot) = passage.end(outcome, &notes, standing)?;
         let length = answer::number(&headers, &CONTENT_LENGTH).filter(|_| method != Method::HEAD);
         let bodiless = method == Method::HEAD || matches!(status.as_u16(), 204 | 304);
         let ends = if bodiless { Some(0) } else { length };
-        let body = passage::open(body, &url, (status_label(status.as_u16()), ends), record, slot);
+        let body = passage::open(body, &url, (status_label(status.as_u16()), ends), (record, notes), slot);
         Ok(Relayed { status, headers, length, body })
     }
 
@@ -186,7 +188,7 @@ fn stays_here(name: &HeaderName) -> bool {
 
 /// Whether nothing was heard of what became of a try.
 fn never_answered(why: &CouldNotAsk) -> bool {
-    matches!(why, CouldNotAsk::Unreachable | CouldNotAsk::TimedOut | CouldNotAsk::BrokenBody)
+    matches!(why, CouldNotAsk::Unreachable(_) | CouldNotAsk::TimedOut | CouldNotAsk::BrokenBody)
 }
 
 impl Relayed {

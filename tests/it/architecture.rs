@@ -47,7 +47,8 @@ const ROOMS: &[(&str, &str)] = &[
 
 /// Libraries and calls that stand behind one door: a file, or a folder with everything in it.
 const DOORS: &[(&str, &str)] = &[
-    ("reqwest", "upstream/http.rs"),
+    ("hyper_util::client", "upstream/http/"),
+    ("reqwest", "nowhere"),
     ("object_store", "store/object/"),
     ("pingora_core", "listen/"),
     ("SystemTime::now", "clock.rs"),
@@ -267,6 +268,7 @@ fn each_planted_violation_is_found() {
         (rooms, "upstream/mod.rs", "fn f() { super::cache::get() }"),
         (rooms, "archive/mod.rs", "fn f(x: &scriptorium::pipeline::Stages) {}"),
         (doors, "cache/fill.rs", "use reqwest::Client;"),
+        (doors, "upstream/http.rs", "use hyper_util::client::legacy::Client;"),
         (doors, "store/staged.rs", "fn f() -> object_store::Result<()> { Ok(()) }"),
         (doors, "app.rs", "use ::pingora_core::server::Server;"),
         (doors, "cache/freshness.rs", "use std::time::SystemTime;\nfn f() { SystemTime::now(); }"),
@@ -292,8 +294,8 @@ fn what_only_looks_like_a_violation_is_none() {
     let listener = ("listen/stream.rs", "use pingora_core::protocols::{Stream, tls};");
     let innocent = [
         (
-            "upstream/http.rs",
-            "use reqwest::{Client, redirect};\nuse crate::domain::Name;\nuse super::budget;",
+            "upstream/http/pool.rs",
+            "use hyper_util::client::legacy::{Client, connect};\nuse crate::domain::Name;\nuse super::budget;",
         ),
         ("store/object/mod.rs", "use object_store::path::Path;\nuse crate::store::Key;"),
         ("clock.rs", "fn now() { std::time::SystemTime::now() }"),

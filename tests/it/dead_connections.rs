@@ -110,6 +110,20 @@ fn a_read_on_a_dead_connection_goes_over_a_fresh_one() {
 }
 
 #[test]
+fn with_the_defaults_a_silent_death_costs_seconds() {
+    let fickle = Fickle::start(Death::Silent);
+    let nobody = Upstream::start();
+    let proxy = Setup::before(&nobody).set("upstream.url", format!("http://{}", fickle.address)).start();
+    ask(&proxy, "crowd");
+    fickle.kill_connections();
+    let started = Instant::now();
+    ask(&proxy, "cold");
+    assert!(started.elapsed().as_secs() < 15, "half of `read_timeout`: {:?}", started.elapsed());
+    let metrics = proxy.admin().get("/metrics").ok().text();
+    assert!(metrics.contains("scriptorium_upstream_up{upstream=\"public\"} 1"), "{metrics}");
+}
+
+#[test]
 fn a_dead_pool_is_dropped_and_opens_no_breaker() {
     each([Death::Silent, Death::Abrupt], |death| {
         let fickle = Fickle::start(death);

@@ -1,10 +1,10 @@
 //! Request forgery: whatever an upstream's documents and redirects say, nothing is dialled but the
 //! upstream itself and the archive hosts that were allowed.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
-use crate::support::{Answer, Proxy, Release, Reply, Setup, Upstream};
+use crate::support::{Answer, Proxy, Release, Reply, Setup, Upstream, free_port};
 
 /// A release whose locator is `url`, behind a proxy that waits long for connections.
 fn pointing_to(upstream: &Upstream, url: &str) -> (Proxy, Release) {
@@ -137,6 +137,78 @@ fn an_allowed_archive_host_is_used() {
         assert_eq!(proxy.client().get(&release.download()).ok().body, release.archive(), "{start}");
     }
     assert_eq!(upstream.requests(&release.source()), 0);
+}
+
+/// An address of this machine that is neither loopback nor of the internet; some machines have none.
+fn neighbour() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.connect("203.0.113.1:9").ok()?;
+    let ip = socket.local_addr().ok()?.ip();
+    let IpAddr::V4(v4) = ip else { return None };
+    let is_inner = v4.is_private() || v4.is_link_local() || v4.is_documentation();
+    (is_inner && TcpListener::bind((ip, 0)).is_ok()).then_some(ip)
+}
+
+#[test]
+fn a_listed_host_in_a_private_network_is_dialled_where_the_operator_names_it() {
+    let Some(ip) = neighbour() else { return };
+    let (upstream, release) = (Upstream::start(), Release::new("lamp", "1.0.0"));
+    let cdn = Upstream::start_at(SocketAddr::from((ip, free_port())));
+    upstream.publish(&release);
+    cdn.reply(&release.source(), Reply::archive(release.archive()));
+    upstream.reply(&release.exact(), Reply::json(&release.metadata(&cdn.url())));
+    let setup = || Setup::before(&upstream).set("upstream.archive_hosts", vec![cdn.authority()]);
+    let refused = setup().start().client().get(&release.download());
+    let refused = refused.problem(502, "about:blank");
+    assert!(refused["detail"].as_str().unwrap().contains("private_addresses"), "{refused}");
+    assert_eq!(cdn.connections(), 0);
+    let proxy = setup().set("upstream.private_addresses", vec![format!("{ip}/32")]).start();
+    assert_eq!(proxy.client().get(&release.download()).ok().body, release.archive());
+}
+
+#[test]
+fn the_network_of_the_registrys_own_url_is_named_with_it() {
+    let (upstream, cdn, release) = (Upstream::start(), Upstream::start(), Release::new("lamp", "1.0.0"));
+    upstream.publish(&release);
+    cdn.reply(&release.source(), Reply::archive(release.archive()));
+    for host in ["localhost", "cdn.localhost"] {
+        let place = format!("{host}:{}", cdn.port());
+        upstream.reply(&release.exact(), Reply::json(&release.metadata(&format!("http://{place}"))));
+        let proxy = Setup::before(&upstream).set("upstream.archive_hosts", vec![place]).start();
+        assert_eq!(proxy.client().get(&release.download()).ok().body, release.archive(), "{host}");
+    }
+}
+
+#[test]
+fn our_own_listeners_are_not_dialled_whoever_lists_them() {
+    let (upstream, release) = (Upstream::start(), Release::new("lamp", "1.0.0"));
+    upstream.publish(&release);
+    let proxy = Setup::before(&upstream).start();
+    let [public, admin] = [proxy.client().0.port(), proxy.admin().0.port()];
+    let places: Vec<_> = [public, admin]
+        .iter()
+        .flat_map(|port| {
+            ["127.0.0.1", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]"].map(|host| format!("{host}:{port}"))
+        })
+        .collect();
+    for place in &places {
+        upstream.reply(&release.exact(), Reply::json(&release.metadata(&format!("http://{place}"))));
+        proxy.reconfigure(|setup| setup.set("upstream.archive_hosts", places.clone()));
+        proxy.reload().ok();
+        proxy.invalidate(&serde_json::json!({ "pattern": "*" }));
+        let refused = proxy.client().get(&release.download()).problem(502, "about:blank");
+        assert!(refused["detail"].as_str().unwrap().contains("this proxy's own"), "{place}: {refused}");
+    }
+}
+
+#[test]
+fn a_host_without_a_port_is_listed_at_its_schemes_own() {
+    let (upstream, cdn, release) = (Upstream::start(), Upstream::start(), Release::new("lamp", "1.0.0"));
+    upstream.publish(&release);
+    upstream.reply(&release.exact(), Reply::json(&release.metadata(&cdn.url())));
+    let proxy = Setup::before(&upstream).set("upstream.archive_hosts", vec!["127.0.0.1"]).start();
+    assert_refused(&proxy.client().get(&release.download()), Instant::now(), "another port");
+    assert_eq!(cdn.connections(), 0);
 }
 
 #[test]

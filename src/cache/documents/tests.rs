@@ -7,8 +7,7 @@ use crate::consistency::Kind;
 use crate::domain::VolumePattern;
 use crate::domain::lifecycle::State;
 use crate::store::{ObjectStorage, StorageKey};
-use crate::upstream::TransportError;
-use crate::upstream::testing::{Registry, Step, answer};
+use crate::upstream::testing::{REFUSED, Registry, Step, answer};
 
 mod keeping;
 mod patience;
@@ -120,7 +119,7 @@ async fn older_is_confirmed_by_one_conditional_request() {
 
 #[tokio::test]
 async fn who_cannot_be_asked_lets_stale_live_for_its_window() {
-    let steps = || [Step::Fail(TransportError::Connect), answer(500, &[], ""), answer(200, &[], "garbage")];
+    let steps = || [Step::Fail(REFUSED), answer(500, &[], ""), answer(200, &[], "garbage")];
     let desk = Desk::of([capabilities(&[])]);
     desk.outcome().await;
     desk.registry.then(steps());
@@ -149,8 +148,7 @@ async fn a_registry_that_hangs_is_waited_for_only_where_nothing_is_held() {
 
 #[tokio::test]
 async fn a_definite_answer_beats_stale_data() {
-    let desk =
-        Desk::of([capabilities(&[]), answer(404, &[], NOT_FOUND), Step::Fail(TransportError::Connect)]);
+    let desk = Desk::of([capabilities(&[]), answer(404, &[], NOT_FOUND), Step::Fail(REFUSED)]);
     desk.outcome().await;
     desk.wait(330);
     assert_eq!(desk.outcome().await, "scriptorium; fwd=stale; fwd-status=404; stored");
@@ -195,7 +193,7 @@ async fn many_clients_of_a_cold_document_are_one_request() {
 
 #[tokio::test]
 async fn a_failed_fill_is_shared_and_not_kept() {
-    let desk = Desk::of([Step::Fail(TransportError::Connect), capabilities(&[])]);
+    let desk = Desk::of([Step::Fail(REFUSED), capabilities(&[])]);
     let all = (0..50).map(|_| desk.get(&DocumentKey::Capabilities));
     let outcomes = futures_util::future::join_all(all).await;
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(Failure::CouldNotAsk(_)))));
@@ -225,7 +223,7 @@ fn found(body: &'static str) -> Step {
 }
 
 fn gone() -> Step {
-    Step::Fail(TransportError::Connect)
+    Step::Fail(REFUSED)
 }
 
 fn is_blocked(failure: &Failure) -> bool {

@@ -30,7 +30,7 @@ use crate::intake::{IntakeError, Received, take_in};
 use crate::store::sealed::steps;
 use crate::store::{StorageKey, Store, StoreError};
 use crate::telemetry::Metrics;
-use crate::upstream::testing::{HOME, upstream_over};
+use crate::upstream::testing::{HOME, REFUSED, upstream_over};
 use crate::upstream::{Outgoing, Response, Transport, TransportError, Upstreams};
 
 const CDN: &str = "https://cdn.example";
@@ -208,7 +208,7 @@ impl Transport for Registry {
         let range = request.headers.get(RANGE).map(|range| range.to_str().unwrap().to_owned());
         self.asked.lock().unwrap().push((path.to_owned(), range.clone()));
         if !self.up.load(Ordering::SeqCst) {
-            return Err(TransportError::Connect);
+            return Err(REFUSED);
         }
         let Some(body) = self.answers.lock().unwrap().get(path).cloned() else {
             return Ok(response(404, HeaderMap::new(), Bytes::new()));

@@ -109,7 +109,11 @@ impl Stranger {
 #[async_trait]
 impl Transport for Stranger {
     async fn send(&self, request: Outgoing<'_>) -> Result<Response, TransportError> {
-        let path = request.url.as_str().strip_prefix(self.home).ok_or(TransportError::Forbidden)?;
+        let path = request
+            .url
+            .as_str()
+            .strip_prefix(self.home)
+            .ok_or(TransportError::Forbidden(crate::upstream::Rule::Host))?;
         let sent = request.headers.get(IF_NONE_MATCH);
         self.foreign.lock().unwrap().extend(sent.filter(|tag| !is_of_a_stranger(tag)).cloned());
         let (status, body) = self.answer(path).map_or((404, Bytes::new()), |body| (200, body));

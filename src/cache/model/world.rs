@@ -20,7 +20,7 @@ use super::stranger::is_of_a_stranger;
 use crate::archive::fixture::{Tar, TestFile, integrity_of};
 use crate::clock::{Clock, ManualClock};
 use crate::domain::{Purl, Sha256};
-use crate::upstream::testing::HOME;
+use crate::upstream::testing::{HOME, REFUSED};
 use crate::upstream::{Outgoing, Response, Transport, TransportError};
 
 /// How long a signed address is good at least, in milliseconds.
@@ -249,7 +249,9 @@ impl Transport for World {
         let url = request.url.as_str();
         let (at_home, path) = match url.strip_prefix(HOME) {
             Some(path) => (true, path),
-            None => (false, url.strip_prefix(CDN).ok_or(TransportError::Forbidden)?),
+            None => {
+                (false, url.strip_prefix(CDN).ok_or(TransportError::Forbidden(crate::upstream::Rule::Host))?)
+            }
         };
         *self.ledger().asked.entry(path.to_owned()).or_default() += 1;
         self.ledger().sent_foreign |= request.headers.get(IF_NONE_MATCH).is_some_and(is_of_a_stranger);
@@ -258,7 +260,7 @@ impl Transport for World {
         let outage = self.ledger().outage.filter(|Outage(_, scope)| scope.covers(path, at_home));
         if let Some(Outage(fault, _)) = outage {
             return match fault {
-                Fault::Unreachable => Err(TransportError::Connect),
+                Fault::Unreachable => Err(REFUSED),
                 Fault::Broken => Err(TransportError::Broken),
                 Fault::ServerError => Ok(response(500, HeaderMap::new(), "oh no".into())),
                 Fault::Throttled => Ok(response(429, HeaderMap::new(), Bytes::new())),

@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use url::Url;
 
 use super::super::value::{Credential, HostPattern};
+use super::Egress;
 use crate::domain::pattern::VolumePattern;
 
 /// `[[upstreams]]`
@@ -22,6 +24,10 @@ pub struct Upstream {
     pub volumes: Vec<VolumePattern>,
     /// Hosts that `dist.url` and its redirects may name besides the upstream's own.
     pub archive_hosts: Vec<HostPattern>,
+    /// Networks that are not the internet, in which listed hosts may be.
+    pub private_addresses: Vec<IpNet>,
+    /// How connections to it are made, and to the hosts it points to.
+    pub egress: Egress,
     /// Longest wait for a connection.
     pub connect_timeout: Duration,
     /// Longest wait between bytes.
@@ -50,6 +56,8 @@ impl Upstream {
             token_env: None,
             volumes: Vec::new(),
             archive_hosts: Vec::new(),
+            private_addresses: Vec::new(),
+            egress: Egress::default(),
             connect_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(30),
             retries: 2,

@@ -15,7 +15,7 @@ fn given(config: &Config) -> BTreeSet<String> {
 }
 
 fn every_key() -> Config {
-    let env = owned(&[("PUBLIC_READ_TOKEN", "hunter2")]);
+    let env = owned(&[("PUBLIC_READ_TOKEN", "hunter2"), ("PROXY_CREDENTIAL", "user:hunter2")]);
     Config::load(Some(&testdata("every-key.toml")), env, Overrides::default()).unwrap().config
 }
 

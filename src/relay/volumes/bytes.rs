@@ -13,7 +13,7 @@ use url::Url;
 
 use super::record::{self, Declared, Kind, Upload, Uploaded};
 use super::refused::Refused as Ours;
-use super::{Volumes, declared};
+use super::{Volumes, declared, instruction};
 use crate::archive::{ArchiveError, Examined, Expected, Framing, Limits};
 use crate::cache::verify_arriving;
 use crate::domain::{Integrity, Purl, Sha256, UploadId};
@@ -247,7 +247,7 @@ fn is_about_content(error: &Refused) -> bool {
 /// What the registry's instruction has clients send to the place.
 fn given(upload: &Upload) -> HeaderMap {
     let field = |(name, value): &(String, String)| {
-        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        let name = HeaderName::from_bytes(name.as_bytes()).ok().filter(instruction::needs)?;
         Some((name, HeaderValue::from_str(value).ok()?))
     };
     upload.headers.iter().filter_map(field).collect()

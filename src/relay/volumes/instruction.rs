@@ -4,10 +4,15 @@
 //! know where it is remembered.
 
 use bytes::Bytes;
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
+    CONTENT_TYPE, EXPIRES, HOST, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE,
+};
 use http::{HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use tracing::warn;
 
 use super::record::Instructed;
 use super::refused::Refused;
@@ -23,20 +28,30 @@ const LONGEST_URL: usize = 8 << 10;
 /// Longest media type that is remembered.
 const LONGEST_TYPE: usize = 256;
 
-/// What is about the connection, or follows from the content: an instruction has no say in it.
-const FRAMING: [&str; 11] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
+/// What uploads need: what the content is and hashes to, whether it may replace something, how it is kept, and who may put
+/// it there. Everything else is about another thing, the connection or a proxy's trust say, and not sent.
+const NEEDED: [HeaderName; 15] = [
+    AUTHORIZATION,
+    CACHE_CONTROL,
+    CONTENT_DISPOSITION,
+    CONTENT_ENCODING,
+    CONTENT_LANGUAGE,
+    CONTENT_TYPE,
+    EXPIRES,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    IF_UNMODIFIED_SINCE,
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("repr-digest"),
 ];
+/// The fields of object stores, by which they sign and describe what is put there, and of uploads by their own name.
+const NEEDED_BELOW: [&str; 9] =
+    ["x-amz-", "x-goog-", "x-ms-", "x-oss-", "x-cos-", "x-obs-", "x-bz-", "x-upload-", "upload-"];
+/// What this proxy sets itself, so that nothing is missing without it.
+const OURS: [HeaderName; 2] = [HOST, CONTENT_LENGTH];
 
 /// What is read of a grant. A member that is there twice makes none.
 #[derive(Deserialize)]
@@ -159,6 +174,11 @@ fn method(value: Option<&RawValue>) -> Result<Method, Refused> {
     }
 }
 
+/// Whether an upload may need the field.
+pub(super) fn needs(name: &HeaderName) -> bool {
+    NEEDED.contains(name) || NEEDED_BELOW.iter().any(|family| name.as_str().starts_with(family))
+}
+
 fn headers(value: Option<&RawValue>) -> Result<Vec<(String, String)>, Refused> {
     let Some(value) = value else { return Ok(Vec::new()) };
     let no = || Refused::Instruction("its upload.headers are no map of a few header fields");
@@ -172,8 +192,10 @@ fn headers(value: Option<&RawValue>) -> Result<Vec<(String, String)>, Refused> {
         let Value::String(value) = value else { return Err(no()) };
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| no())?;
         HeaderValue::from_str(&value).map_err(|_| no())?;
-        if !FRAMING.contains(&name.as_str()) {
+        if needs(&name) {
             headers.push((name.as_str().to_owned(), value));
+        } else if !OURS.contains(&name) {
+            warn!(field = name.as_str(), "a grant gives a field that no upload needs; it is not sent");
         }
     }
     Ok(headers)
@@ -216,7 +238,7 @@ mod tests {
     #[test]
     fn what_is_remembered() {
         let body = grant(
-            r#"{"url":"/put?s=1","method":"POST","headers":{"X-Sign":"a","Host":"evil","Authorization":"Basic b"}}"#,
+            r#"{"url":"/put?s=1","method":"POST","headers":{"X-Amz-Sign":"a","Host":"evil","Authorization":"Basic b","Cookie":"c","X-Forwarded-For":"d","Connection":"x-amz-sign","Transfer-Encoding":"chunked","Proxy-Authorization":"e","X-HTTP-Method-Override":"DELETE"}}"#,
         );
         let read = Grant::read(&body).unwrap();
         assert_eq!((read.locator(), read.upload_id.as_str()), ("/put?s=1", "u-1"));
@@ -224,7 +246,7 @@ mod tests {
         assert_eq!((kept.method.as_str(), kept.expires_at), ("POST", Timestamp(1_767_323_045_000)));
         assert_eq!(kept.media_type.as_deref(), Some("application/gzip"));
         let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(kept.headers, [own("x-sign", "a"), own("authorization", "Basic b")]);
+        assert_eq!(kept.headers, [own("x-amz-sign", "a"), own("authorization", "Basic b")]);
     }
 
     #[test]

@@ -242,7 +242,7 @@ fn place(change: &Change) -> (String, Method) {
 /// Whether a write that was not answered may have reached the registry.
 fn may_have_happened(error: &CouldNotAsk) -> bool {
     match error {
-        CouldNotAsk::Unreachable
+        CouldNotAsk::Unreachable(_)
         | CouldNotAsk::Paused { .. }
         | CouldNotAsk::OverBudget { .. }
         | CouldNotAsk::Busy

@@ -17,7 +17,7 @@ use crate::domain::{Integrity, UploadId};
 use crate::relay::{Content, any_body};
 use crate::store::{ObjectStorage, Store};
 use crate::telemetry::Metrics;
-use crate::upstream::testing::{Asked, HOME, Registry as Script, Step, answer};
+use crate::upstream::testing::{Asked, HOME, REFUSED, Registry as Script, Step, answer};
 use crate::upstream::{CouldNotAsk, TransportError, Upstreams};
 
 mod content;
@@ -143,7 +143,7 @@ fn grant_at(url: &str) -> Step {
         "uploadId": "u-1",
         "target": {"name": "@acme/x", "version": "1.0.0"},
         "mediaType": "application/gzip",
-        "upload": {"instructionType": "http-put", "url": url, "method": "PUT", "headers": {"x-sign": "signed"}},
+        "upload": {"instructionType": "http-put", "url": url, "method": "PUT", "headers": {"x-amz-sign": "signed"}},
         "expiresAt": "1970-01-01T01:00:00+00:00",
         "state": "pending-upload",
     });

@@ -74,7 +74,7 @@ fn sent(reason: &CouldNotAsk) -> Option<Outcome> {
         | CouldNotAsk::BadLocator => return None,
         CouldNotAsk::ServerError(status) | CouldNotAsk::Unexpected(status) => Some(*status),
         CouldNotAsk::CredentialRefused => Some(401),
-        CouldNotAsk::Unreachable
+        CouldNotAsk::Unreachable(_)
         | CouldNotAsk::TimedOut
         | CouldNotAsk::BrokenBody
         | CouldNotAsk::Unsent

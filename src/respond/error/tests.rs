@@ -65,7 +65,7 @@ fn problem_documents() {
     let failures = [
         Failure::NoUpstream("@acme/x".parse().unwrap()),
         Failure::Offline,
-        CouldNotAsk::Unreachable.into(),
+        CouldNotAsk::Unreachable(crate::upstream::Cause::Refused).into(),
         CouldNotAsk::TimedOut.into(),
         CouldNotAsk::BrokenBody.into(),
         CouldNotAsk::Unsent.into(),

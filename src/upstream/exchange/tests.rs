@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join;
 use futures_util::{FutureExt, StreamExt};
 
-use super::super::testing::{HOME, Registry, Step, answer, ok};
+use super::super::testing::{HOME, REFUSED, Registry, Step, answer, ok};
 use super::super::{Exchange, Payload, Rule, TransportError, Upstream};
 use super::*;
 use crate::config::Credential;
@@ -101,7 +101,7 @@ async fn a_document_over_the_limit_is_not_read() {
 #[tokio::test]
 async fn what_may_pass_is_tried_again() {
     let cut = || Step::Answer(200, &[], vec![Ok("{"), Err(TransportError::Broken)]);
-    let registry = Registry::of([Step::Fail(TransportError::Connect), cut(), ok()]);
+    let registry = Registry::of([Step::Fail(REFUSED), cut(), ok()]);
     assert_eq!(ask(&registry.upstream()).await, found("{}"));
     for status in [502, 503, 504] {
         registry.then([answer(status, &[], ""), ok()]);
@@ -266,8 +266,11 @@ async fn another_hosts_failures_are_not_the_registrys() {
     let upstream = registry.upstream_with(|config| config.retries = 0);
     for _ in 0..6 {
         registry.then([answer(302, &[("location", "https://cdn.example/x")], "")]);
-        registry.then([Step::Fail(TransportError::Connect), answer(429, &[("retry-after", "9")], "")]);
-        assert_eq!(open(&upstream, "x").await.err(), Some(CouldNotAsk::Unreachable));
+        registry.then([Step::Fail(REFUSED), answer(429, &[("retry-after", "9")], "")]);
+        assert_eq!(
+            open(&upstream, "x").await.err(),
+            Some(CouldNotAsk::Unreachable(crate::upstream::Cause::Refused))
+        );
         assert!(matches!(open(&upstream, "https://cdn.example/x").await, Err(CouldNotAsk::Throttled { .. })));
     }
     registry.then([ok()]);

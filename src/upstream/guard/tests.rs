@@ -5,7 +5,7 @@ use super::*;
 fn guard(url: &str, hosts: &[&str]) -> Guard {
     let mut config = config::Upstream::new("public", url.parse().unwrap());
     config.archive_hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
-    Guard::new(&config)
+    Guard::new(&config, Listeners::default())
 }
 
 fn rule(guard: &Guard, url: &str, from: Option<&str>) -> Option<Rule> {
@@ -26,10 +26,10 @@ fn goes_home_and_to_the_listed_hosts() {
         "https://registry.example:443/x",
         "https://REGISTRY.example./x",
         "https://cdn.example/x",
-        "http://cdn.example:8080/x",
+        "https://cdn.example:443/x",
         "https://CDN.example./x",
         "https://mirror.example:8443/x",
-        "http://[2001:db8:0::1]:81/x",
+        "https://[2001:db8:0::1]/x",
     ] {
         assert_eq!(rule(&guard, url, None), None, "{url}");
     }
@@ -43,6 +43,9 @@ fn goes_nowhere_else() {
         "https://registry.example:8443/x",
         "https://registry.example.evil.example/x",
         "https://sub.registry.example/x",
+        "https://cdn.example:8080/x",
+        "http://cdn.example:8080/x",
+        "https://cdn.example:80/x",
         "https://mirror.example/x",
         "http://127.0.0.1/x",
         "http://2130706433/x",
@@ -72,12 +75,16 @@ fn a_named_address_is_named_in_every_spelling_of_it_alone() {
 }
 
 #[test]
-fn https_is_not_left_by_a_redirect() {
+fn https_is_not_left() {
     let guard = guard("https://registry.example", &["cdn.example"]);
-    let secure = Some("https://registry.example/x");
-    assert_eq!(rule(&guard, "http://cdn.example/x", secure), Some(Rule::Downgrade));
-    assert_eq!(rule(&guard, "https://cdn.example/x", secure), None);
-    assert_eq!(rule(&guard, "http://cdn.example/y", Some("http://cdn.example/x")), None);
+    let [secure, plain] = ["https://registry.example/x", "http://cdn.example/x"].map(Some);
+    for from in [None, secure] {
+        assert_eq!(rule(&guard, "http://cdn.example/x", from), Some(Rule::Downgrade), "{from:?}");
+        assert_eq!(rule(&guard, "https://cdn.example/x", from), None, "{from:?}");
+    }
+    assert_eq!(rule(&guard, "http://cdn.example/y", plain), None);
+    let plain_home = self::guard("http://registry.example", &["cdn.example"]);
+    assert_eq!(rule(&plain_home, "http://cdn.example/y", None), None, "who begins in clear may go on so");
 }
 
 #[test]
@@ -97,71 +104,72 @@ fn the_refusal_names_the_host_and_no_more() {
     assert!(!text.contains("secret") && !text.contains("path"), "{text}");
 }
 
+fn judged(guard: &Guard, host: &str, address: &str) -> Option<Rule> {
+    guard.judge(host, (address.parse().unwrap(), 443), |_| false).err()
+}
+
 #[test]
-fn addresses_of_the_internet() {
-    for ip in [
-        "1.1.1.1",
-        "9.255.255.255",
-        "11.0.0.0",
-        "100.63.255.255",
-        "100.128.0.0",
-        "172.15.255.255",
-        "172.32.0.0",
-        "192.167.255.255",
-        "169.253.255.255",
-        "223.255.255.255",
-        "168.63.129.15",
-        "2606:4700::1111",
-        "2001:4860::1",
-        "::ffff:1.1.1.1",
-        "64:ff9b::101:101",
-        "2002:101:101::1",
+fn who_lists_a_host_names_no_address() {
+    let guard = guard("https://registry.example", &["cdn.example"]);
+    for private in ["127.0.0.1", "10.1.2.3", "::1", "fd00::1", "169.254.1.1", "fe80::1", "::ffff:127.0.0.1"] {
+        assert_eq!(judged(&guard, "cdn.example", private), Some(Rule::Address), "{private}");
+        assert_eq!(
+            judged(&guard, "Registry.example.", private),
+            None,
+            "the operator chose this one: {private}"
+        );
+    }
+    for metadata in ["169.254.169.254", "fd00:ec2::254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"] {
+        for host in ["cdn.example", "registry.example"] {
+            assert_eq!(judged(&guard, host, metadata), Some(Rule::Metadata), "{host} {metadata}");
+        }
+    }
+    assert_eq!(judged(&guard, "cdn.example", "1.1.1.1"), None);
+}
+
+#[test]
+fn private_networks_are_named_by_the_operator() {
+    let mut config = config::Upstream::new("public", "https://registry.example".parse().unwrap());
+    config.private_addresses = vec!["10.2.0.0/16".parse().unwrap(), "169.254.0.0/16".parse().unwrap()];
+    let guard = Guard::new(&config, Listeners::default());
+    assert_eq!(judged(&guard, "cdn.example", "10.2.3.4"), None);
+    assert_eq!(judged(&guard, "cdn.example", "169.254.7.7"), None);
+    assert_eq!(judged(&guard, "cdn.example", "10.3.0.1"), Some(Rule::Address));
+    assert_eq!(judged(&guard, "cdn.example", "169.254.169.254"), Some(Rule::Metadata), "never");
+}
+
+#[test]
+fn the_network_of_the_registrys_own_url_is_named() {
+    for (home, near, far) in [
+        ("http://127.0.0.1:9000", "127.0.0.2", "10.0.0.1"),
+        ("http://localhost:9000", "::1", "10.0.0.1"),
+        ("http://10.2.3.4", "10.9.9.9", "127.0.0.1"),
+        ("http://[fd00::1]", "fd00::2", "::1"),
     ] {
-        assert!(is_public(ip.parse().unwrap()), "{ip}");
+        let guard = guard(home, &["cdn.example"]);
+        assert_eq!(judged(&guard, "cdn.example", near), None, "{home} {near}");
+        assert_eq!(judged(&guard, "cdn.example", far), Some(Rule::Address), "{home} {far}");
     }
 }
 
 #[test]
-fn addresses_of_other_networks() {
-    for ip in [
-        "0.0.0.0",
-        "0.1.2.3",
-        "10.0.0.1",
-        "100.64.0.1",
-        "100.100.100.200",
-        "100.127.255.255",
-        "127.0.0.1",
-        "127.255.255.255",
-        "168.63.129.16",
-        "169.254.169.254",
-        "172.16.0.1",
-        "172.31.255.255",
-        "192.0.0.192",
-        "192.168.255.255",
-        "198.19.0.1",
-        "224.0.0.1",
-        "239.1.1.1",
-        "240.0.0.1",
-        "255.255.255.255",
-        "::",
-        "::1",
-        "::127.0.0.1",
-        "::ffff:127.0.0.1",
-        "::ffff:169.254.169.254",
-        "64:ff9b::7f00:1",
-        "64:ff9b:1::1.1.1.1",
-        "2002:7f00:1::",
-        "2002:a00:1::1",
-        "2001::1",
-        "2001:db8::1",
-        "3fff::1",
-        "fc00::1",
-        "fd00:ec2::254",
-        "fe80::1",
-        "fec0::1",
-        "ff02::1",
-        "100::1",
-    ] {
-        assert!(!is_public(ip.parse().unwrap()), "{ip}");
+fn our_own_listeners_are_nobodys_registry() {
+    let config = config::Upstream::new("public", "http://127.0.0.1:9000".parse().unwrap());
+    let guard = Guard::new(&config, Listeners::new(["127.0.0.1:443".parse().unwrap()]));
+    assert_eq!(judged(&guard, "127.0.0.1", "127.0.0.1"), Some(Rule::Ourselves));
+    assert_eq!(judged(&guard, "127.0.0.1", "127.0.0.2"), None);
+}
+
+#[test]
+fn through_a_proxy_names_are_judged() {
+    let guard = guard("https://registry.example", &["cdn.example"]);
+    let judged = |host: &str| guard.judge_by_name(host, 443, |_| false).err();
+    assert_eq!(judged("cdn.example"), None);
+    assert_eq!(judged("1.1.1.1"), None);
+    assert_eq!(judged("metadata.google.internal"), Some(Rule::Metadata));
+    assert_eq!(judged("169.254.169.254"), Some(Rule::Metadata));
+    assert_eq!(judged("[::ffff:a9fe:a9fe]"), Some(Rule::Metadata));
+    for private in ["127.0.0.1", "10.0.0.1", "[::1]", "localhost", "a.localhost."] {
+        assert_eq!(judged(private), Some(Rule::Address), "{private}");
     }
 }

@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
 use super::*;
+use crate::upstream::Rule;
 
 mod bodies;
 
@@ -49,11 +50,11 @@ fn transport(home: &Url) -> HttpTransport {
     let mut config = config::Upstream::new("public", home.clone());
     config.read_timeout = Duration::from_millis(200);
     config.connect_timeout = Duration::from_millis(500);
-    HttpTransport::new(&config).unwrap()
+    HttpTransport::new(&config, Listeners::default()).unwrap()
 }
 
 async fn get(transport: &HttpTransport, url: &Url) -> Result<Response, TransportError> {
-    transport.send(Outgoing::get(url, HeaderMap::new())).await
+    transport.send(Outgoing::get(url, HeaderMap::new(), Notes::default())).await
 }
 
 async fn body(response: Response) -> Result<Vec<Bytes>, TransportError> {
@@ -117,9 +118,9 @@ async fn silence_times_out_before_and_between_bytes() {
 async fn nobody_listens() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let url = format!("http://{closed}/").parse().unwrap();
-    assert_eq!(get(&transport(&url), &url).await.err(), Some(TransportError::Connect));
+    assert_eq!(get(&transport(&url), &url).await.err(), Some(TransportError::Unreachable(Cause::Refused)));
     let url = "http://no-such-name.invalid/".parse().unwrap();
-    assert_eq!(get(&transport(&url), &url).await.err(), Some(TransportError::Connect));
+    assert_eq!(get(&transport(&url), &url).await.err(), Some(TransportError::Unreachable(Cause::Name)));
 }
 
 #[tokio::test]
@@ -128,7 +129,11 @@ async fn a_name_the_operator_did_not_give_leads_to_no_private_address() {
     let local: Url = format!("http://localhost:{}/", url.port().unwrap()).parse().unwrap();
     let stranger = transport(&"http://registry.example/".parse().unwrap());
     for private in [&local, &url] {
-        assert_eq!(get(&stranger, private).await.err(), Some(TransportError::Forbidden), "{private}");
+        assert_eq!(
+            get(&stranger, private).await.err(),
+            Some(TransportError::Forbidden(Rule::Address)),
+            "{private}"
+        );
     }
     assert!(!server.is_finished(), "it was not dialled");
     assert!(get(&transport(&local), &local).await.is_ok(), "one that the operator gave may lead anywhere");

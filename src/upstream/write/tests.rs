@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
 
-use super::super::testing::{Asked, HOME, Registry, Step, answer};
+use super::super::testing::{Asked, HOME, REFUSED, Registry, Step, answer};
 use super::super::{Rule, TransportError};
 use super::*;
 use crate::config::{self, Credential, WritesCheck};
@@ -146,7 +146,7 @@ async fn what_belongs_to_the_clients_connection_stays_there() {
 #[tokio::test]
 async fn once_is_once() {
     for (error, why) in [
-        (TransportError::Connect, CouldNotAsk::Unreachable),
+        (REFUSED, CouldNotAsk::Unreachable(crate::upstream::Cause::Refused)),
         (TransportError::Timeout, CouldNotAsk::TimedOut),
         (TransportError::Broken, CouldNotAsk::BrokenBody),
     ] {
@@ -159,7 +159,7 @@ async fn once_is_once() {
 #[tokio::test(start_paused = true)]
 async fn what_may_be_repeated_is_until_there_is_an_answer() {
     let path = Target::Path(PUBLISH);
-    for error in [TransportError::Connect, TransportError::Timeout, TransportError::Broken] {
+    for error in [REFUSED, TransportError::Timeout, TransportError::Broken] {
         let registry = Registry::of([Step::Fail(error), Step::Fail(error), answer(201, &[], "ok")]);
         assert_eq!(read(&registry.upstream(), again(path)).await, Ok((201, "ok".into())));
         let asked = registry.asked();
@@ -187,8 +187,11 @@ async fn a_registry_that_cannot_be_reached_is_left_alone() {
     let upstream = registry.upstream();
     for _ in 0..5 {
         assert!(upstream.is_up());
-        registry.then([Step::Fail(TransportError::Connect)]);
-        assert_eq!(read(&upstream, publish()).await, Err(CouldNotAsk::Unreachable));
+        registry.then([Step::Fail(REFUSED)]);
+        assert_eq!(
+            read(&upstream, publish()).await,
+            Err(CouldNotAsk::Unreachable(crate::upstream::Cause::Refused))
+        );
     }
     assert!(!upstream.is_up());
     assert!(matches!(read(&upstream, publish()).await, Err(CouldNotAsk::Paused { .. })));

@@ -59,8 +59,7 @@ fn a_grant_that_cannot_be_followed_is_not_passed_on() {
 #[test]
 fn a_relative_place_is_the_registrys_own() {
     let ground = Ground::new();
-    let url =
-        json!({ "url": "../../../take/up-9?signature=mine", "headers": { "X-Own": "yes", "Host": "evil" } });
+    let url = json!({ "url": "../../../take/up-9?signature=mine", "headers": { "X-Upload-Own": "yes", "Host": "evil" } });
     ground.registry.befall(
         "POST",
         &volume(&lamp().name),
@@ -73,7 +72,7 @@ fn a_relative_place_is_the_registrys_own() {
     assert_eq!(seen.path().rsplit_once("/take/").map(|(_, rest)| rest), Some("up-9"), "{}", seen.target);
     assert!(seen.target.ends_with("?signature=mine"), "as it was given");
     assert_eq!(
-        (seen.header("x-own"), seen.header("host")),
+        (seen.header("x-upload-own"), seen.header("host")),
         (Some("yes"), Some(&*ground.registry.authority()))
     );
     assert!(matches!(sent.status, 204 | 404), "{}", sent.text());

@@ -3,12 +3,14 @@
 //! crate under test: digests and documents are made independently.
 
 pub(crate) mod agent;
+pub(crate) mod authority;
 pub(crate) mod bucket;
 pub(crate) mod bulk;
 pub(crate) mod catalogue;
 pub(crate) mod client;
 pub(crate) mod disk;
 pub(crate) mod divergence;
+pub(crate) mod egress;
 pub(crate) mod nullspace;
 pub(crate) mod operator;
 pub(crate) mod proxy;

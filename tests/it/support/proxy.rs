@@ -182,12 +182,16 @@ pub(crate) fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     bytes.windows(needle.len()).any(|window| window == needle)
 }
 
-/// The binary under test, not yet told what to do, free of this process's own settings for it and of credentials.
+/// The binary under test, not yet told what to do, free of this process's own settings for it, of credentials
+/// and of proxies.
 pub(crate) fn scriptorium() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_scriptorium"));
     for (name, _) in
         std::env::vars().filter(|(name, _)| name.starts_with("SCRIPTORIUM_") || name.starts_with("AWS_"))
     {
+        command.env_remove(name);
+    }
+    for name in ["HTTPS_PROXY", "https_proxy", "http_proxy", "NO_PROXY", "no_proxy"] {
         command.env_remove(name);
     }
     command.env("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9");

@@ -40,7 +40,7 @@ async fn what_may_no_longer_be_kept_takes_what_was_held_with_it() {
         answer(304, &[("cache-control", "no-store")], ""),
     ];
     for renewal in renewals {
-        let desk = Desk::of([says(&[("etag", "\"a\"")]), renewal, Step::Fail(TransportError::Connect)]);
+        let desk = Desk::of([says(&[("etag", "\"a\"")]), renewal, Step::Fail(REFUSED)]);
         desk.outcome().await;
         desk.wait(330);
         assert!(!desk.outcome().await.contains("stored"));
@@ -56,7 +56,7 @@ async fn no_cache_is_kept_and_asked_for_each_time() {
     let desk = Desk::of([
         says(&[("etag", "\"a\""), ("cache-control", "no-cache")]),
         answer(304, &[], ""),
-        Step::Fail(TransportError::Connect),
+        Step::Fail(REFUSED),
         says(&[("cache-control", "max-age=60")]),
     ]);
     assert_eq!(desk.outcome().await, "scriptorium; fwd=uri-miss; fwd-status=200; stored");

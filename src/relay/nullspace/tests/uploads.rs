@@ -3,6 +3,7 @@
 use super::*;
 use crate::domain::Sha256;
 use crate::upstream::TransportError;
+use crate::upstream::testing::REFUSED;
 
 pub(super) const UPLOADS: &str = "/v1/sandboxes/s/uploads";
 
@@ -123,7 +124,7 @@ async fn a_replay_is_answered_with_the_session_and_not_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn a_replay_is_sent_when_the_registry_may_want_it() {
-    let fails = || Step::Fail(TransportError::Connect);
+    let fails = || Step::Fail(REFUSED);
     for (steps, asked) in [
         (vec![says(200, session("\"status\":\"uploading\",\"next_part\":0")), uploading(1)], 2),
         (vec![says(200, session("\"status\":\"aborted\"")), says(409, "{}")], 2),
@@ -152,7 +153,7 @@ async fn other_bytes_for_a_part_are_sent_and_take_its_place() {
     assert_eq!(desk.lines(), [line(0), line(0), line(0), asks()]);
 
     // Lost: the registry may have either now, so neither is taken for a replay.
-    let fails = || Step::Fail(TransportError::Connect);
+    let fails = || Step::Fail(REFUSED);
     desk.then([fails(), fails(), uploading(1)]);
     desk.answer(&put(0, "BBBB")).await.unwrap_err();
     assert_eq!(desk.status(&put(0, "aaaa")).await, 200);

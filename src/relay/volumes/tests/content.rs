@@ -29,7 +29,7 @@ async fn what_passed_is_sent_on_as_the_registry_instructed() {
     let sent = desk.asked().pop().unwrap();
     assert_eq!(sent.url, "https://registry.example/put/u-1?signature=secret");
     assert_eq!((sent.method, sent.body), (Method::PUT, bytes));
-    assert_eq!(sent.headers["x-sign"], "signed");
+    assert_eq!(sent.headers["x-amz-sign"], "signed");
     assert_eq!(sent.headers["content-type"], "application/gzip");
     assert_eq!(sent.headers["authorization"], "Bearer mine", "the registry's own origin");
 }
@@ -42,7 +42,7 @@ async fn a_credential_stays_at_home() {
     desk.send(&place, &[GZIP, TOKEN], bytes).await.unwrap();
     let sent = desk.asked().pop().unwrap();
     assert_eq!(
-        (sent.url.as_str(), &sent.headers["x-sign"]),
+        (sent.url.as_str(), &sent.headers["x-amz-sign"]),
         ("https://cdn.example/put", &HeaderValue::from_static("signed"))
     );
     assert!(!sent.headers.contains_key("authorization"));

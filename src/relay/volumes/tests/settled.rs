@@ -152,7 +152,7 @@ async fn an_unpublished_release_is_asked_for_again_whatever_became_of_the_answer
         (answer(500, &[], ""), true),
         (Step::Fail(TransportError::Broken), true),
         (Step::Fail(TransportError::Timeout), true),
-        (Step::Fail(TransportError::Connect), false),
+        (Step::Fail(REFUSED), false),
         (answer(403, &[], ""), false),
         (answer(404, &[], ""), false),
     ] {

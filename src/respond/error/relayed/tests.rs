@@ -46,7 +46,7 @@ fn problem_documents() {
         Refused::NoUpstream(volume()),
         Refused::WritesOff(volume()),
         Refused::Offline,
-        CouldNotAsk::Unreachable.into(),
+        CouldNotAsk::Unreachable(crate::upstream::Cause::Refused).into(),
         CouldNotAsk::TimedOut.into(),
         CouldNotAsk::BrokenBody.into(),
         CouldNotAsk::Unexpected(302).into(),

@@ -12,7 +12,7 @@ fn budget(requests: u32) -> impl Fn(&mut crate::config::Upstream) {
 #[tokio::test]
 async fn every_request_is_taken_out_of_the_budget() {
     let registry = Registry::of([
-        Step::Fail(TransportError::Connect),
+        Step::Fail(REFUSED),
         ok(),
         answer(302, &[("location", "https://cdn.example/x")], ""),
         ok(),
@@ -37,9 +37,13 @@ async fn every_request_is_taken_out_of_the_budget() {
 
 #[tokio::test]
 async fn a_spent_budget_leaves_it_at_the_failure_and_says_nothing_of_the_registry() {
-    let registry = Registry::of([Step::Fail(TransportError::Connect)]);
+    let registry = Registry::of([Step::Fail(REFUSED)]);
     let upstream = registry.upstream_with(budget(1));
-    assert_eq!(ask(&upstream).await, Err(CouldNotAsk::Unreachable), "no retry");
+    assert_eq!(
+        ask(&upstream).await,
+        Err(CouldNotAsk::Unreachable(crate::upstream::Cause::Refused)),
+        "no retry"
+    );
     for _ in 0..30 {
         assert!(matches!(ask(&upstream).await, Err(CouldNotAsk::OverBudget { .. })));
     }

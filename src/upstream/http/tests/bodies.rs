@@ -48,7 +48,9 @@ async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
 }
 
 async fn send(url: &Url, method: Method, body: OutgoingBody) -> Result<Response, TransportError> {
-    transport(url).send(Outgoing { method, url, headers: HeaderMap::new(), body }).await
+    transport(url)
+        .send(Outgoing { method, url, headers: HeaderMap::new(), body, notes: Notes::default() })
+        .await
 }
 
 async fn post(url: &Url, body: OutgoingBody) -> Result<Response, TransportError> {
