@@ -100,12 +100,11 @@ impl Pipeline {
     pub async fn answer(&self, arrival: &Arrival, body: AnyBody) -> Response {
         let request_id = request_id(&arrival.headers);
         let admission = self.limiter.admit(arrival.peer, &arrival.headers);
-        let tls = admission.tls.unwrap_or(arrival.tls);
         let mounted = self.mounted(arrival.uri.path());
         let id = request_id.to_str().unwrap_or_default();
         let entered = self.enter(&admission);
         let (label, mut response) = match (&entered, mounted) {
-            (Ok(_), None) => self.admitted(arrival, tls, body, id).await,
+            (Ok(_), None) => self.admitted((arrival, body), &admission, id).await,
             (Ok(_), Some(mounted)) => {
                 let relayed = self.relay(mounted, (arrival, self.body(body)), Errand::foreground(id));
                 (Mounted::LABEL, Box::pin(relayed).await)
@@ -143,11 +142,11 @@ impl Pipeline {
     /// Answers a request that was let in, and names its route.
     async fn admitted(
         &self,
-        arrival: &Arrival,
-        tls: bool,
-        body: AnyBody,
+        (arrival, body): (&Arrival, AnyBody),
+        admission: &Admission,
         id: &str,
     ) -> (&'static str, Response) {
+        let tls = admission.tls.unwrap_or(arrival.tls);
         let routed = route::parse(&arrival.method, arrival.uri.path(), arrival.uri.query());
         let label = routed.as_ref().map_or("none", Request::label);
         let base = self.base.of(&arrival.uri, &arrival.headers, (arrival.version, tls));
@@ -157,7 +156,9 @@ impl Pipeline {
         let response = match (&routed, &base) {
             (Err(error), _) => respond::problem(&Refusal::from(error), asked),
             (Ok(_), Err(error)) => respond::problem(&respond::bad_request(&error.to_string()), asked),
-            (Ok(Request::Document(key)), Ok(_)) => self.document(key, &asked, errand).await,
+            (Ok(Request::Document(key)), Ok(_)) => {
+                self.document(key, &admission.client, &asked, errand).await
+            }
             (Ok(Request::Archive(name, version)), Ok(_)) => {
                 let hold = || self.files.archive(name, version, errand);
                 Box::pin(self.file(label, hold, asked, errand)).await
@@ -173,11 +174,20 @@ impl Pipeline {
         (label, response)
     }
 
-    async fn document(&self, key: &DocumentKey, asked: &Asked<'_>, errand: Errand<'_>) -> Response {
+    async fn document(
+        &self,
+        key: &DocumentKey,
+        client: &Client,
+        asked: &Asked<'_>,
+        errand: Errand<'_>,
+    ) -> Response {
         match self.documents.get(key, errand).await {
             Ok(answer) => {
                 self.metrics.cache_lookup(key.resource().as_str(), answer.outcome.label());
-                respond::document(&answer, *asked)
+                match self.documents.begin_reading(key, &answer, client) {
+                    Ok(reading) => respond::document(&answer, reading, *asked),
+                    Err(full) => respond::problem(&full.into(), *asked),
+                }
             }
             Err(failure) => self.refuse(key.resource().as_str(), &failure, *asked),
         }
@@ -202,7 +212,7 @@ impl Pipeline {
         match opened {
             Ok((held, part, body)) => {
                 self.metrics.cache_lookup(resource, held.outcome.label());
-                respond::file(&held, &part, body.holding(place), asked)
+                respond::file(&held, &part, body.downloading(place), asked)
             }
             Err(failure) => self.refuse(resource, &failure, asked),
         }
@@ -220,10 +230,10 @@ impl Pipeline {
         let bytes = part.bytes(held.file.seal.length);
         let left = bytes.end - bytes.start;
         let mut steps = sealed::steps(bytes).peekable();
-        let Some(first) = steps.next_if(|_| !asked.head) else { return Ok((held, part, Body::Empty)) };
+        let Some(first) = steps.next_if(|_| !asked.head) else { return Ok((held, part, Body::empty())) };
         let first = self.files.read(&held.file, first, errand).await?;
         if steps.peek().is_none() {
-            return Ok((held, part, Body::Full(first)));
+            return Ok((held, part, Body::whole(first)));
         }
         let sent = Arc::new((Arc::clone(&self.files), Arc::clone(&held.file), errand.kept()));
         let rest = stream::iter(steps).map(move |step| {
@@ -234,13 +244,13 @@ impl Pipeline {
             }
         });
         let pieces = stream::iter([Ok(first)]).chain(rest.buffered(READ_AHEAD)).boxed();
-        Ok((held, part, Body::Stream { left: Some(left), pieces }))
+        Ok((held, part, Body::pieces(Some(left), pieces)))
     }
 
     fn refuse(&self, resource: &'static str, failure: &Failure, asked: Asked<'_>) -> Response {
         if let Failure::Gated { gate, .. } = failure {
             self.metrics.cache_lookup(resource, gate.outcome.label());
-            return respond::document(gate, asked);
+            return respond::document(gate, None, asked);
         }
         self.metrics.cache_lookup(resource, "failed");
         respond::problem(&Refusal::from(failure), asked)

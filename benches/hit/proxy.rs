@@ -93,7 +93,8 @@ impl Proxy {
             let mut arrival = Some(case.arrival(&etag));
             measure(&mut || {
                 let arrival = arrival.take().unwrap();
-                let hit = async { drain(self.pipeline.answer(&arrival, any_body(Body::Empty)).await).await };
+                let hit =
+                    async { drain(self.pipeline.answer(&arrival, any_body(Body::empty())).await).await };
                 hit.now_or_never().expect("a hit that waits for nothing");
             });
         }
@@ -103,7 +104,7 @@ impl Proxy {
     fn warm(&self, case: Case) -> HeaderValue {
         let ask = |etag: &HeaderValue| {
             self.runtime.block_on(async {
-                let response = self.pipeline.answer(&case.arrival(etag), any_body(Body::Empty)).await;
+                let response = self.pipeline.answer(&case.arrival(etag), any_body(Body::empty())).await;
                 let (status, headers) = (response.status(), response.headers().clone());
                 (status, headers, drain(response).await)
             })

@@ -228,13 +228,13 @@ fn document(value: &impl Serialize, asked: Asked<'_>) -> Response {
 }
 
 fn reply(content_type: &'static str, text: String, asked: Asked<'_>) -> Response {
-    let mut response = Response::new(Body::Empty);
+    let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if !asked.head {
-        *response.body_mut() = Body::Full(text.into());
+        *response.body_mut() = Body::whole(text);
     }
     response
 }

@@ -2,6 +2,8 @@
 //!
 //! Owns that judgement. Must not know what other documents say.
 
+use std::io;
+
 use bytes::Bytes;
 use http::Method;
 
@@ -30,6 +32,13 @@ pub(super) fn judge(key: &StorageKey, stored: &Bytes) -> Result<(DocumentKey, Do
     let shape = |error: String| wrong("a document as the specification describes it", error).of(&asked);
     let document = Document::new(&question, envelope).map_err(|malformed| shape(malformed.to_string()))?;
     Ok((question, document))
+}
+
+/// The same on a thread that serves nobody.
+pub(super) async fn judge_apart(key: &StorageKey, stored: Bytes) -> Result<(DocumentKey, Document), Finding> {
+    let its = key.clone();
+    let judged = tokio::task::spawn_blocking(move || judge(&its, &stored)).await;
+    judged.map_err(|died| Finding::unreadable(key.path(), &io::Error::other(died).into()))?
 }
 
 /// The stored answer of `registry` to `question`, if it can be used.

@@ -146,7 +146,7 @@ impl Walker<'_> {
         let Some(stored) = read.map_err(|error| Finding::unreadable(key.path(), &error))? else {
             return Ok(());
         };
-        let (question, document) = document::judge(key, &stored)?;
+        let (question, document) = document::judge_apart(key, stored).await?;
         // What an earlier version left in its place is read by nobody.
         let is_read = earlier_place(&question) != *key;
         let DocumentKey::Release(name, version) = question else { return Ok(()) };

@@ -71,7 +71,7 @@ mod tests {
     async fn advertises(documents: &Arc<Documents>) -> bool {
         let answer = documents.get(&DocumentKey::Capabilities, Errand::foreground("id-1")).await.unwrap();
         let Content::Found(found) = &*answer.document.content else { panic!("found") };
-        let body = found.rendition(["http://", "here"]).body.clone();
+        let body = found.shown().render("http://here");
         let hidden = SAID.replace("true", "false").replace(r#"["http-put"]"#, "[]");
         assert!(body == SAID || body == hidden);
         body == SAID

@@ -1,22 +1,31 @@
-//! A document as it is held in memory: parsed once, rendered once for each base URL.
+//! A document as it is held in memory: parsed once, and what was prepared of it for clients.
 //!
-//! Owns how many renditions are kept, and that statuses of rows can be shown as others. Must not know how old it may
-//! be served, nor what speaks against a row (`shown`).
+//! Owns how many renditions are kept and for whom, what all of it weighs, and that statuses of rows can be shown as
+//! others. Must not know how old it may be served, nor what speaks against a row (`shown`).
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use super::envelope::{Envelope, Meta};
-use super::rendition::{Coders, Coding, Rendition, is_coded};
+use super::rendition::{Coders, Coding, LONGEST, Rendition, room};
 use crate::consistency::Exact;
 use crate::domain::check::{Checked, From, Malformed, check, relaying};
-use crate::domain::{DocumentKey, Facts, Problem, Release, Rows, Template, Trust};
+use crate::domain::several::Listed;
+use crate::domain::{DocumentKey, Facts, Problem, Release, Rows, Template, Trust, VolumeName};
 
-/// Base URLs for which a rendition is kept; a Host header cannot make a document grow without bound.
-const RENDITIONS: usize = 4;
+mod listing;
+
+use listing::Listing;
+
+/// Base URLs for which a rendition is kept, of a document with links. All of them count in its weight.
+const RENDITIONS: usize = 2;
+
+/// What a document weighs beside what it says.
+const AROUND: usize = 1024;
 
 /// An answer, definite either way, with what is known about it.
 #[derive(Debug, Clone)]
@@ -68,8 +77,12 @@ pub struct Found {
     /// What is shown in place of the template: an index with statuses of ours, or capabilities with uploads.
     shown: Option<Template>,
     /// What it says that other documents are held against.
-    pub facts: Facts,
+    pub facts: Arc<Facts>,
+    /// What it says that an answer of several registries is made of.
+    listing: Arc<Listing>,
     renditions: ArcSwap<Vec<Arc<Rendition>>>,
+    /// The base URL that was asked for last of those for which none is kept.
+    passing: AtomicU64,
 }
 
 impl Document {
@@ -82,7 +95,12 @@ impl Document {
         let content = if meta.status == 200 {
             let Checked { template, facts } =
                 check(key, &body, From { origin: &meta.origin, at: meta.at.as_deref() })?;
-            Content::Found(Found { template, shown: None, facts, renditions: ArcSwap::default() })
+            if body.len() > LONGEST {
+                // Hashed here, where nobody waits for it who only sends it.
+                let _ = template.digest();
+            }
+            let listing = Listing::of(key, &body).into();
+            Content::Found(Found { listing, ..Found::new(template, None, facts.into()) })
         } else {
             let said = Problem::parse(meta.status, &body);
             let is_own = said.is_some();
@@ -156,12 +174,11 @@ impl Document {
         rendition.body_in(coding, self.coders.as_ref()?)
     }
 
-    /// About how many bytes of memory it holds: the answer, a rendition, and codings of half of one each.
+    /// About how many bytes of memory it may come to hold: the answer, what it says, and all that is kept of it for
+    /// clients, whether or not that was prepared yet.
     #[must_use]
     pub fn weight(&self) -> u32 {
-        let length = self.content.body().len();
-        let times = if is_coded(length) { 3 } else { 2 };
-        u32::try_from(length).unwrap_or(u32::MAX).saturating_mul(times).saturating_add(1024)
+        u32::try_from(self.content.weight().saturating_add(AROUND)).unwrap_or(u32::MAX)
     }
 }
 
@@ -170,8 +187,11 @@ impl Content {
     #[must_use]
     pub fn release(&self) -> Option<&Release> {
         match self {
-            Self::Found(Found { facts: Facts::Release(release), .. }) => Some(release),
-            Self::Found(_) | Self::Refused { .. } => None,
+            Self::Found(found) => match &*found.facts {
+                Facts::Release(release) => Some(release),
+                Facts::Index(_) | Facts::Trust(_) | Facts::None => None,
+            },
+            Self::Refused { .. } => None,
         }
     }
 
@@ -189,8 +209,11 @@ impl Content {
     #[must_use]
     pub fn rows(&self) -> Option<&Rows> {
         match self {
-            Self::Found(Found { facts: Facts::Index(rows), .. }) => Some(rows),
-            Self::Found(_) | Self::Refused { .. } => None,
+            Self::Found(found) => match &*found.facts {
+                Facts::Index(rows) => Some(rows),
+                Facts::Release(_) | Facts::Trust(_) | Facts::None => None,
+            },
+            Self::Refused { .. } => None,
         }
     }
 
@@ -198,8 +221,33 @@ impl Content {
     #[must_use]
     pub fn trust(&self) -> Option<&Trust> {
         match self {
-            Self::Found(Found { facts: Facts::Trust(trust), .. }) => Some(trust),
-            Self::Found(_) | Self::Refused { .. } => None,
+            Self::Found(found) => match &*found.facts {
+                Facts::Trust(trust) => Some(trust),
+                Facts::Index(_) | Facts::Release(_) | Facts::None => None,
+            },
+            Self::Refused { .. } => None,
+        }
+    }
+
+    /// What stands on a list.
+    pub(super) fn listed(&self) -> Option<&Listed> {
+        match self {
+            Self::Found(found) => match &*found.listing {
+                Listing::Items(listed) => listed.as_ref(),
+                Listing::About(_) | Listing::None => None,
+            },
+            Self::Refused { .. } => None,
+        }
+    }
+
+    /// Which volume an advisory is about: none in particular where that is `Some(None)`.
+    pub(super) fn about(&self) -> Option<&Option<VolumeName>> {
+        match self {
+            Self::Found(found) => match &*found.listing {
+                Listing::About(about) => about.as_ref(),
+                Listing::Items(_) | Listing::None => None,
+            },
+            Self::Refused { .. } => None,
         }
     }
 
@@ -212,10 +260,18 @@ impl Content {
         }
     }
 
+    /// About how many bytes of memory it may come to hold.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Found(found) => found.weight(),
+            Self::Refused { body, .. } => 2 * body.len(),
+        }
+    }
+
     /// Whether it says something that other documents are held against; a release's absence is, too.
     fn is_compared(&self, key: &DocumentKey) -> bool {
         match self {
-            Self::Found(found) => found.facts != Facts::None,
+            Self::Found(found) => *found.facts != Facts::None,
             Self::Refused { is_own, .. } => *is_own && matches!(key, DocumentKey::Release(..)),
         }
     }
@@ -224,17 +280,14 @@ impl Content {
     pub(super) fn showing(&self, rows: &[(Range<usize>, String)]) -> Option<Self> {
         let Self::Found(found) = self else { return None };
         let shown = (!rows.is_empty()).then(|| found.template.replacing(rows.iter().cloned()));
-        (shown != found.shown).then(|| {
-            let (template, facts) = (found.template.clone(), found.facts.clone());
-            Self::Found(Found { template, shown, facts, renditions: ArcSwap::default() })
-        })
+        (shown != found.shown).then(|| Self::Found(found.showing(shown)))
     }
 }
 
 impl Content {
     /// A document that was made here.
     pub(super) fn made(template: Template) -> Self {
-        Self::Found(Found { template, shown: None, facts: Facts::None, renditions: ArcSwap::default() })
+        Self::Found(Found::new(template, None, Arc::new(Facts::None)))
     }
 
     /// The same capabilities, with the uploads advertised that are carried where they are relayed, or none; `None` when
@@ -242,34 +295,52 @@ impl Content {
     pub(super) fn advertising(&self, uploads: bool) -> Option<Self> {
         let Self::Found(found) = self else { return None };
         let shown = if uploads { relaying(found.template.original()) } else { None };
-        (shown != found.shown).then(|| {
-            let (template, facts) = (found.template.clone(), found.facts.clone());
-            Self::Found(Found { template, shown, facts, renditions: ArcSwap::default() })
-        })
+        (shown != found.shown).then(|| Self::Found(found.showing(shown)))
     }
 }
 
 impl Found {
+    fn new(template: Template, shown: Option<Template>, facts: Arc<Facts>) -> Self {
+        let (listing, renditions, passing) = (Arc::new(Listing::None), ArcSwap::default(), AtomicU64::new(0));
+        Self { template, shown, facts, listing, renditions, passing }
+    }
+
+    /// The same, shown as something else.
+    fn showing(&self, shown: Option<Template>) -> Self {
+        let listing = Arc::clone(&self.listing);
+        Self { listing, ..Self::new(self.template.clone(), shown, Arc::clone(&self.facts)) }
+    }
+
+    fn weight(&self) -> usize {
+        let shown = self.shown();
+        let bases = if shown.links() == 0 { 1 } else { RENDITIONS };
+        let beside = self.shown.as_ref().map_or(0, Template::overhead) + self.template.overhead();
+        shown.original().len() + beside + self.facts.weight() + self.listing.weight() + bases * room(shown)
+    }
+
     /// The document as it is shown, with the places of its links.
     pub(super) fn shown(&self) -> &Template {
         self.shown.as_ref().unwrap_or(&self.template)
     }
 
-    /// The document for clients who reach this proxy at `base`, which is given in two parts.
+    /// The document for clients who reach this proxy at `base`, which is given in two parts. It is kept for those who ask
+    /// twice before another stranger does: nothing is prepared for names that somebody makes up.
     #[must_use]
     pub fn rendition(&self, base: [&str; 2]) -> Arc<Rendition> {
         let kept = self.renditions.load();
-        let [start, end] = base;
-        if let Some(rendition) = kept.iter().find(|it| it.base.strip_prefix(start) == Some(end)) {
+        if let Some(rendition) = kept.iter().find(|it| it.is_for(base)) {
             return Arc::clone(rendition);
         }
-        let base = &base.concat();
-        let rendition = Arc::new(Rendition::new(self.shown().render(base), base));
+        let made = Rendition::new(self.shown(), &base.concat());
+        if !made.is_for_all() && self.passing.swap(made.mark(), Ordering::Relaxed) != made.mark() {
+            return Arc::new(made);
+        }
+        let made = Arc::new(made.kept());
         self.renditions.rcu(|kept| {
-            let newest = std::iter::once(Arc::clone(&rendition));
+            let newest = std::iter::once(Arc::clone(&made));
             newest.chain(kept.iter().take(RENDITIONS - 1).cloned()).collect::<Vec<_>>()
         });
-        rendition
+        made
     }
 }
 
@@ -289,107 +360,4 @@ pub(super) fn refusal(status: u16) -> Problem {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cache::keeping::Keeping;
-    use crate::clock::Timestamp;
-
-    fn index() -> Document {
-        document(r#"{"items":[{"version":"1.0.0","status":{"state":"available"},"release":{"url":"x"}}]}"#)
-    }
-
-    fn document(body: &'static str) -> Document {
-        let meta = Meta {
-            key: String::new(),
-            status: 200,
-            fetched_at: Timestamp(0),
-            upstream_age: 0,
-            upstream: String::new(),
-            origin: String::new(),
-            etag: None,
-            at: None,
-            keeping: Keeping::default(),
-        };
-        Document::new(&DocumentKey::Index("x".parse().unwrap()), Envelope { meta, body: body.into() })
-            .unwrap()
-    }
-
-    #[test]
-    fn a_rendition_is_made_once_and_few_are_kept() {
-        let document = index();
-        let Content::Found(found) = &*document.content else { panic!("found") };
-        let first = found.rendition(["http://", "a"]);
-        assert!(Arc::ptr_eq(&first, &found.rendition(["http://", "a"])));
-        assert_ne!(first.etag, found.rendition(["http://b", ""]).etag);
-        for host in 0..100 {
-            let _ = found.rendition(["http://", &host.to_string()]);
-        }
-        assert_eq!(found.renditions.load().len(), RENDITIONS);
-    }
-
-    #[tokio::test]
-    async fn its_weight_covers_its_codings() {
-        let body = format!(r#"{{"items":[],"filler":"{}"}}"#, "words and ".repeat(10_000));
-        let coders = Some(Arc::default());
-        let document = Document { coders, ..document(body.leak()) };
-        let Content::Found(found) = &*document.content else { panic!("found") };
-        let rendition = found.rendition(["http://", "a"]);
-        let mut held = document.content.body().len() + rendition.body.len();
-        for coding in Coding::ALL {
-            while document.body_in(&rendition, coding).is_none() {
-                tokio::task::yield_now().await;
-            }
-            held += rendition.body.len() / 2;
-        }
-        assert!(document.weight() as usize >= held);
-    }
-
-    #[test]
-    fn another_status_changes_what_is_shown_and_nothing_else() {
-        let document = index();
-        let version = "1.0.0".parse().unwrap();
-        let at = document.content.rows().unwrap().of(&version)[0].status_at();
-        let shown = |content: &Content| match content {
-            Content::Found(found) => found.rendition(["http://", "a"]).body.clone(),
-            Content::Refused { .. } => panic!("found"),
-        };
-        let rows = [(at, r#"{"state":"unavailable"}"#.to_owned())];
-        let quarantined = document.content.showing(&rows).unwrap();
-        assert!(quarantined.showing(&rows).is_none(), "nothing new");
-        let text = String::from_utf8(shown(&quarantined).to_vec()).unwrap();
-        assert_eq!(
-            text,
-            r#"{"items":[{"version":"1.0.0","status":{"state":"unavailable"},"release":{"url":"http://a/api/v1/volumes/x/1.0.0"}}]}"#
-        );
-        assert_eq!(quarantined.body(), document.content.body(), "what is stored stays the registry's");
-        assert_eq!(shown(&quarantined.showing(&[]).unwrap()), shown(&document.content));
-    }
-
-    #[test]
-    fn uploads_are_advertised_where_they_are_relayed() {
-        const SAID: &str = r#"{"schemaVersion":"1","apiVersion":"v1","apis":{ "releaseUploads":true },"uploadProfiles":{"releaseUploads":["http-put"]},"later":1.0}"#;
-        let envelope = Envelope { meta: index().meta, body: SAID.into() };
-        let document = Document::new(&DocumentKey::Capabilities, envelope).unwrap();
-        let shown = |content: &Content| match content {
-            Content::Found(found) => found.rendition(["http://", "a"]).body.clone(),
-            Content::Refused { .. } => panic!("found"),
-        };
-        let hidden = SAID.replace("true", "false").replace(r#"["http-put"]"#, "[]");
-        assert_eq!(shown(&document.content), hidden);
-        assert!(document.content.advertising(false).is_none());
-        let advertised = document.content.advertising(true).unwrap();
-        assert_eq!(shown(&advertised), SAID);
-        assert!(advertised.advertising(true).is_none());
-        assert_eq!(shown(&advertised.advertising(false).unwrap()), hidden);
-    }
-
-    #[test]
-    fn a_refusal_without_a_problem_gets_one() {
-        for (status, slug) in
-            [(404, "not-found"), (403, "authorization-failed"), (409, "inconsistent-registry-state")]
-        {
-            assert_eq!(refusal(status).kind.unwrap().slug(), slug);
-        }
-        assert_eq!((refusal(410).kind, refusal(410).status), (None, 410));
-    }
-}
+mod tests;

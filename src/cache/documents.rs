@@ -21,6 +21,8 @@ use super::flight::Flights;
 use super::freshness::{Freshness, Policy, judge};
 use super::invalidation::Invalidations;
 use super::outcome::{Outcome, Stale};
+use super::parsing::Parsing;
+use super::readings::Readings;
 use super::rendition::Coders;
 use super::settle::Settled;
 use super::several::Several;
@@ -83,6 +85,10 @@ pub struct Documents {
     pub(super) coders: Arc<Coders>,
     pub(super) patience: Duration,
     pub(super) several: Several,
+    pub(super) parsing: Parsing,
+    pub(super) readings: Readings,
+    /// Held by whoever reads a long document back from the store.
+    pub(super) recollecting: tokio::sync::Mutex<()>,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -119,6 +125,9 @@ impl Documents {
             coders: Arc::default(),
             patience: PATIENCE,
             several,
+            parsing: Parsing::default(),
+            readings: Readings::default(),
+            recollecting: tokio::sync::Mutex::default(),
             metrics,
         }
     }

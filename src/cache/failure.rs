@@ -104,6 +104,9 @@ pub enum Failure {
         .0.volume, .0.version, .0.volume, .0.version
     )]
     PinLost(Box<Lost>),
+    /// As many bytes of long documents as are worked on at once were worked on for too long.
+    #[error("this proxy is busy with long documents; try again shortly")]
+    Crowded,
     /// Fetch after fetch died.
     #[error("the fetch was lost inside this proxy; try again")]
     Lost,
@@ -125,7 +128,7 @@ impl Failure {
     /// Whether nobody could be asked, so that something stale may stand in.
     #[must_use]
     pub fn lets_stale_live(&self) -> bool {
-        matches!(self, Self::CouldNotAsk(_) | Self::Malformed | Self::Lost)
+        matches!(self, Self::CouldNotAsk(_) | Self::Malformed | Self::Lost | Self::Crowded)
     }
 
     /// Whether a file is not, or no longer, where its document says.

@@ -3,6 +3,7 @@
 //! In order: look again, ask, check the answer on its own, remember, store. What it brings was not held against
 //! anything else yet; that is `settle`. Owns that order. Must not know who waits, nor how old an answer may be.
 
+use std::io;
 use std::sync::Arc;
 
 use tracing::error;
@@ -142,7 +143,7 @@ impl Documents {
             }
             if let DocumentKey::Index(name) = &key {
                 if !filled.document.settled {
-                    documents.doubt_releases(name, &filled.document);
+                    documents.doubt_releases(name, &filled.document).await;
                     if !withheld {
                         documents.settle_behind(&key, &filled.document, errand.lend());
                     }
@@ -203,15 +204,12 @@ impl Documents {
             keeping,
         };
         match exchange {
-            Exchange::Found { body, head } => {
+            Exchange::Found { body, head, share } => {
                 let keeping = keeping(&head, &body);
                 let meta = meta(200, head, keeping);
-                let document =
-                    match known.filter(|known| *known.content.body() == body && known.meta.at == meta.at) {
-                        Some(known) => known.confirmed(meta),
-                        None => self.read(key, Envelope { meta, body }, errand)?,
-                    };
+                let document = self.read(key, Envelope { meta, body }, known.cloned(), errand).await?;
                 let document = Document { asked, read: asked, landed, ..document };
+                drop(share);
                 Ok(self.keep(key, held.as_deref(), document, 200).await)
             }
             Exchange::NotModified { head } => {
@@ -236,11 +234,8 @@ impl Documents {
                         return Err(Failure::Refused(Box::new(problem)));
                     }
                 }
-                let document = self.read(
-                    key,
-                    Envelope { meta: meta(status, Head::default(), Keeping::default()), body },
-                    errand,
-                )?;
+                let envelope = Envelope { meta: meta(status, Head::default(), Keeping::default()), body };
+                let document = self.read(key, envelope, None, errand).await?;
                 let document = Document { asked, read: asked, landed, ..document };
                 // Absences that replace nothing stay in memory: inventing names must not fill the disk.
                 let replaces = held.as_ref().is_some_and(|held| !held.is_absence());
@@ -253,10 +248,25 @@ impl Documents {
         }
     }
 
-    /// Reads an answer. One that is none is logged once, here.
-    fn read(&self, key: &DocumentKey, envelope: Envelope, errand: Errand<'_>) -> Result<Document, Failure> {
-        let upstream = envelope.meta.upstream.clone();
-        Document::new(key, envelope).map_err(|malformed| {
+    /// Reads an answer, which may say what is `known`. One that is none is logged once, here.
+    async fn read(
+        &self,
+        key: &DocumentKey,
+        envelope: Envelope,
+        known: Option<Arc<Document>>,
+        errand: Errand<'_>,
+    ) -> Result<Document, Failure> {
+        let (upstream, asked, length) = (envelope.meta.upstream.clone(), key.clone(), envelope.body.len());
+        let read = move || {
+            let says_the_same = |known: &Arc<Document>| {
+                known.meta.at == envelope.meta.at && *known.content.body() == envelope.body
+            };
+            match known.filter(says_the_same) {
+                Some(known) => Ok(known.confirmed(envelope.meta)),
+                None => Document::new(&asked, envelope),
+            }
+        };
+        self.parsing.run(length, read).await?.map_err(|malformed| {
             self.metrics.integrity_failure("document");
             let resource = key.resource().as_str();
             error!(upstream, resource, key = %key, request_id = errand.id, reason = %malformed, "an upstream document is not believed");
@@ -310,7 +320,10 @@ impl Documents {
         held: Option<&Document>,
         document: &Document,
     ) -> Result<(), StoreError> {
-        let (place, bytes) = (place(&document.meta.registry(), key), document.envelope().encode());
+        let (place, envelope) = (place(&document.meta.registry(), key), document.envelope());
+        let encoded = self.parsing.patiently(envelope.body.len(), move || envelope.encode()).await;
+        let bytes =
+            encoded.ok_or_else(|| StoreError::from(io::Error::other("the writing of a document died")))?;
         let Err(error) = self.store.write(&place, bytes.clone()).await else { return Ok(()) };
         let says_the_same = |held: &Document| {
             held.is_refusal() == document.is_refusal() && held.content.body() == document.content.body()

@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, PoisonError};
 
+use bytes::Bytes;
 use moka::ops::compute::Op;
 use tracing::{error, warn};
 
@@ -13,10 +14,12 @@ use super::document::Document;
 use super::documents::{Documents, Live};
 use super::envelope::Envelope;
 use super::failure::Failure;
+use super::parsing::SHORT;
 use super::place::place;
+use super::rendition::LONGEST;
 use crate::consistency::Divergence;
 use crate::domain::{DocumentKey, Registry, VolumeName};
-use crate::store::Damage;
+use crate::store::{Damage, StorageKey, StoreError};
 use crate::upstream::Upstream;
 
 impl Documents {
@@ -90,27 +93,65 @@ impl Documents {
         }
         let registry = self.registry_of(key)?;
         let place = place(&registry, key);
-        let stored = match self.store.read(&place).await {
+        let (stored, length) = match self.store.read_tail(&place, SHORT as u64).await {
             Ok(stored) => stored?,
             Err(error) => {
                 error!(%error, key = %key, "cannot read a stored document");
                 return None;
             }
         };
-        let document = match Envelope::decode(&stored) {
-            Ok(envelope) if envelope.meta.key != key.to_string() || !envelope.meta.is_of(&registry) => {
-                return None;
-            }
-            Ok(envelope) => Document::new(key, envelope).map_err(|malformed| malformed.to_string()),
-            Err(error) => Err(error.to_string()),
+        if stored.len() as u64 == length {
+            let read = stored_as(key, &registry, &stored);
+            return self.recollect(key, &place, read).await;
+        }
+        self.read_back(key, registry, &place, length).await
+    }
+
+    /// Reads a long document back, of which the store holds `length` bytes: one after the other, so that a crowd on one
+    /// finds it in memory, and many of them do not lie there before they are read.
+    async fn read_back(
+        &self,
+        key: &DocumentKey,
+        registry: Arc<Registry>,
+        place: &StorageKey,
+        length: u64,
+    ) -> Option<Arc<Document>> {
+        let _alone = self.recollecting.lock().await;
+        if let Some(document) = self.memory.get(key) {
+            return Some(document);
+        }
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let asked = key.clone();
+        let work = move |stored: Result<Option<Bytes>, StoreError>| {
+            stored.map(|stored| stored.and_then(|stored| stored_as(&asked, &registry, &stored)))
         };
-        match document {
+        match self.parsing.run_on(length, self.store.read(place), work).await {
+            Ok(Ok(read)) => self.recollect(key, place, read).await,
+            Ok(Err(error)) => {
+                error!(%error, key = %key, "cannot read a stored document");
+                None
+            }
+            Err(failure) => {
+                error!(%failure, key = %key, "cannot read a stored document");
+                None
+            }
+        }
+    }
+
+    /// Remembers what was read back. What cannot be used is set aside; what is another's is left where it is.
+    async fn recollect(
+        &self,
+        key: &DocumentKey,
+        place: &StorageKey,
+        read: Option<Result<Document, String>>,
+    ) -> Option<Arc<Document>> {
+        match read? {
             Ok(document) => Some(self.remember(key, Document { stored: true, ..document })),
             Err(reason) => {
                 warn!(reason, key = %key, "a stored document cannot be used and is set aside");
                 self.metrics.integrity_failure("stored-document");
-                let damage = Damage::of(&place, format!("the stored answer to {key}"), reason);
-                if let Err(error) = self.store.set_aside(&place, &damage).await {
+                let damage = Damage::of(place, format!("the stored answer to {key}"), reason);
+                if let Err(error) = self.store.set_aside(place, &damage).await {
                     error!(%error, "cannot set a damaged document aside");
                 }
                 None
@@ -132,7 +173,7 @@ impl Documents {
         if document.meta.keeping.withheld {
             return self.withhold(key, document);
         }
-        let mut news = false;
+        let (mut news, is_long) = (false, document.content.body().len() > LONGEST);
         let held = self.replace(key, |held| {
             let newer = held.is_some_and(|held| held.asked > document.asked);
             news = !newer && self.note_block(key, &document);
@@ -140,6 +181,9 @@ impl Documents {
         });
         if let (true, Some(name)) = (news, key.volume()) {
             self.show(name);
+        }
+        if is_long {
+            self.look_at_readings();
         }
         held.unwrap_or(document)
     }
@@ -155,5 +199,14 @@ impl Documents {
             .entry_by_ref(key)
             .and_compute_with(|held| change(held.as_ref().map(moka::Entry::value)).map_or(Op::Nop, Op::Put));
         changed.into_entry().map(moka::Entry::into_value)
+    }
+}
+
+/// What `stored` is as the answer of `registry` to `key`, if it is one, or why it cannot be used.
+fn stored_as(key: &DocumentKey, registry: &Registry, stored: &Bytes) -> Option<Result<Document, String>> {
+    match Envelope::decode(stored) {
+        Ok(envelope) if envelope.meta.key != key.to_string() || !envelope.meta.is_of(registry) => None,
+        Ok(envelope) => Some(Document::new(key, envelope).map_err(|malformed| malformed.to_string())),
+        Err(error) => Some(Err(error.to_string())),
     }
 }

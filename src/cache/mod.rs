@@ -26,8 +26,10 @@ pub mod keeping;
 #[cfg(test)]
 mod model;
 pub mod outcome;
+mod parsing;
 mod pieces;
 pub mod place;
+mod readings;
 mod refused;
 mod relocate;
 pub mod rendition;
@@ -47,4 +49,5 @@ pub use documents::{Answer, Documents};
 pub use failure::Failure;
 pub use ingest::{Bounds, verify_arriving};
 pub use outcome::Outcome;
+pub use readings::{Full, Reading};
 pub use sealed_files::SealedFiles;

@@ -1,49 +1,55 @@
-//! A rendition: a document's bytes for clients who use one base URL, and the same bytes compressed.
+//! A rendition: a document for clients who use one base URL, and the same compressed.
 //!
-//! Owns the codings a document may be sent in, and that each is made once, behind the answers, and proven to
-//! decode to the very bytes of the document. Must not know which coding a client takes.
+//! A short one is put together once, so that a hit sends what lies there. A longer one is never put together: it is sent
+//! piece by piece out of the document that all share. Owns that, the codings a document may be sent in, and that each is
+//! made once, behind the answers, and proven to decode to the very bytes of the document. Must not know which coding a
+//! client takes, nor how many renditions are kept.
 
-use std::io::{Read, Write};
+use std::iter;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
 use http::HeaderValue;
 use tokio::sync::Semaphore;
-use tracing::error;
 
-use crate::domain::Sha256;
+use crate::domain::link::Rendering;
+use crate::domain::{Sha256, Template};
+
+mod coding;
+
+pub use coding::Coding;
 
 /// Shorter bodies are sent as they are: beside the headers there is nothing to gain.
 const SMALLEST: usize = 1024;
 
+/// Longer ones are not put together: all that is gained by it is a copy for each base URL.
+pub(super) const LONGEST: usize = 64 << 10;
+
+/// Longest base URL whose links are put in beforehand; a host name and what stands around it are shorter.
+pub(super) const LONGEST_BASE: usize = 320;
+
+/// How much of a longer body is put together at once.
+const PIECE: usize = 16 << 10;
+
 /// Bodies being compressed at once: the work nobody waits for takes one core, never all.
 const AT_ONCE: usize = 1;
-
-/// The levels at which both compress tens of megabytes a second. zstd's window is 2 MiB there, of the 8 MiB
-/// that any client must grant (RFC 9659).
-const ZSTD_LEVEL: i32 = 3;
-const GZIP_LEVEL: Compression = Compression::new(6);
-
-/// A content coding that documents may be sent in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Coding {
-    /// RFC 8878.
-    Zstd,
-    /// RFC 1952.
-    Gzip,
-}
 
 /// A document ready to be sent to clients who use one base URL.
 #[derive(Debug)]
 pub struct Rendition {
-    pub(super) base: Box<str>,
-    /// The body with its links.
-    pub body: Bytes,
+    /// `None` when it is the same for all.
+    base: Option<Box<str>>,
+    template: Template,
+    /// The body with its links, where that was put together.
+    whole: Option<Bytes>,
+    /// How long the body is.
+    pub length: usize,
     /// A strong validator of the body.
     pub etag: HeaderValue,
+    /// Tells this rendition from others of its document.
+    mark: u64,
+    /// Whether others will find it.
+    is_kept: bool,
     /// The body in each coding; `None` when it is too short for any.
     coded: Option<[Coded; Coding::ALL.len()]>,
 }
@@ -60,67 +66,64 @@ struct Coded {
 #[derive(Debug)]
 pub struct Coders(Arc<Semaphore>);
 
-impl Coding {
-    /// Every coding, the better one first.
-    pub const ALL: [Self; 2] = [Self::Zstd, Self::Gzip];
-
-    /// Its name in `Content-Encoding`.
-    #[must_use]
-    pub const fn token(self) -> &'static str {
-        match self {
-            Self::Zstd => "zstd",
-            Self::Gzip => "gzip",
-        }
-    }
-
-    /// `body` in this coding, when that is at most half as long and decodes to `body` again.
-    fn apply(self, body: &[u8]) -> Option<Bytes> {
-        let coded = match self {
-            Self::Zstd => zstd::bulk::compress(body, ZSTD_LEVEL),
-            Self::Gzip => {
-                let mut encoder = GzEncoder::new(Vec::new(), GZIP_LEVEL);
-                encoder.write_all(body).and_then(|()| encoder.finish())
-            }
-        };
-        match coded {
-            Ok(coded) if coded.len() > body.len() / 2 => None,
-            Ok(coded) if self.gives_back(&coded, body) => Some(coded.into()),
-            Ok(_) | Err(_) => {
-                error!(coding = self.token(), "a document could not be compressed and is sent as it is");
-                None
-            }
-        }
-    }
-
-    /// Whether `coded` decodes to `body`.
-    fn gives_back(self, coded: &[u8], body: &[u8]) -> bool {
-        match self {
-            Self::Zstd => zstd::Decoder::with_buffer(coded).is_ok_and(|decoder| reads_as(decoder, body)),
-            Self::Gzip => reads_as(GzDecoder::new(coded), body),
-        }
-    }
-}
-
-/// Whether `reader` gives `body` and no more; holds a piece of it at a time.
-fn reads_as(mut reader: impl Read, mut body: &[u8]) -> bool {
-    let mut piece = vec![0; 64 << 10];
-    loop {
-        match reader.read(&mut piece) {
-            Ok(0) => return body.is_empty(),
-            Ok(count) => match body.strip_prefix(&piece[..count]) {
-                Some(rest) => body = rest,
-                None => return false,
-            },
-            Err(_) => return false,
-        }
-    }
-}
-
 impl Rendition {
-    pub(super) fn new(body: Bytes, base: &str) -> Self {
-        let digest = &Sha256::of(&body).hex()[..32];
-        let coded = is_coded(body.len()).then(|| Coding::ALL.map(|coding| Coded::new(digest, coding)));
-        Self { base: base.into(), body, etag: tag(digest, ""), coded }
+    /// `template` for clients who use `base`, none of it put together.
+    pub(super) fn new(template: &Template, base: &str) -> Self {
+        let base = (template.links() > 0).then_some(base);
+        let length = template.length(base.map_or(0, str::len));
+        let digest =
+            Sha256::of(&[template.digest().as_bytes(), base.unwrap_or_default().as_bytes()].concat());
+        let tag = &digest.hex()[..32];
+        let coded = is_coded(length).then(|| Coding::ALL.map(|coding| Coded::new(tag, coding)));
+        Self {
+            base: base.map(Into::into),
+            template: template.clone(),
+            whole: None,
+            length,
+            etag: self::tag(tag, ""),
+            mark: digest.as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes)),
+            is_kept: false,
+            coded,
+        }
+    }
+
+    /// The same for those who ask later, put together where that pays.
+    pub(super) fn kept(self) -> Self {
+        let base = self.base.as_deref().unwrap_or_default();
+        let is_short = self.length <= LONGEST && base.len() <= LONGEST_BASE;
+        let whole = is_short.then(|| self.template.render(base));
+        Self { whole, is_kept: true, ..self }
+    }
+
+    /// Whether it is for clients who use `base`, which is given in two parts.
+    pub(super) fn is_for(&self, [start, end]: [&str; 2]) -> bool {
+        self.base.as_ref().is_none_or(|base| base.strip_prefix(start) == Some(end))
+    }
+
+    /// Whether it is for all clients.
+    pub(super) fn is_for_all(&self) -> bool {
+        self.base.is_none()
+    }
+
+    /// What tells it from others of its document.
+    pub(super) fn mark(&self) -> u64 {
+        self.mark
+    }
+
+    /// The body, where it lies there as a whole.
+    #[must_use]
+    pub fn whole(&self) -> Option<&Bytes> {
+        self.whole.as_ref()
+    }
+
+    /// The body piece by piece.
+    pub fn pieces(&self) -> impl Iterator<Item = Bytes> + Send + use<> {
+        let mut rendering = self.rendering();
+        iter::from_fn(move || rendering.next(PIECE))
+    }
+
+    pub(super) fn rendering(&self) -> Rendering {
+        self.template.rendering(self.base.as_deref().unwrap_or_default())
     }
 
     /// Whether what is sent depends on the codings that a client takes.
@@ -141,7 +144,9 @@ impl Rendition {
         match coded.body.get() {
             Some(body) => body.as_ref(),
             None => {
-                coders.make(self, coding);
+                if self.is_kept {
+                    coders.make(self, coding);
+                }
                 None
             }
         }
@@ -156,8 +161,16 @@ impl Rendition {
 }
 
 /// Whether a body of `length` is worth compressing.
-pub(super) fn is_coded(length: usize) -> bool {
+fn is_coded(length: usize) -> bool {
     length >= SMALLEST
+}
+
+/// The most memory that one rendition of `template` takes: what may be put together of it, and half of the document in
+/// each coding.
+pub(super) fn room(template: &Template) -> usize {
+    let whole = if template.overhead() == 0 { 0 } else { template.length(LONGEST_BASE).min(LONGEST) };
+    let length = template.original().len();
+    whole + if is_coded(template.length(LONGEST_BASE)) { length } else { 0 }
 }
 
 impl Coded {
@@ -185,114 +198,11 @@ impl Coders {
         tokio::task::spawn_blocking(move || {
             let _held = place;
             if let Some(coded) = rendition.coded(coding) {
-                coded.body.get_or_init(|| coding.apply(&rendition.body));
+                coded.body.get_or_init(|| coding.apply(&rendition));
             }
         });
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn prose(length: usize) -> Bytes {
-        let row = br#"{"version":"1.0.0","status":{"state":"available"}},"#;
-        row.iter().copied().cycle().take(length).collect()
-    }
-
-    fn decoded(coding: Coding, coded: &[u8]) -> Vec<u8> {
-        match coding {
-            Coding::Zstd => zstd::decode_all(coded).unwrap(),
-            Coding::Gzip => {
-                let mut plain = Vec::new();
-                GzDecoder::new(coded).read_to_end(&mut plain).unwrap();
-                plain
-            }
-        }
-    }
-
-    /// Asks until the coding is there, or until it is known never to be.
-    async fn made(rendition: &Arc<Rendition>, coding: Coding, coders: &Coders) -> Option<Bytes> {
-        while rendition.coded(coding)?.body.get().is_none() {
-            assert_eq!(rendition.body_in(coding, coders), None);
-            tokio::task::yield_now().await;
-        }
-        rendition.body_in(coding, coders).cloned()
-    }
-
-    #[tokio::test]
-    async fn who_asks_first_gets_the_body_as_it_is_and_later_ones_the_coding() {
-        let (rendition, coders) = (Arc::new(Rendition::new(prose(50_000), "")), Coders::default());
-        for coding in Coding::ALL {
-            assert_eq!(rendition.body_in(coding, &coders), None);
-            let coded = made(&rendition, coding, &coders).await.unwrap();
-            assert_eq!(decoded(coding, &coded), rendition.body);
-            let again = rendition.body_in(coding, &coders).unwrap();
-            assert_eq!(again.as_ptr(), coded.as_ptr(), "made once");
-        }
-        let mut tags = vec![&rendition.etag];
-        tags.extend(Coding::ALL.iter().filter_map(|coding| rendition.etag_in(*coding)));
-        tags.sort_by_key(|tag| tag.as_bytes());
-        tags.dedup();
-        assert_eq!(tags.len(), 3, "each coding has a tag of its own");
-    }
-
-    #[tokio::test]
-    async fn what_gains_nothing_stays_as_it_is() {
-        let coders = Coders::default();
-        let short = Arc::new(Rendition::new(prose(SMALLEST - 1), ""));
-        assert!(!short.varies() && short.etag_in(Coding::Gzip).is_none());
-        let mut noise = fastrand::Rng::with_seed(1);
-        let noise: Bytes = std::iter::repeat_with(|| noise.u8(..)).take(20_000).collect();
-        let noise = Arc::new(Rendition::new(noise, ""));
-        for coding in Coding::ALL {
-            assert_eq!(short.body_in(coding, &coders), None);
-            assert_eq!(made(&noise, coding, &coders).await, None);
-        }
-        assert!(Arc::new(Rendition::new(prose(SMALLEST), "")).varies());
-    }
-
-    #[tokio::test]
-    async fn while_all_coders_are_busy_nothing_is_begun() {
-        let (rendition, coders) = (Arc::new(Rendition::new(prose(5_000), "")), Coders::default());
-        let places = Arc::clone(&coders.0).try_acquire_many_owned(AT_ONCE as u32).unwrap();
-        assert_eq!(rendition.body_in(Coding::Gzip, &coders), None);
-        assert_eq!(Arc::strong_count(&rendition), 1, "no task holds it");
-        assert!(rendition.coded(Coding::Gzip).unwrap().body.get().is_none());
-        drop(places);
-        assert!(made(&rendition, Coding::Gzip, &coders).await.is_some());
-        assert_eq!(coders.0.available_permits(), AT_ONCE, "given back");
-    }
-
-    #[test]
-    fn a_coding_that_gives_other_bytes_is_noticed() {
-        let body = prose(200_000);
-        for coding in Coding::ALL {
-            let coded = coding.apply(&body).unwrap();
-            assert!(coding.gives_back(&coded, &body));
-            for other in [&body[1..], &body[..body.len() - 1], &[&body[..], b"x"].concat(), b""] {
-                assert!(!coding.gives_back(&coded, other), "{coding:?}");
-            }
-            assert!(!coding.gives_back(&coded[..coded.len() / 2], &body), "{coding:?}");
-            assert!(!coding.gives_back(b"nothing of the kind", &body), "{coding:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_coded_decodes_to_the_same_bytes(
-            piece in proptest::collection::vec(any::<u8>(), 1..200),
-            times in 1..400_usize,
-        ) {
-            let body = piece.repeat(times);
-            for coding in Coding::ALL {
-                if let Some(coded) = coding.apply(&body) {
-                    prop_assert!(coded.len() <= body.len() / 2);
-                    prop_assert_eq!(&decoded(coding, &coded), &body);
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -49,6 +49,13 @@ impl Several {
     }
 }
 
+impl Several {
+    /// What was made last in answer to `key`, as far as that is kept.
+    pub(super) fn composition(&self, key: &DocumentKey) -> Option<Arc<Content>> {
+        self.compositions.last(key)
+    }
+}
+
 /// What one registry has to say.
 enum Said {
     /// Its document.

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use super::document::{Content, Found};
+use super::document::Content;
 use super::documents::Answer;
 use super::failure::Failure;
 use super::sealed_files::{Held, Media, Permit, SealedFiles};
 use super::wanted::Wanted;
 use crate::domain::check::{Attachment, Locator};
-use crate::domain::{DocumentKey, Facts, Sha256, Version, VolumeName};
+use crate::domain::{DocumentKey, Sha256, Version, VolumeName};
 use crate::upstream::Errand;
 
 impl SealedFiles {
@@ -37,13 +37,10 @@ impl SealedFiles {
 
 /// The first attachment with these bytes, and where they would come from. All that have them are as good.
 pub(super) fn open_gate<'a>(gate: &'a Answer, digest: &Sha256) -> Result<(&'a Attachment, &'a str), Failure> {
-    let trust = match &*gate.document.content {
-        Content::Refused { problem, .. } => {
-            return Err(Failure::Gated { problem: Box::new(problem.clone()), gate: Box::new(gate.clone()) });
-        }
-        Content::Found(Found { facts: Facts::Trust(trust), .. }) => trust,
-        Content::Found(_) => return Err(Failure::Malformed),
-    };
+    if let Content::Refused { problem, .. } = &*gate.document.content {
+        return Err(Failure::Gated { problem: Box::new(problem.clone()), gate: Box::new(gate.clone()) });
+    }
+    let trust = gate.document.content.trust().ok_or(Failure::Malformed)?;
     let located = |attachment: &'a Attachment| match &attachment.locator {
         Locator::Url(url) if attachment.digest == *digest => Some((attachment, url.as_str())),
         Locator::Url(_) | Locator::Embedded => None,

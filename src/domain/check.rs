@@ -18,6 +18,7 @@ use super::link::{Replacement, Template};
 mod advisory;
 mod capabilities;
 mod cut;
+mod extent;
 mod index;
 mod release;
 mod search;
@@ -63,6 +64,19 @@ pub enum Facts {
     None,
 }
 
+impl Facts {
+    /// About how many bytes of memory they take.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Index(rows) => rows.weight(),
+            Self::Release(release) => release.weight(),
+            Self::Trust(trust) => trust.weight(),
+            Self::None => 0,
+        }
+    }
+}
+
 /// Where a document came from.
 #[derive(Debug, Clone, Copy)]
 pub struct From<'a> {
@@ -93,9 +107,14 @@ impl From<'_> {
 /// [`Malformed`] when it is no answer.
 pub fn check<'a>(key: &DocumentKey, body: &Bytes, from: impl Into<From<'a>>) -> Result<Checked, Malformed> {
     let text = std::str::from_utf8(body).map_err(|_| Malformed("not UTF-8".to_owned()))?;
-    let from = from.into();
-    let (facts, edits) = match key {
-        DocumentKey::To(posed) => return check(posed.question(), body, from),
+    extent::measure(text)?;
+    let (facts, edits) = read(key, text, from.into())?;
+    Ok(Checked { template: Template::with(body.clone(), edits), facts })
+}
+
+fn read(key: &DocumentKey, text: &str, from: From<'_>) -> Result<(Facts, Edits), Malformed> {
+    Ok(match key {
+        DocumentKey::To(posed) => read(posed.question(), text, from)?,
         DocumentKey::Index(name) => index::read(name, text, from)?,
         DocumentKey::Release(name, version) => release::read(name, version, text, from)?,
         DocumentKey::TrustSummary(name, version) => trust::read_summary(name, version, text)?,
@@ -104,8 +123,7 @@ pub fn check<'a>(key: &DocumentKey, body: &Bytes, from: impl Into<From<'a>>) -> 
         DocumentKey::Advisories(_) => (Facts::None, advisory::read_list(text)?),
         DocumentKey::Advisory(_) => (Facts::None, advisory::read(text)?),
         DocumentKey::Capabilities => (Facts::None, capabilities::read(text)?),
-    };
-    Ok(Checked { template: Template::with(body.clone(), edits), facts })
+    })
 }
 
 /// What is replaced, and with what.
@@ -118,7 +136,7 @@ fn nothing() -> Replacement {
 
 #[derive(Deserialize)]
 struct Items<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "extent::few")]
     items: Vec<&'a RawValue>,
 }
 

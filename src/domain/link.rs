@@ -7,11 +7,17 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
+use sha2::Digest;
 
 use super::{Sha256, Version, VolumeName};
+
+mod rendering;
+
+pub use rendering::Rendering;
 
 /// What a value is replaced with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,11 +28,14 @@ pub enum Replacement {
     Literal(Cow<'static, str>),
 }
 
-/// One replaced value.
+/// One replaced value. An index has as many as rows, so the texts of all lie in one piece.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edit {
-    span: Range<usize>,
-    with: Replacement,
+struct Edit {
+    start: usize,
+    end: usize,
+    /// Where its text ends; it begins where that of the edit before ends.
+    text: usize,
+    is_link: bool,
 }
 
 /// What a joined document is made of.
@@ -38,12 +47,32 @@ pub enum Piece<'a> {
     Of(&'a Template, Range<usize>),
 }
 
-/// A document with the places of its links: rendered once for each base URL it is asked under.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template {
+/// A document with the places of its links. Who shows it to clients shares it; only the links are made for each.
+#[derive(Debug, Clone)]
+pub struct Template(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     body: Bytes,
+    /// In the order of the body; none overlap.
     edits: Vec<Edit>,
+    texts: String,
+    /// Bytes of the body that are replaced.
+    replaced: usize,
+    links: usize,
+    digest: OnceLock<Sha256>,
 }
+
+/// Two that show the same in the same way.
+impl PartialEq for Template {
+    fn eq(&self, other: &Self) -> bool {
+        let (one, other) = (&*self.0, &*other.0);
+        let is_one_body = one.body.as_ptr() == other.body.as_ptr() && one.body.len() == other.body.len();
+        one.edits == other.edits && one.texts == other.texts && (is_one_body || one.body == other.body)
+    }
+}
+
+impl Eq for Template {}
 
 impl Template {
     /// A document whose `values`, all borrowed from `body`, are replaced.
@@ -60,87 +89,193 @@ impl Template {
 
     /// A document whose bytes at each span, none of which overlap, are replaced.
     #[must_use]
-    pub fn with(body: Bytes, edits: Vec<(Range<usize>, Replacement)>) -> Self {
-        let mut edits: Vec<_> = edits.into_iter().map(|(span, with)| Edit { span, with }).collect();
-        edits.sort_by_key(|edit| edit.span.start);
-        Self { body, edits }
+    pub fn with(body: Bytes, mut edits: Vec<(Range<usize>, Replacement)>) -> Self {
+        edits.sort_by_key(|(span, _)| span.start);
+        let mut parts = Parts::of(body, edits.len());
+        for (span, with) in edits {
+            match with {
+                Replacement::Link(path) => parts.edit(span, &path, true),
+                Replacement::Literal(text) => parts.edit(span, &text, false),
+            }
+        }
+        parts.into()
     }
 
     /// The same document with further values replaced: the bytes at each span by a JSON text. What was to replace just
     /// these bytes gives way.
     #[must_use]
     pub fn replacing(&self, values: impl Iterator<Item = (Range<usize>, String)>) -> Self {
-        let mut edits: Vec<_> =
-            values.map(|(span, text)| Edit { span, with: Replacement::Literal(text.into()) }).collect();
-        let places: HashSet<_> = edits.iter().map(|edit| edit.span.clone()).collect();
-        edits.extend(self.edits.iter().filter(|edit| !places.contains(&edit.span)).cloned());
-        edits.sort_by_key(|edit| edit.span.start);
-        Self { body: self.body.clone(), edits }
+        let mut values: Vec<_> = values.collect();
+        values.sort_by_key(|(span, _)| span.start);
+        let places: HashSet<_> = values.iter().map(|(span, _)| span.clone()).collect();
+        // All of a long document is hashed once, whatever is shown of it.
+        let digest = derived(&self.digest(), &values);
+        let mut parts = Parts::of(self.0.body.clone(), self.0.edits.len() + values.len());
+        let mut values = values.iter().peekable();
+        for (edit, text) in self.0.edits().filter(|(edit, _)| !places.contains(&(edit.start..edit.end))) {
+            while let Some((span, text)) = values.next_if(|(span, _)| span.start < edit.start) {
+                parts.edit(span.clone(), text, false);
+            }
+            parts.edit(edit.start..edit.end, text, edit.is_link);
+        }
+        for (span, text) in values {
+            parts.edit(span.clone(), text, false);
+        }
+        parts.digest = digest.into();
+        parts.into()
     }
 
     /// A document that was made here, without links.
     #[must_use]
     pub fn text(text: String) -> Self {
-        Self { body: text.into(), edits: Vec::new() }
+        Parts::of(text.into(), 0).into()
     }
 
     /// Pieces of documents one after the other, each with its links.
     #[must_use]
     pub fn joined(pieces: Vec<Piece<'_>>) -> Self {
-        let (mut body, mut edits) = (Vec::new(), Vec::new());
+        let length = pieces.iter().map(|piece| match piece {
+            Piece::Text(text) => text.len(),
+            Piece::Of(_, span) => span.len(),
+        });
+        let (mut body, mut parts) = (Vec::with_capacity(length.sum()), Parts::of(Bytes::new(), 0));
         for piece in pieces {
             match piece {
                 Piece::Text(text) => body.extend_from_slice(text.as_bytes()),
-                Piece::Of(Self { body: from, edits: of }, span) => {
+                Piece::Of(Self(from), span) => {
                     let moved = |at: usize| at - span.start + body.len();
-                    let within = |edit: &&Edit| span.start <= edit.span.start && edit.span.end <= span.end;
-                    edits.extend(of.iter().filter(within).map(|Edit { span, with }| Edit {
-                        span: moved(span.start)..moved(span.end),
-                        with: with.clone(),
-                    }));
-                    body.extend_from_slice(&from[span]);
+                    for (edit, text) in
+                        from.edits_from(span.start).take_while(|(edit, _)| edit.end <= span.end)
+                    {
+                        parts.edit(moved(edit.start)..moved(edit.end), text, edit.is_link);
+                    }
+                    body.extend_from_slice(&from.body[span]);
                 }
             }
         }
-        Self { body: body.into(), edits }
+        parts.body = body.into();
+        parts.into()
     }
 
     /// Whether anything is left of the bytes at `span` once edits are made.
     #[must_use]
     pub fn keeps(&self, span: &Range<usize>) -> bool {
-        !self.edits.iter().any(|edit| edit.span.start <= span.start && span.end <= edit.span.end)
+        let edits = &self.0.edits;
+        let before = edits.partition_point(|edit| edit.start <= span.start);
+        !edits[..before].last().is_some_and(|edit| span.end <= edit.end)
     }
 
     /// The registry's own bytes.
     #[must_use]
     pub fn original(&self) -> &Bytes {
-        &self.body
+        &self.0.body
     }
 
-    /// The document for clients who reach this proxy at `base` (no slash at its end).
+    /// How many links it has: without any it is the same for all clients.
+    #[must_use]
+    pub fn links(&self) -> usize {
+        self.0.links
+    }
+
+    /// A digest of all that it shows but the base of its links. What it was derived from is part of it, so one that
+    /// shows the same in another way may have another.
+    #[must_use]
+    pub fn digest(&self) -> Sha256 {
+        *self.0.digest.get_or_init(|| self.0.digest())
+    }
+
+    /// How many bytes it is for clients whose base URL has `base` bytes.
+    #[must_use]
+    pub fn length(&self, base: usize) -> usize {
+        let Parts { body, texts, replaced, links, .. } = &*self.0;
+        body.len() - replaced + texts.len() + links * (base + QUOTES)
+    }
+
+    /// About how many bytes of memory it takes beside the registry's own.
+    #[must_use]
+    pub fn overhead(&self) -> usize {
+        self.0.edits.len() * size_of::<Edit>() + self.0.texts.len()
+    }
+
+    /// The document for clients who reach this proxy at `base` (no slash at its end), piece by piece.
+    #[must_use]
+    pub fn rendering(&self, base: &str) -> Rendering {
+        Rendering::new(self.clone(), base)
+    }
+
+    /// The same as a whole.
     #[must_use]
     pub fn render(&self, base: &str) -> Bytes {
-        if self.edits.is_empty() {
-            return self.body.clone();
+        if self.0.edits.is_empty() {
+            return self.0.body.clone();
         }
-        let mut rendered = Vec::with_capacity(self.body.len() + self.edits.len() * (base.len() + 16));
-        let mut copied = 0;
-        for Edit { span, with } in &self.edits {
-            rendered.extend_from_slice(&self.body[copied..span.start]);
-            match with {
-                Replacement::Link(path) => {
-                    rendered.push(b'"');
-                    rendered.extend_from_slice(base.as_bytes());
-                    rendered.extend_from_slice(path.as_bytes());
-                    rendered.push(b'"');
-                }
-                Replacement::Literal(text) => rendered.extend_from_slice(text.as_bytes()),
-            }
-            copied = span.end;
-        }
-        rendered.extend_from_slice(&self.body[copied..]);
-        rendered.into()
+        self.rendering(base).whole()
     }
+}
+
+/// What stands around a link.
+const QUOTES: usize = 2;
+
+impl From<Parts> for Template {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Parts {
+    fn of(body: Bytes, edits: usize) -> Self {
+        let (edits, texts) = (Vec::with_capacity(edits), String::new());
+        Self { body, edits, texts, replaced: 0, links: 0, digest: OnceLock::new() }
+    }
+
+    fn edit(&mut self, span: Range<usize>, text: &str, is_link: bool) {
+        self.texts.push_str(text);
+        self.replaced += span.len();
+        self.links += usize::from(is_link);
+        self.edits.push(Edit { start: span.start, end: span.end, text: self.texts.len(), is_link });
+    }
+
+    /// The text of an edit.
+    fn text(&self, at: usize) -> &str {
+        let start = at.checked_sub(1).map_or(0, |before| self.edits[before].text);
+        &self.texts[start..self.edits[at].text]
+    }
+
+    fn edits(&self) -> impl Iterator<Item = (&Edit, &str)> {
+        self.edits_from(0)
+    }
+
+    /// The edits of what begins at `start` or behind it.
+    fn edits_from(&self, start: usize) -> impl Iterator<Item = (&Edit, &str)> {
+        let first = self.edits.partition_point(|edit| edit.start < start);
+        (first..self.edits.len()).map(|at| (&self.edits[at], self.text(at)))
+    }
+
+    fn digest(&self) -> Sha256 {
+        let mut hash = sha2::Sha256::new();
+        hash.update((self.body.len() as u64).to_be_bytes());
+        hash.update(&self.body);
+        for (edit, text) in self.edits() {
+            for number in [edit.start, edit.end, text.len(), usize::from(edit.is_link)] {
+                hash.update((number as u64).to_be_bytes());
+            }
+            hash.update(text);
+        }
+        Sha256::new(hash.finalize().into())
+    }
+}
+
+/// The digest of a document that is another with these values replaced.
+fn derived(from: &Sha256, values: &[(Range<usize>, String)]) -> Sha256 {
+    let mut hash = sha2::Sha256::new();
+    hash.update(from.as_bytes());
+    for (span, text) in values {
+        for number in [span.start, span.end, text.len()] {
+            hash.update((number as u64).to_be_bytes());
+        }
+        hash.update(text);
+    }
+    Sha256::new(hash.finalize().into())
 }
 
 /// Where a bibliotheca serves a volume's version index.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
 };
@@ -14,15 +15,17 @@ use super::coding::Accepted;
 use super::conditional::holds_current;
 use super::error::bare;
 use super::{Asked, Body, MOST_HEADERS, Response, freshness, number};
-use crate::cache::Answer;
 use crate::cache::document::{Content, Document};
 use crate::cache::rendition::{Coding, Rendition};
+use crate::cache::{Answer, Reading};
 
-/// Answers with a document, or with the registry's refusal.
+/// Answers with a document, or with the registry's refusal. A long one is sent by a `reading` of it.
 #[must_use]
-pub fn document(answer: &Answer, asked: Asked<'_>) -> Response {
+pub fn document(answer: &Answer, reading: Option<Arc<Reading>>, asked: Asked<'_>) -> Response {
     let mut response = match &*answer.document.content {
-        Content::Found(found) => found_document(&answer.document, &found.rendition(asked.base), asked),
+        Content::Found(found) => {
+            found_document(&answer.document, &found.rendition(asked.base), reading, asked)
+        }
         Content::Refused { problem, .. } => bare(problem, asked),
     };
     let headers = response.headers_mut();
@@ -33,10 +36,15 @@ pub fn document(answer: &Answer, asked: Asked<'_>) -> Response {
     response
 }
 
-fn found_document(document: &Document, rendition: &Arc<Rendition>, asked: Asked<'_>) -> Response {
+fn found_document(
+    document: &Document,
+    rendition: &Arc<Rendition>,
+    reading: Option<Arc<Reading>>,
+    asked: Asked<'_>,
+) -> Response {
     let accepted = Accepted::of(asked.headers);
     let sent = Sent::choose(document, rendition, accepted);
-    let mut response = Response::new(Body::Empty);
+    let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     headers.reserve(MOST_HEADERS);
     if rendition.varies() {
@@ -53,10 +61,10 @@ fn found_document(document: &Document, rendition: &Arc<Rendition>, asked: Asked<
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.token()));
     }
     if asked.head {
-        headers.insert(CONTENT_LENGTH, number(sent.body.len() as u64));
+        headers.insert(CONTENT_LENGTH, number(sent.length() as u64));
     } else {
         // Its length is said by who frames it.
-        *response.body_mut() = Body::Full(sent.body.clone());
+        *response.body_mut() = sent.body(reading);
     }
     response
 }
@@ -64,7 +72,9 @@ fn found_document(document: &Document, rendition: &Arc<Rendition>, asked: Asked<
 /// What is sent of a rendition.
 struct Sent<'a> {
     coding: Option<Coding>,
-    body: &'a Bytes,
+    rendition: &'a Rendition,
+    /// What lies in memory as a whole; the rest is made while it is sent.
+    whole: Option<&'a Bytes>,
     etag: &'a HeaderValue,
 }
 
@@ -72,10 +82,24 @@ impl<'a> Sent<'a> {
     /// The coding that is wanted most of those that are there, else the plain body.
     fn choose(document: &Document, rendition: &'a Arc<Rendition>, accepted: Accepted) -> Self {
         let coded = accepted.preferred().find_map(|coding| {
-            let body = document.body_in(rendition, coding)?;
-            Some(Self { coding: Some(coding), body, etag: rendition.etag_in(coding)? })
+            let whole = Some(document.body_in(rendition, coding)?);
+            Some(Self { coding: Some(coding), rendition, whole, etag: rendition.etag_in(coding)? })
         });
-        coded.unwrap_or(Self { coding: None, body: &rendition.body, etag: &rendition.etag })
+        let whole = rendition.whole();
+        coded.unwrap_or(Self { coding: None, rendition, whole, etag: &rendition.etag })
+    }
+
+    fn length(&self) -> usize {
+        self.whole.map_or(self.rendition.length, Bytes::len)
+    }
+
+    fn body(&self, reading: Option<Arc<Reading>>) -> Body {
+        let length = Some(self.length() as u64);
+        match (reading, self.whole) {
+            (Some(reading), whole) => Body::pieces(length, reading.send(self.rendition, whole)),
+            (None, Some(whole)) => Body::whole(whole.clone()),
+            (None, None) => Body::pieces(length, stream::iter(self.rendition.pieces().map(Ok)).boxed()),
+        }
     }
 }
 

@@ -12,8 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::{Asked, Body, MOST_HEADERS, Response, cache_status, number};
 use crate::archive::ArchiveError;
-use crate::cache::Failure;
-use crate::cache::Outcome;
+use crate::cache::{Failure, Full, Outcome};
 use crate::consistency::Divergence;
 use crate::domain::problem::{Kind, Problem};
 use crate::limit::places::Crowded;
@@ -101,6 +100,16 @@ impl From<Crowded> for Refusal {
     }
 }
 
+impl From<Full> for Refusal {
+    fn from(full: Full) -> Self {
+        let refusal = match full {
+            Full::Client => Problem::new(Kind::RateLimited, full.to_string()).into(),
+            Full::Proxy => blank(StatusCode::SERVICE_UNAVAILABLE, full.to_string()),
+        };
+        Self { retry_after: Some(SOON), ..refusal }
+    }
+}
+
 impl From<&Failure> for Refusal {
     fn from(failure: &Failure) -> Self {
         let detail = failure.to_string();
@@ -124,6 +133,9 @@ impl From<&Failure> for Refusal {
             Failure::RefusedArchive(refusal) => Problem::new(refusal.verdict.problem(), detail).into(),
             Failure::Storage(error) | Failure::Replaced(error) => storage(error, detail),
             Failure::PinLost(_) => blank(StatusCode::BAD_GATEWAY, detail),
+            Failure::Crowded => {
+                Self { retry_after: Some(SOON), ..blank(StatusCode::SERVICE_UNAVAILABLE, detail) }
+            }
             Failure::Lost | Failure::PinUnknown(_) => blank(StatusCode::SERVICE_UNAVAILABLE, detail),
         };
         let outcome = match failure {
@@ -253,14 +265,14 @@ pub(super) fn bare(problem: &Problem, asked: Asked<'_>) -> Response {
     let body = problem.to_json(asked.path);
     let mut response = head(problem.status, "application/problem+json", body.len());
     if !asked.head {
-        *response.body_mut() = Body::Full(body.into());
+        *response.body_mut() = Body::whole(body);
     }
     response
 }
 
 /// An error of a media type, without its body of `length` bytes.
 pub(super) fn head(status: u16, media_type: &'static str, length: usize) -> Response {
-    let mut response = Response::new(Body::Empty);
+    let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     let headers = response.headers_mut();
     headers.reserve(MOST_HEADERS);

@@ -16,17 +16,17 @@ use crate::relay::{Answer, Content};
 #[must_use]
 pub fn relayed(answer: Answer, head: bool) -> Response {
     let Answer { status, headers, content } = answer;
-    let mut response = Response::new(Body::Empty);
+    let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     let headers = response.headers_mut();
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     cache_status(headers, Outcome::Relayed { status: Some(status.as_u16()) });
     let (length, body) = match content {
-        Content::Whole(bytes) => (Some(bytes.len() as u64), Body::Full(bytes)),
+        Content::Whole(bytes) => (Some(bytes.len() as u64), Body::whole(bytes)),
         Content::Coming { length, pieces } => {
             let pieces = pieces.map(|piece| piece.map_err(io::Error::other)).boxed();
-            (length, Body::Stream { left: length, pieces })
+            (length, Body::pieces(length, pieces))
         }
     };
     let may_have_content = !status.is_informational() && status != 204 && status != 304;

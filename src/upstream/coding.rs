@@ -22,6 +22,7 @@ use bytes::Bytes;
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
 use super::CouldNotAsk;
+use super::bulk::{SHORT, Share};
 
 pub(super) mod stream;
 
@@ -108,25 +109,37 @@ pub(super) fn applied(headers: &HeaderMap) -> Result<Vec<Coding>, CouldNotAsk> {
     Ok(codings)
 }
 
-/// `body` without its `codings`, at most `limit` bytes.
-pub(super) async fn decode(body: Bytes, codings: Vec<Coding>, limit: u64) -> Result<Bytes, CouldNotAsk> {
+/// `body` without its `codings`, at most `limit` bytes. What comes out long is begun again once there is room for it.
+pub(super) async fn decode(
+    body: Bytes,
+    codings: Vec<Coding>,
+    limit: u64,
+    share: &mut Share,
+) -> Result<Bytes, CouldNotAsk> {
     if codings.is_empty() {
         return Ok(body);
     }
-    let names = list(&codings);
+    let mut decoded = decoded(&body, &codings, limit.min(SHORT)).await?;
+    if decoded.len() as u64 > SHORT && limit > SHORT {
+        share.cover(decoded.len() as u64, limit).await?;
+        decoded = self::decoded(&body, &codings, limit).await?;
+    }
+    if decoded.len() as u64 > limit { Err(CouldNotAsk::TooLarge { limit }) } else { Ok(decoded) }
+}
+
+/// The first bytes of what `body` was before: one more than `most` where there are more.
+async fn decoded(body: &Bytes, codings: &[Coding], most: u64) -> Result<Bytes, CouldNotAsk> {
+    let (body, names, codings) = (body.clone(), list(codings), codings.to_vec());
     let decoded = tokio::task::spawn_blocking(move || {
         let mut reader: Box<dyn Read + '_> = Box::new(&body[..]);
         for coding in codings.iter().rev() {
             reader = coding.off(reader)?;
         }
         let mut decoded = Vec::new();
-        reader.take(limit.saturating_add(1)).read_to_end(&mut decoded).map(|_| decoded)
+        reader.take(most.saturating_add(1)).read_to_end(&mut decoded).map(|_| decoded)
     });
-    match decoded.await.map_err(io::Error::other).flatten() {
-        Ok(decoded) if decoded.len() as u64 > limit => Err(CouldNotAsk::TooLarge { limit }),
-        Ok(decoded) => Ok(decoded.into()),
-        Err(_) => Err(CouldNotAsk::Undecodable(names)),
-    }
+    let decoded = decoded.await.map_err(io::Error::other).flatten();
+    decoded.map(|decoded| decoded.into_boxed_slice().into()).map_err(|_| CouldNotAsk::Undecodable(names))
 }
 
 /// Their names, in the order in which they were put on.

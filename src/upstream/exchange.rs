@@ -14,6 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 use super::answer::{self, Answer, status_label};
+use super::bulk::Share;
 use super::coding::{self, Coding};
 use super::concern::Concern;
 use super::gate::Health;
@@ -176,19 +177,25 @@ impl Upstream {
     async fn try_document(&self, url: &Url, question: &Question<'_>, max: u64) -> Result<Exchange, Failure> {
         let Reply { answer, response, url: found_at, at_home } = self.follow(url, question).await?;
         let Response { status, headers, body } = response;
-        let read = async |limit| {
+        let mut share = self.bulk.begin();
+        let read = async |limit, share: &mut Share| {
             let codings = coding::applied(&headers)?;
             let body = body.map(|chunk| chunk.map_err(|error| passage::could_not(url, error)));
-            let body = passage::read_whole(body, answer::number(&headers, &CONTENT_LENGTH), limit).await?;
-            coding::decode(body, codings, limit).await
+            let length = answer::number(&headers, &CONTENT_LENGTH);
+            if !codings.is_empty() {
+                // What comes out of a coding may be as long as any.
+                share.cover(length.unwrap_or_default(), limit).await?;
+            }
+            let body = passage::read_whole(body, length, limit, share).await?;
+            coding::decode(body, codings, limit, share).await
         };
         let exchange = match answer {
             Answer::NotModified => Ok(Exchange::NotModified { head: Head::of(&headers) }),
-            Answer::Found => read(max).await.map(|body| {
+            Answer::Found => read(max, &mut share).await.map(|body| {
                 let head = Head { at: elsewhere(url, found_at), ..Head::of(&headers) };
-                Exchange::Found { body, head }
+                Exchange::Found { body, head, share }
             }),
-            Answer::Refused(status) => match read(MAX_PROBLEM).await {
+            Answer::Refused(status) => match read(MAX_PROBLEM, &mut share).await {
                 Err(
                     CouldNotAsk::TooLarge { .. } | CouldNotAsk::UnreadCoding(_) | CouldNotAsk::Undecodable(_),
                 ) => Ok(Bytes::new()),

@@ -9,6 +9,9 @@ use super::answer::status_label;
 use super::cause::Cause;
 use super::guard::Rule;
 
+/// When there may be room that was taken for too long.
+const SOON: Duration = Duration::from_secs(1);
+
 /// Why there is no definite answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CouldNotAsk {
@@ -99,12 +102,12 @@ impl CouldNotAsk {
         match self {
             Self::Throttled { retry_after } => *retry_after,
             Self::Paused { for_ } | Self::OverBudget { for_ } => Some(*for_),
+            Self::Busy => Some(SOON),
             Self::Unreachable(_)
             | Self::TimedOut
             | Self::BrokenBody
             | Self::Unsent
             | Self::ServerError(_)
-            | Self::Busy
             | Self::CredentialRefused
             | Self::Forbidden { .. }
             | Self::BadLocator

@@ -9,6 +9,7 @@ mod answer;
 mod backoff;
 mod breaker;
 mod budget;
+mod bulk;
 mod cause;
 mod coding;
 mod concern;
@@ -60,6 +61,7 @@ use crate::config;
 use crate::config::address::Listeners;
 use crate::domain::{Problem, Registry, Resource};
 
+use self::bulk::{Bulk, Share};
 use self::concern::Concern;
 use self::exchange::Question;
 use self::gate::Gate;
@@ -73,6 +75,7 @@ pub struct Upstream {
     credential: Option<HeaderValue>,
     guard: Guard,
     gate: Gate,
+    bulk: Bulk,
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
@@ -94,6 +97,8 @@ pub enum Exchange {
         body: Bytes,
         /// What is said of keeping it.
         head: Head,
+        /// What it takes of what may be on its way from one registry, until it is read.
+        share: Share,
     },
     /// The document with the entity tag that was sent is still the current one.
     NotModified {
@@ -170,6 +175,7 @@ impl Upstream {
             credential: config.token_env.as_ref().and_then(|held| bearer(held.token.expose_secret())),
             guard: Guard::new(config, Listeners::default()),
             gate: Gate::new(config, Arc::clone(&clock), Arc::clone(&observer)),
+            bulk: Bulk::default(),
             transport,
             clock,
             observer,

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use ::http::Method;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
+use super::bulk::Share;
 use super::concern::Concern;
 use super::gate::{Health, Pass};
 use super::guard;
@@ -203,25 +204,29 @@ pub(super) fn could_not(url: &Url, error: TransportError) -> CouldNotAsk {
     }
 }
 
-/// All of a body, of at most `limit` bytes, as long as it moves; `announced` is what its head says of its length.
+/// All of a body, of at most `limit` bytes, as long as it moves; `announced` is what its head says of its length. Beyond a
+/// little it takes its `share` of what may be on its way at once.
 pub(super) async fn read_whole(
     mut body: impl Stream<Item = Result<Bytes, CouldNotAsk>> + Unpin,
     announced: Option<u64>,
     limit: u64,
+    share: &mut Share,
 ) -> Result<Bytes, CouldNotAsk> {
     if announced.is_some_and(|length| length > limit) {
         return Err(CouldNotAsk::TooLarge { limit });
     }
-    let (mut whole, mut pace) = (BytesMut::new(), Pace::default());
+    let (mut whole, mut pace) = (Vec::new(), Pace::default());
     while let Some(chunk) = pace.waiting(body.next()).await {
         let chunk = chunk?;
         pace.came(chunk.len()).map_err(|_| CouldNotAsk::TimedOut)?;
-        if (whole.len() + chunk.len()) as u64 > limit {
+        let length = (whole.len() + chunk.len()) as u64;
+        if length > limit {
             return Err(CouldNotAsk::TooLarge { limit });
         }
+        share.cover(length, announced.unwrap_or(limit)).await?;
         whole.extend_from_slice(&chunk);
     }
-    Ok(whole.freeze())
+    Ok(whole.into_boxed_slice().into())
 }
 
 /// The `body` of an answer from `url`, `length` bytes where that is known. Its exchange is over with the last of them,

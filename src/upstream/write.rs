@@ -15,6 +15,7 @@ use futures_util::stream::BoxStream;
 use url::Url;
 
 use super::answer::{self, status_label};
+use super::bulk::Share;
 use super::concern::Concern;
 use super::exchange::REQUEST_ID;
 use super::gate::Health;
@@ -197,7 +198,7 @@ impl Relayed {
     /// # Errors
     /// [`TooLarge`](CouldNotAsk::TooLarge), or why it is not complete.
     pub async fn whole(self, limit: u64) -> Result<(StatusCode, HeaderMap, Bytes), CouldNotAsk> {
-        let body = passage::read_whole(self.body, self.length, limit).await?;
+        let body = passage::read_whole(self.body, self.length, limit, &mut Share::none()).await?;
         Ok((self.status, self.headers, body))
     }
 }

@@ -118,7 +118,7 @@ fn an_archive_of_a_hundred_thousand_entries_is_served() {
 }
 
 /// An index of `count` rows, the first of which is that of `release`.
-fn long_index(release: &Release, base: &str, count: usize) -> String {
+pub(crate) fn long_index(release: &Release, base: &str, count: usize) -> String {
     let integrity = release.integrity();
     let mut text = String::with_capacity(count * 320);
     text.push_str(r#"{"items":["#);

@@ -9,7 +9,7 @@ use toml::Table;
 use crate::support::{Release, Setup, Upstream};
 
 /// A key and a certificate for localhost; false when there is no openssl to make them.
-fn make_certificate(directory: &Path) -> bool {
+pub(crate) fn make_certificate(directory: &Path) -> bool {
     Command::new("openssl")
         .current_dir(directory)
         .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"])

@@ -81,7 +81,7 @@ impl Proxy {
         let uri = path.parse().unwrap();
         let arrival =
             Arrival { method: Method::GET, uri, version: Version::HTTP_11, headers, peer: None, tls: false };
-        let (head, body) = self.pipeline.answer(&arrival, any_body(Body::Empty)).await.into_parts();
+        let (head, body) = self.pipeline.answer(&arrival, any_body(Body::empty())).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let json: Value = serde_json::from_slice(&body).unwrap_or_default();
         let text = |name: &str| head.headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();

@@ -30,6 +30,9 @@ use crate::upstream::Errand;
 /// are asked for when somebody asks for them.
 const MOST: usize = 64;
 
+/// Rows that are compared before others have a turn on this thread.
+const SOME: usize = 256;
+
 /// A release whose row differs from what is held of it.
 struct Suspect {
     version: Version,
@@ -136,7 +139,10 @@ impl Documents {
         index: &Document,
         looked_at: &HashSet<Version>,
     ) -> Vec<Suspect> {
-        let (registry, mut changed) = (index.meta.registry(), changed_rows(index));
+        let (registry, compared) = (index.meta.registry(), index.clone());
+        let length = index.content.body().len();
+        let changed = self.parsing.patiently(length, move || changed_rows(&compared)).await;
+        let mut changed = changed.unwrap_or_default();
         changed.extend(self.divergences.of_volume(&registry, name).iter().map(|open| open.version.clone()));
         if changed.is_empty() && index.before.is_some() {
             return Vec::new();
@@ -147,7 +153,10 @@ impl Documents {
             changed.extend(unlisted);
         }
         let mut suspects = Vec::new();
-        for version in changed {
+        for (at, version) in changed.into_iter().enumerate() {
+            if at % SOME == SOME - 1 {
+                tokio::task::yield_now().await;
+            }
             let key = DocumentKey::Release(name.clone(), version.clone());
             if looked_at.contains(&version) {
                 continue;
@@ -233,14 +242,21 @@ impl Documents {
     }
 
     /// Takes the releases in memory that a new index contradicts out of the hit path, at once.
-    pub(in crate::cache) fn doubt_releases(&self, name: &VolumeName, index: &Document) {
-        for version in changed_rows(index) {
-            let key = DocumentKey::Release(name.clone(), version.clone());
-            let Some(release) = self.remembered(&key).filter(|release| release.settled) else { continue };
-            if compare((name, &version), Some(index), Some(&release), None).is_some() {
-                self.unsettle(&key);
+    pub(in crate::cache) async fn doubt_releases(self: &Arc<Self>, name: &VolumeName, index: &Arc<Document>) {
+        let length = index.content.body().len();
+        let (documents, name, index) = (Arc::clone(self), name.clone(), Arc::clone(index));
+        let doubt = move || {
+            for version in changed_rows(&index) {
+                let key = DocumentKey::Release(name.clone(), version.clone());
+                let release = documents.remembered(&key).filter(|release| release.settled);
+                let differs =
+                    |release| compare((&name, &version), Some(&index), Some(release), None).is_some();
+                if release.as_ref().is_some_and(differs) {
+                    documents.unsettle(&key);
+                }
             }
-        }
+        };
+        self.parsing.patiently(length, doubt).await;
     }
 
     /// Takes an answer out of the hit path until it was compared again.

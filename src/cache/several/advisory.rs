@@ -11,11 +11,9 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::Said;
-use super::composed::{shown, text};
-use crate::cache::document::{Content, Document, refusal};
+use crate::cache::document::{Document, refusal};
 use crate::cache::documents::{Answer, Documents};
 use crate::cache::failure::Failure;
-use crate::domain::several::{about, advised};
 use crate::domain::{AdvisoryId, AdvisoryQuery, DocumentKey, Registry, Resource};
 use crate::upstream::Errand;
 
@@ -36,21 +34,17 @@ impl Documents {
     pub(in crate::cache) fn note_advisories(&self, key: &DocumentKey, document: &Document) {
         let live = self.live();
         let Some(own) = live.upstreams.of(key).filter(|_| live.upstreams.are_several()) else { return };
-        let Content::Found(found) = &*document.content else { return };
         if key.resource() != Resource::Advisories {
             return;
         }
-        let Ok(list) = text(found.shown()).and_then(|text| advised(text).map_err(|_| Failure::Malformed))
-        else {
-            return;
-        };
-        for item in list.items {
-            let counts = item.about.is_some_and(|about| {
-                let routed = about.map(|name| live.upstreams.for_volume(&name).cloned());
-                routed.is_none_or(|to| to.is_some_and(|to| Arc::ptr_eq(&to, own)))
+        let Some(list) = document.content.listed() else { return };
+        for item in list.items.iter().take(MOST as usize) {
+            let counts = item.about.as_ref().is_some_and(|about| {
+                let routed = about.as_ref().map(|name| live.upstreams.for_volume(name));
+                routed.is_none_or(|to| to.is_some_and(|to| Arc::ptr_eq(to, own)))
             });
-            if let Some(id) = item.id.filter(|_| counts) {
-                self.several.sightings.0.insert((Arc::clone(own.registry()), id), ());
+            if let Some(id) = item.id.as_ref().filter(|_| counts) {
+                self.several.sightings.0.insert((Arc::clone(own.registry()), id.clone()), ());
             }
         }
     }
@@ -115,8 +109,7 @@ impl Documents {
     /// What a registry said, unless it speaks of a volume that is another's.
     fn counting(&self, key: &DocumentKey, said: Said) -> Said {
         let Said::Found(answer) = said else { return said };
-        let about = shown(&answer).and_then(text).ok().and_then(about);
-        let live = self.live();
+        let (about, live) = (answer.document.content.about(), self.live());
         let own = |name| {
             let registries = live.upstreams.for_volume(name).zip(live.upstreams.of(key));
             registries.is_some_and(|(routed, own)| Arc::ptr_eq(routed, own))

@@ -13,7 +13,7 @@ use crate::cache::envelope::Meta;
 use crate::cache::failure::Failure;
 use crate::cache::keeping::Keeping;
 use crate::cache::outcome::{Outcome, Stale};
-use crate::domain::several::{Item, Picked, advised, advisories, for_all};
+use crate::domain::several::{Item, Listed, Picked, advisories, for_all};
 use crate::domain::{DocumentKey, Template};
 use crate::upstream::Errand;
 
@@ -104,20 +104,20 @@ impl Documents {
             Ok(parts) => parts,
             Err(answer) => return answer,
         };
-        self.composed(key, &parts, |documents| {
+        self.composed(key, parts, |documents, parts| {
             let mut picked = Vec::new();
             for (registry, answer) in &parts.found {
-                let template = shown(answer)?;
-                let list = advised(text(template)?).map_err(|_| Failure::Malformed)?;
+                let (template, list) = (shown(answer)?, listed(answer)?);
                 let counts = |item: &Item| match &item.about {
                     Some(about) => about.as_ref().is_none_or(|name| documents.is_routed_to(name, *registry)),
                     None => false,
                 };
-                let counted = list.items.into_iter().filter(counts);
-                picked.extend(counted.map(|item| Picked { from: template, span: item.span }));
+                let counted = list.items.iter().filter(|item| counts(item));
+                picked.extend(counted.map(|item| Picked { from: template, span: item.span.clone() }));
             }
             Ok(advisories(picked))
         })
+        .await
     }
 
     /// What can be done with every registry.
@@ -131,29 +131,34 @@ impl Documents {
             Ok(parts) => parts,
             Err(answer) => return answer,
         };
-        self.composed(key, &parts, |_| {
+        self.composed(key, parts, |_, parts| {
             let shown = parts.answers().map(|answer| Ok(shown(answer)?.render("")));
             let shown = shown.collect::<Result<Vec<_>, Failure>>()?;
             let texts = shown.iter().map(|body| std::str::from_utf8(body).map_err(|_| Failure::Malformed));
             let texts = texts.collect::<Result<Vec<_>, _>>()?;
             for_all(&texts).map(Template::text).map_err(|_| Failure::Malformed)
         })
+        .await
     }
 
     /// The answer that `make` makes of `parts`, unless it was made of just these before.
-    pub(super) fn composed(
-        &self,
+    pub(super) async fn composed(
+        self: &Arc<Self>,
         key: &DocumentKey,
-        parts: &Parts,
-        make: impl FnOnce(&Self) -> Result<Template, Failure>,
+        parts: Parts,
+        make: impl FnOnce(&Self, &Parts) -> Result<Template, Failure> + Send + 'static,
     ) -> Result<Answer, Failure> {
+        let parts = Arc::new(parts);
         let of = || parts.answers().map(|answer| &answer.document.content);
         let live = self.live.load_full();
         let withheld = parts.answers().any(|answer| answer.document.meta.keeping.withheld);
         let content = match self.several.compositions.of(key, &live, of()) {
             Some(content) => content,
             None => {
-                let content = Arc::new(Content::made(make(self)?));
+                let (documents, made_of) = (Arc::clone(self), Arc::clone(&parts));
+                let length = parts.answers().map(|answer| answer.document.content.body().len()).sum();
+                let make = move || make(&documents, &made_of).map(Content::made);
+                let content = Arc::new(self.parsing.run(length, make).await??);
                 if !withheld {
                     self.several.compositions.keep(key, &live, of(), &content);
                 }
@@ -189,7 +194,7 @@ pub(super) fn shown(answer: &Answer) -> Result<&Template, Failure> {
     }
 }
 
-/// The bytes of a document that was read as UTF-8 before.
-pub(super) fn text(template: &Template) -> Result<&str, Failure> {
-    std::str::from_utf8(template.original()).map_err(|_| Failure::Malformed)
+/// What stands on a list that is an answer.
+pub(super) fn listed(answer: &Answer) -> Result<&Listed, Failure> {
+    answer.document.content.listed().ok_or(Failure::Malformed)
 }

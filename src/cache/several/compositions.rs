@@ -27,9 +27,7 @@ impl Compositions {
     /// Compositions beside documents in `memory` bytes.
     pub(super) fn beside(memory: u64) -> Self {
         let weight = |_: &DocumentKey, made: &Arc<Composition>| {
-            // The body, a rendition and its codings, as for a document.
-            let length = u32::try_from(made.content.body().len()).unwrap_or(u32::MAX);
-            length.saturating_mul(3).saturating_add(1024)
+            u32::try_from(made.content.weight().saturating_add(1024)).unwrap_or(u32::MAX)
         };
         let kept = moka::sync::Cache::builder().max_capacity(memory / SHARE).weigher(weight);
         Self(kept.build_with_hasher(RandomState::new()))
@@ -48,6 +46,11 @@ impl Compositions {
         let same =
             std::ptr::eq(made.live.as_ptr(), Arc::as_ptr(live)) && parts.eq(made.of.iter().map(Weak::as_ptr));
         same.then(|| Arc::clone(&made.content))
+    }
+
+    /// What was made last, of whatever.
+    pub(super) fn last(&self, key: &DocumentKey) -> Option<Arc<Content>> {
+        self.0.get(key).map(|made| Arc::clone(&made.content))
     }
 
     /// Keeps what was made of these.

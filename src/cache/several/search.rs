@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Said;
-use super::composed::{Parts, shown, text};
+use super::composed::{Parts, listed, shown};
 use crate::cache::documents::{Answer, Documents};
 use crate::cache::failure::Failure;
-use crate::domain::several::{Listed, Picked, Place, found, page, search};
+use crate::domain::several::{Listed, Picked, Place, page, search};
 use crate::domain::{DocumentKey, SearchQuery, VolumeName};
 use crate::upstream::Errand;
 
@@ -38,7 +38,7 @@ impl Documents {
         };
         let mut has = vec![0; names.len()];
         for (registry, first) in &firsts {
-            has[*registry] = results(&read(first)?, query);
+            has[*registry] = results(listed(first)?, query);
         }
         let places = page(&has, query.offset().into(), query.limit() as usize);
         let mut pages: Pages = firsts.into_iter().map(|(registry, first)| ((registry, 0), first)).collect();
@@ -52,19 +52,21 @@ impl Documents {
         }
         let parts = pages.iter().map(|((registry, _), answer)| (*registry, answer.clone())).collect();
         let parts = Parts { found: parts, partial };
-        self.composed(key, &parts, |documents| {
-            let lists = pages.iter().map(|(place, answer)| Ok((*place, (shown(answer)?, read(answer)?))));
+        let query = query.clone();
+        self.composed(key, parts, move |documents, _| {
+            let lists = pages.iter().map(|(place, answer)| Ok((*place, (shown(answer)?, listed(answer)?))));
             let lists = lists.collect::<Result<BTreeMap<_, _>, Failure>>()?;
             let picked = places.iter().filter_map(|place| {
-                let (begins, within) = begins(place.at, query)?;
+                let (begins, within) = begins(place.at, &query)?;
                 let (from, list) = lists.get(&(place.list, begins))?;
                 let item = list.items.get(within)?;
                 let name: &VolumeName = item.about.as_ref()?.as_ref()?;
                 let counts = documents.is_routed_to(name, place.list);
                 counts.then(|| Picked { from, span: item.span.clone() })
             });
-            Ok(search(picked.collect(), has.iter().sum(), query))
+            Ok(search(picked.collect(), has.iter().sum(), &query))
         })
+        .await
     }
 
     /// Whether a volume is routed to the registry that is `registry` in the order of the configuration.
@@ -77,14 +79,10 @@ impl Documents {
     }
 }
 
-fn read(answer: &Answer) -> Result<Listed, Failure> {
-    found(text(shown(answer)?)?).map_err(|_| Failure::Malformed)
-}
-
 /// A first page that does not say how many results there are is as good as none.
 fn counted(said: Said) -> Said {
     match said {
-        Said::Found(answer) if read(&answer).is_ok_and(|list| list.total.is_some()) => Said::Found(answer),
+        Said::Found(answer) if listed(&answer).is_ok_and(|list| list.total.is_some()) => Said::Found(answer),
         Said::Found(_) => Said::Unasked(Failure::Malformed),
         said => said,
     }
@@ -105,7 +103,7 @@ fn begins(at: u64, query: &SearchQuery) -> Option<(u32, usize)> {
 /// The pages that these places are on and that are not there.
 fn wanted(places: &[Place], query: &SearchQuery, there: &Pages) -> Vec<(usize, u32)> {
     let mut wanted: Vec<_> =
-        places.iter().filter_map(|place| Some((place.list, begins(place.at, query)?.0))).collect();
+        places.iter().filter_map(|place| Some((place.list, begins(place.at, &query)?.0))).collect();
     wanted.sort_unstable();
     wanted.dedup();
     wanted.retain(|page| !there.contains_key(page) && there.contains_key(&(page.0, 0)));

@@ -48,7 +48,11 @@ impl Default for Stocks {
 
 impl Documents {
     /// The index that was `given` of a volume, as it is to be shown while nobody is asked.
-    pub(in crate::cache) async fn stocked(&self, name: &VolumeName, given: Arc<Document>) -> Arc<Document> {
+    pub(in crate::cache) async fn stocked(
+        self: &Arc<Self>,
+        name: &VolumeName,
+        given: Arc<Document>,
+    ) -> Arc<Document> {
         let known = self.stocks.0.get(name);
         let is_young =
             |stock: &Arc<Stock>| self.now().since(stock.taken_at).is_some_and(|age| age < BELIEVED);
@@ -56,7 +60,9 @@ impl Documents {
             let stock = Stock { versions: self.take_stock(name, &given.content).await, taken_at: self.now() };
             self.stocks.0.insert(name.clone(), Arc::new(stock));
         }
-        self.show(name).unwrap_or(given)
+        let (documents, name, length) = (Arc::clone(self), name.clone(), given.content.body().len());
+        let shown = self.parsing.patiently(length, move || documents.show(&name)).await.flatten();
+        shown.unwrap_or(given)
     }
 
     /// Whether rows are marked that are not in stock.

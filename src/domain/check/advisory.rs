@@ -5,12 +5,13 @@
 
 use serde::Deserialize;
 
+use super::extent::few;
 use super::shape::{ADVISORIES, ADVISORY};
 use super::{Edits, Malformed, parse};
 
 #[derive(Deserialize)]
 struct List {
-    #[serde(rename = "items")]
+    #[serde(rename = "items", deserialize_with = "few")]
     _items: Vec<Advisory>,
 }
 

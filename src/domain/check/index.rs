@@ -10,7 +10,7 @@
 //! Owns this table, which facts of a row matter and where its status stands in the body. Must not know whether they are
 //! true.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 use serde::Deserialize;
@@ -45,6 +45,11 @@ impl Row {
         self.status_at.0..self.status_at.1
     }
 
+    fn weight(&self) -> usize {
+        let texts = [&self.status.reason, &self.elsewhere].map(|text| text.as_ref().map_or(0, String::len));
+        size_of::<Self>() + texts.iter().sum::<usize>()
+    }
+
     /// Whether both say the same, wherever in the body they stand.
     #[must_use]
     pub fn agrees_with(&self, other: &Self) -> bool {
@@ -58,21 +63,26 @@ pub struct Rows {
     rows: Vec<Row>,
     /// What stands in for a row that cannot be read, alone of its version: it says nothing of the release.
     unreadable: Vec<Row>,
+    weight: usize,
 }
 
 impl Rows {
-    fn new(mut rows: Vec<Row>, mut unreadable: Vec<Row>) -> Self {
+    fn new(mut rows: Vec<Row>, unreadable: Vec<Row>) -> Self {
         let by_version = |one: &Row, other: &Row| one.version.cmp(&other.version);
         rows.sort_by(by_version);
-        unreadable.sort_by(by_version);
-        // Beside another row of its version it contradicts that one, whatever it was to say.
-        let known = Self { rows: rows.clone(), unreadable: unreadable.clone() };
-        let doubled = |row: &mut Row| {
-            !of(&known.rows, &row.version).is_empty() || of(&known.unreadable, &row.version).len() > 1
-        };
-        rows.extend(unreadable.extract_if(.., doubled));
+        let mut alone: Vec<Row> = Vec::new();
+        for row in unreadable {
+            // Beside another row of its version it contradicts that one, whatever it was to say.
+            if of(&rows, &row.version).is_empty() { alone.push(row) } else { rows.push(row) }
+        }
+        alone.sort_by(by_version);
+        let doubled = alone.chunk_by(|one, other| one.version == other.version).filter(|rows| rows.len() > 1);
+        let doubled: HashSet<_> = doubled.map(|rows| rows[0].version.clone()).collect();
+        rows.extend(alone.extract_if(.., |row| doubled.contains(&row.version)));
         rows.sort_by(by_version);
-        Self { rows, unreadable }
+        rows.shrink_to_fit();
+        let weight = rows.iter().chain(&alone).map(Row::weight).sum();
+        Self { rows, unreadable: alone, weight }
     }
 
     /// The rows of `version` that say something; more than one contradict each other.
@@ -89,6 +99,12 @@ impl Rows {
     /// Every version's rows.
     pub fn by_version(&self) -> impl Iterator<Item = (&Version, &[Row])> {
         self.rows.chunk_by(|one, other| one.version == other.version).map(|rows| (&rows[0].version, rows))
+    }
+
+    /// About how many bytes of memory they take.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.weight
     }
 
     /// How many there are.

@@ -64,6 +64,14 @@ impl Release {
         self.status.state.serves_bytes()
     }
 
+    pub(super) fn weight(&self) -> usize {
+        let url = match &self.dist {
+            Some(Dist::Cdn { url }) => url.len(),
+            Some(Dist::Git) | None => 0,
+        };
+        size_of::<Self>() + url + self.status.reason.as_ref().map_or(0, String::len)
+    }
+
     /// The state.
     #[must_use]
     pub fn state(&self) -> State {

@@ -3,12 +3,14 @@
 //! Owns their shape, the links to artifacts, and whether embedded bytes are those that their digest names: a text's UTF-8
 //! bytes are the artifact. Must not know the release they should be about, nor what was seen before.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::cut::span;
+use super::extent::few;
 use super::release::{Mismatch, other_purl};
 use super::shape::{DETAIL, SUMMARY};
 use super::{Edits, Facts, From, Malformed, parse, string};
@@ -26,6 +28,19 @@ pub struct Trust {
     pub revision: Option<Revision>,
     /// The attachments a detail lists; none for a summary.
     pub attachments: Vec<Attachment>,
+}
+
+impl Trust {
+    pub(super) fn weight(&self) -> usize {
+        let texts = |attachment: &Attachment| {
+            let url = match &attachment.locator {
+                Locator::Url(url) => url.len(),
+                Locator::Embedded => 0,
+            };
+            size_of::<Attachment>() + attachment.id.len() + attachment.media_type.len() + url
+        };
+        size_of::<Self>() + self.attachments.iter().map(texts).sum::<usize>()
+    }
 }
 
 /// Which of a view's texts one is: a later one replaces it.
@@ -81,7 +96,7 @@ struct Detail<'a> {
     subject: Subject,
     #[serde(default)]
     revision: Option<Revision>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "few")]
     attachments: Vec<Listed<'a>>,
 }
 
@@ -119,6 +134,9 @@ struct Where<'a> {
     #[serde(borrow, default)]
     embedded: Option<&'a RawValue>,
 }
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[derive(Deserialize)]
 struct Standing {
@@ -188,7 +206,8 @@ pub(super) fn read_detail(
 
 /// What `embedded` holds, where that is not the artifact with this digest and, where given, this size.
 fn other_bytes(embedded: &RawValue, digest: &Sha256, size: Option<u64>) -> Option<String> {
-    let Ok(text) = string(embedded) else { return Some("no text".to_owned()) };
+    // Its bytes may be most of the document: only escapes are worth a copy.
+    let Ok(Text(text)) = serde_json::from_str(embedded.get()) else { return Some("no text".to_owned()) };
     let (found, length) = (Sha256::of(text.as_bytes()), text.len() as u64);
     (found != *digest || size.is_some_and(|size| size != length))
         .then(|| format!("{length} bytes of {found}"))

@@ -47,7 +47,7 @@ fn labelled(fields: &[&str]) -> Result<Vec<Coding>, CouldNotAsk> {
 }
 
 async fn decoded(coded: Vec<u8>, fields: &[&str], limit: u64) -> Result<Bytes, CouldNotAsk> {
-    decode(coded.into(), labelled(fields)?, limit).await
+    decode(coded.into(), labelled(fields)?, limit, &mut Share::none()).await
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ async fn open(upstream: &Upstream, locator: &str) -> Result<Download, CouldNotAs
 }
 
 fn found(body: &'static str) -> Result<Exchange, CouldNotAsk> {
-    Ok(Exchange::Found { body: body.into(), head: Head::default() })
+    Ok(Exchange::Found { body: body.into(), head: Head::default(), share: Share::none() })
 }
 
 fn with_token(config: &mut crate::config::Upstream) {
@@ -48,7 +48,7 @@ async fn a_document_is_asked_for_and_found() {
     assert_eq!(upstream.origin(), HOME);
     let found = upstream.document(Resource::Index, INDEX, Some("\"v0\""), errand(), 2).await;
     let head = Head { etag: Some("\"v1\"".to_owned()), age: 7, ..Head::default() };
-    assert_eq!(found, Ok(Exchange::Found { body: "{}".into(), head }));
+    assert_eq!(found, Ok(Exchange::Found { body: "{}".into(), head, share: Share::none() }));
     let [asked] = registry.asked().try_into().ok().unwrap();
     assert_eq!(asked.url, format!("{HOME}{INDEX}"));
     let mut sent: Vec<_> =
@@ -188,7 +188,10 @@ async fn five_redirects_and_no_more() {
     let registry = Registry::of((0..5).map(|_| hop()).chain([ok()]));
     // The redirect begins at the host, not at the base URL.
     let head = Head { at: Some("https://registry.example/again".to_owned()), ..Head::default() };
-    assert_eq!(ask(&registry.upstream()).await, Ok(Exchange::Found { body: "{}".into(), head }));
+    assert_eq!(
+        ask(&registry.upstream()).await,
+        Ok(Exchange::Found { body: "{}".into(), head, share: Share::none() })
+    );
     let registry = Registry::of((0..6).map(|_| hop()));
     assert_eq!(ask(&registry.upstream()).await, Err(CouldNotAsk::TooManyRedirects));
     assert_eq!(registry.asked().len(), 6);

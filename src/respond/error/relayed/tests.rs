@@ -6,7 +6,7 @@ use std::io;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 
-use super::super::{Asked, Body, problem};
+use super::super::{Asked, problem};
 use super::*;
 use crate::archive::{Excess, ManifestError, Permission, Violation};
 use crate::cache::Failure;
@@ -22,7 +22,7 @@ fn page(refused: &Refused) -> String {
     for (name, value) in response.headers().iter().filter(|(name, _)| *name != CONTENT_LENGTH) {
         let _ = writeln!(page, "{name}: {}", value.to_str().unwrap());
     }
-    let Body::Full(body) = response.body() else { panic!("a problem has a body") };
+    let body = response.body().bytes().expect("a problem has a body");
     page + std::str::from_utf8(body).unwrap() + "\n"
 }
 
