@@ -21,10 +21,10 @@ use crate::cache::documents::Live;
 use crate::cache::{Documents, SealedFiles};
 use crate::clock::{Clock, SystemClock};
 use crate::config::address::Listeners;
-use crate::config::{self, Config, Location, RelayKind};
+use crate::config::{self, ClientAddress, Config, Location, RelayKind};
 use crate::limit::Limiter;
 use crate::limit::places::Places;
-use crate::listen::{self, Answer, Certificates, ListenError, Peer, Settings};
+use crate::listen::{self, Answer, Certificates, ListenError, Peer, Settings, Trust};
 use crate::pipeline::{Arrival, Pipeline};
 use crate::relay::{Ground, Nullspace, Volumes, any_body};
 use crate::reload::{Reload, Source};
@@ -35,8 +35,10 @@ pub(crate) use crate::upstream::registry;
 use crate::upstream::{Failed, HttpTransport, NoTransport, Observer, State, Upstream, Upstreams};
 
 mod parts;
+mod ports;
 mod storage;
 
+use ports::Counted;
 use storage::Opened;
 pub use storage::kept_store;
 
@@ -138,7 +140,7 @@ impl App {
             access,
         });
         let token = Arc::new(AdminToken::new(config.server.admin_token_sha256));
-        let settings = settings(config, upgrade)?;
+        let settings = settings(config, upgrade, &pipeline.limiter)?;
         let parts =
             parts::reloadable(config, &pipeline, &storage.ceiling, &token, upstreams, settings.tls.as_ref());
         let reload = Arc::new(Reload::new(config, source, parts));
@@ -166,15 +168,14 @@ impl App {
     /// # Errors
     /// [`AppError::Listen`] when a port cannot be served.
     pub fn run(self) -> Result<(), AppError> {
-        let Self { pipeline, admin, storage, reload, metrics, audit_rate, settings } = self;
+        let Self { pipeline, admin, storage, reload, metrics, audit_rate, mut settings } = self;
+        let observers = Counted::both(&metrics);
         let background = background(&pipeline.documents, storage, metrics, audit_rate);
         // What comes of it is logged where it is done.
         let reload = move || drop(reload.reload());
-        if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-            warn!(%error, "cannot raise the limit of open files; many connections may be refused");
-        }
+        settings.max_connections = ports::within_descriptors(settings.max_connections);
         info!(listen = %settings.listen, admin = %settings.admin_listen, "serving");
-        listen::run(settings, pipeline, admin, background, reload).map_err(AppError::from)
+        listen::run(settings, pipeline, admin, observers, background, reload).map_err(AppError::from)
     }
 }
 
@@ -222,7 +223,7 @@ pub fn upstreams(config: &Config) -> Result<Upstreams, AppError> {
     Ok(registries.live(config, None)?.upstreams)
 }
 
-fn settings(config: &Config, upgrade: bool) -> Result<Settings, ListenError> {
+fn settings(config: &Config, upgrade: bool, limiter: &Arc<Limiter>) -> Result<Settings, ListenError> {
     let server = &config.server;
     let run = match &config.storage.url {
         Location::File(root) => root.clone(),
@@ -230,12 +231,17 @@ fn settings(config: &Config, upgrade: bool) -> Result<Settings, ListenError> {
         Location::Memory => PathBuf::from("/tmp"),
     };
     let tls = server.tls.as_ref().map(|tls| Certificates::read(&tls.cert, &tls.key)).transpose()?;
+    let limiter = Arc::clone(limiter);
     Ok(Settings {
         listen: server.listen,
         admin_listen: server.admin_listen,
         threads: server.threads,
         tls,
         max_connections: config.limits.max_connections,
+        max_connections_per_client: config.limits.max_connections_per_client,
+        max_connection_memory: usize::try_from(config.limits.max_connection_memory).unwrap_or(usize::MAX),
+        trusted: Trust::new(move |address| limiter.trusts(address)),
+        proxy_protocol: server.client_address == ClientAddress::ProxyProtocol,
         header_timeout: config.limits.header_timeout,
         send_timeout: config.limits.send_timeout,
         shutdown_grace: server.shutdown_grace,

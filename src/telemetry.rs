@@ -11,12 +11,14 @@ use prometheus::{
 use tracing_subscriber::util::TryInitError;
 
 mod access;
+mod connections;
 mod counters;
 mod logging;
 mod process;
 mod store;
 
 pub use access::{Access, AccessLog, Who};
+pub use connections::ConnectionMetrics;
 use counters::Counters;
 pub use logging::{LogGuard, logging};
 pub use store::StoreMetrics;
@@ -51,6 +53,8 @@ pub struct Metrics {
     integrity_failures: IntCounterVec,
     divergences_open: IntGauge,
     rate_limited: IntCounterVec,
+    /// What is counted about connections.
+    pub connections: ConnectionMetrics,
     /// What is counted about the store.
     pub store: StoreMetrics,
     upstream_up: IntGaugeVec,
@@ -98,6 +102,7 @@ impl Metrics {
                 "Requests refused because the client asked too often.",
                 &["class"],
             )?,
+            connections: ConnectionMetrics::new(&new)?,
             store: StoreMetrics::new(&new)?,
             upstream_up: new.gauges("upstream_up", "1 while the upstream answers, else 0.", &["upstream"])?,
             upstream_state: new.gauges(

@@ -25,6 +25,8 @@ const RESTART: &[&str] = &[
     "log.format",
     "log.level",
     "limits.max_connections",
+    "limits.max_connections_per_client",
+    "limits.max_connection_memory",
     "limits.header_timeout",
     "limits.send_timeout",
     "relays",

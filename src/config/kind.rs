@@ -111,6 +111,12 @@ pub(super) const SIZE: Kind<u64> = Kind {
     print: |bytes| Value::String(print_size(*bytes)),
 };
 
+pub(super) const CONNECTION_MEMORY: Kind<u64> = Kind {
+    expected: "a size from 1MiB to 1 EiB such as \"96MiB\"",
+    read: |scalar, _| size(scalar).filter(|bytes| is_size(*bytes) && *bytes >= 1 << 20),
+    print: |bytes| Value::String(print_size(*bytes)),
+};
+
 pub(super) const PACE: Kind<u64> = Kind {
     expected: "so many bytes a second such as \"8MiB\", at most 1 EiB, or \"0B\" for never",
     read: |scalar, _| size(scalar).filter(|bytes| *bytes <= EXBIBYTE),

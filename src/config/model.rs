@@ -239,6 +239,10 @@ pub struct Limits {
     pub max_request_body: u64,
     /// Connections of the public port open at once.
     pub max_connections: usize,
+    /// Those of one client.
+    pub max_connections_per_client: usize,
+    /// Bytes that they keep together.
+    pub max_connection_memory: u64,
     /// Longest wait for a request's whole head, and for a connection's next request.
     pub header_timeout: Duration,
     /// Longest wait for a client to take a byte of its answer.
@@ -260,6 +264,10 @@ impl Default for Limits {
             max_document: 32 * MIB,
             max_request_body: 512 * MIB,
             max_connections: 20_000,
+            // A tenth: ten addresses are needed to take every place, and a building behind one of them still fits.
+            max_connections_per_client: 2_000,
+            // So many idle ones need 80 MiB; it is what they do beyond that which has to share the rest.
+            max_connection_memory: 96 * MIB,
             header_timeout: Duration::from_secs(30),
             send_timeout: Duration::from_secs(60),
             max_requests: 4096,

@@ -6,7 +6,7 @@
 use url::Url;
 
 use super::kind::{
-    ADDRESS, BASE_URL, BUDGET, CACHE_CONTROL, CLASS, CLIENT_ADDRESS, CONCURRENCY, CONNECTIONS, CREDENTIAL,
+    ADDRESS, BASE_URL, BUDGET, CACHE_CONTROL, CLASS, CLIENT_ADDRESS, CONCURRENCY, CONNECTION_MEMORY, CONNECTIONS, CREDENTIAL,
     DURABILITY, ENTRIES, EXEMPT, FILE, FLAG, FOLDER, FORMAT, HOST, Kind, LEVEL, LOCATION, MOUNT, NAME,
     NETWORK, OFFLINE_ROWS, ON_DIVERGENCE, PACE, PATTERN, PEM, PERIOD, PROXY, PROXY_CREDENTIAL, RATE, RELAY,
     RETRIES, SECRET_DIGEST, SIZE, THREADS, TIMEOUT, WRITES_CHECK,
@@ -170,6 +170,16 @@ fn limits<V: Visitor>(v: &mut V, now: &Limits) -> Limits {
         max_document: v.setting("max_document", &SIZE, &now.max_document),
         max_request_body: v.setting("max_request_body", &SIZE, &now.max_request_body),
         max_connections: v.setting("max_connections", &CONNECTIONS, &now.max_connections),
+        max_connections_per_client: v.setting(
+            "max_connections_per_client",
+            &CONNECTIONS,
+            &now.max_connections_per_client,
+        ),
+        max_connection_memory: v.setting(
+            "max_connection_memory",
+            &CONNECTION_MEMORY,
+            &now.max_connection_memory,
+        ),
         header_timeout: v.setting("header_timeout", &TIMEOUT, &now.header_timeout),
         send_timeout: v.setting("send_timeout", &TIMEOUT, &now.send_timeout),
         max_requests: v.setting("max_requests", &CONCURRENCY, &now.max_requests),

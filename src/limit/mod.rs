@@ -11,7 +11,7 @@ mod client;
 pub mod places;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,6 +108,12 @@ impl Limiter {
             // Another source takes another way into the connection: it needs a restart.
             believed: config.believed(now.believed.source),
         });
+    }
+
+    /// Whether this is a proxy that is believed, and that carries many clients.
+    #[must_use]
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.table.load().believed.trusts(address)
     }
 
     /// Takes a request from its client's bucket. `peer` is the other end of the connection.

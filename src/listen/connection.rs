@@ -14,7 +14,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::FutureExt;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -22,16 +21,21 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use pingora_core::apps::ServerApp;
 use pingora_core::protocols::Stream;
 use pingora_core::server::ShutdownWatch;
+use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::connections::{Full, Place, Port};
+use super::doorkeeper::Doorkeeper;
+use super::observer::{Cause, Fate};
 use super::quiet::Quiet;
-use super::rest::{Opened, Rested, Turn};
-use super::server::Connections;
+use super::replay::Replay;
+use super::rest::{Opened, Rested};
 use super::stall::Stalling;
-use super::tls::HTTP2;
+use super::standing::{HTTP1, HTTP2, Kept, READ_MOST, Standing, TLS, TLS_UNSENT};
+use super::tls;
 use super::traffic::Traffic;
 use super::{Answer, Peer, Terms};
 
@@ -44,15 +48,26 @@ const MAX_BUFFER: usize = 64 * 1024;
 /// Requests of an HTTP/2 connection in flight at once.
 const MAX_STREAMS: u32 = 128;
 
+/// What an HTTP/2 connection may send of bodies that nobody has read yet.
+const WINDOW: u32 = READ_MOST as u32;
+
+/// What is taken from an answer before its client has taken it, in bytes.
+const MAX_UNSENT: usize = 16 * 1024;
+
+/// Requests that were taken back before they were looked at, and that were none: more of either end the connection.
+const MAX_RESET: usize = 20;
+const MAX_ERRORS: usize = 64;
+
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Brings the requests of one port's connections to what answers them.
 pub(super) struct Http<A> {
     answer: Arc<A>,
-    connections: Connections,
+    port: Arc<Port>,
     terms: Terms,
     tls: Option<TlsAcceptor>,
+    doorkeeper: Doorkeeper,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
 }
@@ -60,9 +75,10 @@ pub(super) struct Http<A> {
 impl<A> Http<A> {
     pub(super) fn new(
         answer: Arc<A>,
-        connections: Connections,
+        port: Arc<Port>,
         terms: Terms,
         tls: Option<TlsAcceptor>,
+        doorkeeper: Doorkeeper,
     ) -> Self {
         let mut http1 = http1::Builder::new();
         http1.header_read_timeout(None).max_header_size(MAX_HEAD).max_buf_size(MAX_BUFFER);
@@ -71,9 +87,14 @@ impl<A> Http<A> {
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(MAX_HEAD as u32)
+            .max_send_buf_size(MAX_UNSENT)
+            .initial_connection_window_size(WINDOW)
+            .initial_stream_window_size(WINDOW)
+            .max_pending_accept_reset_streams(MAX_RESET)
+            .max_local_error_reset_streams(MAX_ERRORS)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
-        Self { answer, connections, terms, tls, http1, http2 }
+        Self { answer, port, terms, tls, doorkeeper, http1, http2 }
     }
 }
 
@@ -81,7 +102,14 @@ impl<A> Http<A> {
 impl<A: Answer> ServerApp for Http<A> {
     /// The library's task keeps room for its own handshake for as long as it lives, 9 KiB, so HTTP has another.
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        tokio::spawn(self.clone().serve(stream, shutdown.clone()));
+        match self.port.open() {
+            Ok(place) => {
+                let standing = place.standing().clone();
+                standing
+                    .runs(tokio::spawn(self.clone().serve(stream, place, shutdown.clone())).abort_handle());
+            }
+            Err(error) => tracing::debug!(%error, "connection refused"),
+        }
         None
     }
 }
@@ -92,80 +120,108 @@ type Ended = Result<(), Box<dyn Error + Send + Sync>>;
 /// A connection is idle for most of its life, and its task is never smaller than its largest branch: what only
 /// some connections use, or only for a while, is boxed.
 impl<A: Answer> Http<A> {
-    async fn serve(self: Arc<Self>, stream: Stream, shutdown: ShutdownWatch) {
+    async fn serve(self: Arc<Self>, stream: Stream, place: Place, shutdown: ShutdownWatch) {
         let digest = stream.get_socket_digest();
         let address = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet().copied());
-        let peer = Peer { address, tls: self.tls.is_some() };
-        let Some(_place) = self.connections.open() else {
-            tracing::debug!(?peer, "connection refused: too many are open");
-            return;
-        };
-        let traffic = Traffic::new();
+        let mut peer = Peer { address, tls: self.tls.is_some() };
         let taken = move || {
             digest.as_ref().and_then(|digest| digest.tcp_info()).map_or(0, |tcp| tcp.tcpi_bytes_acked)
         };
-        let stream = Stalling::new(stream, taken, self.terms.send_timeout, traffic.clone());
-        let ended = match &self.tls {
-            None => self.http1(stream, peer, &shutdown).await,
-            Some(tls) => Box::pin(self.encrypted(tls, stream, peer, &traffic, &shutdown)).await,
-        };
+        let stream = Stalling::new(stream, taken, self.terms.send_timeout, place.standing().clone());
+        let ended = self.speak(Replay::new(stream), &mut peer, &place, &shutdown).await;
         if let Err(error) = ended {
             tracing::debug!(?peer, %error, "connection ended early");
         }
     }
 
-    async fn encrypted(
+    /// Hears whose connection it is, shakes hands, and answers until it ends.
+    async fn speak<S: Encryptable>(
         &self,
-        tls: &TlsAcceptor,
-        stream: impl Socket,
-        peer: Peer,
-        traffic: &Arc<Traffic>,
+        mut stream: Replay<S>,
+        peer: &mut Peer,
+        place: &Place,
         shutdown: &ShutdownWatch,
     ) -> Ended {
-        let stream = Box::pin(self.handshake(tls, stream, shutdown)).await?;
-        if stream.get_ref().1.alpn_protocol() == Some(HTTP2) {
-            Box::pin(self.http2(stream, peer, traffic, shutdown)).await
-        } else {
-            self.http1(stream, peer, shutdown).await
+        let deadline = Instant::now() + self.terms.header_timeout;
+        if self.doorkeeper.awaits_header(peer.address) {
+            let heard = Box::pin(self.hear(&mut stream, peer, deadline, shutdown)).await;
+            heard.inspect_err(|_| self.port.observer().gone(Cause::ProxyHeader, Fate::Refused, 1))?;
+        }
+        if let Some(client) = self.doorkeeper.counts(*peer) {
+            place.belongs_to(client)?;
+        }
+        match &self.tls {
+            None => {
+                let read = stream.unread();
+                self.http1(stream, read, *peer, place.standing(), shutdown).await
+            }
+            Some(tls) => {
+                Box::pin(self.encrypted(tls, stream, *peer, place.standing(), (deadline, shutdown))).await
+            }
         }
     }
 
-    /// Shakes hands for no longer than a head may take, and not beyond the beginning of a shutdown.
-    async fn handshake<S: Socket>(
+    async fn hear<S: Socket>(
         &self,
-        tls: &TlsAcceptor,
-        stream: S,
+        stream: &mut Replay<S>,
+        peer: &mut Peer,
+        deadline: Instant,
         shutdown: &ShutdownWatch,
-    ) -> io::Result<TlsStream<S>> {
+    ) -> Ended {
         tokio::select! {
             biased;
-            stream = timeout(self.terms.header_timeout, tls.accept(stream)) => stream?,
-            () = begun(shutdown) => Err(io::ErrorKind::ConnectionAborted.into()),
+            heard = timeout_at(deadline, self.doorkeeper.hear(stream, peer)) => Ok(heard??),
+            () = begun(shutdown) => Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()),
         }
     }
 
-    async fn http1(&self, stream: impl Socket, peer: Peer, shutdown: &ShutdownWatch) -> Ended {
+    async fn encrypted<S: Encryptable>(
+        &self,
+        tls: &TlsAcceptor,
+        mut stream: Replay<S>,
+        peer: Peer,
+        standing: &Arc<Standing>,
+        (deadline, shutdown): (Instant, &ShutdownWatch),
+    ) -> Ended {
+        stream.below().is_encrypted();
+        let (stream, _kept) = tokio::select! {
+            biased;
+            shaken = timeout_at(deadline, Box::pin(shake_hands(tls, stream, standing))) => shaken??,
+            () = begun(shutdown) => return Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()),
+        };
+        if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) {
+            Box::pin(self.http2(stream, peer, standing, shutdown)).await
+        } else {
+            self.http1(Replay::new(stream), Vec::new(), peer, standing, shutdown).await
+        }
+    }
+
+    async fn http1<S: Socket>(
+        &self,
+        stream: Replay<S>,
+        mut read: Vec<u8>,
+        peer: Peer,
+        standing: &Arc<Standing>,
+        shutdown: &ShutdownWatch,
+    ) -> Ended {
         let mut look = pin!(sleep(self.terms.header_timeout));
         let mut quiet = Quiet::new(look.as_mut(), self.terms.header_timeout);
-        let mut stream = Rested::new(stream);
-        let mut read = Bytes::new();
+        let mut stream = Rested::new(stream, standing.clone());
         loop {
-            let turn = stream.begin(read);
-            let Some((rested, left)) = self.turn(stream, &turn, &mut quiet, peer, shutdown).await? else {
-                return Ok(());
+            let goes_on = tokio::select! {
+                biased;
+                came = stream.head(&mut read, MAX_HEAD) => came?,
+                () = begun(shutdown) => false,
+                () = poll_fn(|context| quiet.poll_over(context, standing)) => false,
             };
-            (stream, read) = (rested, left);
-            if read.is_empty() {
-                read = tokio::select! {
-                    biased;
-                    read = stream.wait() => read?,
-                    () = begun(shutdown) => Bytes::new(),
-                    () = poll_fn(|context| quiet.poll_over(context, || turn.stirred())) => Bytes::new(),
-                };
-            }
-            if read.is_empty() {
+            if !goes_on {
                 return Ok(stream.shutdown().await?);
             }
+            stream.begin(mem::take(&mut read));
+            let Some(left) = self.turn(stream, standing, &mut quiet, peer, shutdown).await? else {
+                return Ok(());
+            };
+            (stream, read) = left;
         }
     }
 
@@ -174,14 +230,16 @@ impl<A: Answer> Http<A> {
     async fn turn<S: Socket>(
         &self,
         stream: Rested<S>,
-        turn: &Arc<Turn>,
+        standing: &Arc<Standing>,
         quiet: &mut Quiet<'_>,
         peer: Peer,
         shutdown: &ShutdownWatch,
-    ) -> hyper::Result<Option<(Rested<S>, Bytes)>> {
+    ) -> Result<Option<(Rested<S>, Vec<u8>)>, Box<dyn Error + Send + Sync>> {
+        let _kept = standing.keep(HTTP1)?;
+        let before = standing.asked();
         let service = service_fn(|request| {
-            let (answer, turn) = (self.answer.clone().answer(request, peer), turn.open());
-            let opened = |answer: http::Response<_>| answer.map(|body| Opened { body, _turn: turn });
+            let (answer, open) = (self.answer.clone().answer(request, peer), standing.open());
+            let opened = |answer: http::Response<_>| answer.map(|body| Opened { body, _open: open });
             Box::pin(answer.map(opened).map(Ok::<_, Infallible>))
         });
         let mut connection = self.http1.serve_connection(TokioIo::new(stream), service);
@@ -191,7 +249,7 @@ impl<A: Answer> Http<A> {
             if let Poll::Ready(ended) = Pin::new(&mut connection).poll(context) {
                 return Poll::Ready(ended.map(|()| false));
             }
-            if quiet.poll_over(context, || turn.stirred()).is_ready() {
+            if quiet.poll_over(context, standing).is_ready() {
                 return Poll::Ready(Ok(false));
             }
             if told {
@@ -204,7 +262,7 @@ impl<A: Answer> Http<A> {
                 Pin::new(&mut connection).graceful_shutdown();
                 return Pin::new(&mut connection).poll(context).map_ok(|()| false);
             }
-            if !(turn.is_over() && self.connections.are_a_crowd()) {
+            if !(standing.asked() != before && standing.is_quiet() && self.port.is_crowded()) {
                 return Poll::Pending;
             }
             // One that is not idle after all is closed by hyper after its answer.
@@ -217,7 +275,7 @@ impl<A: Answer> Http<A> {
         }
         let parts = connection.into_parts();
         // Copied, for even an empty one holds on to all of hyper's buffer.
-        Ok(Some((parts.io.into_inner(), Bytes::copy_from_slice(&parts.read_buf))))
+        Ok(Some((parts.io.into_inner(), parts.read_buf.to_vec())))
     }
 
     /// hyper ends neither a connection that is idle, nor one whose client answers pings and takes nothing else.
@@ -225,13 +283,18 @@ impl<A: Answer> Http<A> {
         &self,
         stream: impl Socket,
         peer: Peer,
-        traffic: &Arc<Traffic>,
+        standing: &Arc<Standing>,
         shutdown: &ShutdownWatch,
     ) -> Ended {
+        let _kept = standing.keep(HTTP2)?;
+        let traffic = Traffic::new(standing.clone());
         let Terms { header_timeout, send_timeout, .. } = self.terms;
         let service = service_fn(|request| {
-            let (answer, open) = (self.answer.clone().answer(request, peer), traffic.open());
-            answer.map(|answer| Ok::<_, Infallible>(answer.map(|body| open.watch(body))))
+            let asked = traffic.open().map(|asked| (asked, self.answer.clone().answer(request, peer)));
+            async {
+                let (asked, answer) = asked?;
+                Ok::<_, Full>(answer.await.map(|body| asked.watch(body)))
+            }
         });
         let connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));
         let finish = async {
@@ -246,6 +309,33 @@ impl<A: Answer> Http<A> {
             () = traffic.stalled(send_timeout) => Err("the client takes nothing".into()),
             () = traffic.idle(header_timeout.saturating_mul(2)) => Err("the client does not hang up".into()),
         }
+    }
+}
+
+/// Shakes hands. Nothing of TLS is kept before the client has said a word.
+async fn shake_hands<S: Socket>(
+    tls: &TlsAcceptor,
+    mut stream: Replay<S>,
+    standing: &Arc<Standing>,
+) -> Result<(TlsStream<Replay<S>>, Kept), Box<dyn Error + Send + Sync>> {
+    let mut read = stream.unread();
+    if !stream.gather(&mut read, |read, _| !read.is_empty()).await? {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    }
+    stream.replay(read);
+    let kept = standing.keep(TLS)?;
+    let bounded = |tls: &mut ServerConnection| tls.set_buffer_limit(Some(TLS_UNSENT));
+    Ok((tls.accept_with(stream, bounded).await?, kept))
+}
+
+/// A socket on which TLS may be spoken, which then holds more of what is not taken.
+trait Encryptable: Socket {
+    fn is_encrypted(&mut self);
+}
+
+impl<S: Socket, F: Fn() -> u64 + Unpin + Send + 'static> Encryptable for Stalling<S, F> {
+    fn is_encrypted(&mut self) {
+        self.keeps_unsent(TLS_UNSENT);
     }
 }
 

@@ -5,18 +5,28 @@
 //!
 //! 1. `tls` holds the certificate, which a reload replaces; `socket` binds both ports, or takes them over from the process being replaced.
 //! 2. `server` runs a service for each port on threads of its own.
-//! 3. `connection` speaks HTTP on each accepted connection; `stall` and `traffic` notice clients that take nothing,
-//!    `rest` those that ask nothing.
-//! 4. `signals` says when to stop; what is in flight is finished, within the grace period.
+//! 3. `connections` gives each accepted connection a place, and takes it from one that waited longer where there is none;
+//!    `standing` says how a connection stands, `room` how much memory all of them keep.
+//! 4. `doorkeeper` hears whose connection it is, from a balancer that says so with the PROXY protocol.
+//! 5. `connection` speaks HTTP on it; `stall` and `traffic` notice clients that take nothing, `rest` and `quiet` those that
+//!    ask nothing.
+//! 6. `signals` says when to stop; what is in flight is finished, within the grace period.
 
 mod connection;
+mod connections;
+mod doorkeeper;
 mod error;
+mod observer;
+mod proxy_protocol;
 mod quiet;
+mod replay;
 mod rest;
+mod room;
 mod server;
 mod signals;
 mod socket;
 mod stall;
+mod standing;
 mod tls;
 mod traffic;
 
@@ -30,7 +40,11 @@ use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use tokio::runtime;
 
+use self::connections::Places;
+use self::doorkeeper::Doorkeeper;
+pub use self::doorkeeper::Trust;
 pub use self::error::ListenError;
+pub use self::observer::{Cause, Fate, Observer};
 use self::server::Server;
 use self::signals::{Signals, Stop};
 use self::socket::Sockets;
@@ -41,16 +55,17 @@ const ABORT: Duration = Duration::from_millis(200);
 
 /// What the admin port grants, whatever the public one does.
 const ADMIN: Terms = Terms {
-    max_connections: 256,
-    header_timeout: Duration::from_secs(30),
+    places: Places { all: 256, each: 256, bytes: 32 << 20 },
+    // Whoever watches the process asks again anyway; whoever wants all places must not keep them.
+    header_timeout: Duration::from_secs(5),
     send_timeout: Duration::from_secs(60),
 };
 
 /// What a port grants its connections.
 #[derive(Debug, Clone, Copy)]
 struct Terms {
-    /// Open at once, handshakes included; the next is closed as it comes.
-    max_connections: usize,
+    /// How many, and how much they may keep.
+    places: Places,
     /// For a handshake, for a request's head, and between requests.
     header_timeout: Duration,
     /// Without a byte of its answer taken.
@@ -60,9 +75,9 @@ struct Terms {
 /// Who sent a request, as far as the connection tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
-    /// The other end of the connection, which may be a proxy's.
+    /// The other end of the connection, which may be a proxy's; with the PROXY protocol, the client that it names.
     pub address: Option<SocketAddr>,
-    /// Whether the connection is encrypted.
+    /// Whether the connection is encrypted, or was where the client's ended.
     pub tls: bool,
 }
 
@@ -92,8 +107,16 @@ pub struct Settings {
     pub threads: usize,
     /// The certificate of the public port, which the caller may replace while it is served.
     pub tls: Option<Certificates>,
-    /// Connections of the public port open at once; the next is closed as it comes.
+    /// Connections of the public port open at once. For one more, whoever waited the longest goes.
     pub max_connections: usize,
+    /// Those of one client, an IPv6 /64 counting as one; trusted proxies have as many as they like.
+    pub max_connections_per_client: usize,
+    /// Bytes that they may keep together.
+    pub max_connection_memory: usize,
+    /// Who may speak for others.
+    pub trusted: Trust,
+    /// Whether those say who their clients are with the PROXY protocol.
+    pub proxy_protocol: bool,
     /// How long a handshake, a request's head, or a connection's next request may take.
     pub header_timeout: Duration,
     /// How long a client may take no byte of its answer.
@@ -116,6 +139,7 @@ pub fn run<P: Answer, A: Answer>(
     settings: Settings,
     public: Arc<P>,
     admin: Arc<A>,
+    [public_observer, admin_observer]: [Arc<dyn Observer>; 2],
     background: impl Future<Output = ()> + Send + 'static,
     reload: impl Fn() + Send + 'static,
 ) -> Result<(), ListenError> {
@@ -134,12 +158,19 @@ pub fn run<P: Answer, A: Answer>(
         let mut signals = Signals::new(reload).map_err(ListenError::Start)?;
         let mut server = Server::new(&settings)?;
         let terms = Terms {
-            max_connections: settings.max_connections,
+            places: Places {
+                all: settings.max_connections,
+                each: settings.max_connections_per_client,
+                bytes: settings.max_connection_memory,
+            },
             header_timeout: settings.header_timeout,
             send_timeout: settings.send_timeout,
         };
-        server.add("public", public_socket, threads(settings.threads), terms, tls, public);
-        server.add("admin", admin_socket, 1, ADMIN, None, admin);
+        let public_door =
+            (Doorkeeper::new(settings.trusted.clone(), settings.proxy_protocol), public_observer);
+        let admin_door = (Doorkeeper::counting_nobody(), admin_observer);
+        server.add("public", public_socket, threads(settings.threads), terms, tls, public_door, public);
+        server.add("admin", admin_socket, 1, ADMIN, None, admin_door, admin);
         let server = server.start()?;
         tokio::spawn(background);
         serve(server, &mut signals, &settings).await

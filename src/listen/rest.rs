@@ -1,66 +1,28 @@
 //! Connections that rest between their requests.
 //!
-//! Owns when an HTTP/1.1 connection needs none of what hyper keeps for it, 18 KiB, and what is left of it then. Must not
-//! know what is answered, nor how many connections are too many for each to keep it.
+//! Owns what is left of an HTTP/1.1 connection while it needs none of what hyper keeps for it, 18 KiB: before the head of
+//! a request has come, and in a crowd after its answer. Must not know what is answered, nor what a crowd is.
 
-use std::future::poll_fn;
 use std::io;
-use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::BufMut;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What is read of a request before hyper sees it: all of most.
-const PIECE: usize = 1024;
+use super::replay::Replay;
+use super::standing::{Open, Standing};
 
 /// Most that is put together to be written: a small answer and its head. Copying it costs less than a list does.
 const TOGETHER: usize = 4096;
-
-/// Clones of a turn while no answer is open: the stream's, and that of who asks.
-const CLONES: usize = 2;
-
-/// What one turn of hyper on a connection has come to; an answer holds a clone until it is handed over.
-#[derive(Debug, Default)]
-pub(super) struct Turn {
-    asked: AtomicBool,
-    stirred: AtomicBool,
-    full: AtomicBool,
-}
-
-impl Turn {
-    /// A request has come. Its answer is open until the value is dropped.
-    pub(super) fn open(self: &Arc<Self>) -> Arc<Self> {
-        self.asked.store(true, Ordering::Relaxed);
-        self.stirred.store(true, Ordering::Relaxed);
-        self.clone()
-    }
-
-    /// Whether there was a request, or an answer that was not all sent, at any time since this was last asked.
-    pub(super) fn stirred(self: &Arc<Self>) -> bool {
-        let busy = !self.is_quiet();
-        self.stirred.swap(busy, Ordering::Relaxed) || busy
-    }
-
-    fn is_quiet(self: &Arc<Self>) -> bool {
-        !self.full.load(Ordering::Relaxed) && Arc::strong_count(self) == CLONES
-    }
-
-    /// Whether a request was answered, all of every answer is sent and no other request is there.
-    pub(super) fn is_over(self: &Arc<Self>) -> bool {
-        self.asked.load(Ordering::Relaxed) && self.is_quiet()
-    }
-}
 
 /// The body of an answer that is open until all of it is taken.
 #[derive(Debug)]
 pub(super) struct Opened<B> {
     pub(super) body: B,
-    pub(super) _turn: Arc<Turn>,
+    pub(super) _open: Open,
 }
 
 impl<B: Body + Unpin> Body for Opened<B> {
@@ -83,38 +45,39 @@ impl<B: Body + Unpin> Body for Opened<B> {
     }
 }
 
-/// A stream that has been read from already, and says whether all that was written to it is on its way.
+/// A stream that says whether all that was written to it is on its way.
 #[derive(Debug)]
 pub(super) struct Rested<S> {
-    stream: S,
-    read: Bytes,
-    turn: Arc<Turn>,
+    stream: Replay<S>,
+    standing: Arc<Standing>,
 }
 
 impl<S> Rested<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, read: Bytes::new(), turn: Arc::default() }
+    pub(super) fn new(stream: Replay<S>, standing: Arc<Standing>) -> Self {
+        Self { stream, standing }
     }
 
-    /// The turn that begins, with what the last one read too much.
-    pub(super) fn begin(&mut self, read: Bytes) -> Arc<Turn> {
-        self.read = read;
-        self.turn = Arc::default();
-        self.turn.clone()
+    /// A turn of hyper begins, with what was read already.
+    pub(super) fn begin(&mut self, read: Vec<u8>) {
+        self.stream.replay(read);
     }
 }
 
 impl<S: AsyncRead + Unpin> Rested<S> {
-    /// Waits for the next request; nothing is what a client sends that hangs up.
-    pub(super) async fn wait(&mut self) -> io::Result<Bytes> {
-        poll_fn(|context| {
-            let mut piece = [0; PIECE];
-            let mut piece = ReadBuf::new(&mut piece);
-            let read = Pin::new(&mut self.stream).poll_read(context, &mut piece);
-            read.map_ok(|()| Bytes::copy_from_slice(piece.filled()))
-        })
-        .await
+    /// Waits for the whole head of the next request, or for what hyper refuses at once; false when the client hangs up.
+    pub(super) async fn head(&mut self, read: &mut Vec<u8>, most: usize) -> io::Result<bool> {
+        self.stream.gather(read, |read, judged| is_head(read, judged, most)).await
     }
+}
+
+/// Whether `read` holds all lines of a head, is as long as one may be, or begins like none. `judged` of it do not.
+fn is_head(read: &[u8], judged: usize, most: usize) -> bool {
+    let Some(first) = read.first() else { return false };
+    let begins = first.is_ascii_alphabetic() || matches!(first, b'\r' | b'\n');
+    let mut new = read[judged.saturating_sub(2)..].split(|byte| *byte == b'\n');
+    // What follows the last line's end is no line yet.
+    let _ = new.next_back();
+    !begins || read.len() >= most || new.skip(1).any(|line| matches!(line, b"" | b"\r"))
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Rested<S> {
@@ -123,16 +86,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Rested<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.read.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(context, buffer);
-        }
-        let count = self.read.len().min(buffer.remaining());
-        buffer.put_slice(&self.read[..count]);
-        self.read.advance(count);
-        if self.read.is_empty() {
-            drop(mem::take(&mut self.read));
-        }
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
@@ -151,7 +105,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Rested<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.turn.full.store(true, Ordering::Relaxed);
+        self.standing.unsent(true);
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -168,7 +122,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Rested<S> {
         if let Some(room) = [0; TOGETHER].get_mut(..length) {
             return self.poll_write(context, joined(slices, room));
         }
-        self.turn.full.store(true, Ordering::Relaxed);
+        self.standing.unsent(true);
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 
@@ -179,11 +133,38 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Rested<S> {
     /// hyper flushes when it has written all it has.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.turn.full.store(flushed.is_pending(), Ordering::Relaxed);
+        self.standing.unsent(flushed.is_pending());
         flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_seen_whole_wherever_it_was_cut() {
+        for head in
+            ["GET / HTTP/1.1\r\nhost: a\r\n\r\n", "GET / HTTP/1.0\n\n", "GET / HTTP/1.1\r\nhost: a\n\r\n"]
+        {
+            let head = head.as_bytes();
+            for judged in 0..head.len() {
+                assert!(is_head(head, judged, 1 << 15), "cut at {judged}");
+                assert!(
+                    !is_head(&head[..head.len() - 1], judged.min(head.len() - 1), 1 << 15),
+                    "cut at {judged}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_head_or_too_long_is_not_waited_for() {
+        assert!(is_head(b"\x16\x03\x01", 0, 1 << 15) && is_head(b"\0", 0, 1 << 15));
+        assert!(is_head(b"GET /", 0, 5) && !is_head(b"GET /", 0, 6) && !is_head(b"", 0, 6));
     }
 }

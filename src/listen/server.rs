@@ -16,22 +16,20 @@ use pingora_core::server::{
     ExecutionPhase, ListenFds, RunArgs, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch,
 };
 use pingora_core::services::{Service, listening};
-use tokio::sync::{Mutex, Notify, Semaphore, SemaphorePermit, broadcast, mpsc};
+use tokio::sync::{Mutex, Notify, broadcast, mpsc};
 use tokio::time::error::Elapsed;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::Http;
+use super::doorkeeper::Doorkeeper;
 use super::signals::Stop;
 use super::socket::Socket;
-use super::{Answer, ListenError, Settings, Terms};
-
-/// Connections of one port that may each keep the buffers of HTTP while idle: about 16 MB in all.
-const CROWD: usize = 1000;
+use super::{Answer, ListenError, Observer, Settings, Terms, connections};
 
 /// The ports before they are served.
 pub(super) struct Server {
     library: pingora_core::server::Server,
-    connections: Vec<Connections>,
+    ports: Vec<Arc<connections::Port>>,
     ended: Arc<Notify>,
 }
 
@@ -51,7 +49,7 @@ impl Server {
         };
         Ok(Self {
             library: pingora_core::server::Server::new_with_opt_and_conf(None, conf),
-            connections: Vec::new(),
+            ports: Vec::new(),
             ended: Arc::default(),
         })
     }
@@ -64,15 +62,16 @@ impl Server {
         threads: usize,
         terms: Terms,
         tls: Option<TlsAcceptor>,
+        (doorkeeper, observer): (Doorkeeper, Arc<dyn Observer>),
         answer: Arc<A>,
     ) {
-        let connections = Connections::at_most(terms.max_connections);
-        let http = Http::new(answer, connections.clone(), terms, tls);
+        let port = connections::Port::new(terms.places, observer);
+        let http = Http::new(answer, port.clone(), terms, tls, doorkeeper);
         let mut service = listening::Service::new(name.to_owned(), http);
         service.threads = Some(threads);
         service.add_listener(endpoint(&socket));
         self.library.add_service(Port { service, socket, ended: self.ended.clone() });
-        self.connections.push(connections);
+        self.ports.push(port);
     }
 
     /// Starts serving on a thread that ends with the process: the library waits out every period in full.
@@ -82,7 +81,7 @@ impl Server {
         let library = self.library;
         let run = move || library.run(RunArgs { shutdown_signal: Box::new(Orders(Mutex::new(receiver))) });
         thread::Builder::new().name("server".to_owned()).spawn(run).map_err(ListenError::Start)?;
-        Ok(Running { orders, phase, connections: self.connections, ended: self.ended })
+        Ok(Running { orders, phase, ports: self.ports, ended: self.ended })
     }
 }
 
@@ -90,7 +89,7 @@ impl Server {
 pub(super) struct Running {
     orders: mpsc::Sender<ShutdownSignal>,
     phase: broadcast::Receiver<ExecutionPhase>,
-    connections: Vec<Connections>,
+    ports: Vec<Arc<connections::Port>>,
     ended: Arc<Notify>,
 }
 
@@ -118,40 +117,11 @@ impl Running {
             }
         }
         tokio::time::timeout(grace, async {
-            for connections in &self.connections {
-                connections.all_closed().await;
+            for port in &self.ports {
+                port.all_closed().await;
             }
         })
         .await
-    }
-}
-
-/// The connections of one port: a bounded number of permits, one held by each.
-#[derive(Debug, Clone)]
-pub(super) struct Connections {
-    free: Arc<Semaphore>,
-    max: u32,
-}
-
-impl Connections {
-    pub(super) fn at_most(max: usize) -> Self {
-        let max = u32::try_from(max).unwrap_or(u32::MAX);
-        Self { free: Arc::new(Semaphore::new(max as usize)), max }
-    }
-
-    /// The place of a new connection, for as long as it is open; none when all are taken.
-    pub(super) fn open(&self) -> Option<SemaphorePermit<'_>> {
-        self.free.try_acquire().ok()
-    }
-
-    /// Whether there are so many that most must be idle, and what an idle one keeps matters more than how soon it asks.
-    pub(super) fn are_a_crowd(&self) -> bool {
-        (self.max as usize).saturating_sub(self.free.available_permits()) > CROWD
-    }
-
-    async fn all_closed(&self) {
-        // Never closed, so the only outcome is that every permit is back.
-        let _ = self.free.acquire_many(self.max).await;
     }
 }
 

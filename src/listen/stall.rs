@@ -1,6 +1,7 @@
 //! Writes that end when nobody takes them.
 //!
-//! Owns how long a socket may be full without moving. Must not know what is written.
+//! Owns how long a socket may be full without moving, and what is told of what comes and goes on it. Must not know what
+//! is written.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::traffic::Traffic;
+use super::standing::{Kept, Standing};
 
 /// How often in `patience` a full socket is looked at. The system calls it writable only once a good part of what may
 /// be megabytes is gone; a slow client moves long before that.
@@ -23,7 +24,9 @@ pub(super) struct Stalling<S, F> {
     /// How many bytes the other end has taken of all that was ever written; the same number where that is not known.
     taken: F,
     patience: Duration,
-    traffic: Arc<Traffic>,
+    standing: Arc<Standing>,
+    /// What is held above of an answer while the socket is full.
+    unsent: usize,
     full: Option<Full>,
 }
 
@@ -32,32 +35,48 @@ struct Full {
     look: Pin<Box<Sleep>>,
     taken: u64,
     moved: Instant,
+    _kept: Kept,
 }
 
 impl<S, F: Fn() -> u64> Stalling<S, F> {
-    pub(super) fn new(stream: S, taken: F, patience: Duration, traffic: Arc<Traffic>) -> Self {
-        Self { stream, taken, patience, traffic, full: None }
+    pub(super) fn new(stream: S, taken: F, patience: Duration, standing: Arc<Standing>) -> Self {
+        Self { stream, taken, patience, standing, unsent: 0, full: None }
+    }
+
+    /// While the socket is full, so much is kept above it of what was written.
+    pub(super) fn keeps_unsent(&mut self, bytes: usize) {
+        self.unsent = bytes;
     }
 
     /// What becomes of a write: time passes for one that has to wait.
     fn judged<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
+            self.standing.stirs();
             if self.full.take().is_some() {
-                self.traffic.touch();
+                self.standing.full(false);
+                self.standing.moves();
             }
             return outcome;
         }
         let interval = self.patience / LOOKS;
-        let full = self.full.get_or_insert_with(|| Full {
-            look: Box::pin(sleep(interval)),
-            taken: (self.taken)(),
-            moved: Instant::now(),
-        });
+        let full = match &mut self.full {
+            Some(full) => full,
+            none => {
+                let _kept = self.standing.keep(self.unsent).map_err(io::Error::other)?;
+                self.standing.full(true);
+                none.insert(Full {
+                    look: Box::pin(sleep(interval)),
+                    taken: (self.taken)(),
+                    moved: Instant::now(),
+                    _kept,
+                })
+            }
+        };
         while full.look.as_mut().poll(context).is_ready() {
             let (taken, now) = ((self.taken)(), Instant::now());
             if taken != full.taken {
                 (full.taken, full.moved) = (taken, now);
-                self.traffic.touch();
+                self.standing.moves();
             } else if now.duration_since(full.moved) >= self.patience {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")));
             }
@@ -73,7 +92,12 @@ impl<S: AsyncRead + Unpin, F: Unpin> AsyncRead for Stalling<S, F> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if matches!(read, Poll::Ready(Ok(()))) {
+            self.standing.reads(buffer.filled().len() - before).map_err(io::Error::other)?;
+        }
+        read
     }
 }
 
@@ -116,14 +140,16 @@ mod tests {
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
+    use super::super::connections::tests::place;
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
     #[tokio::test(start_paused = true)]
     async fn a_write_that_nobody_takes_fails_after_the_patience() {
+        let place = place();
         let (near, _far) = duplex(8);
-        let mut near = Stalling::new(near, || 0, PATIENCE, Traffic::new());
+        let mut near = Stalling::new(near, || 0, PATIENCE, place.standing().clone());
         let began = Instant::now();
         let error = near.write_all(&[1; 9]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -132,8 +158,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_reader_that_moves_is_waited_for() {
+        let place = place();
         let (near, mut far) = duplex(1);
-        let mut near = Stalling::new(near, || 0, PATIENCE, Traffic::new());
+        let mut near = Stalling::new(near, || 0, PATIENCE, place.standing().clone());
         let reader = tokio::spawn(async move {
             let mut byte = [0];
             for _ in 0..6 {
@@ -147,10 +174,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_full_socket_that_drains_is_waited_for() {
+        let place = place();
         let (near, _far) = duplex(8);
         let taken = Arc::new(AtomicU64::new(0));
         let seen = taken.clone();
-        let mut near = Stalling::new(near, move || seen.load(Ordering::Relaxed), PATIENCE, Traffic::new());
+        let mut near =
+            Stalling::new(near, move || seen.load(Ordering::Relaxed), PATIENCE, place.standing().clone());
         let began = Instant::now();
         tokio::spawn(async move {
             for _ in 0..10 {

@@ -3,9 +3,10 @@
 //! Owns which answers are open and which of them wait for their client, whose window, not the socket, may be what is
 //! full. Must not know what is answered, nor how a connection is ended.
 
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,55 +14,57 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, sleep};
 
+use super::connections::Full;
+use super::standing::{FEW_STREAMS, Kept, Open, STREAM, Standing};
+
 /// What is handed on at once. A client that takes this much is seen to move, whatever the length of its answer.
 const PIECE: usize = 16 * 1024;
 
 /// What moves on one connection.
 #[derive(Debug)]
 pub(super) struct Traffic {
+    standing: Arc<Standing>,
     began: Instant,
     /// Milliseconds from `began` until something moved last.
     moved: AtomicU64,
-    open: AtomicUsize,
-    waiting: AtomicUsize,
 }
 
 impl Traffic {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            began: Instant::now(),
-            moved: AtomicU64::new(0),
-            open: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
-        })
+    pub(super) fn new(standing: Arc<Standing>) -> Arc<Self> {
+        Arc::new(Self { standing, began: Instant::now(), moved: AtomicU64::new(0) })
     }
 
-    /// A request has come; its answer is open until the value is dropped.
-    pub(super) fn open(self: &Arc<Self>) -> Open {
-        self.open.fetch_add(1, Ordering::Relaxed);
+    /// A request has come; its answer is open until the value is dropped. Refused where there is no room for it.
+    pub(super) fn open(self: &Arc<Self>) -> Result<Asked, Full> {
+        let counts = self.standing.answers() >= FEW_STREAMS;
+        let kept = counts.then(|| self.standing.keep(STREAM)).transpose()?;
         self.touch();
-        Open(self.clone())
+        Ok(Asked { traffic: self.clone(), open: self.standing.open(), _kept: kept })
     }
 
     /// The client took something.
-    pub(super) fn touch(&self) {
+    fn touch(&self) {
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.moved.store(now, Ordering::Relaxed);
     }
 
     /// Waits until answers have waited for their client for `patience`, and none of them moved.
     pub(super) async fn stalled(&self, patience: Duration) {
-        self.quiet(patience, || self.waiting.load(Ordering::Relaxed) > 0).await;
+        self.quiet(patience, || self.standing.waiting() > 0).await;
     }
 
     /// Waits until there has been no request for `patience`.
     pub(super) async fn idle(&self, patience: Duration) {
-        self.quiet(patience, || self.open.load(Ordering::Relaxed) == 0).await;
+        self.quiet(patience, || self.standing.answers() == 0).await;
     }
 
     /// Waits until it has been quiet for `patience` and the `state` holds.
     async fn quiet(&self, patience: Duration, state: impl Fn() -> bool) {
+        let mut socket = self.standing.moved();
         loop {
+            if mem::replace(&mut socket, self.standing.moved()) != socket {
+                self.touch();
+            }
             let moved = self.began + Duration::from_millis(self.moved.load(Ordering::Relaxed));
             let left = (moved + patience).saturating_duration_since(Instant::now());
             match (left.is_zero(), state()) {
@@ -73,23 +76,26 @@ impl Traffic {
     }
 }
 
-/// An answer that is open, or still being made.
+/// A request that is being answered.
 #[derive(Debug)]
-pub(super) struct Open(Arc<Traffic>);
+pub(super) struct Asked {
+    traffic: Arc<Traffic>,
+    open: Open,
+    _kept: Option<Kept>,
+}
 
-impl Open {
+impl Asked {
     /// The body of the answer, watched from now on: until it is asked for, its client has no room for it.
     pub(super) fn watch<B>(self, body: B) -> Watched<B> {
-        self.0.waiting.fetch_add(1, Ordering::Relaxed);
-        self.0.touch();
-        Watched { body: Box::pin(body), rest: Bytes::new(), waits: true, open: self }
+        self.open.waits(true);
+        self.traffic.touch();
+        Watched { body: Box::pin(body), rest: Bytes::new(), waits: true, asked: self }
     }
 }
 
-impl Drop for Open {
+impl Drop for Asked {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-        self.0.touch();
+        self.traffic.touch();
     }
 }
 
@@ -99,17 +105,15 @@ pub(super) struct Watched<B> {
     body: Pin<Box<B>>,
     rest: Bytes,
     waits: bool,
-    open: Open,
+    asked: Asked,
 }
 
 impl<B> Watched<B> {
     fn waits(&mut self, waits: bool) {
-        match (self.waits, waits) {
-            (false, true) => self.open.0.waiting.fetch_add(1, Ordering::Relaxed),
-            (true, false) => self.open.0.waiting.fetch_sub(1, Ordering::Relaxed),
-            (true, true) | (false, false) => return,
-        };
-        self.waits = waits;
+        if self.waits != waits {
+            self.asked.open.waits(waits);
+            self.waits = waits;
+        }
     }
 }
 
@@ -122,7 +126,8 @@ impl<B: Body<Data = Bytes>> Body for Watched<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         self.waits(false);
-        self.open.0.touch();
+        self.asked.traffic.touch();
+        self.asked.traffic.standing.stirs();
         let data = if self.rest.is_empty() {
             let Some(frame) = ready!(self.body.as_mut().poll_frame(context)?) else {
                 return Poll::Ready(None);
@@ -132,7 +137,7 @@ impl<B: Body<Data = Bytes>> Body for Watched<B> {
                 Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
             }
         } else {
-            std::mem::take(&mut self.rest)
+            mem::take(&mut self.rest)
         };
         let mut piece = data;
         self.rest = piece.split_off(piece.len().min(PIECE));
@@ -166,6 +171,7 @@ mod tests {
     use http_body_util::{BodyExt, Full};
     use tokio::time::{advance, timeout};
 
+    use super::super::connections::tests::place;
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -176,8 +182,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_nobody_takes_stalls_and_one_piece_resets_that() {
-        let traffic = Traffic::new();
-        let mut body = traffic.open().watch(Full::new(Bytes::from(vec![7; 3 * PIECE + 1])));
+        let place = place();
+        let traffic = Traffic::new(place.standing().clone());
+        let mut body = traffic.open().unwrap().watch(Full::new(Bytes::from(vec![7; 3 * PIECE + 1])));
         assert_eq!(body.size_hint().exact(), Some(3 * PIECE as u64 + 1));
         for left in [2 * PIECE + 1, PIECE + 1, 1] {
             advance(PATIENCE - Duration::from_secs(1)).await;
@@ -195,8 +202,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_in_the_making_neither_stalls_nor_idles() {
-        let traffic = Traffic::new();
-        let open = traffic.open();
+        let place = place();
+        let traffic = Traffic::new(place.standing().clone());
+        let open = traffic.open().unwrap();
         advance(PATIENCE * 3).await;
         assert!(!ends(traffic.stalled(PATIENCE)).await && !ends(traffic.idle(PATIENCE)).await);
         drop(open);
@@ -207,8 +215,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_dropped_answer_waits_no_longer() {
-        let traffic = Traffic::new();
-        drop(traffic.open().watch(Full::new(Bytes::from_static(b"x"))));
+        let place = place();
+        let traffic = Traffic::new(place.standing().clone());
+        drop(traffic.open().unwrap().watch(Full::new(Bytes::from_static(b"x"))));
         advance(PATIENCE).await;
         assert!(!ends(traffic.stalled(PATIENCE)).await && ends(traffic.idle(PATIENCE)).await);
     }

@@ -14,11 +14,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, yield_now};
-use tokio::time::Instant;
 
+use super::super::connections;
+use super::super::connections::Places;
+use super::super::connections::tests::{Deaf, MANY};
 use super::*;
 
 const HEADER: Duration = Duration::from_secs(30);
+
+const TERMS: Terms = Terms { places: MANY, header_timeout: HEADER, send_timeout: SEND };
 
 const LARGE: usize = 1 << 20;
 
@@ -61,25 +65,28 @@ struct Port {
 }
 
 async fn port(max_connections: usize) -> Port {
-    serving(Connections::at_most(max_connections)).await
+    serving(at_most(max_connections)).await
 }
 
-/// So many connections, none of them real, that idle ones rest.
-fn crowd() -> Connections {
-    let connections = Connections::at_most(10_000);
-    while !connections.are_a_crowd() {
-        mem::forget(connections.open());
-    }
-    connections
+fn at_most(max_connections: usize) -> Arc<connections::Port> {
+    connections::Port::new(Places { all: max_connections, ..MANY }, Arc::new(Deaf))
 }
 
-async fn serving(connections: Connections) -> Port {
+/// Connections that rest as soon as they can.
+fn crowd() -> Arc<connections::Port> {
+    let port = connections::Port::new(MANY, Arc::new(Deaf));
+    let filler = port.open().unwrap();
+    mem::forget(filler.standing().keep(MANY.bytes / 4).unwrap());
+    mem::forget(filler);
+    port
+}
+
+async fn serving(connections: Arc<connections::Port>) -> Port {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let echo = Arc::<Echo>::default();
     let (shutdown, begun) = watch::channel(false);
-    let terms = Terms { max_connections: 0, header_timeout: HEADER, send_timeout: HEADER };
-    let http = Arc::new(Http::new(echo.clone(), connections, terms, None));
+    let http = Arc::new(Http::new(echo.clone(), connections, TERMS, None, Doorkeeper::counting_nobody()));
     tokio::spawn(async move {
         while let Ok((accepted, _)) = listener.accept().await {
             let mut accepted = Accepted::from(accepted);
@@ -98,7 +105,7 @@ async fn connect(port: &Port, send: &str) -> TcpStream {
 }
 
 async fn within_seconds<T>(work: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(10), work).await.expect("it hangs")
+    timeout_at(Instant::now() + Duration::from_secs(10), work).await.expect("it hangs")
 }
 
 async fn read_until(client: &mut TcpStream, end: &str) -> String {
@@ -206,15 +213,15 @@ async fn a_shutdown_closes_idle_connections_and_finishes_the_rest() {
 type Outcome = (Result<(), String>, Duration);
 
 /// A narrow HTTP/1.1 connection without sockets, so that the clock can be turned; its client, how it ended and when.
-fn speak_http1(connections: Connections) -> (DuplexStream, JoinHandle<Outcome>) {
+fn speak_http1(connections: Arc<connections::Port>) -> (DuplexStream, JoinHandle<Outcome>) {
     let (near, far) = duplex(1 << 12);
-    let terms = Terms { max_connections: 0, header_timeout: HEADER, send_timeout: SEND };
-    let http = Http::new(Arc::<Echo>::default(), connections, terms, None);
+    let place = connections.open().unwrap();
+    let http = Http::new(Arc::<Echo>::default(), connections, TERMS, None, Doorkeeper::counting_nobody());
     let peer = Peer { address: Some((Ipv4Addr::LOCALHOST, 1).into()), tls: false };
     let began = Instant::now();
     let served = tokio::spawn(async move {
         let (_keep, shutdown) = watch::channel(false);
-        let ended = http.http1(near, peer, &shutdown).await;
+        let ended = http.http1(Replay::new(near), Vec::new(), peer, place.standing(), &shutdown).await;
         (ended.map_err(|error| error.to_string()), began.elapsed())
     });
     (far, served)
@@ -222,7 +229,7 @@ fn speak_http1(connections: Connections) -> (DuplexStream, JoinHandle<Outcome>) 
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_connection_ends_whether_it_rests_or_not() {
-    for connections in [Connections::at_most(1), crowd()] {
+    for connections in [at_most(1), crowd()] {
         let (mut far, served) = speak_http1(connections);
         far.write_all(request("/a").as_bytes()).await.unwrap();
         assert_ended_for_silence(served).await;
@@ -231,7 +238,7 @@ async fn a_silent_connection_ends_whether_it_rests_or_not() {
 
 #[tokio::test(start_paused = true)]
 async fn a_head_that_comes_bit_by_bit_is_not_waited_for_longer_than_one_that_does_not_come() {
-    for connections in [Connections::at_most(1), crowd()] {
+    for connections in [at_most(1), crowd()] {
         let (mut far, served) = speak_http1(connections);
         let trickle = tokio::spawn(async move {
             far.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
@@ -252,10 +259,20 @@ async fn assert_ended_for_silence(served: JoinHandle<Outcome>) {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_closed_and_a_freed_place_is_used() {
+async fn one_connection_too_many_takes_the_place_of_an_idle_one() {
     let port = port(1).await;
     let mut first = connect(&port, &request("/first")).await;
     read_until(&mut first, "/first").await;
+    let mut second = connect(&port, &request("/second")).await;
+    read_until(&mut second, "/second").await;
+    assert_eq!(read_to_close(&mut first).await, "");
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_closed_while_all_are_answered_and_a_freed_place_is_used() {
+    let port = port(1).await;
+    let mut first = connect(&port, &request("/held")).await;
+    read_until(&mut first, "\r\n\r\n").await;
     let mut second = TcpStream::connect(port.address).await.unwrap();
     assert_eq!(read_to_close(&mut second).await, "");
 
@@ -279,15 +296,15 @@ type Client = client::SendRequest<Empty<Bytes>>;
 /// An HTTP/2 connection without sockets, so that the clock can be turned; how it ended, when, and its client.
 async fn speak_http2() -> (JoinHandle<(Result<(), String>, Duration)>, Client) {
     let (near, far) = duplex(1 << 16);
-    let terms = Terms { max_connections: 1, header_timeout: HEADER, send_timeout: SEND };
-    let http = Http::new(Arc::<Echo>::default(), Connections::at_most(1), terms, None);
+    let connections = at_most(1);
+    let place = connections.open().unwrap();
+    let http = Http::new(Arc::<Echo>::default(), connections, TERMS, None, Doorkeeper::counting_nobody());
     let peer = Peer { address: Some((Ipv4Addr::LOCALHOST, 1).into()), tls: false };
     let began = Instant::now();
     let served = tokio::spawn(async move {
         let (_keep, shutdown) = watch::channel(false);
-        let traffic = Traffic::new();
-        let stream = Stalling::new(near, || 0, SEND, traffic.clone());
-        let ended = http.http2(stream, peer, &traffic, &shutdown).await;
+        let stream = Stalling::new(near, || 0, SEND, place.standing().clone());
+        let ended = http.http2(stream, peer, place.standing(), &shutdown).await;
         (ended.map_err(|error| error.to_string()), began.elapsed())
     });
     let mut builder = client::Builder::new(TokioExecutor::new());

@@ -26,6 +26,7 @@ pub(crate) mod seen;
 pub(crate) mod sending;
 pub(crate) mod setup;
 pub(crate) mod tarball;
+pub(crate) mod tls;
 pub(crate) mod truth;
 pub(crate) mod upstream;
 pub(crate) mod wire;
