@@ -107,6 +107,7 @@ impl App {
         let live = upstreams.live(config, None)?;
         let documents =
             Arc::new(Documents::new(storage.store.clone(), live, Arc::clone(&clock), Arc::clone(&metrics)));
+        documents.share_places(config.limits.max_requests);
         let files = Arc::new(SealedFiles::new(
             Arc::clone(&documents),
             storage.store.clone(),

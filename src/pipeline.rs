@@ -68,6 +68,26 @@ pub struct Arrival {
     pub tls: bool,
 }
 
+/// Why nothing of a file is sent.
+enum Unopened {
+    /// It cannot be had.
+    Failed(Failure),
+    /// It can, and there is no place for one more download.
+    Crowded(Crowded),
+}
+
+impl From<Failure> for Unopened {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Crowded> for Unopened {
+    fn from(crowded: Crowded) -> Self {
+        Self::Crowded(crowded)
+    }
+}
+
 /// The stages a request passes.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -100,13 +120,15 @@ impl Pipeline {
     pub async fn answer(&self, arrival: &Arrival, body: AnyBody) -> Response {
         let request_id = request_id(&arrival.headers);
         let admission = self.limiter.admit(arrival.peer, &arrival.headers);
+        let tls = admission.tls.unwrap_or(arrival.tls);
         let mounted = self.mounted(arrival.uri.path());
         let id = request_id.to_str().unwrap_or_default();
+        let errand = Errand::foreground(id).of(&admission.client);
         let entered = self.enter(&admission);
         let (label, mut response) = match (&entered, mounted) {
-            (Ok(_), None) => self.admitted((arrival, body), &admission, id).await,
+            (Ok(_), None) => self.admitted(arrival, tls, body, errand).await,
             (Ok(_), Some(mounted)) => {
-                let relayed = self.relay(mounted, (arrival, self.body(body)), Errand::foreground(id));
+                let relayed = self.relay(mounted, (arrival, self.body(body)), errand);
                 (Mounted::LABEL, Box::pin(relayed).await)
             }
             (Err(refusal), None) => ("none", respond::problem(refusal, asked(arrival, ["", ""]))),
@@ -142,23 +164,21 @@ impl Pipeline {
     /// Answers a request that was let in, and names its route.
     async fn admitted(
         &self,
-        (arrival, body): (&Arrival, AnyBody),
-        admission: &Admission,
-        id: &str,
+        arrival: &Arrival,
+        tls: bool,
+        body: AnyBody,
+        errand: Errand<'_>,
     ) -> (&'static str, Response) {
-        let tls = admission.tls.unwrap_or(arrival.tls);
         let routed = route::parse(&arrival.method, arrival.uri.path(), arrival.uri.query());
         let label = routed.as_ref().map_or("none", Request::label);
         let base = self.base.of(&arrival.uri, &arrival.headers, (arrival.version, tls));
         let asked = asked(arrival, base.as_ref().map_or(["", ""], Base::parts));
-        let errand = Errand::foreground(id).held_only(only_if_cached(&arrival.headers));
+        let errand = errand.held_only(only_if_cached(&arrival.headers));
         // All but a document is boxed: the future of a hit is moved about, and as large as its largest branch.
         let response = match (&routed, &base) {
             (Err(error), _) => respond::problem(&Refusal::from(error), asked),
             (Ok(_), Err(error)) => respond::problem(&respond::bad_request(&error.to_string()), asked),
-            (Ok(Request::Document(key)), Ok(_)) => {
-                self.document(key, &admission.client, &asked, errand).await
-            }
+            (Ok(Request::Document(key)), Ok(_)) => self.document(key, &asked, errand).await,
             (Ok(Request::Archive(name, version)), Ok(_)) => {
                 let hold = || self.files.archive(name, version, errand);
                 Box::pin(self.file(label, hold, asked, errand)).await
@@ -174,16 +194,11 @@ impl Pipeline {
         (label, response)
     }
 
-    async fn document(
-        &self,
-        key: &DocumentKey,
-        client: &Client,
-        asked: &Asked<'_>,
-        errand: Errand<'_>,
-    ) -> Response {
+    async fn document(&self, key: &DocumentKey, asked: &Asked<'_>, errand: Errand<'_>) -> Response {
         match self.documents.get(key, errand).await {
             Ok(answer) => {
                 self.metrics.cache_lookup(key.resource().as_str(), answer.outcome.label());
+                let client = errand.client.unwrap_or(&Client::Unknown);
                 match self.documents.begin_reading(key, &answer, client) {
                     Ok(reading) => respond::document(&answer, reading, *asked),
                     Err(full) => respond::problem(&full.into(), *asked),
@@ -201,39 +216,39 @@ impl Pipeline {
         asked: Asked<'_>,
         errand: Errand<'_>,
     ) -> Response {
-        let Some(place) = self.places.download() else {
-            return respond::problem(&Crowded::Proxy.into(), asked);
-        };
         let opened = match self.open(hold(), asked, errand).await {
             // Nothing of the damaged file was sent yet, so what took its place may be sent instead.
-            Err(Failure::Replaced(_)) => self.open(hold(), asked, errand).await,
+            Err(Unopened::Failed(Failure::Replaced(_))) => self.open(hold(), asked, errand).await,
             opened => opened,
         };
         match opened {
             Ok((held, part, body)) => {
                 self.metrics.cache_lookup(resource, held.outcome.label());
-                respond::file(&held, &part, body.downloading(place), asked)
+                respond::file(&held, &part, body, asked)
             }
-            Err(failure) => self.refuse(resource, &failure, asked),
+            Err(Unopened::Failed(failure)) => self.refuse(resource, &failure, asked),
+            Err(Unopened::Crowded(crowded)) => respond::problem(&crowded.into(), asked),
         }
     }
 
-    /// Reads the first piece of what is asked of a file, before any header is sent.
+    /// Reads the first piece of what is asked of a file, before any header is sent. The body holds the place of its
+    /// download, which nobody takes who waits for the file or is sent nothing of it.
     async fn open(
         &self,
         held: impl Future<Output = Result<Held, Failure>>,
         asked: Asked<'_>,
         errand: Errand<'_>,
-    ) -> Result<(Held, Part, Body), Failure> {
+    ) -> Result<(Held, Part, Body), Unopened> {
         let held = held.await?;
         let part = respond::plan(&held, asked);
         let bytes = part.bytes(held.file.seal.length);
         let left = bytes.end - bytes.start;
         let mut steps = sealed::steps(bytes).peekable();
         let Some(first) = steps.next_if(|_| !asked.head) else { return Ok((held, part, Body::empty())) };
+        let place = self.places.download(errand.client.unwrap_or(&Client::Unknown))?;
         let first = self.files.read(&held.file, first, errand).await?;
         if steps.peek().is_none() {
-            return Ok((held, part, Body::whole(first)));
+            return Ok((held, part, Body::whole(first).downloading(place)));
         }
         let sent = Arc::new((Arc::clone(&self.files), Arc::clone(&held.file), errand.kept()));
         let rest = stream::iter(steps).map(move |step| {
@@ -244,7 +259,7 @@ impl Pipeline {
             }
         });
         let pieces = stream::iter([Ok(first)]).chain(rest.buffered(READ_AHEAD)).boxed();
-        Ok((held, part, Body::pieces(Some(left), pieces)))
+        Ok((held, part, Body::pieces(Some(left), pieces).downloading(place)))
     }
 
     fn refuse(&self, resource: &'static str, failure: &Failure, asked: Asked<'_>) -> Response {

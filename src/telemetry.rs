@@ -13,6 +13,7 @@ use tracing_subscriber::util::TryInitError;
 mod access;
 mod connections;
 mod counters;
+mod fetches;
 mod logging;
 mod process;
 mod store;
@@ -20,6 +21,7 @@ mod store;
 pub use access::{Access, AccessLog, Who};
 pub use connections::ConnectionMetrics;
 use counters::Counters;
+pub use fetches::{Ended, FetchMetrics};
 pub use logging::{LogGuard, logging};
 pub use store::StoreMetrics;
 
@@ -55,6 +57,8 @@ pub struct Metrics {
     rate_limited: IntCounterVec,
     /// What is counted about connections.
     pub connections: ConnectionMetrics,
+    /// What is counted about files that are brought in.
+    pub fetches: FetchMetrics,
     /// What is counted about the store.
     pub store: StoreMetrics,
     upstream_up: IntGaugeVec,
@@ -103,6 +107,7 @@ impl Metrics {
                 &["class"],
             )?,
             connections: ConnectionMetrics::new(&new)?,
+            fetches: FetchMetrics::new(&new)?,
             store: StoreMetrics::new(&new)?,
             upstream_up: new.gauges("upstream_up", "1 while the upstream answers, else 0.", &["upstream"])?,
             upstream_state: new.gauges(

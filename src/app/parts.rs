@@ -44,8 +44,12 @@ pub(super) const BODIES: &[&str] = &["limits.max_request_body"];
 pub(super) const LIMITING: &[&str] = &["rate_limits", "tokens", "server.trusted_proxies"];
 
 /// Keys that say how many requests may be under way.
-pub(super) const SIZES: &[&str] =
-    &["limits.max_requests", "limits.max_requests_per_client", "limits.max_downloads"];
+pub(super) const SIZES: &[&str] = &[
+    "limits.max_requests",
+    "limits.max_requests_per_client",
+    "limits.max_downloads",
+    "limits.max_downloads_per_client",
+];
 
 /// What a reload puts in force: the keys each part obeys, and the part. Keys of none need a restart.
 pub(super) fn reloadable(
@@ -58,7 +62,7 @@ pub(super) fn reloadable(
 ) -> Vec<Part> {
     let (documents, files) = (Arc::clone(&pipeline.documents), Arc::clone(&pipeline.files));
     let (limiter, places) = (Arc::clone(&pipeline.limiter), Arc::clone(&pipeline.places));
-    let ground = Arc::clone(&pipeline.ground);
+    let (ground, waiting) = (Arc::clone(&pipeline.ground), Arc::clone(&documents));
     let (pipeline, token) = (Arc::clone(pipeline), Arc::clone(token));
     let (certificates, ceiling) = (certificates.cloned(), Arc::clone(ceiling));
     let guarded = !config.server.admin_listen.ip().is_loopback();
@@ -70,7 +74,10 @@ pub(super) fn reloadable(
             Ok(Ready::now(move |_| documents.reload(live)))
         }),
         Part::new(LIMITING, move |config| limiter.reload(&config.into())),
-        Part::new(SIZES, move |config| places.reload(sizes(config))),
+        Part::new(SIZES, move |config| {
+            waiting.share_places(config.limits.max_requests);
+            places.reload(sizes(config));
+        }),
         Part::new(BOUNDS, move |config| files.reload(bounds(config))),
         Part::new(BODIES, move |config| ground.reload(config.limits.max_request_body)),
         Part::new(&["storage.max_size"], move |config| ceiling.resize(config.storage.max_size)),
@@ -111,11 +118,13 @@ pub(super) fn bounds(config: &Config) -> Bounds {
 
 /// How many requests may be under way.
 pub(super) fn sizes(config: &Config) -> Capacity {
-    let Limits { max_requests, max_requests_per_client, max_downloads, .. } = config.limits;
+    let Limits { max_requests, max_requests_per_client, max_downloads, max_downloads_per_client, .. } =
+        config.limits;
     Capacity {
         requests: max_requests,
         requests_per_client: max_requests_per_client,
         downloads: max_downloads,
+        downloads_per_client: max_downloads_per_client,
     }
 }
 

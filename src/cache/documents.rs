@@ -27,6 +27,7 @@ use super::rendition::Coders;
 use super::settle::Settled;
 use super::several::Several;
 use super::shown::{Blocks, Stocks};
+use super::waits::Waits;
 use super::withheld::{self, Remains};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, OnDivergence};
@@ -73,6 +74,7 @@ pub struct Documents {
     pub(super) refusals: Refusals,
     pub(super) stocks: Stocks,
     pub(super) fetches: Arc<Flights<Question, Result<Filled, Failure>>>,
+    pub(super) waits: Waits,
     /// By the question too, where answers are not kept: one says nothing of another.
     pub(super) settlements: Arc<Flights<(Question, u64), Result<Settled, Failure>>>,
     /// What stays of answers that are not kept.
@@ -113,6 +115,7 @@ impl Documents {
             stocks: Stocks::default(),
             store,
             fetches: Arc::default(),
+            waits: Waits::default(),
             settlements: Arc::default(),
             unkept: moka::sync::Cache::builder()
                 .max_capacity(withheld::ROOM)
@@ -136,6 +139,11 @@ impl Documents {
     #[must_use]
     pub fn live(&self) -> Guard<Arc<Live>> {
         self.live.load()
+    }
+
+    /// Lets no registry keep more than a share of so many `requests` waiting.
+    pub fn share_places(&self, requests: usize) {
+        self.waits.share(requests);
     }
 
     /// Reads what an earlier process left to be known before anything stored is believed, once. Without it

@@ -30,6 +30,15 @@ pub enum Failure {
     /// Nobody could be asked, and nothing held may be served.
     #[error(transparent)]
     CouldNotAsk(#[from] CouldNotAsk),
+    /// As many files of the registry are brought in as may be at once, and none of them ended in time.
+    #[error(
+        "the downloads from the registry `{registry}` are slow: as many as this proxy makes of one registry at once are \
+         under way, and none of them ended in time; try again later"
+    )]
+    NoTurn {
+        /// Its name in the configuration.
+        registry: String,
+    },
     /// An answer that is not what the specification describes.
     #[error(
         "the upstream registry answered with something that is not the document asked for; report it to its operator"

@@ -85,6 +85,7 @@ impl Documents {
         }
         let upstream = self.upstream_of(key)?;
         let question = (Arc::clone(upstream.registry()), key.clone());
+        let _waits = self.waits.enter(upstream.registry(), errand)?;
         for attempt in 1.. {
             let joined = self.fetches.join(&question, || self.fill(&upstream, how, key, since, errand)).await;
             let (filled, collapsed) = joined.map_err(|_| Failure::Lost)?;

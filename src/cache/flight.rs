@@ -2,7 +2,8 @@
 //!
 //! A fill is a task of its own, so it outlives the client that started it, and everyone who waits shares its
 //! outcome, success or failure. If it dies without an outcome (a panic, a runtime that shuts down) its place
-//! is freed and the waiters compete to start another, a bounded number of times.
+//! is freed and the waiters compete to start another, a bounded number of times. A fill that wants to know sees
+//! whether anybody waits for it still, and may end where nobody does.
 //!
 //! Owns that and nothing about what is filled.
 
@@ -20,7 +21,8 @@ const ATTEMPTS: u32 = 3;
 #[error("the fetch was lost")]
 pub struct Lost;
 
-type Landing<T> = watch::Receiver<Option<T>>;
+/// Where a fill's outcome is put, for those who wait for it.
+type Landing<T> = watch::Sender<Option<T>>;
 
 /// The fills under way.
 #[derive(Debug)]
@@ -47,6 +49,21 @@ where
     where
         F: Future<Output = T> + Send + 'static,
     {
+        self.join_seen(key, |_| fill()).await
+    }
+
+    /// The same with a fill that sees who waits for it.
+    ///
+    /// # Errors
+    /// [`Lost`] when fill after fill died without an outcome.
+    pub async fn join_seen<F>(
+        self: &Arc<Self>,
+        key: &K,
+        fill: impl Fn(Waiters<K, T>) -> F,
+    ) -> Result<(T, bool), Lost>
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
         for _ in 0..ATTEMPTS {
             let (mut landing, collapsed) = self.board(key, &fill);
             let landed = landing.wait_for(Option::is_some).await;
@@ -62,28 +79,66 @@ where
         self.open().contains_key(key)
     }
 
-    fn board<F>(self: &Arc<Self>, key: &K, fill: &impl Fn() -> F) -> (Landing<T>, bool)
+    fn board<F>(
+        self: &Arc<Self>,
+        key: &K,
+        fill: &impl Fn(Waiters<K, T>) -> F,
+    ) -> (watch::Receiver<Option<T>>, bool)
     where
         F: Future<Output = T> + Send + 'static,
     {
         let mut open = self.open();
         if let Some(landing) = open.get(key) {
-            return (landing.clone(), true);
+            return (landing.subscribe(), true);
         }
-        let (land, landing) = watch::channel(None);
+        let (landing, waiter) = watch::channel(None);
         open.insert(key.clone(), landing.clone());
-        let departure = Departure { flights: Arc::clone(self), key: key.clone() };
-        let fill = fill();
+        let departure = Departure { flights: Arc::clone(self), key: key.clone(), landing: landing.clone() };
+        let fill = fill(Waiters { flights: Arc::clone(self), key: key.clone(), landing: landing.clone() });
         tokio::spawn(async move {
             let outcome = fill.await;
             drop(departure);
-            land.send_replace(Some(outcome));
+            landing.send_replace(Some(outcome));
         });
-        (landing, false)
+        (waiter, false)
     }
+}
 
+impl<K: Eq + Hash, T> Flights<K, T> {
     fn open(&self) -> MutexGuard<'_, HashMap<K, Landing<T>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends what stands under `key`, if that is `landing` and it `may` end.
+    fn close(&self, key: &K, landing: &Landing<T>, may: impl FnOnce(&Landing<T>) -> bool) -> bool {
+        let mut open = self.open();
+        let ends = open.get(key).is_some_and(|held| held.same_channel(landing) && may(held));
+        if ends {
+            open.remove(key);
+        }
+        ends
+    }
+}
+
+/// Those who wait for one fill, as that fill sees them.
+#[derive(Debug)]
+pub struct Waiters<K: Eq + Hash, T> {
+    flights: Arc<Flights<K, T>>,
+    key: K,
+    landing: Landing<T>,
+}
+
+impl<K: Eq + Hash, T> Waiters<K, T> {
+    /// Returns when there is none.
+    pub async fn gone(&self) {
+        self.landing.closed().await;
+    }
+
+    /// Gives the fill's place up, if nobody waits for it: whoever asks from now on starts another. Answers with whether
+    /// that is so.
+    pub fn leave(&self) -> bool {
+        // Under the lock nobody joins.
+        self.flights.close(&self.key, &self.landing, |landing| landing.receiver_count() == 0)
     }
 }
 
@@ -91,11 +146,12 @@ where
 struct Departure<K: Eq + Hash, T> {
     flights: Arc<Flights<K, T>>,
     key: K,
+    landing: Landing<T>,
 }
 
 impl<K: Eq + Hash, T> Drop for Departure<K, T> {
     fn drop(&mut self) {
-        self.flights.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.flights.close(&self.key, &self.landing, |_| true);
     }
 }
 
@@ -178,5 +234,42 @@ mod tests {
     async fn a_fill_that_always_dies_is_given_up() {
         let flights = Arc::new(Flights::<u8, u32>::default());
         assert_eq!(flights.join(&1, || async { panic!("always") }).await, Err(Lost));
+    }
+
+    #[tokio::test]
+    async fn a_fill_that_nobody_waits_for_may_end_and_the_next_is_another() {
+        let flights = Arc::new(Flights::<u8, u32>::default());
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let start = |outcome: u32, goes: Arc<Notify>| {
+            let (flights, seen) = (flights.clone(), seen.clone());
+            tokio::spawn(async move {
+                let fill = |waiters| {
+                    seen.lock().unwrap().push(waiters);
+                    let goes = goes.clone();
+                    async move {
+                        goes.notified().await;
+                        outcome
+                    }
+                };
+                flights.join_seen(&1, fill).await
+            })
+        };
+        let (first, second) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let leader = start(1, first.clone());
+        tokio::task::yield_now().await;
+        let waiters = seen.lock().unwrap().remove(0);
+        assert!(!waiters.leave(), "somebody waits");
+        leader.abort();
+        waiters.gone().await;
+        assert!(waiters.leave());
+        assert!(!waiters.leave(), "it is no more");
+        let other = start(2, second.clone());
+        tokio::task::yield_now().await;
+        assert!(!waiters.leave(), "what is there now is another's");
+        first.notify_one();
+        tokio::task::yield_now().await;
+        assert!(flights.is_open(&1), "the end of one is not the end of the other");
+        second.notify_one();
+        assert_eq!(other.await.unwrap(), Ok((2, false)));
     }
 }

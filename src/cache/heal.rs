@@ -19,7 +19,9 @@ use super::failure::Failure;
 use super::ingest::{Brought, ingest, keep};
 use super::sealed_file::{Origin, SealedFile};
 use super::sealed_files::{Fill, SealedFiles};
+use super::turns::Turn;
 use super::wanted::Wanted;
+use crate::clock::pace::Pace;
 use crate::intake::Received;
 use crate::store::sealed::{self, BLOCK, Seal, SealWriter, steps};
 use crate::store::{Damage, Staged, StorageKey, Store, StoreError};
@@ -40,8 +42,8 @@ struct Broken {
 enum Mended {
     /// They fit, and this is the file again.
     Patched(Received),
-    /// It does not send pieces; this is all of it.
-    Whole(Download),
+    /// It does not send pieces; this is all of it, and the turn that it comes in.
+    Whole(Download, Turn),
     /// No pieces that fit.
     Unpatched,
 }
@@ -86,10 +88,13 @@ impl SealedFiles {
         if errand.held_only {
             return Err(if is_gone { Failure::HeldOnly } else { Failure::Storage(error) });
         }
-        let joined = self.flights.join(&file.origin.fetch, || {
+        let joined = self.flights.join_seen(&file.origin.fetch, |waiters| {
             let (files, errand) = (Arc::clone(self), errand.kept());
             let (origin, seal) = (Arc::clone(&file.origin), Arc::clone(&file.seal));
-            async move { files.mend(&origin, &seal, errand.lend()).await }
+            async move {
+                let mend = files.mend(&origin, &seal, errand.lend());
+                files.unless_left(&origin.fetch, &waiters, mend).await
+            }
         });
         match joined.await {
             Ok((Ok(brought), _)) if file.go_on_with(&brought) => Ok(()),
@@ -129,7 +134,7 @@ impl SealedFiles {
             Ok(Mended::Patched(received)) => {
                 ("pieces", keep(&*self.store, wanted, received).await.map_err(Failure::from))
             }
-            Ok(Mended::Whole(download)) => {
+            Ok(Mended::Whole(download, _turn)) => {
                 let ingested = ingest(&self.store, download, wanted, &self.bounds.load_full()).await;
                 ("whole", ingested.map_err(Failure::from))
             }
@@ -173,7 +178,7 @@ impl SealedFiles {
         }
         let upstream = self.upstream(origin)?;
         let (wanted, from) = (&origin.fetch.wanted, origin.from.to_string());
-        let _turn = self.turn().await?;
+        let turn = self.turn(origin, &origin.locator, &upstream, errand).await?;
         let mut pieces = Vec::with_capacity(broken.ranges.len());
         for range in &broken.ranges {
             let asked =
@@ -184,7 +189,7 @@ impl SealedFiles {
                     // One that breaks off is not worth another question: the whole is asked for with all its retries.
                     Err(_) => return Ok(Mended::Unpatched),
                 },
-                Ok(Partial::Whole(download)) => return Ok(Mended::Whole(download)),
+                Ok(Partial::Whole(download)) => return Ok(Mended::Whole(download, turn)),
                 Err(CouldNotAsk::Unexpected(_)) => return Ok(Mended::Unpatched),
                 // Where it is by now is asked for with the whole.
                 Err(reason) if reason.is_of_address() => return Ok(Mended::Unpatched),
@@ -266,11 +271,12 @@ fn patch(
     Ok(Received::sealed(staged, seal))
 }
 
-/// All of a piece, which is no longer than was asked for.
+/// All of a piece, which is no longer than was asked for, as long as it moves.
 async fn whole(piece: Download) -> Result<Bytes, CouldNotAsk> {
-    let mut whole = BytesMut::new();
+    let (mut whole, mut pace) = (BytesMut::new(), Pace::default());
     let mut body = piece.body;
-    while let Some(bytes) = body.try_next().await? {
+    while let Some(bytes) = pace.waiting(body.try_next()).await? {
+        pace.came(bytes.len()).map_err(|_| CouldNotAsk::TimedOut)?;
         whole.extend_from_slice(&bytes);
     }
     Ok(whole.freeze())

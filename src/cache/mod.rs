@@ -40,6 +40,8 @@ mod settle;
 mod several;
 mod shown;
 mod trust_artifacts;
+mod turns;
+mod waits;
 mod wanted;
 mod withheld;
 

@@ -4,20 +4,21 @@
 //! permits a file (`archives`, `trust_artifacts`) nor HTTP: ranges and headers are `respond`'s.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{error, warn};
 
 use super::documents::{Answer, Documents};
 use super::failure::Failure;
-use super::flight::Flights;
+use super::flight::{Flights, Waiters};
 use super::ingest::{Bounds, Brought, IngestError, ingest};
 use super::outcome::Outcome;
 use super::pieces::Pieces;
 use super::relocate::DeadEnds;
 pub use super::sealed_file::SealedFile;
 use super::sealed_file::{Fetch, Origin};
+use super::turns::{Need, NoTurn, Turn, Turns};
 use super::wanted::{Mismatch, Wanted};
 use crate::archive::ArchiveError;
 use crate::domain::DocumentKey;
@@ -26,8 +27,8 @@ use crate::store::{Damage, StorageKey, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::upstream::{Errand, Payload, Tries, Upstream};
 
-/// Files being brought in at once; each may hold a spill and a download's queue in memory.
-const INGESTS: usize = 8;
+/// Longest wait for a turn.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Seals kept in memory: the checksums of 10,000 archives of a few megabytes are about a megabyte.
 const SEALS: u64 = 10_000;
 
@@ -76,7 +77,7 @@ pub struct SealedFiles {
     pub(super) flights: Arc<Flights<Fetch, Fill>>,
     pub(super) pieces: Pieces<Arc<StoreError>>,
     pub(super) dead_ends: DeadEnds,
-    ingests: Semaphore,
+    turns: Arc<Turns>,
     pub(super) bounds: ArcSwap<Bounds>,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -97,7 +98,7 @@ impl SealedFiles {
             flights: Arc::default(),
             pieces: Pieces::default(),
             dead_ends: DeadEnds::default(),
-            ingests: Semaphore::new(INGESTS),
+            turns: Arc::new(Turns::new(Arc::clone(&metrics))),
             bounds: ArcSwap::from_pointee(bounds),
             metrics,
         }
@@ -198,13 +199,18 @@ impl SealedFiles {
         origin: &Arc<Origin>,
         errand: Errand<'_>,
     ) -> Result<(Brought, Outcome), Failure> {
-        let joined = self.flights.join(&origin.fetch, || {
+        let registry = Arc::new(origin.fetch.registry.clone());
+        let _waits = self.documents.waits.enter(&registry, errand)?;
+        let joined = self.flights.join_seen(&origin.fetch, |waiters| {
             let (files, origin, errand) = (Arc::clone(self), Arc::clone(origin), errand.kept());
             async move {
-                match files.sealed(&origin.fetch.wanted).await {
-                    Ok(Some(seal)) => Ok(Brought { seal, loose: None }),
-                    Ok(None) | Err(_) => files.fill(&origin, errand.lend()).await,
-                }
+                let fill = async {
+                    match files.sealed(&origin.fetch.wanted).await {
+                        Ok(Some(seal)) => Ok(Brought { seal, loose: None }),
+                        Ok(None) | Err(_) => files.fill(&origin, errand.lend()).await,
+                    }
+                };
+                files.unless_left(&origin.fetch, &waiters, fill).await
             }
         });
         let (brought, collapsed) = joined.await.map_err(|_| Failure::Lost)?;
@@ -216,8 +222,8 @@ impl SealedFiles {
     /// Downloads from `locator` until the transport holds, verifies, commits.
     pub(super) async fn fill_from(&self, origin: &Origin, locator: &str, errand: Errand<'_>) -> Fill {
         let Origin { fetch: Fetch { wanted, .. }, from, .. } = origin;
-        let _turn = self.turn().await?;
         let upstream = self.upstream(origin)?;
+        let turn = self.turn(origin, locator, &upstream, errand).await?;
         let (payload, from) = (wanted.payload(), from.to_string());
         let name = upstream.name();
         let tries = Tries::new(upstream.retries());
@@ -225,6 +231,8 @@ impl SealedFiles {
             let download = upstream.download_on(payload, locator, &from, errand, &tries).await?;
             match ingest(&self.store, download, wanted, &self.bounds.load_full()).await {
                 Ok(brought) => {
+                    // What is here is not given up any more.
+                    drop(turn);
                     self.prove(origin).await;
                     return Ok(self.brought(wanted, brought));
                 }
@@ -250,9 +258,29 @@ impl SealedFiles {
         }
     }
 
-    /// One of the places for files that are being brought in.
-    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, Failure> {
-        self.ingests.acquire().await.map_err(|_| Failure::Lost)
+    /// A turn for a file that is brought in from `locator`. Its registry's others are waited for as long as the
+    /// registry itself would be.
+    pub(super) async fn turn(
+        &self,
+        origin: &Origin,
+        locator: &str,
+        upstream: &Upstream,
+        errand: Errand<'_>,
+    ) -> Result<Turn, Failure> {
+        let host = upstream.host_of(locator, &origin.from.to_string());
+        let need = Need { fetch: origin.fetch.clone(), host, client: errand.client.cloned() };
+        let turn = self.turns.take(need, upstream.patience().min(LONGEST_WAIT)).await;
+        turn.map_err(|NoTurn| Failure::NoTurn { registry: upstream.name().to_owned() })
+    }
+
+    /// What a `fill` comes to; one that ends because nobody waits for it is told to nobody.
+    pub(super) async fn unless_left(
+        &self,
+        fetch: &Fetch,
+        waiters: &Waiters<Fetch, Fill>,
+        fill: impl Future<Output = Fill>,
+    ) -> Fill {
+        self.turns.unless_left(fetch, waiters, fill).await.unwrap_or(Err(Failure::Lost))
     }
 
     /// The registry that a file comes from, as long as what permits the file is routed to it.

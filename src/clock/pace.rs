@@ -11,19 +11,37 @@ use tokio::time::Instant;
 const SLOWEST: u64 = 4 * 1024;
 const GETTING_GOING: Duration = Duration::from_secs(60);
 
+/// The same of a body that keeps what many need, memory say: 32 MiB of it are there within 17 minutes.
+const PROMPT: u64 = 32 * 1024;
+const GETTING_GOING_PROMPTLY: Duration = Duration::from_secs(30);
+
 /// A sender that is too slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("slower than {SLOWEST} bytes a second over more than a minute")]
+#[error("slower on average than anybody is waited for")]
 pub struct Trickles;
 
 /// How fast a body has come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pace {
     came: u64,
     waited: Duration,
+    slowest: u64,
+    getting_going: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { came: 0, waited: Duration::ZERO, slowest: SLOWEST, getting_going: GETTING_GOING }
+    }
 }
 
 impl Pace {
+    /// That of a body that is not waited for long.
+    #[must_use]
+    pub fn prompt() -> Self {
+        Self { slowest: PROMPT, getting_going: GETTING_GOING_PROMPTLY, ..Self::default() }
+    }
+
     /// Counts what `next` takes as waiting for the sender.
     pub async fn waiting<T>(&mut self, next: impl Future<Output = T>) -> T {
         let since = Instant::now();
@@ -38,7 +56,7 @@ impl Pace {
     /// [`Trickles`] when that is too slow by now.
     pub fn came(&mut self, bytes: usize) -> Result<(), Trickles> {
         self.came = self.came.saturating_add(bytes as u64);
-        let slow = self.waited > GETTING_GOING && self.came / SLOWEST < self.waited.as_secs();
+        let slow = self.waited > self.getting_going && self.came / self.slowest < self.waited.as_secs();
         if slow { Err(Trickles) } else { Ok(()) }
     }
 }
@@ -58,9 +76,13 @@ mod tests {
             (enough, seconds(100), false),
             (usize::MAX, seconds(1 << 40), false),
         ] {
-            let mut pace = Pace { came: 0, waited };
+            let mut pace = Pace { waited, ..Pace::default() };
             assert_eq!(pace.came(received).is_err(), cut, "{received} bytes in {waited:?}");
         }
+        let prompt = |waited| Pace { waited, ..Pace::prompt() };
+        assert_eq!(prompt(seconds(30)).came(0), Ok(()));
+        assert_eq!(prompt(seconds(100)).came(enough), Err(Trickles));
+        assert_eq!(prompt(seconds(100)).came(8 * enough), Ok(()));
     }
 
     #[tokio::test(start_paused = true)]

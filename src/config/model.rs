@@ -253,6 +253,15 @@ pub struct Limits {
     pub max_requests_per_client: usize,
     /// Archives and trust artifacts being sent at once.
     pub max_downloads: usize,
+    /// Those to one client; a quarter of all unless configured.
+    pub max_downloads_per_client: usize,
+}
+
+impl Limits {
+    /// What one client has of what `all` have, where nothing is said of it.
+    pub(super) fn quarter(all: usize) -> usize {
+        (all / 4).max(1)
+    }
 }
 
 impl Default for Limits {
@@ -273,6 +282,7 @@ impl Default for Limits {
             max_requests: 4096,
             max_requests_per_client: 1024,
             max_downloads: 1024,
+            max_downloads_per_client: Self::quarter(1024),
         }
     }
 }

@@ -163,6 +163,10 @@ fn storage<V: Visitor>(v: &mut V, now: &Storage) -> Storage {
 }
 
 fn limits<V: Visitor>(v: &mut V, now: &Limits) -> Limits {
+    let max_downloads = v.setting("max_downloads", &CONCURRENCY, &now.max_downloads);
+    // A reader is handed the default, which follows what it just read; what a printer is handed is what was said.
+    let follows = now.max_downloads_per_client == Limits::quarter(now.max_downloads);
+    let per_client = if follows { Limits::quarter(max_downloads) } else { now.max_downloads_per_client };
     Limits {
         max_archive: v.setting("max_archive", &SIZE, &now.max_archive),
         max_unpacked: v.setting("max_unpacked", &SIZE, &now.max_unpacked),
@@ -188,7 +192,8 @@ fn limits<V: Visitor>(v: &mut V, now: &Limits) -> Limits {
             &CONCURRENCY,
             &now.max_requests_per_client,
         ),
-        max_downloads: v.setting("max_downloads", &CONCURRENCY, &now.max_downloads),
+        max_downloads,
+        max_downloads_per_client: v.setting("max_downloads_per_client", &CONCURRENCY, &per_client),
     }
 }
 

@@ -30,7 +30,7 @@ pub use arriving::{Arriving, OnDisk};
 pub use received::Received;
 
 /// Pieces between the sender and the inspector.
-const QUEUE: usize = 16;
+const QUEUE: usize = 8;
 
 /// Why a body was not taken in: `S` is how its source fails, `E` what the inspector may find.
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! Requests in flight: so many in all, so many of one client, so many downloads among them.
+//! Requests in flight, and the downloads among them: so many in all, so many of one client.
 //!
 //! Owns the counts. A place is a value and is free again when it is dropped, however its request ends. Nobody
 //! waits for one here. Must not know what a request is.
@@ -22,6 +22,8 @@ pub struct Capacity {
     pub requests_per_client: usize,
     /// Downloads of all clients.
     pub downloads: usize,
+    /// Downloads of one client.
+    pub downloads_per_client: usize,
 }
 
 /// Why a request finds no place.
@@ -33,27 +35,39 @@ pub enum Crowded {
     /// This client has as many as one may have.
     #[error("this client has too many requests in flight")]
     Client,
+    /// This client is sent as much at once as one may be.
+    #[error("this client has too many downloads in flight")]
+    Downloads,
 }
 
 /// The places, and who has them.
 #[derive(Debug)]
 pub struct Places {
     capacity: ArcSwap<Capacity>,
-    requests: AtomicUsize,
-    downloads: AtomicUsize,
+    requests: Taken,
+    downloads: Taken,
+}
+
+/// Places of one kind that are taken.
+#[derive(Debug, Default)]
+struct Taken {
+    all: AtomicUsize,
     clients: DashMap<Client, usize, RandomState>,
+}
+
+/// What a place is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Request,
+    Download,
 }
 
 impl Places {
     /// So many, all free.
     #[must_use]
     pub fn new(capacity: Capacity) -> Self {
-        Self {
-            capacity: ArcSwap::from_pointee(capacity),
-            requests: AtomicUsize::new(0),
-            downloads: AtomicUsize::new(0),
-            clients: DashMap::with_hasher(RandomState::new()),
-        }
+        let (requests, downloads) = (Taken::default(), Taken::default());
+        Self { capacity: ArcSwap::from_pointee(capacity), requests, downloads }
     }
 
     /// Replaces the numbers. Who has a place keeps it, also where there are fewer now.
@@ -66,38 +80,50 @@ impl Places {
     /// # Errors
     /// [`Crowded`], at once, when there is none. A client that has too many is told so, also when nobody has room.
     pub fn enter(self: &Arc<Self>, client: &Client) -> Result<Place, Crowded> {
-        let capacity = **self.capacity.load();
+        let Capacity { requests, requests_per_client, .. } = **self.capacity.load();
+        self.requests.take(client, (requests, requests_per_client), Crowded::Client)?;
+        Ok(self.place(Kind::Request, client))
+    }
+
+    /// A place for one download of `client`, besides its request's.
+    ///
+    /// # Errors
+    /// [`Crowded`], at once, when there is none.
+    pub fn download(self: &Arc<Self>, client: &Client) -> Result<Place, Crowded> {
+        let Capacity { downloads, downloads_per_client, .. } = **self.capacity.load();
+        // Where one may have all, nobody is told that it is one's own share that is used up.
+        let too_many = if downloads_per_client < downloads { Crowded::Downloads } else { Crowded::Proxy };
+        self.downloads.take(client, (downloads, downloads_per_client), too_many)?;
+        Ok(self.place(Kind::Download, client))
+    }
+
+    fn place(self: &Arc<Self>, kind: Kind, client: &Client) -> Place {
+        Place { places: Arc::clone(self), kind, client: client.clone() }
+    }
+}
+
+impl Taken {
+    /// Takes a place, where `all` are not as many as there may be, nor those `of_one` client. That it has too many is
+    /// told as `too_many`.
+    fn take(&self, client: &Client, (all, of_one): (usize, usize), too_many: Crowded) -> Result<(), Crowded> {
         // The client first: one that is over its number must not take places from others while it is refused.
-        if !self.count(client, capacity.requests_per_client) {
-            return Err(Crowded::Client);
+        if !self.count(client, of_one) {
+            return Err(too_many);
         }
-        if !take(&self.requests, capacity.requests) {
+        let more = |count| (count < all).then_some(count + 1);
+        if self.all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
             self.discount(client);
             return Err(Crowded::Proxy);
         }
-        Ok(Place { places: Arc::clone(self), client: client.clone() })
+        Ok(())
     }
 
-    /// A place for one download, besides its request's; `None` when all are taken.
-    #[must_use]
-    pub fn download(self: &Arc<Self>) -> Option<DownloadPlace> {
-        let most = self.capacity.load().downloads;
-        take(&self.downloads, most).then(|| DownloadPlace(Arc::clone(self)))
+    fn give_back(&self, client: &Client) {
+        self.all.fetch_sub(1, Ordering::Relaxed);
+        self.discount(client);
     }
 
-    /// Requests in flight.
-    #[cfg(test)]
-    fn requests(&self) -> usize {
-        self.requests.load(Ordering::Relaxed)
-    }
-
-    /// Downloads in flight.
-    #[cfg(test)]
-    fn downloads(&self) -> usize {
-        self.downloads.load(Ordering::Relaxed)
-    }
-
-    /// Counts one more request of `client`, unless it has as many as it may.
+    /// Counts one more of `client`, unless it has as many as it may.
     fn count(&self, client: &Client, most: usize) -> bool {
         if most == 0 {
             return false;
@@ -119,35 +145,22 @@ impl Places {
     }
 }
 
-/// Takes one of `most` places.
-fn take(taken: &AtomicUsize, most: usize) -> bool {
-    let more = |count| (count < most).then_some(count + 1);
-    taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
-}
-
-/// One request in flight, until this is dropped.
+/// One request or download in flight, until this is dropped.
 #[derive(Debug)]
 #[must_use = "the place is free again as soon as this is dropped"]
 pub struct Place {
     places: Arc<Places>,
+    kind: Kind,
     client: Client,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.requests.fetch_sub(1, Ordering::Relaxed);
-        self.places.discount(&self.client);
-    }
-}
-
-/// One download in flight, until this is dropped.
-#[derive(Debug)]
-#[must_use = "the place is free again as soon as this is dropped"]
-pub struct DownloadPlace(Arc<Places>);
-
-impl Drop for DownloadPlace {
-    fn drop(&mut self) {
-        self.0.downloads.fetch_sub(1, Ordering::Relaxed);
+        let taken = match self.kind {
+            Kind::Request => &self.places.requests,
+            Kind::Download => &self.places.downloads,
+        };
+        taken.give_back(&self.client);
     }
 }
 

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use http_body::Body;
@@ -13,9 +13,6 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty};
 
 use crate::intake::{Pace, Trickles};
-
-/// Most that is reserved for what a client only announced.
-const RESERVED: u64 = 64 * 1024;
 
 /// Why a body cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +53,7 @@ pub struct ClientBody {
     body: AnyBody,
     announced: Option<u64>,
     patience: Duration,
+    promptly: bool,
 }
 
 impl ClientBody {
@@ -68,7 +66,13 @@ impl ClientBody {
     /// `body`, whose `Content-Length` is `announced`; `patience` is the longest wait between two pieces.
     #[must_use]
     pub fn new(body: AnyBody, announced: Option<u64>, patience: Duration) -> Self {
-        Self { body, announced, patience }
+        Self { body, announced, patience, promptly: false }
+    }
+
+    /// The same, of which none is waited for long: it is held in memory while it comes.
+    #[must_use]
+    pub fn promptly(self) -> Self {
+        Self { promptly: true, ..self }
     }
 
     /// How long the client says it is.
@@ -90,26 +94,6 @@ impl ClientBody {
     pub fn fits(&self, limit: u64) -> Result<(), BodyError> {
         let too_long = self.announced.is_some_and(|announced| announced > limit);
         if too_long { Err(BodyError::TooLarge { limit }) } else { Ok(()) }
-    }
-
-    /// All of it, at most `limit` bytes.
-    ///
-    /// # Errors
-    /// [`BodyError`], at once where the announced length is past the limit.
-    pub async fn whole(self, limit: u64) -> Result<Bytes, BodyError> {
-        self.fits(limit)?;
-        let mut reading = Reading::new(&self, limit);
-        let mut body = self.body;
-        let Some(first) = reading.next(&mut body).await? else { return Ok(Bytes::new()) };
-        let Some(second) = reading.next(&mut body).await? else { return Ok(first) };
-        let reserved = self.announced.unwrap_or_default().min(RESERVED);
-        let mut whole = BytesMut::with_capacity(usize::try_from(reserved).unwrap_or_default());
-        whole.extend_from_slice(&first);
-        whole.extend_from_slice(&second);
-        while let Some(piece) = reading.next(&mut body).await? {
-            whole.extend_from_slice(&piece);
-        }
-        Ok(whole.freeze())
     }
 
     /// At most `limit` bytes of it as they come, for staging or sending on. Ends with an error when it breaks off,
@@ -152,8 +136,9 @@ struct Reading {
 
 impl Reading {
     fn new(body: &ClientBody, limit: u64) -> Self {
-        let ClientBody { announced, patience, .. } = *body;
-        Self { limit, announced, patience, received: 0, pace: Pace::default() }
+        let ClientBody { announced, patience, promptly, .. } = *body;
+        let pace = if promptly { Pace::prompt() } else { Pace::default() };
+        Self { limit, announced, patience, received: 0, pace }
     }
 
     /// The next bytes; `None` at the end.

@@ -16,12 +16,13 @@ use super::Refused;
 use super::token::Owner;
 use crate::clock::{Clock, Timestamp};
 use crate::domain::Sha256;
+use crate::limit::Client;
 use crate::store::{Shelf, StorageKey, Store, StoreError};
 
 /// Records of one kind that are told apart at once.
 const MOST: usize = 10_000;
 
-/// Those of one owner among them, so that nobody's unfinished uploads are in everybody's way.
+/// Those of one owner among them, and those of one client, so that nobody's unfinished uploads are in everybody's way.
 const MOST_OF_ONE: usize = 1_000;
 
 /// Longest memory, whatever a registry grants.
@@ -39,6 +40,8 @@ struct Entry {
     until: Timestamp,
     /// Nobody, where it cannot be told.
     owner: Option<Owner>,
+    /// Who began it, where that was in this process.
+    client: Option<Client>,
 }
 
 type Table = HashMap<Sha256, Entry>;
@@ -77,11 +80,18 @@ impl<T: Owned + Serialize + DeserializeOwned + Send> Kept<T> {
         Self { store, clock, shelf, place, entries, counted, sweeping, _of: PhantomData }
     }
 
-    /// Remembers `record` until a moment, a week ahead at most; in place of an earlier one of the same `id`.
+    /// Remembers `record` until a moment, a week ahead at most; in place of an earlier one of the same `id`, whose
+    /// `client` it stays unless there is another.
     ///
     /// # Errors
-    /// [`Refused::TooMany`] when no more fit, or no more of its owner's; or why it cannot be stored.
-    pub(super) async fn put(&self, id: Sha256, record: T, until: Timestamp) -> Result<(), Refused> {
+    /// [`Refused::TooMany`] when no more fit, or no more of its owner's or client's; or why it cannot be stored.
+    pub(super) async fn put(
+        &self,
+        id: Sha256,
+        record: T,
+        until: Timestamp,
+        client: Option<&Client>,
+    ) -> Result<(), Refused> {
         self.sweep().await?;
         let _writing = self.sweeping.read().await;
         let until = Timestamp(until.0.min(self.clock.now().0.saturating_add(LONGEST)));
@@ -89,8 +99,9 @@ impl<T: Owned + Serialize + DeserializeOwned + Send> Kept<T> {
         let stored = serde_json::to_vec(&Envelope { until, record }).unwrap_or_default();
         let before = {
             let mut table = self.table();
-            fits(&table, &id, &owner)?;
-            table.insert(id, Entry { until, owner: Some(owner) })
+            fits(&table, &id, &owner, client)?;
+            let before = table.get(&id).and_then(|entry| entry.client.clone());
+            table.insert(id, Entry { until, owner: Some(owner), client: client.cloned().or(before) })
         };
         let written = self.store.write(&(self.place)(id), stored.into()).await;
         if written.is_err() && before.is_none() {
@@ -118,13 +129,18 @@ impl<T: Owned + Serialize + DeserializeOwned + Send> Kept<T> {
         self.store.remove(&(self.place)(*id)).await
     }
 
-    /// Makes sure that one more of `owner`'s can be remembered, by forgetting what is past its time.
+    /// Makes sure that one more of `owner`'s and `client`'s can be remembered, by forgetting what is past its time.
     ///
     /// # Errors
     /// [`Refused::TooMany`] when all are still current.
-    pub(super) async fn room_for(&self, id: &Sha256, owner: &Owner) -> Result<(), Refused> {
+    pub(super) async fn room_for(
+        &self,
+        id: &Sha256,
+        owner: &Owner,
+        client: Option<&Client>,
+    ) -> Result<(), Refused> {
         self.sweep().await?;
-        fits(&self.table(), id, owner)
+        fits(&self.table(), id, owner, client)
     }
 
     /// Forgets what is past its time.
@@ -154,9 +170,11 @@ impl<T: Owned + Serialize + DeserializeOwned + Send> Kept<T> {
                 let stored = self.store.read(&key).await?.unwrap_or_default();
                 let known = serde_json::from_slice::<Envelope<T>>(&stored);
                 let entry = match known {
-                    Ok(Envelope { until, record }) => Entry { until, owner: Some(record.owner().clone()) },
+                    Ok(Envelope { until, record }) => {
+                        Entry { until, owner: Some(record.owner().clone()), client: None }
+                    }
                     Err(_) => match serde_json::from_slice::<Envelope<serde::de::IgnoredAny>>(&stored) {
-                        Ok(Envelope { until, .. }) => Entry { until, owner: None },
+                        Ok(Envelope { until, .. }) => Entry { until, owner: None, client: None },
                         Err(_) => {
                             self.store.remove(&key).await?;
                             continue;
@@ -175,10 +193,13 @@ impl<T: Owned + Serialize + DeserializeOwned + Send> Kept<T> {
     }
 }
 
-/// Whether one more of `owner`'s, called `id`, can be told apart.
-fn fits(table: &Table, id: &Sha256, owner: &Owner) -> Result<(), Refused> {
-    let theirs = || table.values().filter(|entry| entry.owner.as_ref() == Some(owner)).count();
-    let fits = table.contains_key(id) || (table.len() < MOST && theirs() < MOST_OF_ONE);
+/// Whether one more of `owner`'s and `client`'s, called `id`, can be told apart.
+fn fits(table: &Table, id: &Sha256, owner: &Owner, client: Option<&Client>) -> Result<(), Refused> {
+    let owners = || table.values().filter(|entry| entry.owner.as_ref() == Some(owner)).count();
+    let clients =
+        || table.values().filter(|entry| client.is_some() && entry.client.as_ref() == client).count();
+    let room = || table.len() < MOST && owners() < MOST_OF_ONE && clients() < MOST_OF_ONE;
+    let fits = table.contains_key(id) || room();
     if fits { Ok(()) } else { Err(Refused::TooMany) }
 }
 
@@ -199,7 +220,7 @@ mod tests {
     }
 
     fn entry(of: u64, until: u64) -> (Sha256, Entry) {
-        (id(of), Entry { until: Timestamp(until), owner: None })
+        (id(of), Entry { until: Timestamp(until), owner: None, client: None })
     }
 
     fn id(of: u64) -> Sha256 {
@@ -218,8 +239,8 @@ mod tests {
     async fn a_record_survives_a_restart_and_is_forgotten_when_it_is_removed() {
         let (store, clock) = new();
         let kept = over(&store, &clock);
-        kept.put(id(1), "first".to_owned(), Timestamp(5_000)).await.unwrap();
-        kept.put(id(1), "second".to_owned(), Timestamp(6_000)).await.unwrap();
+        kept.put(id(1), "first".to_owned(), Timestamp(5_000), None).await.unwrap();
+        kept.put(id(1), "second".to_owned(), Timestamp(6_000), None).await.unwrap();
         let restarted = over(&store, &clock);
         let held = restarted.get(&id(1)).await.unwrap();
         assert_eq!(held, Some(("second".to_owned(), Timestamp(6_000))));
@@ -232,16 +253,16 @@ mod tests {
     async fn what_is_past_its_time_makes_room_also_after_a_restart() {
         let (store, clock) = new();
         let kept = over(&store, &clock);
-        kept.put(id(1), "short".to_owned(), Timestamp(2_000)).await.unwrap();
-        kept.put(id(2), "endless".to_owned(), Timestamp(u64::MAX)).await.unwrap();
+        kept.put(id(1), "short".to_owned(), Timestamp(2_000), None).await.unwrap();
+        kept.put(id(2), "endless".to_owned(), Timestamp(u64::MAX), None).await.unwrap();
         assert_eq!(kept.get(&id(2)).await.unwrap().unwrap().1, Timestamp(1_000 + LONGEST));
         clock.advance(Duration::from_secs(2));
         assert!(kept.get(&id(1)).await.unwrap().is_some(), "known to be past its time until it is swept");
-        over(&store, &clock).room_for(&id(3), &Owner::nobody()).await.unwrap();
+        over(&store, &clock).room_for(&id(3), &Owner::nobody(), None).await.unwrap();
         assert_eq!(kept.get(&id(1)).await.unwrap(), None);
         assert!(kept.get(&id(2)).await.unwrap().is_some());
         clock.advance(Duration::from_millis(LONGEST));
-        kept.room_for(&id(3), &Owner::nobody()).await.unwrap();
+        kept.room_for(&id(3), &Owner::nobody(), None).await.unwrap();
         assert_eq!(store.list(Shelf::Uploads).count().await, 0, "nothing is left");
     }
 
@@ -249,16 +270,19 @@ mod tests {
     async fn no_more_are_kept_than_are_told_apart() {
         let (store, clock) = new();
         let kept = over(&store, &clock);
-        kept.put(id(0), "first".to_owned(), Timestamp(5_000)).await.unwrap();
+        kept.put(id(0), "first".to_owned(), Timestamp(5_000), None).await.unwrap();
         let others = (1..MOST as u64).map(|of| entry(of, 5_000));
         kept.table().extend(others);
-        assert!(matches!(kept.room_for(&id(MOST as u64), &Owner::nobody()).await, Err(Refused::TooMany)));
-        let refused = kept.put(id(MOST as u64), "one more".to_owned(), Timestamp(5_000)).await;
+        assert!(matches!(
+            kept.room_for(&id(MOST as u64), &Owner::nobody(), None).await,
+            Err(Refused::TooMany)
+        ));
+        let refused = kept.put(id(MOST as u64), "one more".to_owned(), Timestamp(5_000), None).await;
         assert!(matches!(refused, Err(Refused::TooMany)));
         assert_eq!(kept.get(&id(MOST as u64)).await.unwrap(), None);
-        kept.put(id(0), "again".to_owned(), Timestamp(9_000)).await.unwrap();
+        kept.put(id(0), "again".to_owned(), Timestamp(9_000), None).await.unwrap();
         clock.advance(Duration::from_secs(5));
-        kept.put(id(MOST as u64), "one more".to_owned(), Timestamp(9_000)).await.unwrap();
+        kept.put(id(MOST as u64), "one more".to_owned(), Timestamp(9_000), None).await.unwrap();
         assert_eq!(kept.table().len(), 2);
     }
 
@@ -266,20 +290,39 @@ mod tests {
     async fn one_owner_leaves_room_to_others() {
         let (store, clock) = new();
         let kept = over(&store, &clock);
-        let theirs = |of| (id(of), Entry { until: Timestamp(5_000), owner: Some(Owner::nobody()) });
-        kept.put(id(0), "first".to_owned(), Timestamp(5_000)).await.unwrap();
+        let theirs =
+            |of| (id(of), Entry { until: Timestamp(5_000), owner: Some(Owner::nobody()), client: None });
+        kept.put(id(0), "first".to_owned(), Timestamp(5_000), None).await.unwrap();
         kept.table().extend((1..MOST_OF_ONE as u64).map(theirs));
         let more = id(MOST_OF_ONE as u64);
-        let refused = kept.put(more, "one more".to_owned(), Timestamp(5_000)).await;
+        let refused = kept.put(more, "one more".to_owned(), Timestamp(5_000), None).await;
         assert!(matches!(refused, Err(Refused::TooMany)));
         let other = Owner::of(&[(http::header::AUTHORIZATION, "x".parse().unwrap())].into_iter().collect());
-        kept.room_for(&more, &other).await.unwrap();
-        kept.put(id(0), "again".to_owned(), Timestamp(5_000)).await.unwrap();
+        kept.room_for(&more, &other, None).await.unwrap();
+        kept.put(id(0), "again".to_owned(), Timestamp(5_000), None).await.unwrap();
 
         let restarted = over(&store, &clock);
-        restarted.room_for(&more, &other).await.unwrap();
+        restarted.room_for(&more, &other, None).await.unwrap();
         let counted = restarted.table().values().filter(|entry| entry.owner.is_some()).count();
         assert_eq!(counted, 1, "whose they are is known again");
+    }
+
+    #[tokio::test]
+    async fn one_client_leaves_room_to_others_whatever_credentials_it_invents() {
+        let (store, clock) = new();
+        let kept = over(&store, &clock);
+        let [greedy, other] = ["greedy", "other"].map(|name| Client::Token(name.into()));
+        kept.put(id(0), "first".to_owned(), Timestamp(5_000), Some(&greedy)).await.unwrap();
+        let invented =
+            |of| (id(of), Entry { until: Timestamp(5_000), owner: None, client: Some(greedy.clone()) });
+        kept.table().extend((1..MOST_OF_ONE as u64).map(invented));
+        let more = id(MOST_OF_ONE as u64);
+        let refused = kept.room_for(&more, &Owner::nobody(), Some(&greedy)).await;
+        assert!(matches!(refused, Err(Refused::TooMany)));
+        kept.room_for(&more, &Owner::nobody(), Some(&other)).await.unwrap();
+        kept.put(id(0), "again".to_owned(), Timestamp(5_000), None).await.unwrap();
+        let refused = kept.put(more, "one more".to_owned(), Timestamp(5_000), Some(&greedy)).await;
+        assert!(matches!(refused, Err(Refused::TooMany)), "what is put again is still its client's");
     }
 
     #[tokio::test]
@@ -294,7 +337,7 @@ mod tests {
         for of in [0, 1, 2, 3, 9] {
             assert_eq!(kept.get(&id(of)).await.unwrap(), None, "{of}");
         }
-        kept.put(id(5), "good".to_owned(), Timestamp(5_000)).await.unwrap();
+        kept.put(id(5), "good".to_owned(), Timestamp(5_000), None).await.unwrap();
         assert_eq!(store.list(Shelf::Uploads).count().await, 2, "the rest is removed or in its time");
     }
 }

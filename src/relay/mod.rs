@@ -11,8 +11,8 @@ mod kept;
 mod nullspace;
 mod refused;
 mod room;
+mod shares;
 mod token;
-mod turns;
 mod upload;
 mod volumes;
 
@@ -29,14 +29,19 @@ pub use self::body::{AnyBody, BodyError, ClientBody, any_body};
 pub use self::nullspace::{Nullspace, Refused as NullspaceRefused, UploadFault};
 pub use self::refused::Refused;
 use self::room::Room;
-use self::turns::Turns;
+use self::shares::Shares;
 pub use self::volumes::{Refused as VolumesRefused, Volumes};
 use crate::cache::Bounds;
 use crate::cache::{Documents, SealedFiles};
 use crate::clock::Clock;
+use crate::limit::Client;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::upstream::{CouldNotAsk, Errand};
+
+/// Uploads that are taken in at once. A client may be as slow as is allowed for as long as its upload lasts, so each has
+/// a share of them.
+const UPLOADS: usize = 32;
 
 /// A request that is relayed.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +58,13 @@ pub struct Request<'a> {
     pub base: &'a str,
     /// On whose behalf.
     pub errand: Errand<'a>,
+}
+
+impl Request<'_> {
+    /// Whose share of what many want it counts in.
+    fn client(&self) -> Client {
+        self.errand.client.cloned().unwrap_or(Client::Unknown)
+    }
 }
 
 /// The registry's answer, as far as it is the client's.
@@ -111,7 +123,7 @@ pub struct Ground {
     metrics: Arc<Metrics>,
     max_body: AtomicU64,
     patience: Duration,
-    turns: Turns,
+    uploads: Shares,
     room: Room,
 }
 
@@ -127,8 +139,8 @@ impl Ground {
         metrics: Arc<Metrics>,
         (max_body, patience): (u64, Duration),
     ) -> Self {
-        let (max_body, turns, room) = (AtomicU64::new(max_body), Turns::new(), Room::new());
-        Self { store, documents, files, clock, metrics, max_body, patience, turns, room }
+        let (max_body, uploads, room) = (AtomicU64::new(max_body), Shares::of(UPLOADS), Room::new());
+        Self { store, documents, files, clock, metrics, max_body, patience, uploads, room }
     }
 
     /// The bounds in force.

@@ -36,9 +36,15 @@ pub enum Refused {
     /// As many uploads as fit are being checked.
     #[error("this proxy is checking as many uploads as it can; nothing was sent, try again shortly")]
     Busy,
+    /// The client has as much under way as one may have.
+    #[error(
+        "as much of what you send is under way at once as one client may have; nothing was sent, try again when some of it \
+         has ended"
+    )]
+    OwnShare,
     /// As many uploads are unfinished as are remembered.
     #[error(
-        "too many uploads are unfinished, of this credential or of all; finish some, or try again when they have expired; nothing was sent"
+        "too many uploads are unfinished, of you or of all; finish some, or try again when they have expired; nothing was sent"
     )]
     TooMany,
     /// A task of this proxy died.

@@ -1,6 +1,7 @@
 //! Whose upload it is: the digest of the credential it was begun with.
 //!
-//! Owns the comparison. A credential itself is neither kept nor printed.
+//! Owns the comparison, for which a credential has one spelling. It is neither kept nor printed. Must not be taken for who
+//! a client is: whether a credential is anybody's, only its registry knows.
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -16,7 +17,7 @@ pub(super) struct Owner(Option<String>);
 impl Owner {
     /// Whoever sends these header fields; all who send no credential are one.
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        Self(headers.get(AUTHORIZATION).map(|credential| Sha256::of(credential.as_bytes()).hex()))
+        Self(headers.get(AUTHORIZATION).map(|credential| Sha256::of(&plainly(credential.as_bytes())).hex()))
     }
 
     /// Whoever sends no credential.
@@ -40,6 +41,21 @@ impl Owner {
     }
 }
 
+/// A credential as most people spell it: its scheme begins with a capital, and one space follows.
+fn plainly(credential: &[u8]) -> Vec<u8> {
+    let credential = credential.trim_ascii();
+    let end = credential.iter().position(u8::is_ascii_whitespace).unwrap_or(credential.len());
+    let (scheme, rest) = credential.split_at(end);
+    let rest = rest.trim_ascii();
+    let mut plain = scheme.to_ascii_lowercase();
+    plain.iter_mut().take(1).for_each(|first| first.make_ascii_uppercase());
+    if !rest.is_empty() {
+        plain.push(b' ');
+        plain.extend_from_slice(rest);
+    }
+    plain
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,9 +72,17 @@ mod tests {
             (Some("Bearer a"), None, false),
             (None, Some("Bearer a"), false),
             (None, None, true),
+            (Some("Bearer a"), Some("bEARER   a "), true),
+            (Some("Bearer a"), Some("bearer\ta"), true),
+            (Some("Bearer a"), Some("Bearer A"), false),
+            (Some("Bearer a b"), Some("Bearer ab"), false),
+            (Some("Bearer a"), Some("Basic a"), false),
+            (Some("token"), Some("TOKEN"), true),
         ] {
             assert_eq!(owner(ours).is(&owner(theirs)), same, "{ours:?} {theirs:?}");
         }
+        let known = Owner(Some(Sha256::of(b"Bearer a").hex()));
+        assert!(owner(Some("bearer a")).is(&known), "what was kept before counts");
         let kept = serde_json::to_string(&owner(Some("Bearer secret"))).unwrap();
         assert!(!kept.contains("secret"));
     }

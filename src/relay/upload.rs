@@ -9,10 +9,11 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 
 use super::body::ClientBody;
-use super::token::Owner;
+use super::shares::Share;
 use super::{Ground, Refused};
 use crate::domain::Sha256;
 use crate::intake::{self, Arriving, Received};
+use crate::limit::Client;
 use crate::upstream::{CouldNotAsk, Errand, OutgoingBody, Relayed, Target, Upstream, Write, WriteBody};
 
 /// What an upload must be.
@@ -60,26 +61,35 @@ pub(super) struct Destination<'a> {
     pub errand: Errand<'a>,
 }
 
-/// Takes the `body` of a `sender` in and judges it by `description`; nobody else has seen a byte of it.
+/// What was taken in, and passed.
+pub(super) struct Taken<F> {
+    pub(super) received: Received,
+    pub(super) found: F,
+    /// Held as long as the bytes lie here, so that no client fills the disk with what waits to be sent on.
+    pub(super) share: Share,
+}
+
+/// Takes the `body` of a `client` in and judges it by `description`; nobody else has seen a byte of it.
 ///
 /// # Errors
 /// [`Refused`] when it did not come whole, is not what it must be, or cannot be taken in.
 pub(super) async fn take_in<D: Description>(
     ground: &Ground,
-    sender: Owner,
+    client: &Client,
     description: Arc<D>,
     body: ClientBody,
-) -> Result<(Received, D::Found), Refused> {
+) -> Result<Taken<D::Found>, Refused> {
     let limit = description.limit();
     body.fits(limit)?;
-    let _turn = ground.turns.take(sender).await?;
+    let share = ground.uploads.take(client, 1).await?;
     let inspector = Arc::clone(&description);
     let inspect = move |content: &mut Arriving<'_>| inspector.inspect(content);
     let (sealing, found) = intake::take_in(&ground.store, body.pieces(limit), limit, inspect).await?;
     let (known_by, identity) = description.seal(&found);
     let received = Received::new(sealing, known_by, &identity).await?;
     description.judge(&found, &received)?;
-    Ok((received, found))
+    // A registry that is slow to take it is in nobody else's way.
+    Ok(Taken { received, found, share: share.own() })
 }
 
 /// Sends on what was taken in.

@@ -29,6 +29,9 @@ pub(super) use nullspace::DETAIL;
 /// When a place may be free again that is taken now.
 const SOON: Duration = Duration::from_secs(1);
 
+/// When a turn may be free again for which somebody waited in vain.
+const LATER: Duration = Duration::from_secs(10);
+
 /// A problem and the headers that go with it.
 #[derive(Debug, Clone)]
 pub struct Refusal {
@@ -91,6 +94,11 @@ impl From<Crowded> for Refusal {
                 let detail = "you have too many requests under way at once; wait for some of them to end";
                 Problem::new(Kind::RateLimited, detail).into()
             }
+            Crowded::Downloads => {
+                let detail = "you are being sent as many archives at once as one client may be; wait for some of them to \
+                              end";
+                Problem::new(Kind::RateLimited, detail).into()
+            }
             Crowded::Proxy => {
                 let detail = "this proxy has as many requests under way as it takes; try again shortly";
                 blank(StatusCode::SERVICE_UNAVAILABLE, detail.to_owned())
@@ -119,6 +127,9 @@ impl From<&Failure> for Refusal {
             }
             Failure::Offline | Failure::HeldOnly => blank(StatusCode::GATEWAY_TIMEOUT, detail),
             Failure::CouldNotAsk(reason) => could_not_ask(reason, detail),
+            Failure::NoTurn { .. } => {
+                Self { retry_after: Some(LATER), ..blank(StatusCode::SERVICE_UNAVAILABLE, detail) }
+            }
             Failure::Malformed => blank(StatusCode::BAD_GATEWAY, detail),
             Failure::Inconsistent(_) | Failure::TooLarge { .. } => {
                 Problem::new(Kind::InconsistentRegistryState, detail).into()

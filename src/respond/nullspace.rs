@@ -82,7 +82,7 @@ mod tests {
         let hex = || "0".repeat(64);
         let wait = Duration::from_millis(2_100);
         let text = || "`a` is missing".to_owned();
-        let refused: [Refused; 28] = [
+        let refused: [Refused; 29] = [
             NullspaceRefused::Path.into(),
             NullspaceRefused::Header("Idempotency-Key").into(),
             NullspaceRefused::Coded.into(),
@@ -103,6 +103,7 @@ mod tests {
             Refused::MediaType { expected: "application/x-tar" },
             Refused::Offline,
             Refused::Busy,
+            Refused::OwnShare,
             Refused::TooMany,
             Refused::Lost,
             StoreError::Full.into(),

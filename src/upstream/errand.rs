@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::limit::Client;
+
 /// Whether somebody waits for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
@@ -24,6 +26,8 @@ pub struct Errand<'a> {
     pub urgency: Urgency,
     /// Whether its client takes what is held and nothing else, so that nobody is asked for it.
     pub held_only: bool,
+    /// Whose share of what many want it counts in; of nobody's where no client asked.
+    pub client: Option<&'a Client>,
     /// Until when its client waits where something stale could be given: once, for all that is asked on its way.
     until: Option<Instant>,
 }
@@ -32,7 +36,13 @@ impl<'a> Errand<'a> {
     /// What the client of the request `id` waits for.
     #[must_use]
     pub fn foreground(id: &'a str) -> Self {
-        Self { id, urgency: Urgency::Foreground, held_only: false, until: None }
+        Self { id, urgency: Urgency::Foreground, held_only: false, client: None, until: None }
+    }
+
+    /// The same of this client.
+    #[must_use]
+    pub fn of(self, client: &'a Client) -> Self {
+        Self { client: Some(client), ..self }
     }
 
     /// The same request's work behind its answer.
@@ -72,6 +82,7 @@ impl<'a> Errand<'a> {
             id: self.id.to_owned(),
             urgency: self.urgency,
             held_only: self.held_only,
+            client: self.client.cloned(),
             until: self.until,
         }
     }
@@ -89,6 +100,7 @@ pub struct KeptErrand {
     id: String,
     urgency: Urgency,
     held_only: bool,
+    client: Option<Client>,
     until: Option<Instant>,
 }
 
@@ -96,6 +108,7 @@ impl KeptErrand {
     /// The errand.
     #[must_use]
     pub fn lend(&self) -> Errand<'_> {
-        Errand { id: &self.id, urgency: self.urgency, held_only: self.held_only, until: self.until }
+        let Self { id, urgency, held_only, client, until } = self;
+        Errand { id, urgency: *urgency, held_only: *held_only, client: client.as_ref(), until: *until }
     }
 }

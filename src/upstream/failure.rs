@@ -9,8 +9,8 @@ use super::answer::status_label;
 use super::cause::Cause;
 use super::guard::Rule;
 
-/// When there may be room that was taken for too long.
-const SOON: Duration = Duration::from_secs(1);
+/// When one of those that are under way may have ended.
+const SOON: Duration = Duration::from_secs(5);
 
 /// Why there is no definite answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

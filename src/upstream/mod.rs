@@ -323,6 +323,19 @@ impl Upstream {
         self.config.retries
     }
 
+    /// How long it may be silent.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.config.read_timeout
+    }
+
+    /// The host that the payload at `locator` is asked of first, with the port where one is given.
+    #[must_use]
+    pub fn host_of(&self, locator: &str, from: &str) -> Option<String> {
+        let url = self.locate(locator, from).ok()?;
+        Some(url.authority().rsplit('@').next().unwrap_or_default().to_owned())
+    }
+
     /// Waits before the retry that follows `attempt` earlier ones.
     pub async fn pause_before_retry(&self, attempt: u32) {
         tokio::time::sleep(backoff::before_retry(attempt, backoff::roll())).await;

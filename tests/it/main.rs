@@ -28,6 +28,8 @@ mod encoding;
 mod eviction;
 mod explain;
 mod failure;
+mod fairness_clients;
+mod fairness_registries;
 mod fixtures;
 mod flight;
 mod forgery;

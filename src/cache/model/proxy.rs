@@ -122,7 +122,9 @@ fn pipeline(world: &Arc<World>, store: Arc<dyn Store>, live: Live) -> Pipeline {
         client_address: config::ClientAddress::Peer,
     };
     let limiter = Arc::new(Limiter::new(&settings, world.clock.clone()));
-    let places = Arc::new(Places::new(Capacity { requests: 100, requests_per_client: 100, downloads: 100 }));
+    let room =
+        Capacity { requests: 100, requests_per_client: 100, downloads: 100, downloads_per_client: 100 };
+    let places = Arc::new(Places::new(room));
     let (base, clock) = (BaseUrl::new(None), world.clock.clone());
     let access = AccessLog::default();
     let bodies = (1 << 20, Duration::from_secs(60));

@@ -29,12 +29,14 @@ fn client<B: Body<Data = Bytes> + Send + 'static>(body: B, announced: Option<u64
     ClientBody::new(any_body(body), announced, PATIENCE)
 }
 
-/// Reads it in both ways, which must agree.
+/// All of it, put together.
+async fn whole(body: ClientBody, limit: u64) -> Result<Bytes, BodyError> {
+    let pieces: Result<Vec<Bytes>, _> = body.pieces(limit).try_collect().await;
+    pieces.map(|pieces| pieces.concat().into())
+}
+
 async fn read(body: impl Fn() -> ClientBody, limit: u64) -> Result<Bytes, BodyError> {
-    let whole = body().whole(limit).await;
-    let pieces: Result<Vec<Bytes>, _> = body().pieces(limit).try_collect().await;
-    assert_eq!(pieces.map(|pieces| pieces.concat().into()), whole);
-    whole
+    whole(body(), limit).await
 }
 
 const NOW: Duration = Duration::ZERO;
@@ -79,9 +81,17 @@ async fn a_client_that_trickles_is_stalled() {
     for length in [0, 1, 1000] {
         let started = Instant::now();
         let trickle = sending(std::iter::repeat((Duration::from_secs(5), length)));
-        assert_eq!(client(trickle, None).whole(1 << 30).await, Err(BodyError::Stalled), "{length}");
+        assert_eq!(whole(client(trickle, None), 1 << 30).await, Err(BodyError::Stalled), "{length}");
         assert!(started.elapsed() <= Duration::from_secs(66), "{:?}", started.elapsed());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_while_it_comes_must_come_promptly() {
+    // 20 KiB a second: fast enough for what is staged, too slow for what is held.
+    let steady = || client(sending(vec![(Duration::from_secs(1), 20 << 10); 120]), None);
+    assert_eq!(read(steady, 1 << 30).await.unwrap().len(), 120 * (20 << 10));
+    assert_eq!(read(|| steady().promptly(), 1 << 30).await, Err(BodyError::Stalled));
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,7 +121,7 @@ async fn no_body_is_empty() {
     assert!(client(Full::new(Bytes::new()), None).is_empty());
     let unknown = client(sending([]), None);
     assert!(!unknown.is_empty(), "nobody knows yet");
-    assert_eq!(unknown.whole(0).await.unwrap(), "");
+    assert_eq!(whole(unknown, 0).await.unwrap(), "");
 }
 
 #[test]

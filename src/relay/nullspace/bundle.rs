@@ -13,7 +13,7 @@ use super::manifest::Manifest;
 use super::passing::{IDEMPOTENCY_KEY, PASSING, patiently, uncoded};
 use super::{Nullspace, Refused};
 use crate::relay::token::Owner;
-use crate::relay::upload;
+use crate::relay::upload::{self, Taken};
 use crate::relay::{Answer, ClientBody, Refused as Unrelayed, Request, forward};
 
 const BUNDLE_DIGEST: HeaderName = HeaderName::from_static("x-nullspace-bundle-digest");
@@ -28,7 +28,7 @@ impl Nullspace {
         body: ClientBody,
     ) -> Result<Answer, Unrelayed> {
         let sizes = self.ground.sizes();
-        let body = self.document(body).await?;
+        let body = self.document(&request, body).await?;
         let relayed = self.pass_whole("nullspace-version", &request, &body).await?;
         let (answer, document) = forward::whole(relayed, PASSING, sizes.max_document).await?;
         // What cannot be read is the registry's to judge; its bundle will be.
@@ -69,7 +69,8 @@ impl Nullspace {
             },
         };
         let bundle = Arc::new(Bundle { manifest, declared, limit });
-        let (received, _) = upload::take_in(&self.ground, owner, bundle, body).await.map_err(patiently)?;
+        let taken = upload::take_in(&self.ground, &request.client(), bundle, body).await;
+        let Taken { received, share: _share, .. } = taken.map_err(patiently)?;
         let relayed = self.send_on("nullspace-bundle", &request, &received).await?;
         Ok(forward::coming(relayed, PASSING))
     }

@@ -17,8 +17,9 @@ use super::sessions::Live;
 use super::{Nullspace, Refused, UploadFault};
 use crate::domain::Sha256;
 use crate::intake::{Arriving, Received};
+use crate::limit::Client;
 use crate::relay::token::Owner;
-use crate::relay::upload::{self, Description};
+use crate::relay::upload::{self, Description, Taken};
 use crate::relay::{Answer, BodyError, ClientBody, Refused as Unrelayed, Request, forward};
 use crate::store::StoreError;
 use crate::upstream::Relayed;
@@ -142,15 +143,16 @@ impl Nullspace {
             }
         }
         let part = Arc::new(part);
-        let taken_in = upload::take_in(&self.ground, owner, Arc::clone(&part), body).await;
-        let (received, ()) = taken_in.map_err(|refused| part.in_its_words(refused))?;
+        let client = request.client();
+        let taken = upload::take_in(&self.ground, &client, Arc::clone(&part), body).await;
+        let Taken { received, share: _share, .. } = taken.map_err(|refused| part.in_its_words(refused))?;
 
         let Some(live) = &live else {
             return self.send_on("nullspace-part", &request, &received).await.map(coming);
         };
         // Only now, so that a client that stalls keeps nobody waiting.
         let _turn = live.turn(number).await;
-        if ours.is_some() && self.is_replay(live, number, &received).await? {
+        if ours.is_some() && self.is_replay(live, number, (&received, &client)).await? {
             match self.ask("nullspace-upload", &upload.path(), &request).await {
                 Ok((answer, document)) if answer.status.is_success() && holds(&document, number) => {
                     return Ok(answer);
@@ -162,7 +164,7 @@ impl Nullspace {
         }
         let sent = self.send_on("nullspace-part", &request, &received).await;
         let taken = sent.as_ref().ok().map(|relayed| relayed.status.is_success());
-        self.note(live, ours.is_some(), number, &received, taken).await;
+        self.note(live, ours.is_some(), number, (&received, &client), taken).await;
         if ours.is_some() && sent.as_ref().is_ok_and(|relayed| relayed.status == StatusCode::GONE) {
             self.sessions.end(upload).await;
         }
@@ -171,7 +173,12 @@ impl Nullspace {
 
     /// Whether the registry took just these bytes before. What it took instead of them is forgotten first, since from
     /// now on it may have either.
-    async fn is_replay(&self, live: &Live, number: u32, part: &Received) -> Result<bool, Unrelayed> {
+    async fn is_replay(
+        &self,
+        live: &Live,
+        number: u32,
+        (part, client): (&Received, &Client),
+    ) -> Result<bool, Unrelayed> {
         let mut session = live.session().await;
         match session.earlier(number, &part.sha256()) {
             Earlier::None => Ok(false),
@@ -182,7 +189,7 @@ impl Nullspace {
             }
             Earlier::Same => {
                 // The hash of the whole may have waited for it.
-                session.accept(number, part).await;
+                session.accept(number, part, client).await;
                 if let Err(error) = self.sessions.keep(live, &session).await {
                     warn!(%error, "a part of an upload could not be noted");
                 }
@@ -192,10 +199,17 @@ impl Nullspace {
     }
 
     /// Notes what became of a part that was sent on: whether it was `taken`, where that is known.
-    async fn note(&self, live: &Live, ours: bool, number: u32, part: &Received, taken: Option<bool>) {
+    async fn note(
+        &self,
+        live: &Live,
+        ours: bool,
+        number: u32,
+        (part, client): (&Received, &Client),
+        taken: Option<bool>,
+    ) {
         let mut session = live.session().await;
         match (ours, taken) {
-            (true, Some(true)) => session.accept(number, part).await,
+            (true, Some(true)) => session.accept(number, part, client).await,
             // Somebody else's part may have taken the place of ours.
             (false, Some(true) | None) => session.forget(number),
             (true, None) | (_, Some(false)) => return,

@@ -79,9 +79,9 @@ impl Nullspace {
     }
 
     /// A client's document, to be understood here.
-    pub(super) async fn document(&self, body: ClientBody) -> Result<Bytes, Refused> {
+    pub(super) async fn document(&self, request: &Request<'_>, body: ClientBody) -> Result<Bytes, Refused> {
         let limit = self.ground.sizes().max_document;
-        self.ground.room.whole(body, limit).await.map_err(patiently)
+        self.ground.room.whole(&request.client(), body, limit).await.map_err(patiently)
     }
 
     /// Relays a request with a body that was read; again after a lost answer, if it carries a key.

@@ -11,11 +11,12 @@ use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use sha2::Digest;
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::Sha256;
 use crate::intake::Received;
+use crate::limit::Client;
 use crate::relay::kept::Owned;
+use crate::relay::shares::{Share, Shares};
 use crate::relay::token::Owner;
 
 /// Early parts that are held of one upload, and their bytes.
@@ -98,7 +99,7 @@ struct Progress {
 #[derive(Debug)]
 struct Held {
     part: Received,
-    _room: OwnedSemaphorePermit,
+    _room: Share,
 }
 
 /// What is known of a part that came.
@@ -118,14 +119,14 @@ pub(super) struct Session {
     progress: Progress,
     part_count: u32,
     held: BTreeMap<u32, Held>,
-    room: Arc<Semaphore>,
+    room: Arc<Shares>,
     /// Whether it is over, so that nothing is to be kept of it any more.
     pub(super) over: bool,
 }
 
 impl Session {
     /// Goes on where `record` stands; early parts take of `room`.
-    pub(super) fn new(record: &Record, room: Arc<Semaphore>) -> Self {
+    pub(super) fn new(record: &Record, room: Arc<Shares>) -> Self {
         let (progress, part_count) = (record.progress.clone(), record.facts.part_count);
         Self { progress, part_count, held: BTreeMap::new(), room, over: false }
     }
@@ -155,10 +156,10 @@ impl Session {
     }
 
     /// The registry has this part. Hashes it, and those behind it that were held, or holds it until its turn.
-    pub(super) async fn accept(&mut self, number: u32, part: &Received) {
+    pub(super) async fn accept(&mut self, number: u32, part: &Received, client: &Client) {
         // First, for whoever waits for the rest may leave.
         self.progress.accepted.insert(number, part.sha256());
-        self.cover(number, part).await;
+        self.cover(number, part, client).await;
     }
 
     /// The SHA-256 of the whole, if all parts passed through here.
@@ -168,12 +169,12 @@ impl Session {
         Some(Sha256::new(hasher.finalize().into()))
     }
 
-    async fn cover(&mut self, number: u32, part: &Received) {
+    async fn cover(&mut self, number: u32, part: &Received, client: &Client) {
         if self.progress.spoiled || number < self.progress.next {
             return;
         }
         if number > self.progress.next {
-            return self.hold(number, part);
+            return self.hold(number, part, client);
         }
         let mut part = part.clone();
         loop {
@@ -189,14 +190,14 @@ impl Session {
     }
 
     /// Without room the part is let go, and the whole is not known unless it comes again.
-    fn hold(&mut self, number: u32, part: &Received) {
+    fn hold(&mut self, number: u32, part: &Received, client: &Client) {
         let bytes: u64 = self.held.values().map(|held| held.part.length()).sum();
         let fits = bytes.saturating_add(part.length()) <= MOST_HELD_BYTES && self.held.len() < MOST_HELD;
-        let units = u32::try_from(part.length().div_ceil(HELD_UNIT)).ok().filter(|_| fits);
+        let units = usize::try_from(part.length().div_ceil(HELD_UNIT)).ok().filter(|_| fits);
         if self.held.contains_key(&number) {
             return;
         }
-        match units.and_then(|units| Arc::clone(&self.room).try_acquire_many_owned(units).ok()) {
+        match units.and_then(|units| self.room.take_now(client, units)) {
             Some(room) => drop(self.held.insert(number, Held { part: part.clone(), _room: room })),
             None => tracing::info!(part = number, "an early part of an upload is not held: no room"),
         }

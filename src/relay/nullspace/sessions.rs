@@ -7,14 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedMutexGuard, Semaphore};
+use tokio::sync::OwnedMutexGuard;
 use tracing::warn;
 
 use super::route::{Upload, plainly};
 use super::session::{Facts, HELD_UNIT, MOST_HELD_OF_ALL, Record, Session};
 use crate::clock::{Clock, Timestamp};
 use crate::domain::Sha256;
+use crate::limit::Client;
 use crate::relay::kept::Kept;
+use crate::relay::shares::Shares;
 use crate::relay::{Refused, token::Owner};
 use crate::store::{Shelf, StorageKey, Store, StoreError};
 
@@ -62,15 +64,15 @@ pub(super) struct Sessions {
     clock: Arc<dyn Clock>,
     mount: String,
     live: Mutex<HashMap<Sha256, Arc<Live>>>,
-    room: Arc<Semaphore>,
+    room: Arc<Shares>,
 }
 
 impl Sessions {
     /// Those of the API mounted at `mount`, kept in `store`.
     pub(super) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, mount: &str) -> Self {
         let kept = Kept::new(store, Arc::clone(&clock), Shelf::Sessions, StorageKey::Session);
-        let units = usize::try_from(MOST_HELD_OF_ALL / HELD_UNIT).unwrap_or(Semaphore::MAX_PERMITS);
-        let room = Arc::new(Semaphore::new(units));
+        let units = usize::try_from(MOST_HELD_OF_ALL / HELD_UNIT).unwrap_or(usize::MAX);
+        let room = Arc::new(Shares::of(units));
         Self { kept, clock, mount: mount.to_owned(), live: Mutex::default(), room }
     }
 
@@ -80,6 +82,7 @@ impl Sessions {
         upload: Upload<'_>,
         facts: Facts,
         until: Timestamp,
+        client: &Client,
     ) -> Result<(), Refused> {
         // A creation that is repeated with its key answers the same upload again.
         if self.find(upload).await?.is_some_and(|live| live.facts == facts) {
@@ -87,7 +90,7 @@ impl Sessions {
         }
         let id = self.id(upload);
         self.leave(&id).await;
-        self.kept.put(id, Record::new(facts), until).await
+        self.kept.put(id, Record::new(facts), until, Some(client)).await
     }
 
     /// The upload, if it is remembered and not past its time.
@@ -118,7 +121,7 @@ impl Sessions {
         if session.over {
             return Ok(());
         }
-        self.kept.put(live.id, session.record(&live.facts), live.until).await
+        self.kept.put(live.id, session.record(&live.facts), live.until, None).await
     }
 
     /// Forgets an upload that is over.

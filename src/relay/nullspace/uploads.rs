@@ -51,7 +51,7 @@ impl Nullspace {
         body: ClientBody,
     ) -> Result<Answer, Unrelayed> {
         let limit = self.ground.sizes().max_document;
-        let body = self.document(body).await?;
+        let body = self.document(&request, body).await?;
         let relayed = self.pass_whole("nullspace-upload", &request, &body).await?;
         let (answer, document) = forward::whole(relayed, PASSING, limit).await?;
         if answer.status.is_success() {
@@ -83,7 +83,7 @@ impl Nullspace {
         let until = session.expires_at.as_deref().and_then(rfc3339::parse);
         let until = until.unwrap_or_else(|| self.ahead(UNSAID));
         let upload = Upload { uploads, id: &session.upload_id };
-        if let Err(error) = self.sessions.begin(upload, facts, until).await {
+        if let Err(error) = self.sessions.begin(upload, facts, until, &request.client()).await {
             warn!(request_id = id, %error, "an upload is not checked: it cannot be remembered");
         }
     }
@@ -95,7 +95,7 @@ impl Nullspace {
         request: Request<'_>,
         body: ClientBody,
     ) -> Result<Answer, Unrelayed> {
-        let body = self.document(body).await?;
+        let body = self.document(&request, body).await?;
         let ours = self.check_whole(upload, &request, &body).await?;
         let relayed = self.pass_whole("nullspace-upload", &request, &body).await?;
         if relayed.status.is_success() || (ours && relayed.status == StatusCode::GONE) {

@@ -20,7 +20,7 @@ use crate::domain::{Integrity, Purl, Sha256, UploadId};
 use crate::intake::{Arriving, Received};
 use crate::relay::forward::{self, Passing};
 use crate::relay::token::Owner;
-use crate::relay::upload::{self, Description, Destination};
+use crate::relay::upload::{self, Description, Destination, Taken};
 use crate::relay::{Answer, ClientBody, Content, Refused, Request};
 use crate::store::StoreError;
 use crate::upstream::{Target, Upstream};
@@ -125,10 +125,11 @@ impl Volumes {
             return Err(Ours::MediaType { expected: expected.clone() }.into());
         }
         let expectation = self.expectation(&upload, registry.strict);
-        let taken =
-            upload::take_in(&self.ground, Owner::of(request.headers), Arc::new(expectation), body).await;
-        let taken = taken.and_then(|(received, found)| Ok((received, found.map_err(Ours::Archive)?)));
-        let (received, integrity) = taken.inspect_err(|error| {
+        let taken = upload::take_in(&self.ground, &request.client(), Arc::new(expectation), body).await;
+        let taken = taken.and_then(|Taken { received, found, share }| {
+            Ok((received, found.map_err(Ours::Archive)?, share))
+        });
+        let (received, integrity, _share) = taken.inspect_err(|error| {
             if is_about_content(error) {
                 self.ground.metrics.integrity_failure("upload");
                 warn!(%error, ?upload, request_id = request.errand.id, "an upload is refused");
@@ -213,7 +214,7 @@ impl Volumes {
         let held = self.uploads.get(&id).await?;
         // A grant that was repeated meanwhile has the newer instruction.
         let Some((held, until)) = held.filter(|(held, _)| held.grant == upload.grant) else { return Ok(()) };
-        self.uploads.put(id, held.with(uploaded), until).await
+        self.uploads.put(id, held.with(uploaded), until, None).await
     }
 
     /// Notes what the registry took, and keeps an archive that passed for those who will ask for it.

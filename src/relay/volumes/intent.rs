@@ -108,7 +108,7 @@ impl Volumes {
             declared::is_json(request.headers)?;
         }
         let limit = MOST.min(self.ground.sizes().max_document);
-        let body = self.ground.room.whole(body, limit).await?;
+        let body = self.ground.room.whole(&request.client(), body, limit).await?;
         let repeatable = declared::has_key(request.headers, &body)?;
         Ok((body, repeatable))
     }
@@ -155,7 +155,8 @@ impl Volumes {
             return Err(Refused::TooLarge { limit });
         }
         // Nothing is granted that could not be remembered.
-        self.uploads.room_for(&Sha256::of(b""), &Owner::of(request.headers)).await?;
+        let owner = Owner::of(request.headers);
+        self.uploads.room_for(&Sha256::of(b""), &owner, Some(&request.client())).await?;
         let destination = Destination {
             upstream: &registry.upstream,
             resource: intent.resource,
@@ -211,7 +212,8 @@ impl Volumes {
             let before = before.filter(|before| before.grant == grant);
             let upload = Upload::new(grant, intent.version.clone(), intent.declared, instructed, before)?;
             let late = u64::try_from(LATE.as_millis()).unwrap_or(u64::MAX);
-            self.uploads.put(id, upload.clone(), Timestamp(expires_at.0.saturating_add(late))).await?;
+            let until = Timestamp(expires_at.0.saturating_add(late));
+            self.uploads.put(id, upload.clone(), until, Some(&request.client())).await?;
             upload
         };
         let mut fields = Vec::with_capacity(2);

@@ -67,7 +67,7 @@ impl Volumes {
     ) -> Result<Answer, Refused> {
         let registry = self.registry(volume)?;
         let limit = MOST.min(self.ground.sizes().max_document);
-        let body = self.ground.room.whole(body, limit).await?;
+        let body = self.ground.room.whole(&request.client(), body, limit).await?;
         let repeatable = declared::has_key(request.headers, &body)?;
         let settling = Settling {
             volumes: self.clone(),

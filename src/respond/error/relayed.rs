@@ -30,6 +30,9 @@ impl From<&Refused> for Refusal {
             Refused::Busy => {
                 Self { retry_after: Some(SOON), ..blank(StatusCode::SERVICE_UNAVAILABLE, detail) }
             }
+            Refused::OwnShare => {
+                Self { retry_after: Some(SOON), ..Problem::new(Kind::RateLimited, detail).into() }
+            }
             Refused::TooMany => {
                 Self { retry_after: Some(LATER), ..blank(StatusCode::SERVICE_UNAVAILABLE, detail) }
             }

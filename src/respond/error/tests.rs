@@ -65,6 +65,7 @@ fn problem_documents() {
     let failures = [
         Failure::NoUpstream("@acme/x".parse().unwrap()),
         Failure::Offline,
+        Failure::NoTurn { registry: "public".to_owned() },
         CouldNotAsk::Unreachable(crate::upstream::Cause::Refused).into(),
         CouldNotAsk::TimedOut.into(),
         CouldNotAsk::BrokenBody.into(),

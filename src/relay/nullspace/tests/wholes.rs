@@ -7,6 +7,8 @@ use super::uploads::{PARTS, UPLOADS, begun, create, created, part, put, uploadin
 use super::*;
 use crate::domain::Sha256;
 use crate::intake::{Received, take_in};
+use crate::limit::Client;
+use crate::relay::shares::Shares;
 use crate::relay::token::Owner;
 use crate::store::StoreError;
 
@@ -195,7 +197,7 @@ async fn received(content: &'static str) -> Received {
 
 #[tokio::test]
 async fn early_parts_of_all_uploads_share_their_room() {
-    let room = Arc::new(tokio::sync::Semaphore::new(1));
+    let room = Arc::new(Shares::of(1));
     let facts = Facts {
         owner: Owner::of(&HeaderMap::new()),
         content_length: 2,
@@ -208,14 +210,14 @@ async fn early_parts_of_all_uploads_share_their_room() {
     let (first, second) = (received("a").await, received("b").await);
     let [mut one, mut other] = [one, other];
     for session in [&mut one, &mut other] {
-        session.accept(1, &second).await;
+        session.accept(1, &second, &Client::Unknown).await;
     }
-    assert_eq!(room.available_permits(), 0, "only one of them is held");
+    assert_eq!(room.free(), 0, "only one of them is held");
     for session in [&mut one, &mut other] {
-        session.accept(0, &first).await;
+        session.accept(0, &first, &Client::Unknown).await;
     }
     assert_eq!((one.whole(), other.whole()), (Some(Sha256::of(b"ab")), None));
-    assert_eq!(room.available_permits(), 1, "what had its turn gives its room back");
-    other.accept(1, &second).await;
+    assert_eq!(room.free(), 1, "what had its turn gives its room back");
+    other.accept(1, &second, &Client::Unknown).await;
     assert_eq!(other.whole(), Some(Sha256::of(b"ab")));
 }

@@ -58,6 +58,7 @@ fn problem_documents() {
         StoreError::Corrupt(damage).into(),
         StoreError::from(secret()).into(),
         Refused::Busy,
+        Refused::OwnShare,
         Refused::TooMany,
         Refused::Lost,
         Refused::TooLarge { limit: 9 },
