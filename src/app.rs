@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use tracing::{info, warn};
 
-use crate::admin::{self, Admin, AdminToken};
+use crate::admin::{self, Admin, AdminToken, Door};
 use crate::audit::pace::Sleep;
 use crate::audit::pass;
 use crate::base::BaseUrl;
@@ -21,11 +20,12 @@ use crate::cache::documents::Live;
 use crate::cache::{Documents, SealedFiles};
 use crate::clock::{Clock, SystemClock};
 use crate::config::address::Listeners;
-use crate::config::{self, ClientAddress, Config, Location, RelayKind};
+use crate::config::{self, ClientAddress, Config, RelayKind};
 use crate::limit::Limiter;
 use crate::limit::places::Places;
 use crate::listen::{self, Answer, Certificates, ListenError, Peer, Settings, Trust};
 use crate::pipeline::{Arrival, Pipeline};
+use crate::private::PrivateError;
 use crate::relay::{Ground, Nullspace, Volumes, any_body};
 use crate::reload::{Reload, Source};
 use crate::respond::{Body, Response};
@@ -34,6 +34,7 @@ use crate::telemetry::{AccessLog, Metrics, TelemetryError};
 pub(crate) use crate::upstream::registry;
 use crate::upstream::{Failed, HttpTransport, NoTransport, Observer, State, Upstream, Upstreams};
 
+mod folders;
 mod parts;
 mod ports;
 mod storage;
@@ -59,6 +60,9 @@ pub enum AppError {
     /// The folder before the bucket cannot be used.
     #[error("storage.tier cannot be used")]
     Tier(#[source] StoreError),
+    /// A folder that must be this process's own is not.
+    #[error("not safe to start: {0}")]
+    Folder(#[from] PrivateError),
     /// A command beside the proxy cannot see into another process's memory.
     #[error(
         "storage.url: memory:/// keeps nothing that this command could see; name the proxy's file:///… or s3://…"
@@ -126,7 +130,7 @@ impl App {
         let relays = relays.collect::<Result<_, _>>()?;
         let limiter = Arc::new(Limiter::new(&config.into(), Arc::clone(&clock)));
         let places = Arc::new(Places::new(parts::sizes(config)));
-        let base = BaseUrl::new(parts::public_url(config));
+        let base = BaseUrl::new(parts::base(config));
         let pipeline = Arc::new(Pipeline {
             documents: Arc::clone(&documents),
             files,
@@ -136,17 +140,24 @@ impl App {
             ground,
             relays,
             base,
-            clock,
+            clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
             access,
         });
-        let token = Arc::new(AdminToken::new(config.server.admin_token_sha256));
+        let token = AdminToken::new(config.server.admin_token_sha256);
+        let listens_on = config.server.admin_listen.ip();
+        let door = Arc::new(Door::new(token, listens_on, parts::listed(&config.server.admin_hosts)));
         let settings = settings(config, upgrade, &pipeline.limiter)?;
         let parts =
-            parts::reloadable(config, &pipeline, &storage.ceiling, &token, upstreams, settings.tls.as_ref());
+            parts::reloadable(config, &pipeline, &storage.ceiling, &door, upstreams, settings.tls.as_ref());
         let reload = Arc::new(Reload::new(config, source, parts));
-        let admin =
-            Admin::new(documents, storage.store.clone(), Arc::clone(&metrics), token, Arc::clone(&reload));
+        let admin = Admin::new(
+            documents,
+            storage.store.clone(),
+            Arc::clone(&metrics),
+            (door, clock),
+            Arc::clone(&reload),
+        );
         Ok(Self {
             pipeline,
             admin: Arc::new(admin),
@@ -226,11 +237,6 @@ pub fn upstreams(config: &Config) -> Result<Upstreams, AppError> {
 
 fn settings(config: &Config, upgrade: bool, limiter: &Arc<Limiter>) -> Result<Settings, ListenError> {
     let server = &config.server;
-    let run = match &config.storage.url {
-        Location::File(root) => root.clone(),
-        Location::S3 { .. } => config.storage.tier.clone(),
-        Location::Memory => PathBuf::from("/tmp"),
-    };
     let tls = server.tls.as_ref().map(|tls| Certificates::read(&tls.cert, &tls.key)).transpose()?;
     let limiter = Arc::clone(limiter);
     Ok(Settings {
@@ -247,7 +253,7 @@ fn settings(config: &Config, upgrade: bool, limiter: &Arc<Limiter>) -> Result<Se
         send_timeout: config.limits.send_timeout,
         shutdown_grace: server.shutdown_grace,
         upgrade,
-        upgrade_sock: run.join(format!("upgrade-{}.sock", server.listen.port())),
+        meeting: folders::meeting(config),
     })
 }
 
@@ -368,12 +374,21 @@ impl Answer for Pipeline {
 impl Answer for Admin {
     type Body = Body;
 
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, _peer: Peer) -> Response {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response {
         let (parts, body) = request.into_parts();
-        let body = tokio::time::timeout(admin::BODY_TIMEOUT, Limited::new(body, admin::MAX_BODY).collect());
-        let body = body.await.ok().and_then(Result::ok).map(|body| body.to_bytes());
-        let (path, query) = (parts.uri.path(), parts.uri.query());
-        Self::answer(&self, &parts.method, path, query, &parts.headers, body).await
+        // Nothing of it is read before this is polled.
+        let read = async move {
+            let body =
+                tokio::time::timeout(admin::BODY_TIMEOUT, Limited::new(body, admin::MAX_BODY).collect());
+            body.await.ok().and_then(Result::ok).map(|body| body.to_bytes())
+        };
+        let arrival = admin::Arrival {
+            method: &parts.method,
+            uri: &parts.uri,
+            headers: &parts.headers,
+            peer: peer.address,
+        };
+        Self::answer(&self, &arrival, read).await
     }
 }
 

@@ -21,6 +21,7 @@ pub mod intake;
 pub mod limit;
 pub mod listen;
 pub mod pipeline;
+pub mod private;
 pub mod relay;
 pub mod reload;
 pub mod respond;

@@ -4,7 +4,7 @@
 //!  1. identify   the client's request id, or a new one                              (here)
 //!  2. limit      whose bucket, and has it room; is there a place for one more      (limit)
 //!  3. route      method and path become a question that cannot be malformed         (route)
-//!  4. base       where the client reaches this proxy, for links                     (base)
+//!  4. base       where the client reaches this proxy, for links, or 421              (base)
 //!  5. answer     a document: memory, store or upstream, by the freshness rules      (cache::documents)
 //!                an archive: the release's record, then the sealed file             (cache::archives)
 //!                an artifact: the trust detail, then the sealed file                (cache::trust_artifacts)
@@ -23,7 +23,7 @@ use futures_util::{StreamExt, stream};
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
-use crate::base::{Base, BaseUrl};
+use crate::base::{Base, BaseError, BaseUrl};
 use crate::cache::directives::only_if_cached;
 use crate::cache::sealed_files::Held;
 use crate::cache::{Documents, Errand, Failure, SealedFiles};
@@ -128,7 +128,7 @@ impl Pipeline {
         let (label, mut response) = match (&entered, mounted) {
             (Ok(_), None) => self.admitted(arrival, tls, body, errand).await,
             (Ok(_), Some(mounted)) => {
-                let relayed = self.relay(mounted, (arrival, self.body(body)), errand);
+                let relayed = self.relay(mounted, (arrival, tls), self.body(body), errand);
                 (Mounted::LABEL, Box::pin(relayed).await)
             }
             (Err(refusal), None) => ("none", respond::problem(refusal, asked(arrival, ["", ""]))),
@@ -139,6 +139,7 @@ impl Pipeline {
         }
         let status = response.status();
         let headers = response.headers_mut();
+        respond::nosniff(headers);
         respond::rate_limit(headers, &admission);
         let cache = headers.entry(CACHE_STATUS).or_insert(NOT_ASKED);
         let elapsed = self.clock.monotonic().saturating_sub(admission.at);
@@ -176,8 +177,10 @@ impl Pipeline {
         let errand = errand.held_only(only_if_cached(&arrival.headers));
         // All but a document is boxed: the future of a hit is moved about, and as large as its largest branch.
         let response = match (&routed, &base) {
+            (_, Err(error @ BaseError::Misdirected)) | (Ok(_), Err(error @ BaseError::NoHost)) => {
+                respond::problem(&Refusal::from(*error), asked)
+            }
             (Err(error), _) => respond::problem(&Refusal::from(error), asked),
-            (Ok(_), Err(error)) => respond::problem(&respond::bad_request(&error.to_string()), asked),
             (Ok(Request::Document(key)), Ok(_)) => self.document(key, &asked, errand).await,
             (Ok(Request::Archive(name, version)), Ok(_)) => {
                 let hold = || self.files.archive(name, version, errand);

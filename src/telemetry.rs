@@ -11,6 +11,7 @@ use prometheus::{
 use tracing_subscriber::util::TryInitError;
 
 mod access;
+mod admin;
 mod connections;
 mod counters;
 mod fetches;
@@ -19,6 +20,7 @@ mod process;
 mod store;
 
 pub use access::{Access, AccessLog, Who};
+pub use admin::AdminMetrics;
 pub use connections::ConnectionMetrics;
 use counters::Counters;
 pub use fetches::{Ended, FetchMetrics};
@@ -61,6 +63,8 @@ pub struct Metrics {
     pub fetches: FetchMetrics,
     /// What is counted about the store.
     pub store: StoreMetrics,
+    /// What is counted about the admin port.
+    pub admin: AdminMetrics,
     upstream_up: IntGaugeVec,
     upstream_state: IntGaugeVec,
     upstream_budget_left: IntGaugeVec,
@@ -109,6 +113,7 @@ impl Metrics {
             connections: ConnectionMetrics::new(&new)?,
             fetches: FetchMetrics::new(&new)?,
             store: StoreMetrics::new(&new)?,
+            admin: AdminMetrics::new(&new)?,
             upstream_up: new.gauges("upstream_up", "1 while the upstream answers, else 0.", &["upstream"])?,
             upstream_state: new.gauges(
                 "upstream_state",

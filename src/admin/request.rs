@@ -2,12 +2,10 @@
 //!
 //! Owns their grammar. Must not know what follows from them.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use url::form_urlencoded;
 
-use crate::domain::{Version, VolumeName, VolumePattern, percent};
+use crate::domain::{Version, VolumeName, VolumePattern};
 
 /// Why a request is refused; the text says what to send instead.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,12 +42,6 @@ impl Question {
         let version = version.and_then(|version| version.parse().ok());
         volume.zip(version).map(|(volume, version)| Self { volume, version }).ok_or(Invalid::Question)
     }
-}
-
-/// The upstream that is to be asked again, where that is what a path stands for.
-pub(super) fn resumed(path: &str) -> Option<String> {
-    let name = path.strip_prefix("/admin/v1/upstreams/")?.strip_suffix("/resume")?;
-    percent::decode(name).map(Cow::into_owned).filter(|name| !name.is_empty())
 }
 
 /// What is to be asked for again.
@@ -98,17 +90,6 @@ mod tests {
         }
         for bad in ["volume=x&version=1.0.0&a=b", "volume=x&volume=x&version=1.0.0"] {
             assert_eq!(Question::parse(bad), Err(Invalid::Question), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_path_names_the_upstream_that_is_resumed() {
-        assert_eq!(resumed("/admin/v1/upstreams/public/resume").as_deref(), Some("public"));
-        assert_eq!(resumed("/admin/v1/upstreams/a%20b/resume").as_deref(), Some("a b"));
-        for other in
-            ["/admin/v1/upstreams/resume", "/admin/v1/upstreams//resume", "/admin/v1/upstreams/x", "/"]
-        {
-            assert_eq!(resumed(other), None, "{other}");
         }
     }
 

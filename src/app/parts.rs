@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use super::Registries;
-use crate::admin::AdminToken;
+use crate::admin::Door;
 use crate::archive;
+use crate::base::{Listed, Rule};
 use crate::cache::Bounds;
-use crate::config::{Config, ConfigError, Limits, Origin};
+use crate::config::{Config, ConfigError, HostPattern, Limits, Origin};
 use crate::limit::places::Capacity;
 use crate::listen::Certificates;
 use crate::pipeline::Pipeline;
@@ -56,14 +57,14 @@ pub(super) fn reloadable(
     config: &Config,
     pipeline: &Arc<Pipeline>,
     ceiling: &Arc<Ceiling>,
-    token: &Arc<AdminToken>,
+    door: &Arc<Door>,
     upstreams: Registries,
     certificates: Option<&Certificates>,
 ) -> Vec<Part> {
     let (documents, files) = (Arc::clone(&pipeline.documents), Arc::clone(&pipeline.files));
     let (limiter, places) = (Arc::clone(&pipeline.limiter), Arc::clone(&pipeline.places));
     let (ground, waiting) = (Arc::clone(&pipeline.ground), Arc::clone(&documents));
-    let (pipeline, token) = (Arc::clone(pipeline), Arc::clone(token));
+    let (pipeline, door, named) = (Arc::clone(pipeline), Arc::clone(door), Arc::clone(door));
     let (certificates, ceiling) = (certificates.cloned(), Arc::clone(ceiling));
     let guarded = !config.server.admin_listen.ip().is_loopback();
     vec![
@@ -81,7 +82,8 @@ pub(super) fn reloadable(
         Part::new(BOUNDS, move |config| files.reload(bounds(config))),
         Part::new(BODIES, move |config| ground.reload(config.limits.max_request_body)),
         Part::new(&["storage.max_size"], move |config| ceiling.resize(config.storage.max_size)),
-        Part::new(&["server.public_url"], move |config| pipeline.base.reload(public_url(config))),
+        Part::new(&["server.public_url", "server.hosts"], move |config| pipeline.base.reload(base(config))),
+        Part::new(&["server.admin_hosts"], move |config| named.rename(listed(&config.server.admin_hosts))),
         Part::checked(&["server.tls"], move |config| match (&certificates, &config.server.tls) {
             (Some(running), Some(tls)) => {
                 let fresh =
@@ -95,11 +97,11 @@ pub(super) fn reloadable(
             (Some(_), None) | (None, Some(_)) => Ok(Ready::AfterRestart),
         }),
         Part::checked(&["server.admin_token_sha256"], move |config| {
-            let token = Arc::clone(&token);
+            let door = Arc::clone(&door);
             match config.server.admin_token_sha256 {
                 // Until the admin port is back on loopback, it is not left open.
                 None if guarded => Ok(Ready::AfterRestart),
-                digest => Ok(Ready::now(move |_| token.reload(digest))),
+                digest => Ok(Ready::now(move |_| door.token.reload(digest))),
             }
         }),
     ]
@@ -128,7 +130,18 @@ pub(super) fn sizes(config: &Config) -> Capacity {
     }
 }
 
-/// The base of links, where one is configured.
-pub(super) fn public_url(config: &Config) -> Option<&str> {
-    config.server.public_url.as_ref().map(url::Url::as_str)
+/// The base of links, and the hosts that are answered for. Where some are listed, that of the base is one of them.
+pub(super) fn base(config: &Config) -> Rule {
+    let public = config.server.public_url.as_ref();
+    let mut hosts = listed(&config.server.hosts);
+    if !hosts.is_empty() {
+        let own = public.and_then(|url| url.host_str());
+        hosts.extend(own.map(|host| Listed { host: host.to_owned(), port: None }));
+    }
+    Rule { public_url: public.map(|url| url.as_str().to_owned()), hosts }
+}
+
+/// Hosts as the configuration has them.
+pub(super) fn listed(hosts: &[HostPattern]) -> Vec<Listed> {
+    hosts.iter().map(|HostPattern { host, port }| Listed { host: host.clone(), port: *port }).collect()
 }

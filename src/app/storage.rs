@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use super::AppError;
+use super::{AppError, folders};
 use crate::clock::Clock;
 use crate::config::{self, Durability, Location};
-use crate::store::{Bucket, BucketError, Ceiling, ObjectStorage, Store, StoreError, Tiered, Watched};
+use crate::store::{Bucket, BucketError, Ceiling, ObjectStorage, STAGING, Store, Tiered, Watched};
 
 /// The store of a proxy.
 #[derive(Debug)]
@@ -27,9 +27,14 @@ pub(super) struct Opened {
 
 /// Opens what `storage` names. A bucket that cannot be reached right now may be later, so that a proxy starts without.
 pub(super) fn open(storage: &config::Storage, clock: &Arc<dyn Clock>) -> Result<Opened, AppError> {
+    let scratch = folders::scratch(storage)?;
+    let bounded = |objects: Arc<dyn Store>| {
+        let ceiling = Ceiling::new(objects, storage.max_size, fastrand::Rng::new());
+        Arc::new(ceiling.with_scratch(scratch.clone(), storage.max_scratch))
+    };
     let here = |objects: ObjectStorage| {
         let objects = Arc::new(objects);
-        let ceiling = bounded(storage, objects.clone());
+        let ceiling = bounded(objects.clone());
         let store = Arc::new(Watched::new(ceiling.clone(), Arc::clone(clock)));
         Opened { store, audited: objects, ceiling }
     };
@@ -46,9 +51,11 @@ pub(super) fn open(storage: &config::Storage, clock: &Arc<dyn Clock>) -> Result<
                 proven => proven?,
             }
             // Nothing here has to outlive a power cut.
+            folders::staging(&storage.tier)?;
             let near = ObjectStorage::local(&storage.tier, false).map_err(AppError::Tier)?;
-            let ceiling = bounded(storage, Arc::new(near.setting_aside(most_set_aside(storage))));
-            let far = ObjectStorage::s3(&bucket, &storage.tier)?.setting_aside(storage.max_quarantine);
+            let ceiling = bounded(Arc::new(near.setting_aside(most_set_aside(storage))));
+            let far = ObjectStorage::s3(&bucket, &storage.tier.join(STAGING))?
+                .setting_aside(storage.max_quarantine);
             let far = Arc::new(far);
             let tiered = Arc::new(Tiered::new(Arc::clone(&far), ceiling.clone(), Arc::clone(clock)));
             Ok(Opened { store: Arc::new(Watched::new(tiered, Arc::clone(clock))), audited: far, ceiling })
@@ -56,7 +63,8 @@ pub(super) fn open(storage: &config::Storage, clock: &Arc<dyn Clock>) -> Result<
     }
 }
 
-fn local(storage: &config::Storage, root: &Path) -> Result<ObjectStorage, StoreError> {
+fn local(storage: &config::Storage, root: &Path) -> Result<ObjectStorage, AppError> {
+    folders::staging(root)?;
     let durable = storage.durability == Durability::Commit;
     Ok(ObjectStorage::local(root, durable)?.setting_aside(most_set_aside(storage)))
 }
@@ -64,11 +72,6 @@ fn local(storage: &config::Storage, root: &Path) -> Result<ObjectStorage, StoreE
 /// What is set aside counts below the ceiling, of which it must not take much.
 fn most_set_aside(storage: &config::Storage) -> u64 {
     storage.max_quarantine.min(storage.max_size / 10)
-}
-
-fn bounded(storage: &config::Storage, objects: Arc<dyn Store>) -> Arc<Ceiling> {
-    let ceiling = Ceiling::new(objects, storage.max_size, fastrand::Rng::new());
-    Arc::new(ceiling.with_scratch(&storage.scratch, storage.max_scratch))
 }
 
 /// The store of a proxy that may be running, for a command beside it. Of a bucket, the bucket itself: the folder before
@@ -83,7 +86,7 @@ pub fn kept_store(storage: &config::Storage) -> Result<Arc<dyn Store>, AppError>
         Location::S3 { bucket, prefix } => {
             let bucket = Bucket { name: bucket.clone(), prefix: prefix.clone() };
             now(bucket.look())??;
-            Ok(Arc::new(ObjectStorage::s3(&bucket, &std::env::temp_dir())?))
+            Ok(Arc::new(ObjectStorage::s3(&bucket, &folders::command(storage))?))
         }
     }
 }

@@ -49,7 +49,10 @@ fn app(started: &Config, config: &Config) -> App {
 }
 
 fn in_memory() -> Config {
-    Config { storage: config::Storage { url: Location::Memory, ..Default::default() }, ..Config::default() }
+    Config {
+        storage: config::Storage { url: config::Location::Memory, ..Default::default() },
+        ..Config::default()
+    }
 }
 
 #[test]
@@ -76,7 +79,7 @@ fn what_is_reported_as_applied_is_in_force() {
     assert!(report.restart.iter().all(|key| waits(key)), "{report:?}");
     assert_eq!(
         report.applied.len(),
-        LIVE.len() + BOUNDS.len() + SIZES.len() + BODIES.len() + 8,
+        LIVE.len() + BOUNDS.len() + SIZES.len() + BODIES.len() + 10,
         "{report:?}"
     );
 
@@ -85,7 +88,10 @@ fn what_is_reported_as_applied_is_in_force() {
     assert_eq!(live.on_divergence, every.consistency.on_divergence);
     assert_eq!(live.max_document, every.limits.max_document);
     assert!(live.upstreams.named("public").unwrap().is_as(&every.upstreams[0]));
-    let headers = http::HeaderMap::from_iter([(http::header::HOST, http::HeaderValue::from_static("a"))]);
+    let headers = http::HeaderMap::from_iter([(
+        http::header::HOST,
+        http::HeaderValue::from_static("volumes.corp.example"),
+    )]);
     let uri = http::Uri::from_static("/");
     let base = app.pipeline.base.of(&uri, &headers, (http::Version::HTTP_11, false)).unwrap();
     assert_eq!(base.parts().concat(), "https://volumes.corp.example");

@@ -87,7 +87,8 @@ fn ask(config: &Config, volume: &VolumeName, version: &Version) -> Result<Option
         super::complain(&format!("the admin port at {}: {why}", config.server.admin_listen));
         ExitCode::FAILURE
     };
-    let answer = converse(stream, volume, version).map_err(|error| fail(&error.to_string()))?;
+    let answer = converse(stream, config.server.admin_listen, volume, version)
+        .map_err(|error| fail(&error.to_string()))?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| fail("no HTTP answer"))?;
     match head.split(' ').nth(1) {
         Some("200") => match serde_json::from_str(body) {
@@ -100,14 +101,20 @@ fn ask(config: &Config, volume: &VolumeName, version: &Version) -> Result<Option
 }
 
 /// One HTTP/1.0 exchange: the answer ends with the connection, so no framing is left to read.
-fn converse(mut stream: TcpStream, volume: &VolumeName, version: &Version) -> std::io::Result<String> {
+fn converse(
+    mut stream: TcpStream,
+    admin: SocketAddr,
+    volume: &VolumeName,
+    version: &Version,
+) -> std::io::Result<String> {
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("volume", volume.as_str()).append_pair("version", &version.to_string());
     let token = std::env::var(TOKEN).ok().filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic()));
     let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
-    let head = format!("GET /admin/v1/explain?{} HTTP/1.0\r\nhost: admin\r\n{token}\r\n", query.finish());
+    let (host, query) = (reachable(admin), query.finish());
+    let head = format!("GET /admin/v1/explain?{query} HTTP/1.0\r\nhost: {host}\r\n{token}\r\n");
     stream.write_all(head.as_bytes())?;
     let mut answer = String::new();
     stream.take(LONGEST).read_to_string(&mut answer)?;

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::address::Listeners;
-use super::value::{Location, Rate};
+use super::value::{HostPattern, Location, Rate};
 use crate::domain::Sha256;
 
 mod egress;
@@ -64,6 +64,10 @@ pub struct Server {
     pub admin_listen: SocketAddr,
     /// Base of rewritten links; no trailing slash but the root's. Unset: scheme and Host of the request.
     pub public_url: Option<Url>,
+    /// Hosts that requests may name; none is any.
+    pub hosts: Vec<HostPattern>,
+    /// Names of the admin port besides loopback's and its own address.
+    pub admin_hosts: Vec<HostPattern>,
     /// Peers whose word on where a request came from is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// What of theirs is believed; nothing else is looked at.
@@ -84,6 +88,8 @@ impl Default for Server {
             listen: (Ipv4Addr::LOCALHOST, 8080).into(),
             admin_listen: (Ipv4Addr::LOCALHOST, 9090).into(),
             public_url: None,
+            hosts: Vec::new(),
+            admin_hosts: Vec::new(),
             trusted_proxies: Vec::new(),
             client_address: ClientAddress::XForwardedFor,
             shutdown_grace: Duration::from_secs(30),
@@ -192,8 +198,8 @@ pub struct Storage {
     pub durability: Durability,
     /// Most bytes of damaged values that are kept to be looked at.
     pub max_quarantine: u64,
-    /// Where what finds no room in the storage is verified and sent from.
-    pub scratch: PathBuf,
+    /// Where what finds no room in the storage is verified and sent from; unset, below the storage, else elsewhere.
+    pub scratch: Option<PathBuf>,
     /// Most bytes that may lie there.
     pub max_scratch: u64,
     /// Where files of a bucket are kept near.
@@ -207,7 +213,7 @@ impl Default for Storage {
             max_size: 50 * GIB,
             durability: Durability::Commit,
             max_quarantine: GIB,
-            scratch: PathBuf::from("/tmp"),
+            scratch: None,
             max_scratch: 2 * GIB,
             // Not below /tmp, where others may write and which is often memory.
             tier: PathBuf::from("/var/cache/scriptorium"),

@@ -6,10 +6,10 @@
 use url::Url;
 
 use super::kind::{
-    ADDRESS, BASE_URL, BUDGET, CACHE_CONTROL, CLASS, CLIENT_ADDRESS, CONCURRENCY, CONNECTION_MEMORY, CONNECTIONS, CREDENTIAL,
-    DURABILITY, ENTRIES, EXEMPT, FILE, FLAG, FOLDER, FORMAT, HOST, Kind, LEVEL, LOCATION, MOUNT, NAME,
-    NETWORK, OFFLINE_ROWS, ON_DIVERGENCE, PACE, PATTERN, PEM, PERIOD, PROXY, PROXY_CREDENTIAL, RATE, RELAY,
-    RETRIES, SECRET_DIGEST, SIZE, THREADS, TIMEOUT, WRITES_CHECK,
+    ADDRESS, BASE_URL, BUDGET, CACHE_CONTROL, CLASS, CLIENT_ADDRESS, CONCURRENCY, CONNECTION_MEMORY,
+    CONNECTIONS, CREDENTIAL, DURABILITY, ENTRIES, EXEMPT, FILE, FLAG, FOLDER, FORMAT, HOST, Kind, LEVEL,
+    LOCATION, MOUNT, NAME, NETWORK, OFFLINE_ROWS, ON_DIVERGENCE, PACE, PATTERN, PEM, PERIOD, PROXY,
+    PROXY_CREDENTIAL, RATE, RELAY, RETRIES, SECRET_DIGEST, SIZE, THREADS, TIMEOUT, WRITES_CHECK,
 };
 use super::model::{
     Cache, Config, Consistency, Egress, Limits, Log, RateLimits, Relay, Server, Storage, Tls, Token, Upstream,
@@ -81,6 +81,8 @@ fn server<V: Visitor>(v: &mut V, now: &Server) -> Server {
         listen: v.setting("listen", &ADDRESS, &now.listen),
         admin_listen: v.setting("admin_listen", &ADDRESS, &now.admin_listen),
         public_url: v.optional("public_url", &BASE_URL, now.public_url.as_ref()),
+        hosts: v.list("hosts", &HOST, &now.hosts),
+        admin_hosts: v.list("admin_hosts", &HOST, &now.admin_hosts),
         trusted_proxies: v.list("trusted_proxies", &NETWORK, &now.trusted_proxies),
         client_address: v.setting("client_address", &CLIENT_ADDRESS, &now.client_address),
         shutdown_grace: v.setting("shutdown_grace", &PERIOD, &now.shutdown_grace),
@@ -156,7 +158,7 @@ fn storage<V: Visitor>(v: &mut V, now: &Storage) -> Storage {
         max_size: v.setting("max_size", &SIZE, &now.max_size),
         durability: v.setting("durability", &DURABILITY, &now.durability),
         max_quarantine: v.setting("max_quarantine", &SIZE, &now.max_quarantine),
-        scratch: v.setting("scratch", &FOLDER, &now.scratch),
+        scratch: v.optional("scratch", &FOLDER, now.scratch.as_ref()),
         max_scratch: v.setting("max_scratch", &SIZE, &now.max_scratch),
         tier: v.setting("tier", &FOLDER, &now.tier),
     }

@@ -113,6 +113,20 @@ fn keys(table: &Table) -> std::collections::BTreeSet<String> {
 }
 
 #[test]
+fn one_clients_downloads_are_a_quarter_of_all_unless_it_is_said() {
+    for (said, all, one) in [
+        ("", 1024, 256),
+        ("max_downloads = 100", 100, 25),
+        ("max_downloads = 3", 3, 1),
+        ("max_downloads_per_client = 9", 1024, 9),
+        ("max_downloads = 100\nmax_downloads_per_client = 100", 100, 100),
+    ] {
+        let limits = load(&format!("{UPSTREAM}[limits]\n{said}")).config.limits;
+        assert_eq!((limits.max_downloads, limits.max_downloads_per_client), (all, one), "{said}");
+    }
+}
+
+#[test]
 fn the_example_file_says_the_defaults() {
     let loaded = load(EXAMPLE);
     assert_eq!(loaded.config, example());

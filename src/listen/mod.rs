@@ -3,7 +3,7 @@
 //! Owns sockets, TLS, HTTP framing, signals and the order of a shutdown. Must not know what a request means. The server
 //! library is named in this room only.
 //!
-//! 1. `tls` holds the certificate, which a reload replaces; `socket` binds both ports, or takes them over from the process being replaced.
+//! 1. `tls` holds the certificate, which a reload replaces; `socket` binds both ports, or takes them over from the process being replaced (`hand_over`).
 //! 2. `server` runs a service for each port on threads of its own.
 //! 3. `connections` gives each accepted connection a place, and takes it from one that waited longer where there is none;
 //!    `standing` says how a connection stands, `room` how much memory all of them keep.
@@ -16,6 +16,7 @@ mod connection;
 mod connections;
 mod doorkeeper;
 mod error;
+mod hand_over;
 mod observer;
 mod proxy_protocol;
 mod quiet;
@@ -32,7 +33,6 @@ mod traffic;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ use self::connections::Places;
 use self::doorkeeper::Doorkeeper;
 pub use self::doorkeeper::Trust;
 pub use self::error::ListenError;
+pub use self::hand_over::Meeting;
+use self::hand_over::Offer;
 pub use self::observer::{Cause, Fate, Observer};
 use self::server::Server;
 use self::signals::{Signals, Stop};
@@ -126,7 +128,7 @@ pub struct Settings {
     /// Whether the listening sockets come from the running process that this one replaces.
     pub upgrade: bool,
     /// Where the sockets change hands.
-    pub upgrade_sock: PathBuf,
+    pub meeting: Meeting,
 }
 
 /// Serves both ports until told to stop, blocking the calling thread, which must not belong to a runtime.
@@ -144,9 +146,10 @@ pub fn run<P: Answer, A: Answer>(
     reload: impl Fn() + Send + 'static,
 ) -> Result<(), ListenError> {
     let tls = settings.tls.as_ref().map(Certificates::acceptor).transpose()?;
-    let mut sockets = Sockets::new(settings.upgrade.then_some(settings.upgrade_sock.as_path()))?;
+    let mut sockets = Sockets::new(settings.upgrade.then_some(&settings.meeting))?;
     let public_socket = sockets.claim("server.listen", settings.listen)?;
     let admin_socket = sockets.claim("server.admin_listen", settings.admin_listen)?;
+    let offers = sockets.into_claimed();
 
     let control = runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -156,7 +159,7 @@ pub fn run<P: Answer, A: Answer>(
         .map_err(ListenError::Start)?;
     let outcome = control.block_on(async {
         let mut signals = Signals::new(reload).map_err(ListenError::Start)?;
-        let mut server = Server::new(&settings)?;
+        let mut server = Server::new(&settings);
         let terms = Terms {
             places: Places {
                 all: settings.max_connections,
@@ -173,7 +176,7 @@ pub fn run<P: Answer, A: Answer>(
         server.add("admin", admin_socket, 1, ADMIN, None, admin_door, admin);
         let server = server.start()?;
         tokio::spawn(background);
-        serve(server, &mut signals, &settings).await
+        serve(server, &mut signals, offers, &settings).await
     });
     control.shutdown_timeout(ABORT);
     outcome
@@ -182,17 +185,20 @@ pub fn run<P: Answer, A: Answer>(
 async fn serve(
     mut server: server::Running,
     signals: &mut Signals,
+    offers: Vec<Offer>,
     settings: &Settings,
 ) -> Result<(), ListenError> {
     let stop = tokio::select! {
-        stop = signals.stop(&settings.upgrade_sock) => stop,
+        stop = signals.stop(|| settings.meeting.hand_over(&offers)) => stop,
         () = server.failed() => return Err(ListenError::Ended),
     };
     match stop {
         Stop::Finish => tracing::info!("stopping: no new connections, requests in flight are finished"),
-        Stop::HandOver => tracing::info!("handing the listening sockets to the next process, then stopping"),
+        Stop::HandedOver => tracing::info!("the next process has the listening sockets; stopping"),
     }
-    server.stop(stop);
+    // Else they would take connections that nobody accepts.
+    drop(offers);
+    server.stop();
     tokio::select! {
         finished = server.finished(settings.shutdown_grace) => match finished {
             Ok(()) => tracing::info!("stopped: every request was answered"),

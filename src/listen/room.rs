@@ -12,6 +12,9 @@ const CHUNK: usize = 64 << 10;
 /// Connections keep what makes the next request cheap until they take this part of the room.
 const CROWDED: usize = 6;
 
+/// What may be leased beyond the room while those go who make it.
+const OVERDRAFT: usize = 16;
+
 /// The bytes of one port.
 #[derive(Debug)]
 pub(super) struct Room {
@@ -35,6 +38,11 @@ impl Room {
     /// soon it asks.
     pub(super) fn is_crowded(&self) -> bool {
         self.leased.load(Relaxed) > self.most / CROWDED
+    }
+
+    /// Whether so many were told to go and have not gone yet that nothing more should be read before they have.
+    pub(super) fn is_overdrawn(&self) -> bool {
+        self.leased.load(Relaxed) > self.most + self.most / OVERDRAFT
     }
 
     /// What one eviction makes free, so that not each newcomer has to look for who goes.

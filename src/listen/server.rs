@@ -3,7 +3,6 @@
 //! Owns its settings, its threads, and knowing when the last connection is gone. Must not know why it is stopped, nor
 //! what is said on a connection.
 
-use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -22,7 +21,6 @@ use tokio_rustls::TlsAcceptor;
 
 use super::connection::Http;
 use super::doorkeeper::Doorkeeper;
-use super::signals::Stop;
 use super::socket::Socket;
 use super::{Answer, ListenError, Observer, Settings, Terms, connections};
 
@@ -34,24 +32,19 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(settings: &Settings) -> Result<Self, ListenError> {
-        let upgrade_sock = settings.upgrade_sock.to_str().ok_or_else(|| {
-            let reason = "the path of the upgrade socket must be UTF-8";
-            ListenError::Start(io::Error::new(io::ErrorKind::InvalidInput, reason))
-        })?;
+    pub(super) fn new(settings: &Settings) -> Self {
         let conf = ServerConf {
-            upgrade_sock: upgrade_sock.to_owned(),
             // A connection stays on its thread: a tenth more requests than with work that moves.
             work_stealing: false,
             // Slept through in full, but on a thread that nobody waits for.
             grace_period_seconds: Some(settings.shutdown_grace.as_secs().saturating_add(1)),
             ..ServerConf::default()
         };
-        Ok(Self {
+        Self {
             library: pingora_core::server::Server::new_with_opt_and_conf(None, conf),
             ports: Vec::new(),
             ended: Arc::default(),
-        })
+        }
     }
 
     /// Serves a socket with threads of its own, on these terms.
@@ -100,13 +93,9 @@ impl Running {
     }
 
     /// Asks for a stop; further calls change nothing.
-    pub(super) fn stop(&self, how: Stop) {
-        let order = match how {
-            Stop::Finish => ShutdownSignal::GracefulTerminate,
-            Stop::HandOver => ShutdownSignal::GracefulUpgrade,
-        };
+    pub(super) fn stop(&self) {
         // Full or closed both mean that it is stopping already.
-        let _ = self.orders.try_send(order);
+        let _ = self.orders.try_send(ShutdownSignal::GracefulTerminate);
     }
 
     /// Waits until the stop has begun and then, for as long as `grace`, until the last connection is closed.

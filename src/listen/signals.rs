@@ -3,7 +3,6 @@
 //! Owns the meaning of each signal. Must not know how anything is stopped or reloaded.
 
 use std::io;
-use std::path::Path;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::block_in_place;
@@ -13,8 +12,8 @@ use tokio::task::block_in_place;
 pub(super) enum Stop {
     /// Finish what is in flight.
     Finish,
-    /// The same, after handing the listening sockets to the next process.
-    HandOver,
+    /// The same, now that the next process has the listening sockets.
+    HandedOver,
 }
 
 /// The signals that end the process. From here on none of them does by itself.
@@ -40,21 +39,17 @@ impl Signals {
         })
     }
 
-    /// Waits until told to stop. SIGQUIT without a next process at `upgrade_sock` would stop the service: it is refused.
-    pub(super) async fn stop(&mut self, upgrade_sock: &Path) -> Stop {
+    /// Waits until told to stop. SIGQUIT calls `hand_over`; where that fails, stopping would end the service, and it goes
+    /// on.
+    pub(super) async fn stop(&mut self, hand_over: impl Fn() -> Result<(), String>) -> Stop {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return Stop::Finish,
                 _ = self.interrupt.recv() => return Stop::Finish,
-                _ = self.quit.recv() => {
-                    if upgrade_sock.exists() {
-                        return Stop::HandOver;
-                    }
-                    tracing::warn!(
-                        path = %upgrade_sock.display(),
-                        "SIGQUIT is ignored: no process waits for the sockets; start it first, with an upgrade asked for"
-                    );
-                }
+                _ = self.quit.recv() => match block_in_place(&hand_over) {
+                    Ok(()) => return Stop::HandedOver,
+                    Err(reason) => tracing::warn!(reason, "SIGQUIT is ignored: the sockets were not handed over"),
+                },
             }
         }
     }

@@ -3,76 +3,61 @@
 //! Owns where a socket comes from. Must not know what is served on it. The server library binds late, retries for half a
 //! minute and then panics; it gets every socket from here instead.
 
-use std::collections::HashSet;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{IntoRawFd, RawFd};
-use std::os::unix::net::UnixListener;
-use std::path::Path;
-
-use pingora_core::server::Fds;
 
 use super::ListenError;
+use super::hand_over::{Meeting, Offer, TakeOver};
 
-/// A socket that listens, with the name under which it is handed to the next process.
+/// A socket that listens, with the name by which the library finds it.
 #[derive(Debug, Clone)]
 pub(super) struct Socket {
     pub(super) name: String,
     pub(super) fd: RawFd,
 }
 
-/// The sockets of the process being replaced, if there is one.
+/// The sockets that are served, and those of the process being replaced that nobody claimed yet, if there is one.
 pub(super) struct Sockets {
-    inherited: Fds,
-    claimed: HashSet<String>,
+    inherited: Vec<Offer>,
+    /// What can be handed on to the next process. They accept nothing, so that they go before the process stops.
+    claimed: Vec<Offer>,
 }
 
 impl Sockets {
-    /// Waits a few seconds for the running process to hand its sockets over at `from`, where that is given.
-    pub(super) fn new(from: Option<&Path>) -> Result<Self, ListenError> {
-        let mut inherited = Fds::new();
-        if let Some(path) = from {
-            receive(&mut inherited, path)
-                .map_err(|reason| ListenError::TakeOver { path: path.to_owned(), reason })?;
-        }
-        Ok(Self { inherited, claimed: HashSet::new() })
+    /// Waits a few seconds for the running process to hand its sockets over, where `from` says where.
+    pub(super) fn new(from: Option<&Meeting>) -> Result<Self, ListenError> {
+        let inherited = from.map(Meeting::take_over).transpose();
+        let inherited =
+            inherited.map_err(|TakeOver { path, reason }| ListenError::TakeOver { path, reason })?;
+        Ok(Self { inherited: inherited.unwrap_or_default(), claimed: Vec::new() })
     }
 
     /// The inherited socket of this address, else a new one.
     pub(super) fn claim(&mut self, key: &'static str, address: SocketAddr) -> Result<Socket, ListenError> {
-        let name = address.to_string();
-        let fd = match self.inherited.get(&name) {
-            Some(&fd) => fd,
-            None => bind(address).map_err(|source| refused(key, address, source))?,
+        let refused = |source| refused(key, address, source);
+        let listener = match self.inherited.iter().position(|(inherited, _)| *inherited == address) {
+            Some(at) => self.inherited.swap_remove(at).1,
+            None => bind(address).map_err(refused)?,
         };
-        self.claimed.insert(name.clone());
-        Ok(Socket { name, fd })
+        self.claimed.push((address, listener.try_clone().map_err(refused)?));
+        Ok(Socket { name: address.to_string(), fd: listener.into_raw_fd() })
     }
-}
 
-impl Drop for Sockets {
-    /// A socket that nobody accepts on would swallow connections.
-    fn drop(&mut self) {
-        for name in self.inherited.close_unclaimed(&self.claimed) {
-            tracing::info!(address = name, "no longer listening");
+    /// What was claimed. A socket that nobody accepts on would swallow connections: the others are closed.
+    pub(super) fn into_claimed(self) -> Vec<Offer> {
+        for (address, _) in &self.inherited {
+            tracing::info!(%address, "no longer listening");
         }
+        self.claimed
     }
 }
 
-fn receive(inherited: &mut Fds, path: &Path) -> Result<(), String> {
-    let name = path.to_str().ok_or("its path must be UTF-8")?;
-    // The library panics where it cannot bind; a socket left there by an earlier process is replaced.
-    match UnixListener::bind(path) {
-        Err(error) if error.kind() != io::ErrorKind::AddrInUse => Err(error.to_string()),
-        _ => inherited.get_from_sock(name).map_err(|error| error.to_string()),
-    }
-}
-
-fn bind(address: SocketAddr) -> io::Result<RawFd> {
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     tracing::info!(address = %listener.local_addr()?, "listening");
-    Ok(listener.into_raw_fd())
+    Ok(listener)
 }
 
 fn refused(key: &'static str, address: SocketAddr, source: io::Error) -> ListenError {
@@ -85,6 +70,8 @@ fn refused(key: &'static str, address: SocketAddr, source: io::Error) -> ListenE
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
@@ -105,8 +92,9 @@ mod tests {
 
     #[test]
     fn taking_over_needs_a_place_to_meet() {
-        let nowhere = Path::new("/nonexistent/upgrade.sock");
-        let refused = Sockets::new(Some(nowhere)).err().unwrap();
+        let nowhere =
+            Meeting { folders: vec![PathBuf::from("/proc/nowhere")], name: "upgrade.sock".to_owned() };
+        let refused = Sockets::new(Some(&nowhere)).err().unwrap();
         assert!(matches!(refused, ListenError::TakeOver { .. }), "{refused}");
     }
 }

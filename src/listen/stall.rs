@@ -92,6 +92,11 @@ impl<S: AsyncRead + Unpin, F: Unpin> AsyncRead for Stalling<S, F> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.standing.part().room().is_overdrawn() {
+            // Those who were told to go stand before this one in the worker's queue.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if matches!(read, Poll::Ready(Ok(()))) {

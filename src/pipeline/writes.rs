@@ -6,6 +6,7 @@ use http::Method;
 use http_body::Body;
 
 use super::{Arrival, Pipeline};
+use crate::base::BaseError;
 use crate::cache::Errand;
 use crate::domain::Change;
 use crate::relay::{self, AnyBody, ClientBody, Nullspace};
@@ -52,13 +53,18 @@ impl Pipeline {
         }
     }
 
-    /// Relays a request below a mount.
+    /// Relays a request below a mount. No link is made there, so that no host is needed.
     pub(super) async fn relay(
         &self,
         mounted: Mounted<'_>,
-        (arrival, body): (&Arrival, ClientBody),
+        (arrival, tls): (&Arrival, bool),
+        body: ClientBody,
         errand: Errand<'_>,
     ) -> Response {
+        let base = self.base.of(&arrival.uri, &arrival.headers, (arrival.version, tls));
+        if let Err(error @ BaseError::Misdirected) = base {
+            return respond::nullspace(&Refusal::from(error), errand.id);
+        }
         let request = request(arrival, mounted.path, "", errand);
         match mounted.relay.answer(request, body).await {
             Ok(answer) => respond::relayed(answer, arrival.method == Method::HEAD),

@@ -43,6 +43,10 @@ use crate::upstream::{CouldNotAsk, Errand};
 /// a share of them.
 const UPLOADS: usize = 32;
 
+/// What lies here until a registry took it, in units of so many bytes: 16 GiB of all clients.
+const STAGED: usize = 16 << 10;
+const STAGED_UNIT: u64 = 1 << 20;
+
 /// A request that is relayed.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
@@ -124,6 +128,7 @@ pub struct Ground {
     max_body: AtomicU64,
     patience: Duration,
     uploads: Shares,
+    staged: Shares,
     room: Room,
 }
 
@@ -139,8 +144,9 @@ impl Ground {
         metrics: Arc<Metrics>,
         (max_body, patience): (u64, Duration),
     ) -> Self {
-        let (max_body, uploads, room) = (AtomicU64::new(max_body), Shares::of(UPLOADS), Room::new());
-        Self { store, documents, files, clock, metrics, max_body, patience, uploads, room }
+        let (uploads, staged, room) = (Shares::of(UPLOADS), Shares::of(STAGED), Room::new());
+        let max_body = AtomicU64::new(max_body);
+        Self { store, documents, files, clock, metrics, max_body, patience, uploads, staged, room }
     }
 
     /// The bounds in force.

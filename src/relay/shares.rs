@@ -32,7 +32,7 @@ pub(super) struct Shares {
 #[derive(Debug)]
 pub(super) struct Share {
     of_one: OwnedSemaphorePermit,
-    of_all: Option<OwnedSemaphorePermit>,
+    of_all: OwnedSemaphorePermit,
 }
 
 impl Shares {
@@ -58,7 +58,7 @@ impl Shares {
         let of_one = of_one.map_err(|_| Refused::OwnShare)?.map_err(|_| Refused::Lost)?;
         let of_all = timeout_at(until, Arc::clone(&self.all).acquire_many_owned(units)).await;
         let of_all = of_all.map_err(|_| Refused::Busy)?.map_err(|_| Refused::Lost)?;
-        Ok(Share { of_one, of_all: Some(of_all) })
+        Ok(Share { of_one, of_all })
     }
 
     /// So many units for `client`, where they are free now.
@@ -66,7 +66,7 @@ impl Shares {
         let units = u32::try_from(units).ok()?;
         let of_one = self.of_client(client).try_acquire_many_owned(units).ok()?;
         let of_all = Arc::clone(&self.all).try_acquire_many_owned(units).ok()?;
-        Some(Share { of_one, of_all: Some(of_all) })
+        Some(Share { of_one, of_all })
     }
 
     /// Units that nobody has.
@@ -87,15 +87,7 @@ impl Share {
     /// Adds what the same client took of the same.
     pub(super) fn merge(&mut self, more: Self) {
         self.of_one.merge(more.of_one);
-        match (&mut self.of_all, more.of_all) {
-            (Some(ours), Some(more)) => ours.merge(more),
-            (ours, more) => *ours = ours.take().or(more),
-        }
-    }
-
-    /// The same counted for the client only: for others it is free again.
-    pub(super) fn own(self) -> Self {
-        Self { of_all: None, ..self }
+        self.of_all.merge(more.of_all);
     }
 }
 
@@ -128,20 +120,6 @@ mod tests {
         shares.take(&client("one"), 1).await.unwrap();
         assert_eq!(shares.clients.lock().unwrap().len(), 1, "who has nothing is forgotten");
         assert_eq!(shares.free(), 16);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_only_ones_own_is_free_for_others() {
-        let shares = Shares::of(4);
-        let mut held = shares.take(&client("one"), 1).await.unwrap().own();
-        assert_eq!(shares.free(), 4);
-        assert!(shares.take_now(&client("one"), 1).is_none());
-        let other = shares.take_now(&client("two"), 1).unwrap();
-        assert_eq!(shares.free(), 3);
-        drop(other);
-        held = Share { of_one: held.of_one, of_all: None };
-        drop(held);
-        assert!(shares.take_now(&client("one"), 1).is_some());
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use http::{HeaderMap, Method};
 
 use super::body::ClientBody;
 use super::shares::Share;
-use super::{Ground, Refused};
+use super::{Ground, Refused, STAGED_UNIT};
 use crate::domain::Sha256;
 use crate::intake::{self, Arriving, Received};
 use crate::limit::Client;
@@ -65,7 +65,7 @@ pub(super) struct Destination<'a> {
 pub(super) struct Taken<F> {
     pub(super) received: Received,
     pub(super) found: F,
-    /// Held as long as the bytes lie here, so that no client fills the disk with what waits to be sent on.
+    /// Held as long as the bytes lie here, so that no client fills the disk with what a registry is slow to take.
     pub(super) share: Share,
 }
 
@@ -81,15 +81,18 @@ pub(super) async fn take_in<D: Description>(
 ) -> Result<Taken<D::Found>, Refused> {
     let limit = description.limit();
     body.fits(limit)?;
-    let share = ground.uploads.take(client, 1).await?;
+    let turn = ground.uploads.take(client, 1).await?;
     let inspector = Arc::clone(&description);
     let inspect = move |content: &mut Arriving<'_>| inspector.inspect(content);
     let (sealing, found) = intake::take_in(&ground.store, body.pieces(limit), limit, inspect).await?;
     let (known_by, identity) = description.seal(&found);
     let received = Received::new(sealing, known_by, &identity).await?;
     description.judge(&found, &received)?;
-    // A registry that is slow to take it is in nobody else's way.
-    Ok(Taken { received, found, share: share.own() })
+    drop(turn);
+    // One upload takes no more than its client's share, so that a longest one fits whatever the share is.
+    let units = usize::try_from(received.length().div_ceil(STAGED_UNIT)).unwrap_or(usize::MAX);
+    let share = ground.staged.take(client, units.min(ground.staged.of_one())).await?;
+    Ok(Taken { received, found, share })
 }
 
 /// Sends on what was taken in.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use http_body::{Frame, SizeHint};
 
-use crate::limit::places::{DownloadPlace, Place};
+use crate::limit::places::Place;
 
 /// What is handed on at once of a body that lies in memory: its place is held until the last of these is asked for.
 const SLICE: usize = 64 << 10;
@@ -24,7 +24,7 @@ const SLICE: usize = 64 << 10;
 pub struct Body {
     content: Content,
     _place: Option<Place>,
-    _download: Option<DownloadPlace>,
+    _download: Option<Place>,
 }
 
 #[derive(Default)]
@@ -65,7 +65,7 @@ impl Body {
 
     /// The same body, which holds a download's place as well.
     #[must_use]
-    pub fn downloading(self, place: DownloadPlace) -> Self {
+    pub fn downloading(self, place: Place) -> Self {
         Self { _download: Some(place), ..self }
     }
 
@@ -149,10 +149,16 @@ mod tests {
     use crate::limit::places::{Capacity, Places};
 
     async fn assert_held_to_the_last(mut body: Body, length: usize, slices: usize) {
-        let places =
-            std::sync::Arc::new(Places::new(Capacity { requests: 1, requests_per_client: 1, downloads: 1 }));
-        let has_room = || places.enter(&Client::Unknown).is_ok() && places.download().is_some();
-        body = body.holding(places.enter(&Client::Unknown).unwrap()).downloading(places.download().unwrap());
+        let places = std::sync::Arc::new(Places::new(Capacity {
+            requests: 1,
+            requests_per_client: 1,
+            downloads: 1,
+            downloads_per_client: 1,
+        }));
+        let has_room = || places.enter(&Client::Unknown).is_ok() && places.download(&Client::Unknown).is_ok();
+        body = body
+            .holding(places.enter(&Client::Unknown).unwrap())
+            .downloading(places.download(&Client::Unknown).unwrap());
         let mut sent = 0;
         for _ in 0..slices {
             assert!(!has_room(), "there are bytes to come");
@@ -174,8 +180,12 @@ mod tests {
 
     #[tokio::test]
     async fn what_fails_gives_its_place_back() {
-        let places =
-            std::sync::Arc::new(Places::new(Capacity { requests: 1, requests_per_client: 1, downloads: 1 }));
+        let places = std::sync::Arc::new(Places::new(Capacity {
+            requests: 1,
+            requests_per_client: 1,
+            downloads: 1,
+            downloads_per_client: 1,
+        }));
         let pieces = stream::iter([Err(io::ErrorKind::UnexpectedEof.into())]).boxed();
         let mut body = Body::pieces(Some(9), pieces).holding(places.enter(&Client::Unknown).unwrap());
         assert!(body.frame().await.unwrap().is_err() && places.enter(&Client::Unknown).is_ok());

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::{Asked, Body, MOST_HEADERS, Response, cache_status, number};
 use crate::archive::ArchiveError;
+use crate::base::BaseError;
 use crate::cache::{Failure, Full, Outcome};
 use crate::consistency::Divergence;
 use crate::domain::problem::{Kind, Problem};
@@ -115,6 +116,16 @@ impl From<Full> for Refusal {
             Full::Proxy => blank(StatusCode::SERVICE_UNAVAILABLE, full.to_string()),
         };
         Self { retry_after: Some(SOON), ..refusal }
+    }
+}
+
+impl From<BaseError> for Refusal {
+    fn from(error: BaseError) -> Self {
+        let detail = error.to_string();
+        match error {
+            BaseError::NoHost => blank(StatusCode::BAD_REQUEST, detail),
+            BaseError::Misdirected => misdirected(&detail),
+        }
     }
 }
 
@@ -222,10 +233,10 @@ fn blank(status: StatusCode, detail: String) -> Refusal {
     Problem::blank(status.as_u16(), status.canonical_reason().unwrap_or("Error"), detail).into()
 }
 
-/// A request this proxy cannot read, with what to send instead.
+/// A request for a host that is not answered for, with which to ask instead.
 #[must_use]
-pub fn bad_request(detail: &str) -> Refusal {
-    blank(StatusCode::BAD_REQUEST, detail.to_owned())
+pub fn misdirected(detail: &str) -> Refusal {
+    blank(StatusCode::MISDIRECTED_REQUEST, detail.to_owned())
 }
 
 /// What the storage failed at, for an operator.

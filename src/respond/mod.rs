@@ -16,7 +16,7 @@ mod relayed;
 
 pub use body::Body;
 pub use document::document;
-pub use error::{Refusal, bad_request, problem, storage_failed};
+pub use error::{Refusal, misdirected, problem, storage_failed};
 pub use file::{Part, file, plan};
 pub use nullspace::nullspace;
 pub use rate_limit::rate_limit;
@@ -24,7 +24,7 @@ pub use relayed::relayed;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use http::header::{CACHE_CONTROL, HeaderName};
+use http::header::{CACHE_CONTROL, HeaderName, X_CONTENT_TYPE_OPTIONS};
 
 use crate::cache::{Answer, Outcome};
 
@@ -50,6 +50,11 @@ pub struct Asked<'a> {
     pub base: [&'a str; 2],
     /// The request's path, the `instance` of a problem.
     pub path: &'a str,
+}
+
+/// What every answer says to browsers: it is what its content type says, whatever it looks like.
+pub fn nosniff(headers: &mut http::HeaderMap) {
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 /// `Age`, `Cache-Control` and `Cache-Status`: how old an answer is, and how it came about.

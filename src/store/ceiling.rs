@@ -10,7 +10,7 @@
 //! Owns that. Must not know how bytes are kept.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,9 +41,6 @@ mod tests;
 pub use account::Usage;
 pub use plan::Plan;
 
-/// The directory of its own that is made where scratch files may lie.
-const SCRATCH: &str = "scriptorium-scratch";
-
 /// After a removal failed, before the next is tried.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -65,12 +62,13 @@ impl Ceiling {
         Self { books: Arc::new(books), scratch: None }
     }
 
-    /// The same, with `max` bytes in `directory` for what finds no room below the ceiling.
+    /// The same, with `max` bytes in `folders` for what finds no room below the ceiling: in each when those before it
+    /// take nothing.
     #[must_use]
-    pub fn with_scratch(self, directory: &Path, max: u64) -> Self {
+    pub fn with_scratch(self, folders: Vec<PathBuf>, max: u64) -> Self {
         let quota = Arc::new(Allowance::of(max));
-        let staging = Arc::new(Staging::below(directory.join(SCRATCH)));
-        Self { scratch: Some(Ground { staging, quota }), ..self }
+        let places = folders.into_iter().map(|folder| Arc::new(Staging::below(folder))).collect();
+        Self { scratch: Some(Ground { places, quota }), ..self }
     }
 
     /// Keeps below `max` bytes from now on; what is too much goes in the background.
@@ -159,7 +157,7 @@ impl Store for Ceiling {
             (Ok(staged), None) => Ok(staged.within(quota)),
             (Ok(staged), Some(scratch)) => Ok(staged.within(quota).or_on(scratch.clone())),
             (Err(error), None) => Err(error),
-            (Err(error), Some(scratch)) => Ok(Staged::away(scratch, error.into())?),
+            (Err(error), Some(scratch)) => Ok(Staged::away(scratch.clone(), error.into())?),
         }
     }
 
@@ -212,7 +210,9 @@ impl Store for Ceiling {
     async fn sweep(&self) {
         self.books.store.sweep().await;
         if let Some(scratch) = &self.scratch {
-            scratch.staging.sweep().await;
+            for place in &scratch.places {
+                place.sweep().await;
+            }
         }
     }
 

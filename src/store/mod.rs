@@ -35,7 +35,7 @@ pub use hold::Hold;
 pub use key::{Shelf, StorageKey};
 pub use object::{Bucket, BucketError, ObjectStorage};
 pub use staged::{Quota, Staged};
-pub use staging::Batch;
+pub use staging::{Batch, STAGING};
 pub use tiered::Tiered;
 pub use watched::{Ailment, Trouble, Watched};
 

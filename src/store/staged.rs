@@ -11,10 +11,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use tempfile::NamedTempFile;
-
 use super::StoreError;
-use super::staging::Staging;
+use super::staging::{Draft, Staging};
 
 /// Bytes asked of a quota at a time.
 const TAKEN_AT_ONCE: u64 = 64 * 1024;
@@ -42,16 +40,16 @@ pub trait Quota: Debug + Send + Sync {
 /// Where else files may be staged, and how much of them.
 #[derive(Debug, Clone)]
 pub(super) struct Ground {
-    /// The place.
-    pub(super) staging: Arc<Staging>,
-    /// Bytes that may lie there.
+    /// The places, each for when those before it take nothing.
+    pub(super) places: Vec<Arc<Staging>>,
+    /// Bytes that may lie there in all.
     pub(super) quota: Arc<dyn Quota>,
 }
 
 /// A staged file; dropping it removes it.
 #[derive(Debug)]
 pub struct Staged {
-    file: NamedTempFile,
+    draft: Draft,
     length: u64,
     taken: Taken,
     /// Where to go on when this place takes no more.
@@ -70,17 +68,25 @@ struct Taken {
 }
 
 impl Staged {
-    /// One in `directory`, which may take as much as the disk.
-    pub(super) fn new(directory: &Path) -> io::Result<Self> {
-        let file = tempfile::Builder::new().prefix("staged-").tempfile_in(directory)?;
+    /// One that may take as much as the disk.
+    pub(super) fn new(draft: Draft) -> Self {
         let taken = Taken { quota: Arc::new(Unlimited), bytes: 0 };
-        Ok(Self { file, length: 0, taken, retreat: None, away: None, over: false })
+        Self { draft, length: 0, taken, retreat: None, away: None, over: false }
     }
 
     /// One that begins on `ground`, because of `why` it could not begin where it could be committed.
-    pub(super) fn away(ground: &Ground, why: io::Error) -> io::Result<Self> {
-        let staged = ground.staging.file()?.within(Arc::clone(&ground.quota));
-        Ok(Self { away: Some(why), ..staged })
+    pub(super) fn away(mut ground: Ground, why: io::Error) -> io::Result<Self> {
+        let mut refused = io::Error::from(why.kind());
+        while !ground.places.is_empty() {
+            match ground.places.remove(0).file() {
+                Ok(staged) => {
+                    let staged = staged.within(Arc::clone(&ground.quota)).or_on(ground);
+                    return Ok(Self { away: Some(why), ..staged });
+                }
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
     }
 
     /// The same file, which is still empty, within `quota`.
@@ -90,7 +96,7 @@ impl Staged {
 
     /// The same file, which goes on at `ground` when its own place takes no more.
     pub(super) fn or_on(self, ground: Ground) -> Self {
-        Self { retreat: Some(ground), ..self }
+        Self { retreat: Some(ground).filter(|ground| !ground.places.is_empty()), ..self }
     }
 
     /// The same file, whose commit takes the place of a value that is there, also where the first would stay.
@@ -109,7 +115,7 @@ impl Staged {
     /// # Errors
     /// When the file cannot be opened again.
     pub fn reopen(&self) -> io::Result<File> {
-        self.file.reopen()
+        self.draft.reopen()
     }
 
     /// Fills `into` with the bytes at `offset`.
@@ -117,7 +123,7 @@ impl Staged {
     /// # Errors
     /// When they cannot be read, or there are not as many.
     pub fn read_exact_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.as_file().read_exact_at(into, offset)
+        self.draft.file.read_exact_at(into, offset)
     }
 
     /// Bytes written so far.
@@ -128,23 +134,17 @@ impl Staged {
 
     /// Where it lies.
     pub(super) fn path(&self) -> &Path {
-        self.file.path()
-    }
-
-    /// The file itself.
-    #[cfg(test)]
-    pub(super) fn file(self) -> NamedTempFile {
-        self.file
+        self.draft.path()
     }
 
     /// Waits until the medium has the content.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.file.as_file().sync_all()
+        self.draft.file.sync_all()
     }
 
     /// It is another's file now, and stays.
     pub(super) fn moved(&mut self) {
-        self.file.disable_cleanup(true);
+        self.draft.moved();
     }
 
     /// Why it can only be read, if so.
@@ -164,22 +164,34 @@ impl Staged {
 
     fn write_here(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.taken.cover(self.length + bytes.len() as u64)?;
-        let written = self.file.write(bytes)?;
+        let written = self.draft.file.write(bytes)?;
         self.length += written as u64;
         Ok(written)
     }
 
-    /// Leaves this place for the next because of `why`, which is the error when there is none.
+    /// Leaves this place for the next that takes all of it, because of `why`, which is the error when there is none.
     fn retreat(&mut self, why: io::Error) -> io::Result<()> {
-        let Some(ground) = self.retreat.take() else { return Err(why) };
-        let mut elsewhere = Self::away(&ground, why)?;
-        elsewhere.taken.cover(self.length)?;
-        elsewhere.length = io::copy(&mut self.reopen()?, &mut elsewhere.file)?;
-        if elsewhere.length != self.length {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        let mut ground = self.retreat.take();
+        let mut refused = why;
+        while let Some(next) = ground {
+            let first = self.away.as_ref().unwrap_or(&refused).kind();
+            let mut elsewhere = Self::away(next, first.into())?;
+            match elsewhere.copy(self) {
+                Ok(()) => {
+                    *self = elsewhere;
+                    return Ok(());
+                }
+                Err(error) => (refused, ground) = (error, elsewhere.retreat.take()),
+            }
         }
-        *self = elsewhere;
-        Ok(())
+        Err(refused)
+    }
+
+    /// Takes what `from` holds.
+    fn copy(&mut self, from: &Self) -> io::Result<()> {
+        self.taken.cover(from.length)?;
+        self.length = io::copy(&mut from.reopen()?, &mut self.draft.file)?;
+        if self.length == from.length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 }
 
@@ -195,7 +207,7 @@ impl Write for Staged {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.draft.file.flush()
     }
 }
 
@@ -262,8 +274,8 @@ mod tests {
         for room in [0, 1, 65_536, 300_000] {
             let (home, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
             let (small, large) = (purse(room), purse(1 << 20));
-            let ground = Ground { staging: below(&other), quota: large.clone() };
-            let mut staged = Staged::new(home.path()).unwrap().within(small.clone()).or_on(ground);
+            let ground = Ground { places: vec![below(&other)], quota: large.clone() };
+            let mut staged = below(&home).file().unwrap().within(small.clone()).or_on(ground);
             for piece in content.chunks(1000) {
                 staged.write_all(piece).unwrap();
             }
@@ -282,8 +294,8 @@ mod tests {
     #[test]
     fn a_file_that_fits_nowhere_fails_as_full() {
         let (home, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-        let ground = Ground { staging: below(&other), quota: purse(2 * PAGE) };
-        let mut staged = Staged::new(home.path()).unwrap().within(purse(PAGE + 1)).or_on(ground);
+        let ground = Ground { places: vec![below(&other)], quota: purse(2 * PAGE) };
+        let mut staged = below(&home).file().unwrap().within(purse(PAGE + 1)).or_on(ground);
         staged.write_all(&[1; 3000]).unwrap();
         assert!(staged.is_away().is_none(), "a page is taken whole");
         staged.write_all(&[1; 2000]).unwrap();
@@ -291,5 +303,23 @@ mod tests {
         let error = staged.write_all(&[1; 1]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert_eq!(staged.length(), 2 * PAGE);
+    }
+
+    #[test]
+    fn a_place_that_takes_nothing_is_passed_over() {
+        let (home, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let unusable = other.path().join("file");
+        std::fs::write(&unusable, "no directory").unwrap();
+        let places = || vec![Arc::new(Staging::below(unusable.clone())), below(&home)];
+        let ground = |places| Ground { places, quota: purse(1 << 20) };
+        let mut begun = Staged::away(ground(places()), io::ErrorKind::ReadOnlyFilesystem.into()).unwrap();
+        begun.write_all(b"begun").unwrap();
+        assert!(matches!(begun.is_away(), Some(StoreError::Denied)));
+        let mut moved = below(&home).file().unwrap().within(purse(0)).or_on(ground(places()));
+        moved.write_all(b"moved").unwrap();
+        assert!(moved.path().starts_with(home.path()) && matches!(moved.is_away(), Some(StoreError::Full)));
+        let nowhere = ground(vec![Arc::new(Staging::below(unusable))]);
+        let refused = Staged::away(nowhere, io::ErrorKind::StorageFull.into()).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::NotADirectory);
     }
 }

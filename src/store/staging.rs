@@ -1,9 +1,12 @@
 //! Where files are staged: a directory of this process's own, which others can tell from one whose process is gone.
 //!
 //! The directory is locked as long as the process lives, however it ends. So what a crash left is swept at once, and
-//! what another process beside this one is writing never is. Owns that. Must not know what is staged.
+//! what another process beside this one is writing never is. What is swept was made so: a directory of our own, of a name
+//! as we give them, reached by handle from one that is private; nothing else is touched, and no link followed. Owns
+//! that. Must not know what is staged.
 
-use std::fs::{self, DirEntry, File, TryLockError};
+use std::ffi::{OsStr, OsString};
+use std::fs::TryLockError;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,9 +16,15 @@ use tracing::{info, warn};
 use super::Staged;
 use super::ledger::Tally;
 use super::staged::pages;
+use crate::private::Private;
+
+mod own;
+
+pub(super) use own::Draft;
+use own::{Own, is_run};
 
 /// Its directory inside a storage.
-pub(super) const STAGING: &str = "staging";
+pub const STAGING: &str = "staging";
 
 /// A directory that processes stage in, each in a directory of its own below it.
 #[derive(Debug)]
@@ -35,14 +44,6 @@ pub struct Batch {
     pub abandoned: bool,
 }
 
-/// This process's own directory, made when it is first needed, gone with the value.
-#[derive(Debug)]
-struct Own {
-    directory: PathBuf,
-    /// Locked; the system unlocks it when the process ends.
-    _lock: File,
-}
-
 impl Staging {
     /// Stages below `root`, which is made when it is needed.
     pub(super) fn below(root: PathBuf) -> Self {
@@ -51,36 +52,39 @@ impl Staging {
 
     /// A new file.
     pub(super) fn file(&self) -> io::Result<Staged> {
-        Staged::new(&self.own()?.directory)
+        Ok(Staged::new(Draft::new(self.own()?)?))
     }
 
     /// The path of this process's own directory inside the storage.
     pub(super) fn own_path(&self) -> io::Result<String> {
-        Ok(inside(&self.own()?.directory))
+        Ok(inside(self.own()?.path()))
     }
 
     fn own(&self) -> io::Result<Arc<Own>> {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         match &*own {
-            Some(own) if own.directory.is_dir() => Ok(Arc::clone(own)),
-            _ => Ok(Arc::clone(own.insert(Arc::new(Own::below(&self.root)?)))),
+            Some(own) if own.is_in_place() => Ok(Arc::clone(own)),
+            _ => Ok(Arc::clone(own.insert(Arc::new(Own::below(Private::open(&self.root)?)?)))),
         }
+    }
+
+    /// The directory, and the names of what processes but this one made in it.
+    fn others(&self) -> io::Result<Option<(Private, Vec<OsString>)>> {
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(root) = Private::existing(&self.root)? else { return Ok(None) };
+        let mut names = root.names()?;
+        names.retain(|name| is_run(name) && own.as_ref().is_none_or(|own| own.name != *name));
+        Ok(Some((root, names)))
     }
 
     /// What lies here, of every process but this one. Blocks: for threads that may.
     pub(super) fn batches(&self) -> io::Result<Vec<Batch>> {
-        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let entries = match fs::read_dir(&self.root) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
-        };
+        let Some((root, names)) = self.others()? else { return Ok(Vec::new()) };
         let mut batches = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            if own.as_ref().is_none_or(|own| own.directory != entry.path()) {
-                // An empty directory frees nothing; the next start sweeps it.
-                batches.extend(there(batch(&entry))?.filter(|batch| batch.tally.values > 0));
-            }
+        for name in names {
+            let Some(folder) = made_here(&root, &name)? else { continue };
+            // An empty directory frees nothing; the next start sweeps it.
+            batches.extend(there(batch(&folder))?.filter(|batch| batch.tally.values > 0));
         }
         Ok(batches)
     }
@@ -94,17 +98,14 @@ impl Staging {
     }
 
     fn sweep_here(&self) {
-        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let entries = match fs::read_dir(&self.root) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        let (root, names) = match self.others() {
+            Ok(Some(others)) => others,
+            Ok(None) => return,
             Err(error) => return warn!(staging = %self.root.display(), %error, "could not list staged files"),
         };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            if own.as_ref().is_some_and(|own| own.directory == path) {
-                continue;
-            }
-            match sweep_one(&path) {
+        for name in names {
+            let path = root.path().join(&name);
+            match sweep_one(&root, &name) {
                 Ok(true) => {
                     info!(path = %path.display(), "what a process that is gone had staged is removed")
                 }
@@ -117,52 +118,33 @@ impl Staging {
     }
 }
 
-impl Own {
-    fn below(root: &Path) -> io::Result<Self> {
-        fs::create_dir_all(root)?;
-        loop {
-            let directory = tempfile::Builder::new().prefix("run-").tempdir_in(root)?;
-            let lock = File::open(directory.path())?;
-            lock.lock()?;
-            // Another process may have swept it before it was locked.
-            if directory.path().is_dir() {
-                return Ok(Self { directory: directory.keep(), _lock: lock });
-            }
+/// The directory of a process; none where there is something else, which is left alone.
+fn made_here(root: &Private, name: &OsStr) -> io::Result<Option<Private>> {
+    match root.folder(name) {
+        Err(error) if error.is_planted() => {
+            warn!(%error, "what lies among staged files is not ours; it is left alone");
+            Ok(None)
         }
+        opened => there(opened.map_err(io::Error::from)),
     }
 }
 
-impl Drop for Own {
-    fn drop(&mut self) {
-        // One that still holds files stays for the next sweep.
-        let _ = fs::remove_dir(&self.directory);
-    }
-}
-
-/// What lies at one place below the root.
-fn batch(entry: &DirEntry) -> io::Result<Batch> {
-    let path = entry.path();
+/// What one process staged.
+fn batch(folder: &Private) -> io::Result<Batch> {
     // Shared, so that two who look do not take each other for its owner.
-    let abandoned = match File::open(&path)?.try_lock_shared() {
+    let abandoned = match folder.handle().try_lock_shared() {
         Ok(()) => true,
         Err(TryLockError::WouldBlock) => false,
         Err(TryLockError::Error(error)) => return Err(error),
     };
     let mut tally = Tally::default();
-    let mut count = |file: &DirEntry| {
-        if let Some(metadata) = there(file.metadata())? {
+    for file in folder.names()? {
+        if let Some(length) = there(folder.length(&file))? {
             tally.values += 1;
-            tally.bytes += pages(metadata.len());
+            tally.bytes += pages(length);
         }
-        io::Result::Ok(())
-    };
-    if path.is_dir() {
-        // Files lie side by side.
-        fs::read_dir(&path)?.try_for_each(|file| count(&file?))?;
-    } else {
-        count(entry)?;
     }
-    Ok(Batch { path: inside(&path), tally, abandoned })
+    Ok(Batch { path: inside(folder.path()), tally, abandoned })
 }
 
 /// The path inside the storage of what lies below the root.
@@ -179,23 +161,25 @@ fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 /// Whether there was something, and nobody's.
-fn sweep_one(path: &Path) -> io::Result<bool> {
-    let lock = File::open(path)?;
-    match lock.try_lock() {
+fn sweep_one(root: &Private, name: &OsStr) -> io::Result<bool> {
+    let Some(folder) = made_here(root, name)? else { return Ok(false) };
+    match folder.handle().try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(false),
         Err(TryLockError::Error(error)) => return Err(error),
     }
-    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(true),
+    for file in folder.names()? {
+        there(folder.remove(&file))?;
     }
+    there(root.remove_folder(name))?;
+    Ok(true)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io::Write;
+    use std::os::unix::fs::{chown, symlink};
 
     use tempfile::TempDir;
 
@@ -207,12 +191,10 @@ mod tests {
         let staging = root.path().join("staging");
         let (other, dead) = (Staging::below(staging.clone()), Staging::below(staging.clone()));
         let mut written = other.file().unwrap();
-        let left = dead.file().unwrap();
         // A process that was killed removes nothing and holds no lock.
-        let mut left = left.file();
-        left.disable_cleanup(true);
+        let mut left = dead.file().unwrap();
+        left.moved();
         drop((left, dead));
-        fs::write(staging.join("a file of an earlier version"), "x").unwrap();
 
         let own = Staging::below(staging.clone());
         let mine = own.file().unwrap();
@@ -224,8 +206,8 @@ mod tests {
             .map(|Batch { tally: Tally { values, bytes }, abandoned, .. }| (abandoned, values, bytes))
             .collect();
         seen.sort_unstable();
-        let (theirs, nobodys, odd) = ((false, 1, 8192), (true, 1, 0), (true, 1, 4096));
-        assert_eq!(seen, [theirs, nobodys, odd], "and not its own");
+        let (theirs, nobodys) = ((false, 1, 8192), (true, 1, 0));
+        assert_eq!(seen, [theirs, nobodys], "and not its own");
         own.sweep_here();
         assert!(own.batches().unwrap().iter().all(|batch| !batch.abandoned));
         assert_eq!(fs::read_dir(&staging).unwrap().count(), 2);
@@ -234,6 +216,46 @@ mod tests {
 
         drop((mine, own, written, other));
         assert_eq!(fs::read_dir(&staging).unwrap().count(), 0, "who ends in good order leaves nothing");
+    }
+
+    #[test]
+    fn nothing_is_swept_but_what_was_made_here() {
+        let home = TempDir::new().unwrap();
+        let (staging, victim) = (home.path().join("staging"), home.path().join("victim"));
+        fs::create_dir_all(victim.join("run-inside")).unwrap();
+        fs::write(victim.join("precious"), "theirs").unwrap();
+        let own = Staging::below(staging.clone());
+        drop(own.file().unwrap());
+        symlink(&victim, staging.join("run-link")).unwrap();
+        fs::write(staging.join("run-file"), "x").unwrap();
+        fs::create_dir(staging.join("another")).unwrap();
+        let gone = staging.join("run-gone");
+        fs::create_dir(&gone).unwrap();
+        symlink(victim.join("precious"), gone.join("staged-link")).unwrap();
+        let mut left = vec!["another", "run-file", "run-link"];
+        // Only root can give a folder away.
+        if fs::create_dir(staging.join("run-foreign")).is_ok()
+            && chown(staging.join("run-foreign"), Some(65_534), None).is_ok()
+        {
+            left.push("run-foreign");
+        }
+        own.sweep_here();
+        let mut found: Vec<_> = fs::read_dir(&staging)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !own.own_path().unwrap().ends_with(name.as_str()))
+            .collect();
+        found.sort();
+        left.sort_unstable();
+        assert_eq!(found, left);
+        assert!(victim.join("precious").exists() && victim.join("run-inside").exists());
+
+        // The whole directory may be a link to begin with.
+        let linked = Staging::below(home.path().join("linked"));
+        symlink(&victim, home.path().join("linked")).unwrap();
+        linked.sweep_here();
+        assert!(linked.file().is_err() && linked.batches().is_err());
+        assert!(victim.join("precious").exists() && victim.join("run-inside").exists());
     }
 
     #[test]

@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CouldNotAsk {
     /// No connection.
-    #[error("no connection to the registry could be made: {0}; {}", .0.advice())]
+    #[error("no connection to the registry could be made: {0}; {advice}", advice = .0.advice())]
     Unreachable(Cause),
     /// No byte for longer than the configuration allows.
     #[error("the registry did not answer in time; try again later")]

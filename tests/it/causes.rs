@@ -105,7 +105,7 @@ fn certificates_that_do_not_hold() {
     let mutual = authority::door(&authority.issue("mutual", good), Some(&authority), behind);
     let setup = at(&format!("https://registry.localhost:{}", mutual.port()));
     let setup = setup.set("upstream.ca_file", authority.certificate());
-    assert_told(setup, "tls-client-certificate", "client certificate", "CertificateRequired");
+    assert_told(setup, "tls-client-certificate", "client certificate", "alert");
 }
 
 #[test]

@@ -93,25 +93,26 @@ fn a_client_that_is_slow_but_moves_is_not_cut() {
 }
 
 #[test]
-fn one_connection_too_many_is_refused_until_another_ends() {
+fn one_connection_too_many_takes_the_place_of_the_one_that_waited_the_longest() {
     let (upstream, release) = (Upstream::start(), Release::new("lamp", "1.0.0"));
     upstream.publish(&release);
     let proxy = Setup::before(&upstream).set("limits.max_connections", 20).start();
-    let answered = || {
-        let mut conversation = Conversation::open(proxy.client().0).ok()?;
-        conversation.write(keeping_alive(&release.index()).as_bytes()).ok()?;
-        conversation.answer().ok().filter(|answer| answer.status == 200).map(|_| conversation)
+    let ask = |conversation: &mut Conversation| {
+        conversation.write(keeping_alive(&release.index()).as_bytes()).ok();
+        conversation.answer().is_ok_and(|answer| answer.status == 200)
     };
-    // The first may still meet the connection that saw the proxy ready.
-    let mut open: Vec<_> = (0..20).map(|_| eventually("a place", answered)).collect();
-    assert!(answered().is_none(), "the twenty-first was served");
-    assert!(Conversation::open(proxy.client().0).map_or(true, |mut refused| refused.is_over()));
-    open.pop();
-    open.push(eventually("the freed place", answered));
-    for conversation in &mut open {
-        conversation.write(keeping_alive(&release.index()).as_bytes()).unwrap();
-        conversation.answer().unwrap().ok();
-    }
+    let arrive = || {
+        let mut conversation = Conversation::open(proxy.client().0).unwrap();
+        assert!(ask(&mut conversation));
+        conversation
+    };
+    let mut open: Vec<_> = (0..19).map(|_| arrive()).collect();
+    // The first asks again, so the second waits the longest from now on.
+    assert!(ask(&mut open[0]));
+    open.extend([arrive(), arrive()]);
+    let served: Vec<_> = open.iter_mut().map(ask).collect();
+    assert_eq!(served.iter().position(|served| !served), Some(1), "{served:?}");
+    assert_eq!(served.iter().filter(|served| **served).count(), 20, "{served:?}");
 }
 
 /// Puts a new key and certificate at `cert.pem` and `key.pem`; false when there is no openssl to make them.
@@ -245,15 +246,15 @@ fn a_handshake_that_never_comes_does_not_delay_the_stop() {
 }
 
 #[test]
-fn a_handshake_that_never_comes_takes_a_place_for_no_longer_than_a_head() {
+fn a_handshake_that_never_comes_takes_nobodys_place_and_ends_in_the_time_of_a_head() {
     let upstream = Upstream::start();
     let set = |setup: Setup| setup.set("limits.max_connections", 2).set("limits.header_timeout", "2s");
     let Some((proxy, folder)) = encrypted(&upstream, set) else { return };
     let first = on_disk(folder.path());
-    eventually("a free place", || (shown(&proxy, folder.path()) == first).then_some(()));
     let began = Instant::now();
-    let _silent: Vec<_> = (0..2).map(|_| TcpStream::connect(proxy.client().0).unwrap()).collect();
-    eventually("both places taken", || (shown(&proxy, folder.path()) != first).then_some(()));
-    eventually("a place again", || (shown(&proxy, folder.path()) == first).then_some(()));
-    assert!(began.elapsed() >= Duration::from_secs(2), "after {:?}", began.elapsed());
+    let mut silent: Vec<_> = (0..2).map(|_| TcpStream::connect(proxy.client().0).unwrap()).collect();
+    assert_eq!(shown(&proxy, folder.path()), first, "though both places were taken");
+    let mut last = silent.remove(1);
+    assert_eq!(last.read(&mut [0]).unwrap(), 0);
+    assert!((2..6).contains(&began.elapsed().as_secs()), "after {:?}", began.elapsed());
 }

@@ -6,10 +6,12 @@
 mod support;
 
 mod admin;
+mod adversaries;
 mod architecture;
 mod audit;
 mod big;
 mod big_documents;
+mod browsers;
 mod budget;
 mod cache_control;
 mod causes;
@@ -44,6 +46,7 @@ mod hosts;
 mod invalidate;
 mod late_index;
 mod lifecycle;
+mod local_users;
 mod memory;
 mod nullspace_bundles;
 mod nullspace_hostile;

@@ -91,7 +91,7 @@ fn nor_does_it_over_http_2() {
         Setup::before(&upstream).set("server.tls", Table::from_iter([pem("cert"), pem("key")])).start();
     let asked = || proxy.log().matches(&lamp().index()).count();
     let first = Curl::start(&proxy, 1);
-    eventually("the first answer", || (asked() > 1).then_some(()));
+    eventually("the first answer", || (asked() > 0).then_some(()));
     drop(first);
     let (before, answered) = (proxy.memory(), asked());
     let _readers = Curl::start(&proxy, 30);

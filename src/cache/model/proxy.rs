@@ -125,7 +125,7 @@ fn pipeline(world: &Arc<World>, store: Arc<dyn Store>, live: Live) -> Pipeline {
     let room =
         Capacity { requests: 100, requests_per_client: 100, downloads: 100, downloads_per_client: 100 };
     let places = Arc::new(Places::new(room));
-    let (base, clock) = (BaseUrl::new(None), world.clock.clone());
+    let (base, clock) = (BaseUrl::default(), world.clock.clone());
     let access = AccessLog::default();
     let bodies = (1 << 20, Duration::from_secs(60));
     let ground = Ground::new(store, documents.clone(), files.clone(), clock.clone(), metrics.clone(), bodies);

@@ -154,9 +154,7 @@ impl Documents {
         }
         let mut suspects = Vec::new();
         for (at, version) in changed.into_iter().enumerate() {
-            if at % SOME == SOME - 1 {
-                tokio::task::yield_now().await;
-            }
+            take_turns(at).await;
             let key = DocumentKey::Release(name.clone(), version.clone());
             if looked_at.contains(&version) {
                 continue;
@@ -164,7 +162,7 @@ impl Documents {
             // Looked at in any case: what is held may speak against its row.
             let release = match self.remembered(&key) {
                 Some(release) => Some(release),
-                None if held.releases.contains(&place(&registry, &key)) => self.held(&key).await,
+                None if held.has(&registry, &key) => self.held(&key).await,
                 None => None,
             };
             let pin = match held.pins {
@@ -193,10 +191,12 @@ impl Documents {
         listed: &HashSet<Version>,
         held: &Held,
     ) -> Vec<Version> {
-        let of = |version: &Version| place(registry, &DocumentKey::Release(name.clone(), version.clone()));
-        let listed: HashSet<_> = listed.iter().map(of).collect();
-        let mut unlisted = Vec::new();
-        for release in held.releases.difference(&listed) {
+        let (mut left, mut unlisted) = (held.releases.clone(), Vec::new());
+        for (at, version) in listed.iter().enumerate().take_while(|_| !held.releases.is_empty()) {
+            take_turns(at).await;
+            left.remove(&place(registry, &DocumentKey::Release(name.clone(), version.clone())));
+        }
+        for release in &left {
             unlisted.extend(self.version_at(name, release).await);
         }
         unlisted
@@ -303,4 +303,18 @@ fn knows_more(index: &Document, version: &Version, release: Option<&Document>) -
 pub(super) struct Held {
     pub(super) releases: HashSet<StorageKey>,
     pins: bool,
+}
+
+impl Held {
+    /// Whether the answer of `registry` to `key`, exact metadata, is among it.
+    pub(super) fn has(&self, registry: &Registry, key: &DocumentKey) -> bool {
+        !self.releases.is_empty() && self.releases.contains(&place(registry, key))
+    }
+}
+
+/// Lets others have their turn on this thread, once in so many rows of an index.
+pub(super) async fn take_turns(row: usize) {
+    if row % SOME == SOME - 1 {
+        tokio::task::yield_now().await;
+    }
 }

@@ -7,11 +7,11 @@
 
 use std::sync::Arc;
 
+use super::index::take_turns;
 use super::release::{compare, without_asking};
 use crate::cache::document::Document;
 use crate::cache::documents::Documents;
 use crate::cache::failure::Failure;
-use crate::cache::place::place;
 use crate::domain::lifecycle::Status;
 use crate::domain::{DocumentKey, Version, VolumeName};
 
@@ -20,11 +20,12 @@ impl Documents {
     pub(in crate::cache) async fn overrule(&self, name: &VolumeName, index: &Document) {
         let Some(rows) = index.content.rows() else { return };
         let registry = index.meta.registry();
-        let stored = self.held_of(&registry, name).await.releases;
-        for (version, _) in rows.by_version() {
+        let stored = self.held_of(&registry, name).await;
+        for (at, (version, _)) in rows.by_version().enumerate() {
+            take_turns(at).await;
             let key = DocumentKey::Release(name.clone(), version.clone());
             let release = match self.remembered(&key) {
-                None if stored.contains(&place(&registry, &key)) => self.held(&key).await,
+                None if stored.has(&registry, &key) => self.held(&key).await,
                 remembered => remembered,
             };
             if release.is_some_and(|release| speaks_against(index, (name, version), &release)) {

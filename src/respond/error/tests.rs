@@ -122,7 +122,7 @@ fn problem_documents() {
         .iter()
         .map(Refusal::from)
         .chain(routes.iter().map(Refusal::from))
-        .chain([bad_request("send one Host header")])
+        .chain([BaseError::NoHost, BaseError::Misdirected].map(Refusal::from))
         .map(|refusal| page(&refusal))
         .collect();
     let pages = pages.join("\n");

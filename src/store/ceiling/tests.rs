@@ -171,7 +171,8 @@ async fn nothing_goes_for_what_would_never_fit() {
 async fn what_does_not_fit_goes_on_in_the_scratch_space() {
     let scratch = TempDir::new().unwrap();
     let store = Arc::new(ObjectStorage::memory().unwrap());
-    let ceiling = Ceiling::new(store, MIB, Rng::with_seed(7)).with_scratch(scratch.path(), 8 * MIB);
+    let ceiling =
+        Ceiling::new(store, MIB, Rng::with_seed(7)).with_scratch(vec![scratch.path().join("own")], 8 * MIB);
     ceiling.count().await;
     let ceiling = Arc::new(ceiling);
     let staging = Arc::clone(&ceiling);

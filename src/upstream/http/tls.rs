@@ -47,11 +47,11 @@ impl Tls {
             .with_safe_default_protocol_versions()?;
         let own = egress.ca_file.as_ref().map_or_else(|| Ok(Vec::new()), certificates)?;
         let roots = Arc::new(authorities(&own)?);
-        let builder = match own.is_empty() {
-            true => builder.with_root_certificates(roots),
-            false => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Believing::new(roots, own, provider)?)),
+        let builder = if own.is_empty() {
+            builder.with_root_certificates(roots)
+        } else {
+            let believing = Believing::new(roots, own, provider)?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(believing))
         };
         let identity = egress.client_cert.as_ref().zip(egress.client_key.as_ref());
         let mut config = match identity {
