@@ -61,7 +61,7 @@ pub enum AppError {
     #[error("storage.tier cannot be used")]
     Tier(#[source] StoreError),
     /// A folder that must be this process's own is not.
-    #[error("not safe to start: {0}")]
+    #[error("it is not safe to start")]
     Folder(#[from] PrivateError),
     /// A command beside the proxy cannot see into another process's memory.
     #[error(

@@ -34,7 +34,6 @@ use crate::limit::{Admission, Client, Limiter};
 use crate::relay::{AnyBody, Ground, Nullspace, Volumes};
 use crate::respond::{self, Asked, Body, Part, Refusal, Response};
 use crate::route::{self, Request};
-use crate::store::sealed;
 use crate::telemetry::{Access, AccessLog, Metrics, Who};
 
 mod writes;
@@ -246,7 +245,7 @@ impl Pipeline {
         let part = respond::plan(&held, asked);
         let bytes = part.bytes(held.file.seal.length);
         let left = bytes.end - bytes.start;
-        let mut steps = sealed::steps(bytes).peekable();
+        let mut steps = self.files.steps(bytes).peekable();
         let Some(first) = steps.next_if(|_| !asked.head) else { return Ok((held, part, Body::empty())) };
         let place = self.places.download(errand.client.unwrap_or(&Client::Unknown))?;
         let first = self.files.read(&held.file, first, errand).await?;

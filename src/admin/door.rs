@@ -1,13 +1,14 @@
 //! Who may come in at the admin port, decided by a request's head before anything else of it is read.
 //!
-//! 1. host      a name that was not given to this port is refused: a web page whose name was made to point here (DNS
-//!              rebinding) comes with its own. Probes say nothing that could be stolen and answer any name.
-//! 2. method    what a route does not take, and so every question of a browser whether it may (OPTIONS)
-//! 3. site      an action that a page of another site sends: browsers say so, in `Origin` or `Sec-Fetch-Site`
-//! 4. token     where one is wanted
-//! 5. content   an action is JSON, which no page can send elsewhere without asking first, or nothing at all: without a
-//!              content type no form came (they name one), and no script (it names its `Origin`)
-//!
+//! ```text
+//! 1. host     a name that was not given to this port is refused: a web page whose name was made to point here (DNS
+//!             rebinding) comes with its own. Probes say nothing that could be stolen and answer any name.
+//! 2. method   what a route does not take, and so every question of a browser whether it may (OPTIONS)
+//! 3. site     an action that a page of another site sends: browsers say so, in `Origin` or `Sec-Fetch-Site`
+//! 4. token    where one is wanted
+//! 5. content  an action is JSON, which no page can send elsewhere without asking first, or nothing at all: without a
+//!             content type no form came (they name one), and no script (it names its `Origin`)
+//! ```
 //! Owns these rules and what of them is configured. Must not know what a route does.
 
 use std::net::{IpAddr, SocketAddr};

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use super::failure::Failure;
 use super::ingest::{Brought, ingest, keep};
 use super::sealed_file::{Origin, SealedFile};
-use super::sealed_files::{Fill, SealedFiles};
+use super::sealed_files::{Fill, LITTLE, SealedFiles};
 use super::turns::Turn;
 use super::wanted::Wanted;
 use crate::clock::pace::Pace;
@@ -64,7 +64,12 @@ impl SealedFiles {
         let piece = || {
             self.pieces.get(file.seal.raw, range.clone(), || {
                 let (store, file, range) = (Arc::clone(&self.store), Arc::clone(file), range.clone());
-                async move { file.read(&*store, range).await.map_err(Arc::new) }
+                async move {
+                    let is_little = range.end - range.start <= LITTLE;
+                    let bytes = file.read(&*store, range).await.map_err(Arc::new)?;
+                    // A part of a block holds all of it.
+                    Ok(if is_little { Bytes::copy_from_slice(&bytes) } else { bytes })
+                }
             })
         };
         match piece().await {

@@ -1,9 +1,10 @@
 //! Pieces of files on their way to clients: read and verified once for all who send them at the same time.
 //!
 //! Owns which piece is in memory, for as long as anybody sends it and no longer, so that a crowd on one file costs one
-//! reading of it and no more memory. Must not know files, nor what is done about one that cannot be read.
+//! reading of it and no more memory; and how many bytes that is. Must not know files, nor what is done about one that cannot be read.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -20,18 +21,29 @@ type Known<E> = DashMap<Place, Weak<Piece<E>>, ahash::RandomState>;
 
 /// All pieces that somebody reads or sends. A reading fails with `E`.
 #[derive(Debug)]
-pub(super) struct Pieces<E>(Arc<Known<E>>);
+pub(super) struct Pieces<E> {
+    known: Arc<Known<E>>,
+    bytes: Arc<AtomicU64>,
+}
 
 struct Piece<E> {
     place: Place,
     /// Carried on by whoever of those who wait for it is awake: one whose client takes nothing may never be.
     reading: Shared<BoxFuture<'static, Result<Bytes, E>>>,
     known: Weak<Known<E>>,
+    bytes: Arc<AtomicU64>,
 }
 
 impl<E> Default for Pieces<E> {
     fn default() -> Self {
-        Self(Arc::default())
+        Self { known: Arc::default(), bytes: Arc::default() }
+    }
+}
+
+impl<E> Pieces<E> {
+    /// How many bytes somebody reads or sends.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -52,7 +64,7 @@ impl<E: Clone + Send + Sync + 'static> Pieces<E> {
             Ok(bytes) => Ok(Bytes::from_owner(Sent { bytes, _piece: piece })),
             Err(error) => {
                 let is_this = |known: &Weak<_>| std::ptr::eq(known.as_ptr(), Arc::as_ptr(&piece));
-                self.0.remove_if(&piece.place, |_, known| is_this(known));
+                self.known.remove_if(&piece.place, |_, known| is_this(known));
                 Err(error)
             }
         }
@@ -62,10 +74,12 @@ impl<E: Clone + Send + Sync + 'static> Pieces<E> {
     where
         F: Future<Output = Result<Bytes, E>> + Send + 'static,
     {
-        let mut known = self.0.entry(place.clone()).or_default();
+        let mut known = self.known.entry(place.clone()).or_default();
         known.upgrade().unwrap_or_else(|| {
             let reading = read().boxed().shared();
-            let piece = Arc::new(Piece { place, reading, known: Arc::downgrade(&self.0) });
+            self.bytes.fetch_add(place.1.end - place.1.start, Ordering::Relaxed);
+            let bytes = Arc::clone(&self.bytes);
+            let piece = Arc::new(Piece { place, reading, known: Arc::downgrade(&self.known), bytes });
             *known = Arc::downgrade(&piece);
             piece
         })
@@ -74,6 +88,7 @@ impl<E: Clone + Send + Sync + 'static> Pieces<E> {
 
 impl<E> Drop for Piece<E> {
     fn drop(&mut self) {
+        self.bytes.fetch_sub(self.place.1.end - self.place.1.start, Ordering::Relaxed);
         if let Some(known) = self.known.upgrade() {
             known.remove_if(&self.place, |_, piece| piece.strong_count() == 0);
         }
@@ -120,9 +135,10 @@ mod tests {
         assert_eq!(reads.load(Ordering::Relaxed), 1);
         let late = ask().await.unwrap();
         assert_eq!((reads.load(Ordering::Relaxed), &late[..]), (1, &b"hello"[..]), "somebody still sends it");
+        assert_eq!(pieces.bytes(), 5, "once for all");
 
         drop((crowd, late));
-        assert!(pieces.0.is_empty());
+        assert!(pieces.known.is_empty() && pieces.bytes() == 0);
         ask().await.unwrap();
         assert_eq!(reads.load(Ordering::Relaxed), 2);
     }
@@ -169,6 +185,6 @@ mod tests {
     async fn who_leaves_takes_an_unfinished_reading_along() {
         let (pieces, raw) = (Pieces::<Failing>::default(), Sha256::of(b"x"));
         assert!(pieces.get(raw, 5..6, pending).now_or_never().is_none());
-        assert!(pieces.0.is_empty());
+        assert!(pieces.known.is_empty() && pieces.bytes() == 0);
     }
 }

@@ -1,8 +1,9 @@
 //! Sealed files: what a gate permits is sent from the store, or brought in by one verified fetch.
 //!
-//! Owns their seals in memory, their one fetch each, and what becomes of a damaged one. Must not know what
+//! Owns their seals in memory, their one fetch each, how much of them is on its way, and what becomes of a damaged one. Must not know what
 //! permits a file (`archives`, `trust_artifacts`) nor HTTP: ranges and headers are `respond`'s.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,11 @@ use crate::upstream::{Errand, Payload, Tries, Upstream};
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Seals kept in memory: the checksums of 10,000 archives of a few megabytes are about a megabyte.
 const SEALS: u64 = 10_000;
+
+/// Bytes of files on their way, each counted once whoever sends it, above which less is read at a time.
+const AFLOAT: u64 = 32 << 20;
+/// What is read then, of blocks that are longer.
+pub(super) const LITTLE: u64 = 32 << 10;
 
 /// A file that may be sent.
 #[derive(Debug, Clone)]
@@ -113,6 +119,20 @@ impl SealedFiles {
     /// Bounds what is brought in from now on; what is held stays, and a download under way ends as it began.
     pub fn reload(&self, bounds: Bounds) {
         self.bounds.store(Arc::new(bounds));
+    }
+
+    /// Cuts `range` of a file into what is read at a time for one client. The more of files is on its way, the less that is,
+    /// though more is read for it: whoever takes his time must not hold much.
+    pub fn steps(self: &Arc<Self>, range: Range<u64>) -> impl Iterator<Item = Range<u64>> + Send + use<> {
+        let (files, mut at) = (Arc::clone(self), range.start);
+        std::iter::from_fn(move || {
+            let mut step = sealed::steps(at..range.end).next()?;
+            if files.pieces.bytes() >= AFLOAT {
+                step.end = step.end.min(step.start + LITTLE);
+            }
+            at = step.end;
+            Some(step)
+        })
     }
 
     /// The file that `permit` is for, fetched where it is not held.

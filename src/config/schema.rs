@@ -165,21 +165,21 @@ fn storage<V: Visitor>(v: &mut V, now: &Storage) -> Storage {
 }
 
 fn limits<V: Visitor>(v: &mut V, now: &Limits) -> Limits {
+    let max_connections = v.setting("max_connections", &CONNECTIONS, &now.max_connections);
+    let connections = (now.max_connections_per_client, now.max_connections);
     let max_downloads = v.setting("max_downloads", &CONCURRENCY, &now.max_downloads);
-    // A reader is handed the default, which follows what it just read; what a printer is handed is what was said.
-    let follows = now.max_downloads_per_client == Limits::quarter(now.max_downloads);
-    let per_client = if follows { Limits::quarter(max_downloads) } else { now.max_downloads_per_client };
+    let downloads = (now.max_downloads_per_client, now.max_downloads);
     Limits {
         max_archive: v.setting("max_archive", &SIZE, &now.max_archive),
         max_unpacked: v.setting("max_unpacked", &SIZE, &now.max_unpacked),
         max_entries: v.setting("max_entries", &ENTRIES, &now.max_entries),
         max_document: v.setting("max_document", &SIZE, &now.max_document),
         max_request_body: v.setting("max_request_body", &SIZE, &now.max_request_body),
-        max_connections: v.setting("max_connections", &CONNECTIONS, &now.max_connections),
+        max_connections,
         max_connections_per_client: v.setting(
             "max_connections_per_client",
             &CONNECTIONS,
-            &now.max_connections_per_client,
+            &share(Limits::half, connections, max_connections),
         ),
         max_connection_memory: v.setting(
             "max_connection_memory",
@@ -195,8 +195,18 @@ fn limits<V: Visitor>(v: &mut V, now: &Limits) -> Limits {
             &now.max_requests_per_client,
         ),
         max_downloads,
-        max_downloads_per_client: v.setting("max_downloads_per_client", &CONCURRENCY, &per_client),
+        max_downloads_per_client: v.setting(
+            "max_downloads_per_client",
+            &CONCURRENCY,
+            &share(Limits::quarter, downloads, max_downloads),
+        ),
     }
+}
+
+/// What one client has of `all` that were just read. A reader is handed the default, which follows them; what a printer is
+/// handed is what was said.
+fn share(of: fn(usize) -> usize, (one, all_before): (usize, usize), all: usize) -> usize {
+    if one == of(all_before) { of(all) } else { one }
 }
 
 fn rate_limits<V: Visitor>(v: &mut V, now: &RateLimits) -> RateLimits {

@@ -75,6 +75,7 @@ fn full() -> Config {
     config.server.admin_token_sha256 = Some(Sha256::of(b"admin"));
     config.upstreams[0].token_env = Some(Credential { variable: "READ".into(), token: "hunter2".into() });
     config.upstreams[0].egress = egress();
+    config.storage.scratch = Some(PathBuf::from("/var/tmp"));
     config.tokens = vec![Token { name: "ci".into(), class: TokenClass::Ci, sha256: Sha256::of(b"token") }];
     let url = Url::parse("https://api.example.com").unwrap();
     config.relays =
@@ -113,16 +114,21 @@ fn keys(table: &Table) -> std::collections::BTreeSet<String> {
 }
 
 #[test]
-fn one_clients_downloads_are_a_quarter_of_all_unless_it_is_said() {
-    for (said, all, one) in [
-        ("", 1024, 256),
-        ("max_downloads = 100", 100, 25),
-        ("max_downloads = 3", 3, 1),
-        ("max_downloads_per_client = 9", 1024, 9),
-        ("max_downloads = 100\nmax_downloads_per_client = 100", 100, 100),
+fn one_client_has_a_share_unless_it_is_said() {
+    for (said, downloads, connections) in [
+        ("", (1024, 256), (20_000, 10_000)),
+        ("max_downloads = 100\nmax_connections = 100", (100, 25), (100, 50)),
+        ("max_downloads = 3\nmax_connections = 1", (3, 1), (1, 1)),
+        ("max_downloads_per_client = 9\nmax_connections_per_client = 9", (1024, 9), (20_000, 9)),
+        (
+            "max_downloads = 100\nmax_downloads_per_client = 100\nmax_connections = 5\nmax_connections_per_client = 5",
+            (100, 100),
+            (5, 5),
+        ),
     ] {
         let limits = load(&format!("{UPSTREAM}[limits]\n{said}")).config.limits;
-        assert_eq!((limits.max_downloads, limits.max_downloads_per_client), (all, one), "{said}");
+        assert_eq!((limits.max_downloads, limits.max_downloads_per_client), downloads, "{said}");
+        assert_eq!((limits.max_connections, limits.max_connections_per_client), connections, "{said}");
     }
 }
 

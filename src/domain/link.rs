@@ -162,7 +162,7 @@ impl Template {
     pub fn keeps(&self, span: &Range<usize>) -> bool {
         let edits = &self.0.edits;
         let before = edits.partition_point(|edit| edit.start <= span.start);
-        !edits[..before].last().is_some_and(|edit| span.end <= edit.end)
+        edits[..before].last().is_none_or(|edit| span.end > edit.end)
     }
 
     /// The registry's own bytes.

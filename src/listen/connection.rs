@@ -25,7 +25,6 @@ use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::connections::{Full, Place, Port};
 use super::doorkeeper::Doorkeeper;
@@ -34,7 +33,7 @@ use super::quiet::Quiet;
 use super::replay::Replay;
 use super::rest::{Opened, Rested};
 use super::stall::Stalling;
-use super::standing::{HTTP1, HTTP2, Kept, READ_MOST, Standing, TLS, TLS_UNSENT};
+use super::standing::{HANDSHAKE, HTTP1, HTTP2, READ_MOST, Standing, TLS, TLS_UNSENT};
 use super::tls;
 use super::traffic::Traffic;
 use super::{Answer, Peer, Terms};
@@ -156,6 +155,9 @@ impl<A: Answer> Http<A> {
                 self.http1(stream, read, *peer, place.standing(), shutdown).await
             }
             Some(tls) => {
+                // Nothing of TLS is kept before the client has said a word.
+                Box::pin(first_byte(&mut stream, deadline, shutdown)).await?;
+                let _kept = place.standing().keep(TLS)?;
                 Box::pin(self.encrypted(tls, stream, *peer, place.standing(), (deadline, shutdown))).await
             }
         }
@@ -184,11 +186,14 @@ impl<A: Answer> Http<A> {
         (deadline, shutdown): (Instant, &ShutdownWatch),
     ) -> Ended {
         stream.below().is_encrypted();
-        let (stream, _kept) = tokio::select! {
+        let shaking = standing.keep(HANDSHAKE)?;
+        let bounded = |tls: &mut ServerConnection| tls.set_buffer_limit(Some(TLS_UNSENT));
+        let stream = tokio::select! {
             biased;
-            shaken = timeout_at(deadline, Box::pin(shake_hands(tls, stream, standing))) => shaken??,
+            shaken = timeout_at(deadline, Box::pin(tls.accept_with(stream, bounded))) => shaken??,
             () = begun(shutdown) => return Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()),
         };
+        drop(shaking);
         if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) {
             Box::pin(self.http2(stream, peer, standing, shutdown)).await
         } else {
@@ -312,20 +317,16 @@ impl<A: Answer> Http<A> {
     }
 }
 
-/// Shakes hands. Nothing of TLS is kept before the client has said a word.
-async fn shake_hands<S: Socket>(
-    tls: &TlsAcceptor,
-    mut stream: Replay<S>,
-    standing: &Arc<Standing>,
-) -> Result<(TlsStream<Replay<S>>, Kept), Box<dyn Error + Send + Sync>> {
+/// Waits until the client has said something.
+async fn first_byte<S: Socket>(stream: &mut Replay<S>, deadline: Instant, shutdown: &ShutdownWatch) -> Ended {
     let mut read = stream.unread();
-    if !stream.gather(&mut read, |read, _| !read.is_empty()).await? {
-        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-    }
+    let said = tokio::select! {
+        biased;
+        said = timeout_at(deadline, stream.gather(&mut read, |read, _| !read.is_empty())) => said??,
+        () = begun(shutdown) => false,
+    };
     stream.replay(read);
-    let kept = standing.keep(TLS)?;
-    let bounded = |tls: &mut ServerConnection| tls.set_buffer_limit(Some(TLS_UNSENT));
-    Ok((tls.accept_with(stream, bounded).await?, kept))
+    if said { Ok(()) } else { Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()) }
 }
 
 /// A socket on which TLS may be spoken, which then holds more of what is not taken.

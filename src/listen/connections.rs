@@ -118,7 +118,8 @@ impl Port {
             let others = |other: &Connection| other.standing.id() != connection.id();
             port.evict(&mut open, Cause::Memory, others, usize::MAX, port.room.batch().max(2 * bytes))?;
         }
-        if connection.part().take(bytes) { Ok(()) } else { Err(port.refused(Cause::Memory)) }
+        connection.part().take_over(bytes);
+        Ok(())
     }
 
     /// Waits until none is open.
@@ -249,10 +250,11 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.standing.ends();
         let port = self.standing.port();
         let mut open = port.opened();
         open.forget(self.standing.id());
+        // Only now can nobody tell it to go any more.
+        self.standing.ends();
         open.alive -= 1;
         port.observer.open(open.alive, port.room.taken());
         if open.alive == 0 {

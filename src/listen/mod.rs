@@ -172,8 +172,8 @@ pub fn run<P: Answer, A: Answer>(
         let public_door =
             (Doorkeeper::new(settings.trusted.clone(), settings.proxy_protocol), public_observer);
         let admin_door = (Doorkeeper::counting_nobody(), admin_observer);
-        server.add("public", public_socket, threads(settings.threads), terms, tls, public_door, public);
-        server.add("admin", admin_socket, 1, ADMIN, None, admin_door, admin);
+        server.add("public", (public_socket, threads(settings.threads)), terms, tls, public_door, public);
+        server.add("admin", (admin_socket, 1), ADMIN, None, admin_door, admin);
         let server = server.start()?;
         tokio::spawn(background);
         serve(server, &mut signals, offers, &settings).await

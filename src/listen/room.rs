@@ -12,7 +12,7 @@ const CHUNK: usize = 64 << 10;
 /// Connections keep what makes the next request cheap until they take this part of the room.
 const CROWDED: usize = 6;
 
-/// What may be leased beyond the room while those go who make it.
+/// The part of the room that may be taken while those still have it who go for it.
 const OVERDRAFT: usize = 16;
 
 /// The bytes of one port.
@@ -42,7 +42,7 @@ impl Room {
 
     /// Whether so many were told to go and have not gone yet that nothing more should be read before they have.
     pub(super) fn is_overdrawn(&self) -> bool {
-        self.leased.load(Relaxed) > self.most + self.most / OVERDRAFT
+        self.leaving.load(Relaxed) > self.most / OVERDRAFT
     }
 
     /// What one eviction makes free, so that not each newcomer has to look for who goes.
@@ -101,6 +101,15 @@ impl Part {
         true
     }
 
+    /// Takes so many bytes for which others were told to go: what workers hold in reserve must not stand in the way.
+    pub(super) fn take_over(&self, bytes: usize) {
+        let used = self.used.fetch_add(bytes, Relaxed) + bytes;
+        while used > self.leased.load(Relaxed) {
+            self.room.leased.fetch_add(CHUNK, Relaxed);
+            self.leased.fetch_add(CHUNK, Relaxed);
+        }
+    }
+
     pub(super) fn give(&self, bytes: usize) {
         let used = self.used.fetch_sub(bytes, Relaxed) - bytes;
         let spare = self.leased.load(Relaxed).saturating_sub(used);
@@ -127,6 +136,19 @@ mod tests {
         assert!(other.take(5 * CHUNK), "{room:?}");
         other.give(7 * CHUNK);
         assert!(room.taken() <= 3 * CHUNK, "{room:?}");
+    }
+
+    #[test]
+    fn what_one_worker_holds_in_reserve_keeps_nobody_out_who_may_take_over() {
+        let room = Room::of(4 * CHUNK);
+        let [one, other] = [Part::of(room.clone()), Part::of(room.clone())];
+        assert!(one.take(4 * CHUNK));
+        one.give(2 * CHUNK);
+        assert!(!other.take(1), "{room:?}");
+        other.take_over(1);
+        other.give(1);
+        one.give(2 * CHUNK);
+        assert!(room.taken() <= 4 * CHUNK, "{room:?}");
     }
 
     #[test]

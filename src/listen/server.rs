@@ -51,8 +51,7 @@ impl Server {
     pub(super) fn add<A: Answer>(
         &mut self,
         name: &'static str,
-        socket: Socket,
-        threads: usize,
+        (socket, threads): (Socket, usize),
         terms: Terms,
         tls: Option<TlsAcceptor>,
         (doorkeeper, observer): (Doorkeeper, Arc<dyn Observer>),

@@ -14,11 +14,13 @@ use super::room::Part;
 /// What every connection needs: its task, its socket, the names of both ends.
 pub(super) const CONNECTION: usize = 4 << 10;
 /// What TLS needs besides.
-pub(super) const TLS: usize = 10 << 10;
+pub(super) const TLS: usize = 14 << 10;
+/// And what it needs until hands are shaken.
+pub(super) const HANDSHAKE: usize = 8 << 10;
 /// What TLS holds of an answer that its client does not take.
 pub(super) const TLS_UNSENT: usize = 32 << 10;
 /// What hyper keeps of an HTTP/1.1 connection, and a request in the making.
-pub(super) const HTTP1: usize = 20 << 10;
+pub(super) const HTTP1: usize = 24 << 10;
 /// What hyper keeps of an HTTP/2 connection, and a few requests in the making.
 pub(super) const HTTP2: usize = 40 << 10;
 /// Requests of an HTTP/2 connection beyond which each counts for itself.

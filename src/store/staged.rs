@@ -197,12 +197,12 @@ impl Staged {
 
 impl Write for Staged {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.write_here(bytes) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                self.retreat(error)?;
-                self.write_here(bytes)
+        loop {
+            match self.write_here(bytes) {
+                // The next place may lie on the same full disk.
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => self.retreat(error)?,
+                written => return written,
             }
-            written => written,
         }
     }
 

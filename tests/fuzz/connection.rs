@@ -91,7 +91,7 @@ impl Proxy {
         let mut config = Config::default();
         config.upstreams.push(Upstream::new("origin", format!("http://{registry}").parse().unwrap()));
         config.storage.url = Location::Memory;
-        config.storage.scratch = std::env::temp_dir();
+        config.storage.scratch = Some(std::env::temp_dir());
         config.rate_limits.anonymous = "1000000000/s".parse().unwrap();
         let (pipeline, background) =
             App::new(&config, AccessLog::default(), false, None).unwrap().without_ports();

@@ -8,7 +8,7 @@
 //! SCRIPTORIUM_FUZZ_CASES=100000 SCRIPTORIUM_FUZZ_SEED=7 cargo test --test fuzz
 //! ```
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod address;
 mod archive;

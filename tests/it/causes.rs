@@ -101,7 +101,7 @@ fn certificates_that_do_not_hold() {
         "not valid for name",
     );
     assert_told(before(authority.issue_expired("old", good)), "tls-expired", "expired", "certificate");
-    assert_told(before(stranger.issue("stranger", good)), "tls-authority", "authority", "UnknownIssuer");
+    assert_told(before(stranger.issue("stranger", good)), "tls-authority", "authority", "peer certificate");
     let mutual = authority::door(&authority.issue("mutual", good), Some(&authority), behind);
     let setup = at(&format!("https://registry.localhost:{}", mutual.port()));
     let setup = setup.set("upstream.ca_file", authority.certificate());

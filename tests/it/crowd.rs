@@ -72,7 +72,7 @@ fn besiege(attack: Attack, long: bool) {
         held.len(),
         before >> 20,
         grown >> 20,
-        grown / (held.len() as u64).max(1) >> 10
+        (grown / (held.len() as u64).max(1)) >> 10
     );
     assert!(grown < room + BESIDES, "{attack:?}: {} KiB more for {count} connections", grown >> 10);
 }

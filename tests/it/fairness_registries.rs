@@ -193,7 +193,7 @@ fn hanging_documents_of_one_registry_leave_places_for_all_others() {
     let warm = quick(0);
     ground.quick.publish(&warm);
     ground.proxy.client().get(&warm.index()).ok();
-    let indexes: Vec<_> = (0..PLACES).map(|number| slow_index(number)).collect();
+    let indexes: Vec<_> = (0..PLACES).map(slow_index).collect();
     let _holds: Vec<_> = indexes.iter().map(|index| ground.slow.hold(index)).collect();
     let mut waiting = Vec::new();
     let mut refused = 0;

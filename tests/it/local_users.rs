@@ -79,8 +79,7 @@ fn refused(setup: &Setup) -> String {
     let log = capture(child.stderr.take().unwrap());
     let exit = eventually("the end of a start", || child.try_wait().unwrap());
     assert_eq!(exit.code(), Some(1));
-    let log = log.lock().unwrap().clone();
-    log
+    log.lock().unwrap().clone()
 }
 
 fn large(name: &str) -> Release {

@@ -6,7 +6,8 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 use toml::Table;
 
-use crate::support::{Conversation, Proxy, Release, Reply, Setup, Upstream, eventually};
+use crate::support::tarball::Entry;
+use crate::support::{Conversation, Proxy, Release, Reply, Setup, Upstream, eventually, noise};
 use crate::tls::make_certificate;
 
 const MIB: usize = 1 << 20;
@@ -115,13 +116,13 @@ fn a_place_is_held_until_the_last_byte() {
 
 #[test]
 fn versions_that_were_replaced_are_not_held_for_whoever_reads_them_slowly() {
-    const VERSIONS: usize = 12;
+    const VERSIONS: usize = 24;
     const LENGTH: usize = 24 * MIB;
     let (upstream, proxy) = holding(LENGTH, |setup| setup.set("limits.send_timeout", "10m"));
     let before = proxy.memory();
     let mut readers = Vec::new();
     for version in 0..VERSIONS {
-        let with = char::from(b'a' + u8::try_from(version).unwrap());
+        let with = char::from(b'A' + u8::try_from(version).unwrap());
         upstream.reply(&lamp().index(), padded_index(&lamp(), &upstream, LENGTH, with));
         proxy.admin().post("/admin/v1/invalidate", r#"{"volume":"lamp"}"#).ok();
         let mut reader = Conversation::open_narrow(proxy.client().0).unwrap();
@@ -130,12 +131,35 @@ fn versions_that_were_replaced_are_not_held_for_whoever_reads_them_slowly() {
     }
     let grown = proxy.memory().saturating_sub(before);
     eprintln!("{VERSIONS} versions of {} MiB: {} MiB more", LENGTH >> 20, grown >> 20);
-    assert!(grown < 140 << 20, "{grown} bytes");
+    // Held are three at most; the C library keeps what it was given back of some more.
+    assert!(grown < 230 << 20, "{grown} bytes");
     let (mut last, mut reader) = readers.pop().unwrap();
     reader.finish(&mut last).unwrap();
     last.ok();
     let (mut first, mut reader) = readers.swap_remove(0);
     assert!(reader.finish(&mut first).is_err() || !first.whole, "the oldest version was taken back");
+}
+
+#[test]
+fn downloads_that_are_read_slowly_hold_little() {
+    const READERS: usize = 60;
+    let release = lamp().adding(Entry::file("data.bin", noise(7, 48 * MIB)));
+    let upstream = Upstream::start();
+    upstream.publish(&release);
+    let proxy = Setup::before(&upstream).start();
+    proxy.client().get(&release.download()).ok();
+    let before = proxy.memory();
+    let begin = |reader: usize| {
+        let mut download = Conversation::open_narrow(proxy.client().0).unwrap();
+        let range = format!("bytes={}-", reader * 700_000);
+        download.ask("GET", &release.download(), &[("range", &range)]).unwrap();
+        assert_eq!(download.begin().unwrap().status, 206);
+        download
+    };
+    let _readers: Vec<_> = (0..READERS).map(begin).collect();
+    let grown = proxy.memory().saturating_sub(before);
+    eprintln!("{READERS} downloads: {} MiB more", grown >> 20);
+    assert!(grown < 80 << 20, "{grown} bytes");
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn begins(at: u64, query: &SearchQuery) -> Option<(u32, usize)> {
 /// The pages that these places are on and that are not there.
 fn wanted(places: &[Place], query: &SearchQuery, there: &Pages) -> Vec<(usize, u32)> {
     let mut wanted: Vec<_> =
-        places.iter().filter_map(|place| Some((place.list, begins(place.at, &query)?.0))).collect();
+        places.iter().filter_map(|place| Some((place.list, begins(place.at, query)?.0))).collect();
     wanted.sort_unstable();
     wanted.dedup();
     wanted.retain(|page| !there.contains_key(page) && there.contains_key(&(page.0, 0)));

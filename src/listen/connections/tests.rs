@@ -44,7 +44,7 @@ fn hold(place: Place) -> Held {
 }
 
 impl Held {
-    async fn is_gone(self) -> bool {
+    async fn went(self) -> bool {
         self.task.await.is_err_and(|error| error.is_cancelled())
     }
 }
@@ -60,9 +60,9 @@ async fn whoever_waited_the_longest_goes_first() {
     // The first asks again after all three came, so the second has waited the longest.
     drop(first.standing.open());
     let fourth = hold(port.open().unwrap());
-    assert!(second.is_gone().await);
+    assert!(second.went().await);
     let _fifth = hold(port.open().unwrap());
-    assert!(third.is_gone().await);
+    assert!(third.went().await);
     assert!(!first.task.is_finished() && !fourth.task.is_finished());
 }
 
@@ -74,7 +74,7 @@ async fn whoever_is_being_answered_stays_and_whoever_takes_nothing_does_not() {
     assert!(port.open().is_err(), "both are being answered");
     second.standing.full(true);
     let third = hold(port.open().unwrap());
-    assert!(second.is_gone().await && !first.task.is_finished());
+    assert!(second.went().await && !first.task.is_finished());
     drop((open, third));
 }
 
@@ -89,7 +89,7 @@ async fn a_client_with_too_many_loses_its_own_and_nobody_elses() {
     let other = open(1);
     let [first, second] = [open(2), open(2)];
     let _third = open(2);
-    assert!(first.is_gone().await && !second.task.is_finished() && !other.task.is_finished());
+    assert!(first.went().await && !second.task.is_finished() && !other.task.is_finished());
     let (_answered, _answered_too) = (second.standing.open(), _third.standing.open());
     assert!(port.open().unwrap().belongs_to(address(2)).is_err(), "both are being answered");
     assert!(port.open().unwrap().belongs_to(address(3)).is_ok());
@@ -113,7 +113,7 @@ async fn what_connections_keep_is_bounded_and_the_longest_wait_pays_for_it() {
     let newest = held.pop().unwrap();
     let more: Vec<_> = (0..60).map_while(|_| newest.standing.keep(HTTP1).ok()).collect();
     assert!(more.len() == 60 && port.room.taken() <= 3 << 20, "{} KiB", port.room.taken() >> 10);
-    assert!(held.swap_remove(0).is_gone().await);
+    assert!(held.swap_remove(0).went().await);
     assert!(!newest.task.is_finished());
 }
 

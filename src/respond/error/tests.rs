@@ -111,6 +111,7 @@ fn problem_documents() {
         })
         .into(),
         StoreError::from(secret()).into(),
+        Failure::Crowded,
         Failure::Lost,
     ];
     let routes = [

@@ -105,3 +105,67 @@ fn is_about_us(alert: AlertDescription) -> bool {
             | AlertDescription::AccessDenied
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::OtherError;
+
+    use super::*;
+
+    fn shaken(error: TlsError, misses_identity: bool) -> Cause {
+        of_handshake(&io::Error::new(io::ErrorKind::InvalidData, error), misses_identity)
+    }
+
+    #[test]
+    fn what_a_handshake_fails_of() {
+        use AlertDescription::{CertificateRequired, HandshakeFailure, InternalError, UnknownCA};
+        let certificate = TlsError::InvalidCertificate;
+        let unnamed = |error| certificate(CertificateError::Other(OtherError(Arc::new(error))));
+        for (error, cause) in [
+            (certificate(CertificateError::NotValidForName), Cause::TlsName),
+            (certificate(CertificateError::Expired), Cause::TlsExpired),
+            (certificate(CertificateError::NotValidYet), Cause::TlsExpired),
+            (unnamed(webpki::Error::InvalidCertValidity), Cause::TlsExpired),
+            (certificate(CertificateError::UnknownIssuer), Cause::TlsAuthority),
+            (unnamed(webpki::Error::CaUsedAsEndEntity), Cause::TlsAuthority),
+            (certificate(CertificateError::Revoked), Cause::Tls),
+            (unnamed(webpki::Error::UnsupportedCertVersion), Cause::Tls),
+            (TlsError::AlertReceived(CertificateRequired), Cause::TlsClient),
+            (TlsError::AlertReceived(UnknownCA), Cause::TlsClient),
+            (TlsError::AlertReceived(HandshakeFailure), Cause::Tls),
+            (TlsError::AlertReceived(InternalError), Cause::Tls),
+            (TlsError::InvalidMessage(InvalidMessage::InvalidContentType), Cause::NotTls),
+            (TlsError::DecryptError, Cause::Tls),
+        ] {
+            assert_eq!(shaken(error.clone(), false), cause, "{error:?}");
+        }
+        assert_eq!(shaken(TlsError::AlertReceived(HandshakeFailure), true), Cause::TlsClient);
+        assert_eq!(of_handshake(&io::ErrorKind::UnexpectedEof.into(), false), Cause::Closed);
+    }
+
+    #[test]
+    fn what_a_connection_fails_of() {
+        for (kind, cause) in [
+            (io::ErrorKind::ConnectionRefused, Cause::Refused),
+            (io::ErrorKind::TimedOut, Cause::Filtered),
+            (io::ErrorKind::NetworkUnreachable, Cause::NoRoute),
+            (io::ErrorKind::HostUnreachable, Cause::NoRoute),
+            (io::ErrorKind::ConnectionReset, Cause::Closed),
+            (io::ErrorKind::PermissionDenied, Cause::System),
+        ] {
+            assert_eq!(of_connecting(&io::Error::from(kind)), cause, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_shows_with_the_first_request_only() {
+        let wrapped = |error: TlsError| io::Error::new(io::ErrorKind::InvalidData, error);
+        let required = wrapped(TlsError::AlertReceived(AlertDescription::CertificateRequired));
+        assert_eq!(of_request(&required), Some(Cause::TlsClient));
+        assert_eq!(of_request(&io::Error::new(io::ErrorKind::InvalidData, SpeaksTls)), Some(Cause::OnlyTls));
+        assert_eq!(of_request(&wrapped(TlsError::DecryptError)), None, "a connection that broke");
+        assert_eq!(of_request(&io::Error::from(io::ErrorKind::ConnectionReset)), None);
+    }
+}

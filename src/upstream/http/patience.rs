@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-const LEAST: Duration = Duration::from_secs(4);
+const LEAST: Duration = Duration::from_secs(6);
 /// What is left of a lesson after each quick answer, of so many parts all but one.
 const FADES: u64 = 16;
 

@@ -50,3 +50,28 @@ impl Service<Name> for Known {
         ready(Ok(self.0.clone().into_iter()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn ips(host: &str) -> Vec<String> {
+        look_up(host, 80).await.unwrap().iter().map(|address| address.ip().to_string()).collect()
+    }
+
+    #[tokio::test]
+    async fn what_needs_no_resolver() {
+        assert_eq!(ips("10.1.2.3").await, ["10.1.2.3"]);
+        assert_eq!(ips("[fd00::1]").await, ["fd00::1"]);
+        for name in ["a.localhost", "A.B.LOCALHOST."] {
+            assert_eq!(ips(name).await, ["127.0.0.1", "::1"], "{name}");
+        }
+        assert!(look_up("no-such-name.invalid", 80).await.is_err());
+    }
+
+    #[test]
+    fn which_addresses_this_machine_has() {
+        assert!(is_ours(Ipv4Addr::LOCALHOST.into()));
+        assert!(!is_ours(Ipv4Addr::new(203, 0, 113, 7).into()));
+    }
+}

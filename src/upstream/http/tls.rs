@@ -31,7 +31,7 @@ pub(super) struct Tls {
 
 /// A handshake that failed.
 #[derive(Debug, thiserror::Error)]
-#[error("the TLS handshake failed")]
+#[error("{error}")]
 pub(super) struct NoHandshake {
     #[source]
     pub(super) error: io::Error,

@@ -90,7 +90,7 @@ impl Attack {
                 stream.write_all(&sent)?;
                 stream.flush()?;
                 // The room for more is granted first thing.
-                stream.read(&mut [0; 4096])?;
+                stream.read_exact(&mut [0])?;
                 sent = frames::data(1, length);
             }
             Self::Http2Head(length) => sent.extend(frames::unfinished(1, target, length)),
