@@ -336,6 +336,9 @@ impl Observer for Exchanges {
 
     fn up(&self, upstream: &str, up: bool) {
         self.0.upstream_up(upstream, up);
+        if !up {
+            warn!(target: "scriptorium::upstream", upstream, "not asked for now, after the failures told above");
+        }
     }
 
     fn state(&self, upstream: &str, state: State) {

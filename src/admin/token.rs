@@ -54,7 +54,9 @@ impl AdminToken {
     /// Who sent a request with these headers; nobody who may go on without the token that is wanted.
     pub(super) fn admits(&self, headers: &HeaderMap) -> Option<Who> {
         let Some(expected) = &*self.0.load() else { return Some(Who::Anybody) };
-        let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))?;
+        let (scheme, given) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked("Bearer ".len())?;
+        // The name of a scheme is the same in any case (RFC 9110, section 11.1).
+        let given = scheme.eq_ignore_ascii_case(b"Bearer ").then_some(given)?;
         let is_it = given.len() <= LONGEST && Sha256::of(given).as_bytes().ct_eq(expected.as_bytes()).into();
         is_it.then_some(Who::Bearer)
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::address;
 use super::check;
 use super::error::ConfigErrors;
-use super::model::{Config, Upstream};
+use super::model::{ClientAddress, Config, Limits, Upstream};
 use super::read::Reader;
 use super::schema;
 use super::source::Node;
@@ -83,7 +83,29 @@ fn notes(config: &Config) -> Vec<String> {
         ));
     }
     notes.extend(config.upstreams.iter().enumerate().flat_map(unreached));
+    notes.extend(unshared(&config.limits));
+    if config.server.client_address == ClientAddress::ProxyProtocol
+        && config.server.trusted_proxies.is_empty()
+    {
+        let why = "server.client_address: no header of the PROXY protocol is accepted while server.trusted_proxies is empty";
+        notes.push(why.to_owned());
+    }
     notes
+}
+
+/// Bounds below which one client may take every place.
+fn unshared(limits: &Limits) -> impl Iterator<Item = String> {
+    let bounds = [
+        ("max_connections", limits.max_connections, limits.max_connections_per_client),
+        ("max_requests", limits.max_requests, limits.max_requests_per_client),
+        ("max_downloads", limits.max_downloads, limits.max_downloads_per_client),
+    ];
+    bounds.into_iter().filter(|(_, all, one)| all > &1 && one >= all).map(|(key, all, one)| {
+        format!(
+            "limits.{key}_per_client ({one}) lets one client take every place of limits.{key} ({all}); a quarter leaves \
+             room for others"
+        )
+    })
 }
 
 /// Addresses that are listed and not dialled all the same.

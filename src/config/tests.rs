@@ -133,6 +133,26 @@ fn one_client_has_a_share_unless_it_is_said() {
 }
 
 #[test]
+fn a_share_that_is_none_is_told() {
+    let notes = |text: &str| load(&format!("{UPSTREAM}{text}")).notes.join("\n");
+    for (text, told) in [
+        ("[limits]\nmax_requests = 200", "limits.max_requests_per_client (1024)"),
+        (
+            "[limits]\nmax_downloads = 10\nmax_downloads_per_client = 10",
+            "limits.max_downloads_per_client (10)",
+        ),
+        (
+            "[limits]\nmax_connections = 10\nmax_connections_per_client = 5000",
+            "limits.max_connections_per_client",
+        ),
+        ("[server]\nclient_address = \"proxy-protocol\"", "server.trusted_proxies is empty"),
+    ] {
+        assert!(notes(text).contains(told), "{text}: {}", notes(text));
+    }
+    assert_eq!(notes("[limits]\nmax_requests = 200\nmax_requests_per_client = 50\nmax_downloads = 1"), "");
+}
+
+#[test]
 fn the_example_file_says_the_defaults() {
     let loaded = load(EXAMPLE);
     assert_eq!(loaded.config, example());

@@ -96,7 +96,9 @@ fn a_client_that_is_slow_but_moves_is_not_cut() {
 fn one_connection_too_many_takes_the_place_of_the_one_that_waited_the_longest() {
     let (upstream, release) = (Upstream::start(), Release::new("lamp", "1.0.0"));
     upstream.publish(&release);
-    let proxy = Setup::before(&upstream).set("limits.max_connections", 20).start();
+    let bounds =
+        |setup: Setup| setup.set("limits.max_connections", 20).set("limits.max_connections_per_client", 20);
+    let proxy = bounds(Setup::before(&upstream)).start();
     let ask = |conversation: &mut Conversation| {
         conversation.write(keeping_alive(&release.index()).as_bytes()).ok();
         conversation.answer().is_ok_and(|answer| answer.status == 200)
@@ -248,7 +250,10 @@ fn a_handshake_that_never_comes_does_not_delay_the_stop() {
 #[test]
 fn a_handshake_that_never_comes_takes_nobodys_place_and_ends_in_the_time_of_a_head() {
     let upstream = Upstream::start();
-    let set = |setup: Setup| setup.set("limits.max_connections", 2).set("limits.header_timeout", "2s");
+    let set = |setup: Setup| {
+        let setup = setup.set("limits.max_connections", 2).set("limits.max_connections_per_client", 2);
+        setup.set("limits.header_timeout", "2s")
+    };
     let Some((proxy, folder)) = encrypted(&upstream, set) else { return };
     let first = on_disk(folder.path());
     let began = Instant::now();

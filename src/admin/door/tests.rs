@@ -131,6 +131,7 @@ fn a_token_is_wanted_of_all_but_probes_and_said_once() {
     let host = ("host", "127.0.0.1:9090");
     let bearing = |value: &str| asked(&door, &Method::GET, "/metrics", &[host, ("authorization", value)]);
     assert_eq!(bearing("Bearer secret"), Ok(Who::Bearer));
+    assert_eq!(bearing("bearer secret"), Ok(Who::Bearer));
     let long = format!("Bearer {}", "x".repeat(100_000));
     for wrong in ["Bearer secre", "Bearer secrets", "Bearer ", "secret", "Basic secret", "", &long] {
         assert_eq!(bearing(wrong), Err(Refused::Token), "{wrong:.20}");

@@ -1,7 +1,8 @@
-//! A connection as the client's pool holds it: bytes both ways, what was agreed on, and whether an answer ever came on it.
+//! A connection as the client's pool holds it: bytes both ways, what was agreed on, when it was made, and whether an answer
+//! ever came on it.
 //!
-//! Owns that note. A connection in the pool may be dead without anybody having been told, and proves nothing. Must not
-//! know how it was made, nor what follows from its death.
+//! Owns that note. A connection in the pool may be dead without anybody having been told, and proves nothing: also one that
+//! was made for a request that found another first. Must not know how it was made, nor what follows from its death.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,23 +14,32 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection as Pooled};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 /// Bytes both ways, over whatever lies below.
 pub(super) trait Bytestream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Bytestream for S {}
 
-/// Whether an answer came on a connection. Clones are the same note.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Answered(Arc<AtomicBool>);
+/// When a connection was made, and whether an answer came on it. Clones are the same note.
+#[derive(Debug, Clone)]
+pub(super) struct Past {
+    made: Instant,
+    answered: Arc<AtomicBool>,
+}
 
-impl Answered {
-    pub(super) fn note(&self) {
-        self.0.store(true, Ordering::Relaxed);
+impl Past {
+    fn of_a_new_one() -> Self {
+        Self { made: Instant::now(), answered: Arc::default() }
     }
 
-    pub(super) fn is_noted(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    pub(super) fn note_answer(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was there before `began`, or proved itself since.
+    pub(super) fn precedes(&self, began: Instant) -> bool {
+        self.made < began || self.answered.load(Ordering::Relaxed)
     }
 }
 
@@ -38,19 +48,19 @@ pub(super) struct Connection {
     io: TokioIo<Box<dyn Bytestream>>,
     speaks_h2: bool,
     to_proxy: bool,
-    answered: Answered,
+    past: Past,
 }
 
 impl Connection {
     /// One of HTTP/2 where that was agreed on; `to_proxy` where it ends at a proxy, which wants whole URLs.
     pub(super) fn new(stream: Box<dyn Bytestream>, speaks_h2: bool, to_proxy: bool) -> Self {
-        Self { io: TokioIo::new(stream), speaks_h2, to_proxy, answered: Answered::default() }
+        Self { io: TokioIo::new(stream), speaks_h2, to_proxy, past: Past::of_a_new_one() }
     }
 }
 
 impl Pooled for Connection {
     fn connected(&self) -> Connected {
-        let connected = Connected::new().proxy(self.to_proxy).extra(self.answered.clone());
+        let connected = Connected::new().proxy(self.to_proxy).extra(self.past.clone());
         if self.speaks_h2 { connected.negotiated_h2() } else { connected }
     }
 }

@@ -12,8 +12,9 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::{CaptureConnection, Connected, capture_connection};
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::Instant;
 
-use super::connection::Answered;
+use super::connection::Past;
 use super::dial::Dialler;
 use super::sending::Cut;
 
@@ -32,7 +33,10 @@ pub(super) struct Pool(Client<Dialler, Sent>);
 
 /// Which connection a request went over, once it went over one. The latest, where it was sent again.
 #[derive(Clone)]
-pub(super) struct Way(CaptureConnection);
+pub(super) struct Way {
+    connection: CaptureConnection,
+    began: Instant,
+}
 
 impl Pool {
     pub(super) fn new(dialler: Dialler, max_concurrent: usize) -> Self {
@@ -45,32 +49,33 @@ impl Pool {
 
     /// Sends `request`, over a connection that is there or a new one.
     pub(super) fn send(&self, mut request: Request<Sent>) -> (ResponseFuture, Way) {
-        let way = Way(capture_connection(&mut request));
+        let way = Way { connection: capture_connection(&mut request), began: Instant::now() };
         (self.0.request(request), way)
     }
 }
 
 impl Way {
-    /// Whether the connection was used before, and answered. There is none yet where none could be made.
+    /// Whether the connection was there before the request, or answered one. There is none yet where none could be made.
     pub(super) fn is_used(&self) -> bool {
-        self.0.connection_metadata().as_ref().is_some_and(|connected| answered(connected).is_noted())
+        let past = |connected: &Connected| past(connected).is_some_and(|past| past.precedes(self.began));
+        self.connection.connection_metadata().as_ref().is_some_and(past)
     }
 
     /// Waits until the request goes over a connection. Never ends where none can be made.
     pub(super) async fn begun(&mut self) {
-        drop(self.0.wait_for_connection_metadata().await);
+        drop(self.connection.wait_for_connection_metadata().await);
     }
 }
 
 /// Notes that `response` came on its connection.
 pub(super) fn note(response: &Response<Incoming>) {
-    if let Some(answered) = response.extensions().get::<Answered>() {
-        answered.note();
+    if let Some(past) = response.extensions().get::<Past>() {
+        past.note_answer();
     }
 }
 
-fn answered(connected: &Connected) -> Answered {
+fn past(connected: &Connected) -> Option<Past> {
     let mut extras = Extensions::new();
     connected.get_extras(&mut extras);
-    extras.get::<Answered>().cloned().unwrap_or_default()
+    extras.get().cloned()
 }
