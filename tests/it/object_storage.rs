@@ -2,6 +2,7 @@
 //! bucket nor the folder before it that is lost or damaged makes them serve others.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -121,6 +122,22 @@ fn a_tier_may_be_lost_or_damaged_with_the_upstream_down() {
     assert_eq!(bucket.keys("quarantine"), Vec::<String>::new());
 
     fs::remove_dir_all(proxy.data()).unwrap();
+    assert_serves(&proxy, &release);
+}
+
+#[test]
+fn the_sweep_of_a_start_takes_nothing_of_the_tier_but_what_was_staged() {
+    let Some(bucket) = Bucket::start() else { return };
+    let (release, mut proxy) = held_without_upstream(&bucket);
+    let kept = fs::metadata(copy(&proxy.data())).unwrap();
+    proxy.stop();
+    let left = proxy.data().join("staging/run-gone");
+    fs::create_dir_all(&left).unwrap();
+    fs::write(left.join("staged-1"), "left by a crash").unwrap();
+    proxy.revive();
+    eventually("the sweep", || (!left.exists()).then_some(()));
+    let still = fs::metadata(copy(&proxy.data())).unwrap();
+    assert_eq!((still.ino(), still.modified().unwrap()), (kept.ino(), kept.modified().unwrap()));
     assert_serves(&proxy, &release);
 }
 
