@@ -1,0 +1,122 @@
+//! Advisories as a registry answers them (specification, "Advisories").
+//!
+//! Owns the shape of its lists and of one advisory. Must not know how they are fetched.
+
+use archive::VolumeName;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::affected::{Affected, AffectedRange, RangeEvent};
+use super::severity::AdvisorySeverity;
+use super::{Advisory, AdvisoryFault, AdvisoryRefusal};
+
+/// Reads the answer of `GET /api/v1/advisories`. One that cannot be read costs the others nothing.
+///
+/// # Errors
+/// [`AdvisoryFault`] if the answer is no list.
+pub fn read_registry_advisories(body: &[u8]) -> Result<(Vec<Advisory>, Vec<AdvisoryRefusal>), AdvisoryFault> {
+    #[derive(Deserialize)]
+    struct List<'a> {
+        #[serde(borrow)]
+        items: Vec<&'a RawValue>,
+    }
+    let list: List<'_> = serde_json::from_slice(body).map_err(|error| AdvisoryFault::Json {
+        expected: "an object with `items`",
+        why: error.to_string(),
+    })?;
+    let (mut read, mut refused) = (Vec::new(), Vec::new());
+    for (index, item) in list.items.into_iter().enumerate() {
+        match read_registry_advisory(item.get().as_bytes()) {
+            Ok(advisory) => read.push(advisory),
+            Err(fault) => refused.push(AdvisoryRefusal { place: format!("items[{index}]"), fault }),
+        }
+    }
+    Ok((read, refused))
+}
+
+/// Reads the answer of `GET /api/v1/advisories/{id}`.
+///
+/// # Errors
+/// [`AdvisoryFault`] if it is no advisory, or if it does not say what it is about.
+pub fn read_registry_advisory(body: &[u8]) -> Result<Advisory, AdvisoryFault> {
+    let document: Document = serde_json::from_slice(body)
+        .map_err(|error| AdvisoryFault::Json { expected: "an advisory", why: error.to_string() })?;
+    let Document { id, severity, withdrawn, affected } = document;
+    let said = severity.as_ref().and_then(serde_json::Value::as_str).and_then(AdvisorySeverity::of_word);
+    let severity = said.unwrap_or(AdvisorySeverity::UNKNOWN);
+    let ids = [id.local].into_iter().chain(id.preferred_external).chain(id.aliases.unwrap_or_default());
+    let affected =
+        affected.into_list().into_iter().map(|entry| entry.read(severity)).collect::<Result<_, _>>()?;
+    Advisory::new(ids.collect(), affected, withdrawn.is_some_and(|withdrawn| !withdrawn.is_null()))
+}
+
+#[derive(Deserialize)]
+struct Document {
+    id: Ids,
+    severity: Option<serde_json::Value>,
+    withdrawn: Option<serde_json::Value>,
+    affected: OneOrMore,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Ids {
+    local: String,
+    preferred_external: Option<String>,
+    aliases: Option<Vec<String>>,
+}
+
+/// The specification has one object; a list of them says the same of each.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(Entry),
+    More(Vec<Entry>),
+}
+
+impl OneOrMore {
+    fn into_list(self) -> Vec<Entry> {
+        match self {
+            Self::One(entry) => vec![entry],
+            Self::More(entries) => entries,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    volume: Option<String>,
+    purl: Option<String>,
+    ranges: Option<Vec<Range>>,
+}
+
+#[derive(Deserialize)]
+struct Range {
+    #[serde(default)]
+    events: Vec<RangeEvent>,
+}
+
+impl Entry {
+    fn read(self, severity: AdvisorySeverity) -> Result<Affected, AdvisoryFault> {
+        let named = self.volume.as_deref().and_then(|name| name.parse().ok());
+        let volume: VolumeName =
+            named.or_else(|| self.purl.as_deref().and_then(volume_of_purl)).ok_or(AdvisoryFault::Volume)?;
+        let ranges = self.ranges.unwrap_or_default();
+        let ranges = ranges.iter().map(|range| AffectedRange::new(&range.events)).collect();
+        Ok(Affected::new(volume, severity, ranges, &[]))
+    }
+}
+
+/// The volume of a purl with or without a version.
+pub(super) fn volume_of_purl(purl: &str) -> Option<VolumeName> {
+    let name = purl.strip_prefix("pkg:volume/")?;
+    let name = name.split(['?', '#']).next()?;
+    let name = match name.rfind('@') {
+        Some(at) if at > 0 => &name[..at],
+        _ => name,
+    };
+    match name.strip_prefix("%40") {
+        Some(scoped) => format!("@{scoped}").parse().ok(),
+        None => name.parse().ok(),
+    }
+}
