@@ -1,7 +1,7 @@
 //! Any header that says where a request came from.
 #![no_main]
 
-#[path = "../../tests/fuzz/address.rs"]
+#[path = "../../crates/scriptorium/tests/fuzz/address.rs"]
 #[allow(dead_code)]
 mod address;
 

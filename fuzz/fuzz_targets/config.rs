@@ -1,7 +1,7 @@
 //! Any configuration file.
 #![no_main]
 
-#[path = "../../tests/fuzz/config.rs"]
+#[path = "../../crates/scriptorium/tests/fuzz/config.rs"]
 #[allow(dead_code)]
 mod config;
 

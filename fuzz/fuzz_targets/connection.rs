@@ -1,9 +1,7 @@
 //! Any head and any chunked body on a connection.
 #![no_main]
 
-#[path = "../../benches/hit/bibliotheca.rs"]
-mod bibliotheca;
-#[path = "../../tests/fuzz/connection.rs"]
+#[path = "../../crates/scriptorium/tests/fuzz/connection.rs"]
 #[allow(dead_code)]
 mod connection;
 

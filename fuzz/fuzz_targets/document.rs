@@ -1,7 +1,7 @@
 //! Any document of a registry.
 #![no_main]
 
-#[path = "../../tests/fuzz/document.rs"]
+#[path = "../../crates/scriptorium/tests/fuzz/document.rs"]
 #[allow(dead_code)]
 mod document;
 

@@ -1,11 +1,11 @@
 //! Any pax record.
 #![no_main]
 
-#[path = "../../tests/differential/verdict.rs"]
+#[path = "../../crates/archive/tests/differential/verdict.rs"]
 #[allow(dead_code)]
 mod verdict;
-#[path = "../../tests/fuzz/archive.rs"]
+#[path = "../../crates/archive/tests/fuzz/targets.rs"]
 #[allow(dead_code)]
-mod archive;
+mod targets;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| drop(archive::fuzz_pax(data)));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| drop(targets::fuzz_pax(data)));

@@ -1,0 +1,48 @@
+//! What the admin port says and does about imported bundles.
+//!
+//! Owns that the proxy takes up what an import beside it wrote, and the words about old imports. Must not know bundles.
+
+use serde_json::{Value, json};
+use tracing::warn;
+
+use super::{ActionOutcome, Admin, document, problem};
+use crate::bundles::BundleJournal;
+use crate::respond::{ResponseContext, storage_failed};
+
+/// What `/readyz` answers: an old import does not keep the proxy from serving.
+pub(super) fn ready(status: &str, overdue: Option<String>) -> Value {
+    match overdue {
+        Some(overdue) => json!({"status": status, "bundles": overdue}),
+        None => json!({"status": status}),
+    }
+}
+
+impl Admin {
+    pub(super) fn overdue(&self) -> Option<String> {
+        self.imported.overdue(self.documents.now())
+    }
+
+    /// Takes up what another process wrote to the storage: documents, divergences, files.
+    pub(super) async fn reread(&self, asked: ResponseContext<'_>) -> ActionOutcome {
+        let reread = self.documents.reread().await;
+        self.imported.read().await;
+        // Before what came counts, so that nothing of it is evicted.
+        self.kept.read().await;
+        let response = match reread {
+            Ok(()) => document(&json!({"reread": true}), asked),
+            Err(error) => problem(&storage_failed(&error), asked),
+        };
+        // Files that came count from now on; that takes as long as there are files.
+        let store = std::sync::Arc::clone(&self.store);
+        tokio::spawn(async move { store.recount().await });
+        ActionOutcome { about: self.last_import().await, response }
+    }
+
+    /// The last import, for the log.
+    async fn last_import(&self) -> String {
+        let journal = BundleJournal::read(&*self.store).await;
+        let journal = journal.inspect_err(|error| warn!(%error, "the last import is not known"));
+        let journal = journal.unwrap_or_default();
+        journal.imports().next().map_or_else(|| "no import".to_owned(), ToString::to_string)
+    }
+}

@@ -1,0 +1,108 @@
+//! Advisories in files, in OSV format.
+//!
+//! Owns which files of a folder are read, and their bounds. Must not know what an advisory says. Blocks.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use policy::read_osv;
+use tracing::warn;
+
+use crate::clock::Timestamp;
+use crate::policies::BookSource;
+
+/// The longest file that is read, in bytes.
+const LONGEST: u64 = 64 << 20;
+/// Files that are read, of all folders.
+const MOST: usize = 200_000;
+/// Levels of folders below a folder.
+const DEEPEST: usize = 8;
+
+/// The advisories in the `.json` files below `folders`. They are confirmed as of the file that changed last. A file that cannot
+/// be read is left out with a warning, and then they are not confirmed: it may be about anything.
+pub(super) fn read(folders: &[PathBuf], now: Timestamp) -> BookSource {
+    let (mut source, mut is_whole) = (BookSource::default(), true);
+    for path in folders.iter().flat_map(|folder| listed(folder)).take(MOST) {
+        match advisories(&path) {
+            Ok((advisories, changed)) => {
+                source.advisories.extend(advisories);
+                source.confirmed = source.confirmed.max(Some(changed.min(now)));
+            }
+            Err(why) => {
+                is_whole = false;
+                warn!(path = %path.display(), why, "a file of advisories cannot be read");
+            }
+        }
+    }
+    source.confirmed = source.confirmed.filter(|_| is_whole);
+    source
+}
+
+/// The files, in the order of their names.
+fn listed(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    if let Err(error) = gather(folder, DEEPEST, &mut files) {
+        warn!(path = %folder.display(), %error, "a folder of advisories cannot be read");
+    }
+    files.sort();
+    files
+}
+
+fn gather(folder: &Path, deep: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        if kind.is_dir() && deep > 0 {
+            gather(&path, deep - 1, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "json") && files.len() < MOST {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn advisories(path: &Path) -> Result<(Vec<Arc<policy::Advisory>>, Timestamp), String> {
+    let about = fs::metadata(path).map_err(|error| error.to_string())?;
+    if !about.is_file() || about.len() > LONGEST {
+        return Err(format!("expected a file of at most {LONGEST} bytes"));
+    }
+    let body = fs::read(path).map_err(|error| error.to_string())?;
+    let (advisories, refused) = read_osv(&body).map_err(|fault| fault.to_string())?;
+    for refusal in &refused {
+        warn!(path = %path.display(), place = refusal.place, why = %refusal.fault, "an advisory is left out");
+    }
+    let changed = about.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    let changed = Timestamp(u64::try_from(changed.as_millis()).unwrap_or(u64::MAX));
+    Ok((advisories.into_iter().map(Arc::new).collect(), changed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_read_and_one_that_cannot_be_costs_the_others_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let osv = r#"{"id":"OSV-1","modified":"2026-01-01T00:00:00Z","affected":[{"package":{"purl":"pkg:volume/lamp"},
+            "ranges":[{"type":"SEMVER","events":[{"introduced":"0"}]}]}]}"#;
+        fs::create_dir(folder.path().join("deep")).unwrap();
+        fs::write(folder.path().join("deep/one.json"), osv).unwrap();
+        fs::write(folder.path().join("bad.json"), "{").unwrap();
+        fs::write(folder.path().join("notes.txt"), "not an advisory").unwrap();
+        let now = Timestamp(u64::MAX);
+        let source = read(&[folder.path().to_owned(), folder.path().join("missing")], now);
+        assert_eq!(
+            source.advisories.iter().map(|advisory| advisory.id().to_owned()).collect::<Vec<_>>(),
+            ["OSV-1"]
+        );
+        assert_eq!(source.confirmed, None, "a file that cannot be read may be about anything");
+        fs::remove_file(folder.path().join("bad.json")).unwrap();
+        let whole = [folder.path().to_owned()];
+        assert!(read(&whole, now).confirmed.is_some());
+        assert_eq!(read(&whole, Timestamp(7)).confirmed, Some(Timestamp(7)), "not later than now");
+        assert_eq!(read(&[], now).confirmed, None, "no file confirms nothing");
+    }
+}

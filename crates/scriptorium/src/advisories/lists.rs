@@ -1,0 +1,102 @@
+//! The list of advisories of one registry, as the cache has it.
+//!
+//! A registry may give its list in pages. A page that is missing makes the list one that could not be asked: a part would say that
+//! the other advisories do not exist. Owns the paging and its bounds. Must not know what is done with the list.
+
+use std::sync::Arc;
+
+use policy::read_registry_advisories;
+use tracing::{info, warn};
+
+use crate::clock::Timestamp;
+use crate::domain::{AdvisoryQuery, DocumentKey, Registry};
+use crate::policies::BookSource;
+use crate::read::content::DocumentContent;
+use crate::read::{Documents, FetchContext};
+
+/// Pages of one list.
+const MOST_PAGES: usize = 1_000;
+
+/// One page of a list.
+#[derive(Debug, Clone)]
+struct ListPage {
+    content: Arc<DocumentContent>,
+    confirmed: Timestamp,
+}
+
+impl PartialEq for ListPage {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.content, &other.content) && self.confirmed == other.confirmed
+    }
+}
+
+/// The pages of a list, by which a changed list is told from an unchanged one.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ListStamp(Vec<ListPage>);
+
+/// What `registry` lists, unless it is what was read `before`, or cannot be asked.
+pub(super) async fn read(
+    documents: &Documents,
+    registry: &Registry,
+    before: Option<&ListStamp>,
+) -> Option<(ListStamp, BookSource)> {
+    let stamp = match pages(documents, registry).await {
+        Ok(pages) => ListStamp(pages),
+        Err(why) => {
+            info!(upstream = registry.name(), why, "the advisories of this registry cannot be read now");
+            return None;
+        }
+    };
+    if before == Some(&stamp) {
+        return None;
+    }
+    let (mut advisories, mut refused) = (Vec::new(), 0);
+    for ListPage { content, .. } in &stamp.0 {
+        match read_registry_advisories(content.body()) {
+            Ok((read, refusals)) => {
+                advisories.extend(read.into_iter().map(Arc::new));
+                refused += refusals.len();
+                for refusal in refusals.iter().take(3) {
+                    warn!(upstream = registry.name(), place = refusal.place, why = %refusal.fault, "an advisory cannot be read");
+                }
+            }
+            // A refusal with 404: the registry has no advisories.
+            Err(_) if content.problem().is_some() => {}
+            Err(fault) => {
+                warn!(upstream = registry.name(), why = %fault, "a list of advisories cannot be read");
+                return None;
+            }
+        }
+    }
+    if refused > 0 {
+        warn!(upstream = registry.name(), refused, "advisories were left out");
+    }
+    let confirmed = stamp.0.iter().map(|page| page.confirmed).min();
+    Some((stamp, BookSource { advisories, confirmed }))
+}
+
+async fn pages(documents: &Documents, registry: &Registry) -> Result<Vec<ListPage>, String> {
+    let id = format!("advisories-{:08x}", fastrand::u32(..));
+    let context = FetchContext::foreground(&id).in_background();
+    let (mut pages, mut count) = (Vec::new(), 0);
+    while pages.len() < MOST_PAGES {
+        let query = if count == 0 { String::new() } else { format!("offset={count}") };
+        let query = AdvisoryQuery::parse(&query).map_err(|error| error.to_string())?;
+        let key = DocumentKey::Advisories(query).at_registry(registry.name());
+        let answer = documents.get(&key, context).await.map_err(|failure| failure.to_string())?;
+        let document = answer.document;
+        if document.meta.status != 200 && document.meta.status != 404 {
+            return Err(format!("it answers {}", document.meta.status));
+        }
+        let (items, total) = match document.content.listed() {
+            Some(list) => (list.items.len(), list.total),
+            None => (0, None),
+        };
+        count += items;
+        pages.push(ListPage { content: Arc::clone(&document.content), confirmed: document.meta.fetched_at });
+        if items == 0 || total.is_none_or(|total| count as u64 >= total) {
+            return Ok(pages);
+        }
+    }
+    Err(format!("its list does not end within {MOST_PAGES} pages"))
+}

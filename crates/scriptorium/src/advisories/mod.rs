@@ -1,0 +1,121 @@
+//! The advisories that the operator's policy looks at: asked of every registry behind requests, and read from files.
+//!
+//! ```text
+//! registries ─> documents (cached, revalidated, offline too) ─┐
+//! folders of OSV files ───────────────────────────────────────┴─> AdvisoryBook ─> the policy in force
+//! ```
+//! Nothing is asked while no rule looks at advisories. Owns when both are looked at, and which answers count. Must not know
+//! rules, nor what an advisory says.
+
+mod files;
+mod lists;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tracing::{error, info};
+
+use crate::domain::Registry;
+use crate::policies::{AdvisoryBook, BookSource};
+use crate::read::Documents;
+
+/// How often registries are looked at. A list that is fresh in the cache costs no request.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// Keeps the advisories of a proxy up to date.
+#[derive(Debug)]
+pub(crate) struct AdvisoryKeeper {
+    documents: Arc<Documents>,
+    folders: Mutex<Vec<PathBuf>>,
+    changed: Notify,
+}
+
+impl AdvisoryKeeper {
+    /// A keeper that reads the files in `folders`.
+    pub(crate) fn new(documents: Arc<Documents>, folders: Vec<PathBuf>) -> Self {
+        Self { documents, folders: Mutex::new(folders), changed: Notify::new() }
+    }
+
+    /// Reads the files in `folders`, and looks at everything anew.
+    pub(crate) fn reload(&self, folders: &[PathBuf]) {
+        *self.folders.lock() = folders.to_vec();
+        self.changed.notify_one();
+    }
+
+    /// Keeps the book up to date. Never ends.
+    pub(crate) async fn keep(&self) {
+        let mut known = KnownSources::default();
+        loop {
+            known.files = None;
+            loop {
+                self.look(&mut known).await;
+                // A reload reads the files again.
+                if tokio::time::timeout(LOOK_EVERY, self.changed.notified()).await.is_ok() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Looks once, for a command that works without a proxy.
+    pub(crate) async fn look_once(&self) {
+        self.look(&mut KnownSources::default()).await;
+    }
+
+    async fn look(&self, known: &mut KnownSources) {
+        if !self.documents.policy().rules.needs_of_all().advisories {
+            return;
+        }
+        let mut news = false;
+        if known.files.is_none() {
+            let folders = self.folders.lock().clone();
+            let now = self.documents.now();
+            let read = tokio::task::spawn_blocking(move || files::read(&folders, now)).await;
+            known.files = Some(read.unwrap_or_default());
+            news = true;
+        }
+        let registries: Vec<Registry> = {
+            let live = self.documents.live();
+            live.upstreams.iter().map(|upstream| Registry::clone(upstream.registry())).collect()
+        };
+        news |= known.lists.len() != registries.len();
+        known.lists.retain(|registry, _| registries.contains(registry));
+        for registry in registries {
+            let before = known.lists.get(&registry).map(|(stamp, _)| stamp.clone());
+            if let Some((stamp, source)) = lists::read(&self.documents, &registry, before.as_ref()).await {
+                known.lists.insert(registry, (stamp, source));
+                news = true;
+            }
+        }
+        if news {
+            self.publish(known);
+        }
+    }
+
+    fn publish(&self, known: &KnownSources) {
+        let none = BookSource::default();
+        let lists = known.lists.iter().map(|(registry, (_, source))| (registry, source));
+        let is_offline = self.documents.live().policy.offline;
+        match AdvisoryBook::of(lists, known.files.as_ref().unwrap_or(&none), is_offline) {
+            Ok(book) => {
+                let count: usize = known.lists.values().map(|(_, source)| source.advisories.len()).sum();
+                let of_files = known.files.as_ref().map_or(0, |files| files.advisories.len());
+                info!(of_registries = count, of_files, "advisories are in force");
+                self.documents.replace_advisories(book);
+            }
+            Err(too_many) => error!(%too_many, "the advisories known before stay in force"),
+        }
+    }
+}
+
+/// What was read last.
+#[derive(Debug, Default)]
+struct KnownSources {
+    lists: BTreeMap<Registry, (lists::ListStamp, BookSource)>,
+    /// None before they were read.
+    files: Option<BookSource>,
+}

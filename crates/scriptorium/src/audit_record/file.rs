@@ -1,0 +1,212 @@
+//! The file of the audit record: opened, locked, appended to.
+//!
+//! Several processes may write to one file: two proxies while one hands over to the other, and commands beside a proxy. So each
+//! append locks the file and looks whether somebody else wrote meanwhile. A link or a pipe in its place is not opened. Only the
+//! end of the file is read, whatever its length. Owns that, and that a line which could be written in part only is taken back.
+//! Must not know why something is recorded.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
+
+use super::chain::{ChainEnd, ChainedText, ZEROS};
+use super::entry::{Actor, AuditAction, AuditEntry};
+use crate::clock::Timestamp;
+
+/// How much of the end is read at first, and at most.
+const TAIL: u64 = 64 << 10;
+const LONGEST_TAIL: u64 = 4 << 20;
+
+/// How often, and after which pause, a lock is tried: two seconds in all. An append takes milliseconds.
+const LOOKS: u32 = 200;
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Why a file cannot be the audit record.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AuditFileError {
+    #[error("log.audit: {} cannot be written: {source}; make its folder, and let this user write there", path.display())]
+    Io {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("log.audit: {} is no regular file; name one that only this proxy writes", .0.display())]
+    NotAFile(PathBuf),
+    #[error("log.audit: {} is something else than an audit record; name another file", .0.display())]
+    Foreign(PathBuf),
+}
+
+/// An open file.
+#[derive(Debug)]
+pub(crate) struct AuditFile {
+    path: PathBuf,
+    file: File,
+    /// Its length when `end` was read.
+    length: u64,
+    end: ChainEnd,
+    /// The digest of the last line of the file before it, which the next line names.
+    continues: Option<String>,
+}
+
+impl AuditFile {
+    /// Opens the file at `path`, or makes it, readable by its owner alone.
+    ///
+    /// # Errors
+    /// [`AuditFileError`] where it cannot be the audit record.
+    pub(crate) fn open(path: &Path) -> Result<Self, AuditFileError> {
+        let failed = |source: io::Error| AuditFileError::Io { path: path.to_owned(), source };
+        // A pipe must not block here.
+        let flags = OFlags::RDWR
+            | OFlags::APPEND
+            | OFlags::CREATE
+            | OFlags::CLOEXEC
+            | OFlags::NOFOLLOW
+            | OFlags::NOCTTY
+            | OFlags::NONBLOCK;
+        let opened = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR);
+        let file = File::from(opened.map_err(|error| failed(error.into()))?);
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(AuditFileError::NotAFile(path.to_owned()));
+        }
+        let mut opened =
+            Self { path: path.to_owned(), file, length: 0, end: ChainEnd::empty(), continues: None };
+        lock(&opened.file).map_err(failed)?;
+        let read = opened.read_end();
+        opened.file.unlock().map_err(failed)?;
+        if !read.map_err(failed)? || opened.end.is_foreign() {
+            return Err(AuditFileError::Foreign(path.to_owned()));
+        }
+        Ok(opened)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Goes on in this file after `before`, which may be the same file.
+    pub(super) fn following(mut self, before: &Self) -> Self {
+        let place = |file: &File| file.metadata().ok().map(|about| (about.dev(), about.ino()));
+        let is_same = place(&self.file).is_some_and(|own| Some(own) == place(&before.file));
+        if !is_same && before.end.last != ZEROS {
+            self.continues = Some(before.end.last.clone());
+        } else if is_same {
+            self.continues.clone_from(&before.continues);
+        }
+        self
+    }
+
+    /// Appends these entries in one write, and waits until the disk has them.
+    ///
+    /// # Errors
+    /// When the disk does not take them; then none of them is in the file.
+    pub(crate) fn append(&mut self, entries: &[(Timestamp, AuditEntry)]) -> io::Result<()> {
+        lock(&self.file)?;
+        let appended = self.append_locked(entries);
+        self.file.unlock()?;
+        appended
+    }
+
+    fn append_locked(&mut self, entries: &[(Timestamp, AuditEntry)]) -> io::Result<()> {
+        let length = self.file.metadata()?.len();
+        if length < self.length {
+            // Somebody cut the file. What follows goes on after what was there.
+            self.continues.get_or_insert_with(|| self.end.last.clone());
+        }
+        if length != self.length && !self.read_end()? {
+            return Err(io::Error::other("the file ends with something else than an audit record"));
+        }
+        let Some((now, _)) = entries.first() else { return Ok(()) };
+        let (mut text, last) = self.text(*now, entries);
+        if self.end.is_open {
+            text.insert(0, b'\n');
+        }
+        let written = self.file.write_all(&text).and_then(|()| self.file.sync_data());
+        if let Err(error) = written {
+            // A line in part would have to be sealed. If even this fails, it is.
+            let _ = self.file.set_len(length);
+            return Err(error);
+        }
+        self.length = length + text.len() as u64;
+        self.end = ChainEnd::after(last);
+        self.continues = None;
+        Ok(())
+    }
+
+    /// The lines of `entries`, after a seal and the mark of another file where they are needed.
+    fn text(&self, now: Timestamp, entries: &[(Timestamp, AuditEntry)]) -> (Vec<u8>, String) {
+        let is_empty = self.end.last == ZEROS;
+        let previous = match &self.continues {
+            Some(before) if is_empty => before.clone(),
+            Some(_) | None => self.end.last.clone(),
+        };
+        let mut chain = ChainedText::after(previous);
+        if let Some(seal) = self.end.seal() {
+            chain.add(&seal, now);
+        }
+        if let Some(before) = &self.continues {
+            let mark = AuditEntry::new(AuditAction::Continued, &Actor::Proxy, None);
+            chain.add(&mark.with("after", &**before), now);
+        }
+        for (at, entry) in entries {
+            chain.add(entry, *at);
+        }
+        chain.last()
+    }
+
+    /// Looks at what other processes appended. If the file cannot be read, what was known of it counts.
+    pub(crate) fn refresh(&mut self) {
+        if lock(&self.file).is_ok() {
+            let _is_a_record = self.read_end();
+            let _unlocked = self.file.unlock();
+        }
+    }
+
+    /// Reads the end of the file. Answers with whether it is that of an audit record.
+    fn read_end(&mut self) -> io::Result<bool> {
+        let length = self.file.metadata()?.len();
+        let mut wanted = TAIL;
+        loop {
+            let from = length.saturating_sub(wanted);
+            let mut tail = Vec::new();
+            self.file.seek(SeekFrom::Start(from))?;
+            (&self.file).take(length - from).read_to_end(&mut tail)?;
+            if let Some(end) = ChainEnd::read(&tail, from == 0) {
+                (self.length, self.end) = (length, end);
+                return Ok(true);
+            }
+            if wanted >= LONGEST_TAIL {
+                return Ok(false);
+            }
+            wanted *= 8;
+        }
+    }
+}
+
+#[cfg(test)]
+impl AuditFile {
+    /// The same file, on a disk that takes nothing.
+    pub(super) fn failing(mut self) -> Self {
+        self.file = File::open(&self.path).expect("a readable file");
+        self
+    }
+}
+
+/// Locks the file against other processes that write to it. One that holds the lock without end must not stop this one.
+fn lock(file: &File) -> io::Result<()> {
+    for _ in 0..LOOKS {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => thread::sleep(LOOK),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Err(io::Error::other("another process keeps it locked"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,299 @@
+//! What the store holds of a selection.
+//!
+//! Owns which documents and files belong to a release and its volume, and what of them is missing. Must not know which of it
+//! the receiver has.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use bundle::{BundleGap, BundledDocument, BundledFile, BundledFileKind, BundledPin, UtcSecond};
+
+use serde::Deserialize;
+
+use super::ExportFailure;
+use crate::bundles::selection::{BundledRelease, BundledSelection, gap_of};
+use crate::consistency::{PinError, Pins};
+use crate::domain::check::{Attachment, Locator};
+use crate::domain::{AdvisoryQuery, DocumentKey, Integrity, Purl, Registry, Sha256, Version, VolumeName};
+use crate::read::Document;
+use crate::read::decision::archive::{ArchiveOffer, offer};
+use crate::read::envelope::Envelope;
+use crate::read::place::place;
+use crate::store::{StorageKey, Store, StoreError, sealed};
+
+/// An item, and where its bytes are stored.
+pub(super) struct GatheredItem<T> {
+    pub(super) item: T,
+    pub(super) registry: Registry,
+    /// The release that lacks something without it.
+    release: Option<Purl>,
+    pub(super) place: StorageKey,
+}
+
+/// Everything that a bundle may carry, in the order of its lists.
+pub(super) struct Gathered {
+    pub(super) documents: Vec<GatheredItem<BundledDocument>>,
+    pub(super) files: Vec<GatheredItem<BundledFile>>,
+    pub(super) pins: Vec<BundledPin>,
+    pub(super) missing: BTreeSet<BundleGap>,
+}
+
+impl Gathered {
+    /// Drops the items whose blobs could not be written.
+    pub(super) fn drop_lost(&mut self, lost: &HashSet<Sha256>) {
+        const REASON: &str = "it was removed or replaced while the bundle was written";
+        let Self { documents, files, missing, .. } = self;
+        documents.retain(|one| keep(lost, &one.item.sha256, one.release.as_ref(), missing));
+        files.retain(|one| keep(lost, &one.item.sha256, one.release.as_ref(), missing));
+
+        fn keep(
+            lost: &HashSet<Sha256>,
+            digest: &Sha256,
+            release: Option<&Purl>,
+            missing: &mut BTreeSet<BundleGap>,
+        ) -> bool {
+            let is_lost = lost.contains(digest);
+            missing.extend(release.filter(|_| is_lost).map(|release| gap_of(release, REASON)));
+            !is_lost
+        }
+    }
+}
+
+/// The identifiers in a list of advisories.
+#[derive(Default, Deserialize)]
+struct AdvisoryList {
+    items: Vec<ListedAdvisory>,
+}
+
+#[derive(Deserialize)]
+struct ListedAdvisory {
+    id: ListedAdvisoryId,
+}
+
+#[derive(Deserialize)]
+struct ListedAdvisoryId {
+    local: String,
+}
+
+struct Gathering<'a> {
+    store: &'a dyn Store,
+    pins: &'a Pins,
+    gathered: Gathered,
+}
+
+/// What `store` holds of `selection`; with `lifecycle_only` no trust documents and no files.
+pub(super) async fn gather(
+    store: Arc<dyn Store>,
+    selection: BundledSelection,
+    lifecycle_only: bool,
+) -> Result<Gathered, ExportFailure> {
+    let pins = Pins::new(Arc::clone(&store));
+    let BundledSelection { mut releases, missing } = selection;
+    releases.sort_by(|one, other| place_of(one).cmp(&place_of(other)));
+    releases.dedup_by(|one, other| place_of(one) == place_of(other));
+    let gathered = Gathered {
+        documents: Vec::new(),
+        files: Vec::new(),
+        pins: Vec::new(),
+        missing: missing.into_iter().collect(),
+    };
+    let mut gathering = Gathering { store: &*store, pins: &pins, gathered };
+    let registries: BTreeSet<_> = releases.iter().map(|of| &of.registry).collect();
+    for registry in registries {
+        gathering.document(registry, &DocumentKey::Capabilities, None).await?;
+        gathering.advisories(registry, AdvisoryQuery::default()).await?;
+    }
+    let volumes: BTreeSet<_> = releases.iter().map(|of| (&of.registry, &of.release.name)).collect();
+    for (registry, name) in volumes {
+        gathering.volume(registry, name).await?;
+    }
+    for BundledRelease { registry, release } in &releases {
+        gathering.release(registry, release, lifecycle_only).await?;
+    }
+    let mut gathered = gathering.gathered;
+    let place = |one: &GatheredItem<BundledDocument>| (one.item.route.clone(), one.item.upstream.clone());
+    gathered.documents.sort_by_cached_key(place);
+    // Two lists may name one advisory.
+    gathered.documents.dedup_by(|one, other| place(one) == place(other));
+    gathered.files.sort_by(|one, other| order(&one.item).cmp(&order(&other.item)));
+    // Several attachments may have the same bytes.
+    gathered.files.dedup_by(|one, other| one.item == other.item);
+    gathered.pins.sort_by(|one, other| (&one.volume, &one.version).cmp(&(&other.volume, &other.version)));
+    Ok(gathered)
+}
+
+fn place_of(of: &BundledRelease) -> (&Registry, &VolumeName, &Version) {
+    (&of.registry, &of.release.name, &of.release.version)
+}
+
+fn order(file: &BundledFile) -> impl Ord + '_ {
+    (&file.volume, &file.version, file.kind, &file.integrity, &file.sha256)
+}
+
+impl Gathering<'_> {
+    /// What is about all releases of a volume.
+    async fn volume(&mut self, registry: &Registry, name: &VolumeName) -> Result<(), StoreError> {
+        self.document(registry, &DocumentKey::Index(name.clone()), None).await?;
+        self.advisories(registry, AdvisoryQuery::about(name.clone())).await
+    }
+
+    /// A list of advisories, and each of them that is held by itself.
+    async fn advisories(&mut self, registry: &Registry, query: AdvisoryQuery) -> Result<(), StoreError> {
+        let list = self.document(registry, &DocumentKey::Advisories(query), None).await?;
+        let listed = list.and_then(|list| serde_json::from_slice::<AdvisoryList>(list.content.body()).ok());
+        for advisory in listed.unwrap_or_default().items {
+            if let Ok(id) = advisory.id.local.parse() {
+                self.document(registry, &DocumentKey::Advisory(id), None).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn release(
+        &mut self,
+        registry: &Registry,
+        release: &Purl,
+        lifecycle_only: bool,
+    ) -> Result<(), ExportFailure> {
+        let (name, version) = (release.name.clone(), release.version.clone());
+        let exact = DocumentKey::Release(name.clone(), version.clone());
+        let exact = self.document(registry, &exact, Some(release)).await?;
+        match &exact {
+            Some(exact) if !lifecycle_only => self.archive(registry, release, exact).await?,
+            Some(_) => {}
+            None => self.lack(release, "its exact metadata is not here"),
+        }
+        if !lifecycle_only {
+            let summary = DocumentKey::TrustSummary(name.clone(), version.clone());
+            self.document(registry, &summary, Some(release)).await?;
+            let detail = DocumentKey::TrustDetail(name, version);
+            if let Some(detail) = self.document(registry, &detail, Some(release)).await? {
+                self.artifacts(registry, release, &detail).await?;
+            }
+        }
+        match self.pins.of(registry, release).await {
+            Ok(Some(pin)) => self.gathered.pins.push(BundledPin {
+                volume: pin.volume,
+                version: pin.version,
+                integrity: pin.integrity,
+                first_seen: UtcSecond::saturating(pin.since.0 / 1000),
+            }),
+            Ok(None) => {}
+            Err(PinError::Store(error)) => return Err(error.into()),
+            Err(error @ (PinError::Damaged(_) | PinError::Lost(_))) => self.lack(release, &error.to_string()),
+        }
+        Ok(())
+    }
+
+    /// The stored answer of `registry` to `key`, which is added.
+    async fn document(
+        &mut self,
+        registry: &Registry,
+        key: &DocumentKey,
+        release: Option<&Purl>,
+    ) -> Result<Option<Document>, StoreError> {
+        let place = place(registry, key);
+        let Some(stored) = self.store.read(&place).await? else { return Ok(None) };
+        let route = key.to_string();
+        // A document that is damaged, or an answer to another question, is a miss.
+        let envelope = Envelope::decode(&stored).ok();
+        let envelope = envelope.filter(|held| held.meta.key == route && held.meta.is_of(registry));
+        let Some(envelope) = envelope else { return Ok(None) };
+        let Envelope { meta, body } = &envelope;
+        let confirmed = (meta.fetched_at.0 / 1000).saturating_sub(meta.upstream_age);
+        let item = BundledDocument {
+            route,
+            upstream: registry.name().to_owned(),
+            status: meta.status,
+            sha256: Sha256::of(body),
+            size: body.len() as u64,
+            etag: meta.etag.clone(),
+            confirmed: UtcSecond::saturating(confirmed),
+        };
+        let Ok(document) = Document::new(key, envelope) else { return Ok(None) };
+        let (registry, release) = (registry.clone(), release.cloned());
+        self.gathered.documents.push(GatheredItem { item, registry, release, place });
+        Ok(Some(document))
+    }
+
+    async fn archive(
+        &mut self,
+        registry: &Registry,
+        release: &Purl,
+        exact: &Document,
+    ) -> Result<(), StoreError> {
+        let Some(found) = exact.content.release() else { return Ok(()) };
+        let ArchiveOffer::Archive { integrity, .. } = offer(found) else { return Ok(()) };
+        let key = StorageKey::Archive(integrity);
+        let seal = sealed_at(self.store, &key).await?;
+        match seal.filter(|seal| seal.identity == release.to_string()) {
+            Some(seal) => {
+                self.file(
+                    registry,
+                    release,
+                    BundledFileKind::Archive,
+                    integrity,
+                    (seal.raw, seal.length),
+                    key,
+                );
+            }
+            None => self.lack(release, "its archive is not here"),
+        }
+        Ok(())
+    }
+
+    async fn artifacts(
+        &mut self,
+        registry: &Registry,
+        release: &Purl,
+        detail: &Document,
+    ) -> Result<(), StoreError> {
+        let Some(trust) = detail.content.trust() else { return Ok(()) };
+        for Attachment { digest, locator, is_active, .. } in &trust.attachments {
+            if matches!(locator, Locator::Embedded) {
+                continue;
+            }
+            let key = StorageKey::TrustArtifact(*digest);
+            match sealed_at(self.store, &key).await?.filter(|seal| seal.raw == *digest) {
+                Some(seal) => self.file(
+                    registry,
+                    release,
+                    BundledFileKind::TrustArtifact,
+                    Integrity::new(*digest),
+                    (seal.raw, seal.length),
+                    key,
+                ),
+                None if *is_active => self.lack(release, "a trust artifact of it is not here"),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn file(
+        &mut self,
+        registry: &Registry,
+        release: &Purl,
+        kind: BundledFileKind,
+        integrity: Integrity,
+        (sha256, size): (Sha256, u64),
+        place: StorageKey,
+    ) {
+        let (volume, version) = (release.name.clone(), release.version.clone());
+        let item = BundledFile { kind, volume, version, integrity, sha256, size };
+        let (registry, release) = (registry.clone(), Some(release.clone()));
+        self.gathered.files.push(GatheredItem { item, registry, release, place });
+    }
+
+    fn lack(&mut self, release: &Purl, reason: &str) {
+        self.gathered.missing.insert(gap_of(release, reason));
+    }
+}
+
+/// The seal of a file; a damaged one is not here.
+async fn sealed_at(store: &dyn Store, key: &StorageKey) -> Result<Option<sealed::Seal>, StoreError> {
+    match sealed::open(store, key).await {
+        Err(StoreError::Corrupt(_)) => Ok(None),
+        opened => opened,
+    }
+}

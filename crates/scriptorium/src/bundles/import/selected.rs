@@ -1,0 +1,140 @@
+//! What the sender's mirror selected, as a record like that of a mirror here: it is kept from eviction.
+//!
+//! Every bundle has the pins of all that was selected, also one that leaves out what the receiver holds. Of trust a delta
+//! lists only what is new, so what an earlier record of the key has stays. Owns how the record is made, and its bound. Must
+//! not know what is evicted when (`store`).
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+
+use bundle::{BundledFileKind, KeyId, ManifestItem};
+use futures_util::StreamExt;
+
+use super::documents::key;
+use super::items::items;
+use super::taking::Taking;
+use crate::bundles::keeping::record_name;
+use crate::domain::LifecycleState;
+use crate::domain::{DocumentKey, Integrity, Purl, Sha256, Version, VolumeName};
+use crate::mirror::record::{MirrorRecord, MirroredRelease, load, save};
+use crate::store::StoreError;
+
+/// Releases that are kept; a bound on memory. Others are evicted like anything else.
+const MOST_KEPT: usize = 100_000;
+
+/// What one item of a manifest says of a selection.
+struct Mention {
+    release: Purl,
+    integrity: Option<Integrity>,
+    artifact: Option<(Sha256, u64)>,
+    trust: bool,
+}
+
+impl Mention {
+    fn of(item: &ManifestItem<'_>) -> Option<Self> {
+        let plain = |release| Self { release, integrity: None, artifact: None, trust: false };
+        match item {
+            ManifestItem::Pin(pin) => {
+                Some(Self { integrity: Some(pin.integrity), ..plain(Purl::new(&pin.volume, &pin.version)) })
+            }
+            ManifestItem::File(file) if file.kind == BundledFileKind::TrustArtifact => Some(Self {
+                artifact: Some((file.sha256, file.size)),
+                ..plain(Purl::new(&file.volume, &file.version))
+            }),
+            // One that is delivered by Git has no pin.
+            ManifestItem::Document(document) => match key(&document.route)? {
+                DocumentKey::Release(name, version) => Some(plain(Purl { name, version })),
+                DocumentKey::TrustSummary(name, version) | DocumentKey::TrustDetail(name, version) => {
+                    Some(Self { trust: true, ..plain(Purl { name, version }) })
+                }
+                _ => None,
+            },
+            ManifestItem::File(_) | ManifestItem::Part(_) | ManifestItem::Gap(_) => None,
+        }
+    }
+
+    fn note(self, release: &mut MirroredRelease) {
+        release.wants_files |= self.integrity.is_some();
+        release.integrity = release.integrity.or(self.integrity);
+        release.trust |= self.trust;
+        if let Some(artifact) = self.artifact.filter(|artifact| !release.artifacts.contains(artifact)) {
+            release.artifacts.push(artifact);
+        }
+    }
+}
+
+type Selected = BTreeMap<(VolumeName, Version), MirroredRelease>;
+
+impl Taking<'_> {
+    /// Records what the bundle of `by` selected, before anything of it is here. What earlier ones selected is kept as well until
+    /// this one [is in](Self::keep_only_this).
+    pub(super) async fn keep_selected(&self, by: KeyId) -> Result<(), StoreError> {
+        let name = record_name(by);
+        let mut record = match load(&*self.to.store, &name).await {
+            Ok(Some(record)) => record,
+            // A damaged one is made anew.
+            Ok(None) | Err(_) => MirrorRecord::empty(&name, self.to.now),
+        };
+        let mut selected = self.selected(&mut record).await?;
+        for earlier in
+            std::mem::take(&mut record.selected).into_iter().chain(std::mem::take(&mut record.kept))
+        {
+            match selected.get_mut(&(earlier.volume.clone(), earlier.version.clone())) {
+                Some(release) if release.registry == earlier.registry => {
+                    release.trust |= earlier.trust;
+                    let more = earlier.artifacts.into_iter().filter(|one| !release.artifacts.contains(one));
+                    let more: Vec<_> = more.collect();
+                    release.artifacts.extend(more);
+                }
+                Some(_) | None if record.kept.len() < MOST_KEPT => record.kept.push(earlier),
+                Some(_) | None => {}
+            }
+        }
+        record.last_sync = self.to.now;
+        record.selected = selected.into_values().collect();
+        save(&*self.to.store, &record).await
+    }
+
+    /// All of the bundle that can go in is in: what it did not select is kept no longer.
+    pub(super) async fn keep_only_this(&self, by: KeyId) -> Result<(), StoreError> {
+        // A damaged record keeps nothing.
+        let Ok(Some(record)) = load(&*self.to.store, &record_name(by)).await else { return Ok(()) };
+        let record = MirrorRecord { kept: Vec::new(), last_success: Some(self.to.now), ..record };
+        save(&*self.to.store, &record).await
+    }
+
+    /// The releases that the manifest mentions and that belong to a registry here, which is added to `record`.
+    async fn selected(&self, record: &mut MirrorRecord) -> Result<Selected, StoreError> {
+        let (mut selected, mut is_full) = (Selected::new(), false);
+        let mut mentions = pin!(items(&self.bundle, |item| Mention::of(&item)));
+        while let Some(mention) = mentions.next().await {
+            let mention = mention.map_err(std::io::Error::other)?;
+            let Some(registry) = self.registry_of(&mention.release.name) else { continue };
+            let Purl { name, version } = mention.release.clone();
+            let place = (name, version);
+            if !selected.contains_key(&place) && selected.len() >= MOST_KEPT {
+                is_full = true;
+                continue;
+            }
+            let at = record.index_of(registry);
+            let release = selected.entry(place).or_insert_with_key(|(volume, version)| MirroredRelease {
+                volume: volume.clone(),
+                version: version.clone(),
+                integrity: None,
+                state: LifecycleState::Available,
+                wants_files: false,
+                why: "a bundle".to_owned(),
+                registry: at,
+                archive: None,
+                trust: false,
+                artifacts: Vec::new(),
+                untrusted: None,
+            });
+            mention.note(release);
+        }
+        if is_full {
+            self.warn(format!("it has more than {MOST_KEPT} releases, and those beyond may be evicted"));
+        }
+        Ok(selected)
+    }
+}

@@ -1,0 +1,164 @@
+//! `policy test`: what each rule says about one release.
+//!
+//! Owns what is shown of it and the exit code. Must not decide anything.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use policy::{Lowering, MissingFact, RuleReport, rfc3339};
+use serde::Serialize;
+
+use super::{PolicyArgs, Trying};
+use crate::app::documents_under;
+use crate::cli::{answer, complain, fail, wait};
+use crate::domain::{Purl, Version, VolumeName};
+
+/// The answer of the command.
+#[derive(Debug, Serialize)]
+struct TestedRelease {
+    release: String,
+    /// Whether a rule refuses it.
+    refused: bool,
+    mode: &'static str,
+    /// The rule that decides; none if the release is allowed.
+    decides: Option<DecidingRule>,
+    integrity: Option<String>,
+    first_seen: Option<String>,
+    /// Whether the registry itself withholds the release.
+    withheld: bool,
+    rules: Vec<RuleReport>,
+    /// What is not known, and what would make it known.
+    unknown: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct DecidingRule {
+    rule: String,
+    action: &'static str,
+    reason: String,
+    until: Option<String>,
+}
+
+impl From<&Lowering> for DecidingRule {
+    fn from(lowering: &Lowering) -> Self {
+        Self {
+            rule: lowering.rule.to_string(),
+            action: lowering.action.as_str(),
+            reason: lowering.reason(),
+            until: lowering.until.map(rfc3339),
+        }
+    }
+}
+
+pub(super) fn run(args: &PolicyArgs, named: &str, json: bool) -> Result<ExitCode, ExitCode> {
+    let (name, version) = super::release(named).ok_or_else(|| {
+        complain(&format!("expected a release such as `@acme/x@1.2.3`, got `{named}`"));
+        ExitCode::from(2)
+    })?;
+    let trying = Trying::new(args)?;
+    let tested = wait(test(&trying, name, version))??;
+    let code = if tested.refused { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+    let written = answer(&match json {
+        true => serde_json::to_string_pretty(&tested).unwrap_or_default() + "\n",
+        false => text(&tested),
+    });
+    Ok(if written == ExitCode::SUCCESS { code } else { written })
+}
+
+async fn test(trying: &Trying, name: VolumeName, version: Version) -> Result<TestedRelease, ExitCode> {
+    let rules = trying.rules()?;
+    let mode = rules.mode().as_str();
+    let documents = documents_under(&trying.config, Arc::clone(&trying.store), rules).await;
+    let documents = documents.map_err(|error| fail(&error))?;
+    let release = Purl { name, version };
+    let named = format!("{}@{}", release.name, release.version);
+    let pin = documents.pin(&release).await.ok().flatten();
+    let trial = documents
+        .try_out(&release, pin.map(|pin| pin.integrity), true)
+        .await
+        .map_err(|error| fail(&error))?;
+    let Some(trial) = trial else {
+        complain(&format!("{named}: no upstream has this name in its `volumes`"));
+        return Err(ExitCode::FAILURE);
+    };
+    let mut unknown: Vec<MissingFact> = trial
+        .reports
+        .iter()
+        .flat_map(|report| &report.matchers)
+        .filter_map(|matcher| matcher.lacks)
+        .collect();
+    unknown.sort_unstable();
+    unknown.dedup();
+    let decides = trial.verdict.lowering();
+    Ok(TestedRelease {
+        release: named,
+        refused: decides.is_some_and(|lowering| lowering.action.refuses()),
+        mode,
+        decides: decides.map(DecidingRule::from),
+        integrity: trial.integrity.map(|integrity| integrity.to_string()),
+        first_seen: trial.first_seen.map(|seen| seen.to_string()),
+        withheld: trial.is_withheld,
+        rules: trial.reports,
+        unknown: unknown.into_iter().map(MissingFact::as_sentence).collect(),
+    })
+}
+
+fn text(tested: &TestedRelease) -> String {
+    let mut text = match &tested.decides {
+        _ if tested.rules.is_empty() => {
+            format!("{}: allowed; the configuration has no rules\n", tested.release)
+        }
+        None => format!("{}: allowed\n", tested.release),
+        Some(DecidingRule { rule, action, reason, .. }) => {
+            let outcome = if tested.refused { "refused" } else { "shown as yanked" };
+            format!(
+                "{}: {outcome} by the rule `{rule}` ({action})\n  {:<12}{reason}\n",
+                tested.release, "reason"
+            )
+        }
+    };
+    // Writing to a string cannot fail.
+    let mut line = |name: &str, what: &str| {
+        let _ = writeln!(text, "  {name:<12}{what}");
+    };
+    if tested.mode == "audit" && tested.decides.is_some() {
+        line("mode", "audit: answers do not change, what the rule would do is logged and counted");
+    }
+    if tested.withheld {
+        line("registry", "withholds the release itself, whatever the policy says");
+    }
+    line("integrity", tested.integrity.as_deref().unwrap_or("not known"));
+    match &tested.first_seen {
+        None => line("first seen", "never here"),
+        Some(seen) => {
+            let older = "here; there is no older evidence, and the release itself may be older";
+            line("first seen", &format!("{seen} {older}"));
+        }
+    }
+    for report in &tested.rules {
+        rule_text(report, &mut text);
+    }
+    for unknown in &tested.unknown {
+        let _ = writeln!(text, "  {:<12}{unknown}", "not known");
+    }
+    text
+}
+
+fn rule_text(report: &RuleReport, text: &mut String) {
+    let says = match (report.matches, report.applies) {
+        (false, _) => "does not match",
+        (true, true) => "matches",
+        (true, false) => "matches and is waived",
+    };
+    let _ = writeln!(text, "  {:<12}{} ({}) {says}", "rule", report.rule, report.action);
+    for matcher in &report.matchers {
+        let holds = if matcher.holds { "holds" } else { "does not hold" };
+        let _ = writeln!(text, "  {:<12}  {} {holds}: {}", "", matcher.matcher, matcher.why);
+    }
+    if let Some(waiver) = &report.waiver {
+        let by = waiver.by.as_ref().map(|by| format!(", by {by}")).unwrap_or_default();
+        let why = waiver.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        let _ = writeln!(text, "  {:<12}  {}{by}{why}", "", waiver.because);
+    }
+}

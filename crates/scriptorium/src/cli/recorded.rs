@@ -1,0 +1,26 @@
+//! Actions of commands beside the proxy, in its audit record.
+//!
+//! Owns that a line which cannot be written is reported and stops nothing: the action has happened. Must not know what is
+//! recorded.
+
+use std::path::Path;
+
+use crate::audit_record::{Actor, AuditAction, AuditEntry, AuditFile};
+use crate::clock::{Clock, SystemClock};
+use crate::private;
+
+/// An entry about this command.
+pub(super) fn entry(what: AuditAction) -> AuditEntry {
+    AuditEntry::new(what, &Actor::Command(private::user()), None)
+}
+
+/// Appends an entry to the audit record at `path`, if the configuration names one.
+pub(super) fn record(path: Option<&Path>, entry: AuditEntry) {
+    let Some(path) = path else { return };
+    let written = AuditFile::open(path).map_err(|error| error.to_string()).and_then(|mut file| {
+        file.append(&[(SystemClock::default().now(), entry)]).map_err(|error| error.to_string())
+    });
+    if let Err(why) = written {
+        super::complain(&format!("this is not in the audit record at {}: {why}", path.display()));
+    }
+}

@@ -1,0 +1,76 @@
+//! Notes on a configuration that is valid and probably not meant.
+//!
+//! Owns these sentences. Must not refuse anything.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::sections::{ClientAddress, Config, Limits, Upstream};
+use super::{address, check};
+use crate::domain::VolumePattern;
+
+/// One sentence per note.
+pub(super) fn notes(config: &Config) -> Vec<String> {
+    let takes_everything =
+        |upstream: &Upstream| upstream.volumes.is_empty() || upstream.volumes.contains(&VolumePattern::All);
+    let last_asked = config.upstreams.iter().position(takes_everything).unwrap_or(usize::MAX);
+    let never_asked =
+        config.upstreams.iter().enumerate().skip(last_asked.saturating_add(1)).map(|(index, upstream)| {
+            format!(
+                "upstreams[{index}] ({}) is never asked: one listed before it takes every volume",
+                upstream.name
+            )
+        });
+    let unreached = config.upstreams.iter().enumerate().flat_map(unreached);
+    let mut notes: Vec<_> = never_asked.chain(unreached).chain(unshared(&config.limits)).collect();
+    notes.extend(check::clients::notes(config));
+    if config.server.client_address == ClientAddress::ProxyProtocol
+        && config.server.trusted_proxies.is_empty()
+    {
+        let note = "server.client_address: no header of the PROXY protocol is accepted while \
+                    server.trusted_proxies is empty";
+        notes.push(note.to_owned());
+    }
+    notes
+}
+
+/// Bounds that let one client take everything.
+fn unshared(limits: &Limits) -> impl Iterator<Item = String> {
+    let bounds = [
+        ("max_connections", limits.max_connections, limits.max_connections_per_client),
+        ("max_requests", limits.max_requests, limits.max_requests_per_client),
+        ("max_downloads", limits.max_downloads, limits.max_downloads_per_client),
+    ];
+    bounds.into_iter().filter(|(_, all, one)| all > &1 && one >= all).map(|(key, all, one)| {
+        format!(
+            "limits.{key}_per_client ({one}) lets one client take all of limits.{key} ({all}); a quarter leaves \
+             room for others"
+        )
+    })
+}
+
+/// Addresses in `archive_hosts` to which the proxy does not connect.
+fn unreached((index, upstream): (usize, &Upstream)) -> impl Iterator<Item = String> {
+    let home = upstream.url.host_str().and_then(as_address);
+    let is_dialled = move |ip| {
+        address::is_public(ip)
+            || address::is_within(ip, &upstream.private_addresses)
+            || home.is_some_and(|home| home == ip || address::are_neighbours(home, ip))
+    };
+    let listed = upstream.archive_hosts.iter().enumerate();
+    listed.filter(move |(_, named)| as_address(&named.host).is_some_and(|ip| !is_dialled(ip))).map(
+        move |(at, named)| {
+            format!(
+                "upstreams[{index}].archive_hosts[{at}] ({named}) is in a private network, to which the proxy \
+                 connects only if `private_addresses` lists it"
+            )
+        },
+    )
+}
+
+/// The address that the host of a URL is.
+fn as_address(host: &str) -> Option<IpAddr> {
+    if address::is_localhost(host) {
+        return Some(Ipv4Addr::LOCALHOST.into());
+    }
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+}

@@ -1,0 +1,364 @@
+//! The open divergences: contradictions of a registry with itself, with both values.
+//!
+//! The list is stored, so that a divergence still counts after a restart, also offline. Owns this list, its bound and the
+//! text of a divergence. Must not know how one is found, nor what follows from it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
+
+use super::reconcile::{ClaimSource, DifferenceKind};
+use crate::clock::{Timestamp, rfc3339};
+use crate::domain::{DocumentKey, Registry, Version, VolumeName};
+use crate::store::record::{self, RecordError};
+use crate::store::{Damage, KeyPrefix, StorageKey, Store, StoreError};
+
+/// At most so many divergences are remembered. Beyond that a release is still refused, each time it is compared.
+const MOST: usize = 10_000;
+
+/// Which answer is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum About {
+    /// Exact metadata and the archive.
+    Release,
+    TrustSummary,
+    /// The trust detail and its artifacts.
+    TrustDetail,
+}
+
+/// The claim of one source, its time and its registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Testimony {
+    pub(crate) source: ClaimSource,
+    pub(crate) says: String,
+    /// When it was fetched or last confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339::option")]
+    pub(crate) fetched_at: Option<Timestamp>,
+    /// The upstream, by its name in the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) upstream: Option<String>,
+}
+
+impl fmt::Display for Testimony {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.source.as_str())?;
+        if let Some(upstream) = &self.upstream {
+            write!(f, " of {upstream}")?;
+        }
+        if let Some(at) = self.fetched_at {
+            let verb = if self.source == ClaimSource::Pin { "pinned" } else { "fetched" };
+            write!(f, ", {verb} {at},")?;
+        }
+        write!(f, " says {}", self.says)
+    }
+}
+
+/// A contradiction that outlived a refresh of both sides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Divergence {
+    pub(crate) volume: VolumeName,
+    pub(crate) version: Version,
+    pub(crate) about: About,
+    pub(crate) kind: DifferenceKind,
+    pub(crate) claims: [Testimony; 2],
+    /// When it was first found.
+    #[serde(with = "rfc3339")]
+    pub(crate) since: Timestamp,
+    /// When it was last found.
+    #[serde(with = "rfc3339")]
+    pub(crate) checked_at: Timestamp,
+}
+
+impl Divergence {
+    /// The key whose answer is refused.
+    #[must_use]
+    pub(crate) fn key(&self) -> DocumentKey {
+        let (name, version) = (self.volume.clone(), self.version.clone());
+        match self.about {
+            About::Release => DocumentKey::Release(name, version),
+            About::TrustSummary => DocumentKey::TrustSummary(name, version),
+            About::TrustDetail => DocumentKey::TrustDetail(name, version),
+        }
+    }
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [one, other] = &self.claims;
+        write!(f, "{one}, but {other}")
+    }
+}
+
+/// The stored form. A record of an earlier version names no registry and is dropped.
+#[derive(Serialize, Deserialize)]
+struct DivergenceRecord {
+    registry: Registry,
+    #[serde(flatten)]
+    divergence: Divergence,
+}
+
+/// By registry and refused key.
+type Open = HashMap<(Registry, DocumentKey), Arc<Divergence>>;
+
+/// A divergence of one registry does not affect the answers of another.
+#[derive(Debug)]
+pub(crate) struct Divergences {
+    store: Arc<dyn Store>,
+    loaded: OnceCell<()>,
+    open: RwLock<Open>,
+}
+
+impl Divergences {
+    #[must_use]
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, loaded: OnceCell::new(), open: RwLock::default() }
+    }
+
+    /// Reads the stored divergences, once. A damaged record is reported to `damaged` and set aside; its divergence is found
+    /// again at the next comparison. A record without a registry, of an earlier version, is removed.
+    ///
+    /// # Errors
+    /// When the store cannot be listed; the next call tries again.
+    pub(crate) async fn load(&self, damaged: impl Fn(&Damage)) -> Result<(), StoreError> {
+        let load = async || {
+            let listed = self.listed(damaged).await?;
+            let mut open = self.write();
+            for (about, divergence) in listed {
+                open.entry(about).or_insert(divergence);
+            }
+            Ok(())
+        };
+        self.loaded.get_or_try_init(load).await.copied()
+    }
+
+    /// Takes over what another process stored and removed, as a restart would.
+    ///
+    /// # Errors
+    /// When the store cannot be listed; then all stays as it was.
+    pub(crate) async fn reread(&self, damaged: impl Fn(&Damage)) -> Result<(), StoreError> {
+        let listed = self.listed(damaged).await?;
+        *self.write() = listed;
+        Ok(())
+    }
+
+    async fn listed(&self, damaged: impl Fn(&Damage)) -> Result<Open, StoreError> {
+        let (mut open, mut listed) = (Open::new(), self.store.list(KeyPrefix::Divergences));
+        while let Some(listed) = listed.next().await {
+            let (key, _) = listed?;
+            let Some(stored) = self.store.read(&key).await? else { continue };
+            let found = match record::decode::<DivergenceRecord>(&stored) {
+                Ok(DivergenceRecord { registry, divergence })
+                    if place(&registry, &divergence.key()) == key =>
+                {
+                    open.insert((registry, divergence.key()), Arc::new(divergence));
+                    continue;
+                }
+                Ok(DivergenceRecord { divergence, .. }) => format!("that of {}", divergence.key()),
+                Err(RecordError::Other(_)) => {
+                    self.store.remove(&key).await?;
+                    continue;
+                }
+                Err(error) => error.to_string(),
+            };
+            let damage = Damage::of(&key, "a divergence as it was written", found);
+            damaged(&damage);
+            self.store.set_aside(&key, &damage).await?;
+        }
+        Ok(open)
+    }
+
+    /// The divergence for which the answer of `registry` to `key` is refused.
+    #[must_use]
+    pub(crate) fn of(&self, registry: &Registry, key: &DocumentKey) -> Option<Arc<Divergence>> {
+        self.read().get(&(registry.clone(), key.clone())).cloned()
+    }
+
+    /// The divergences about releases of `volume` at `registry`.
+    #[must_use]
+    pub(crate) fn of_volume(&self, registry: &Registry, volume: &VolumeName) -> Vec<Arc<Divergence>> {
+        let open = self.read();
+        let of_volume = open.iter().filter(|((whose, _), open)| {
+            open.about == About::Release && open.volume == *volume && whose == registry
+        });
+        of_volume.map(|(_, open)| Arc::clone(open)).collect()
+    }
+
+    /// Every open divergence that `counts`, by volume and version.
+    #[must_use]
+    pub(crate) fn all(&self, counts: impl Fn(&Registry, &DocumentKey) -> bool) -> Vec<Arc<Divergence>> {
+        let open = self.read();
+        let counting = open.iter().filter(|((registry, key), _)| counts(registry, key));
+        let mut all: Vec<_> = counting.map(|(_, open)| Arc::clone(open)).collect();
+        all.sort_by(|one, other| (&one.volume, &one.version).cmp(&(&other.volume, &other.version)));
+        all
+    }
+
+    #[must_use]
+    pub(crate) fn count(&self) -> usize {
+        self.read().len()
+    }
+
+    /// Records what was `found` at `registry`; an earlier record of the same kind keeps its `since`. Answers with the record
+    /// and whether it says anything new.
+    ///
+    /// # Errors
+    /// When it cannot be written; it is remembered all the same.
+    pub(crate) async fn open(
+        &self,
+        registry: &Registry,
+        mut found: Divergence,
+    ) -> (Arc<Divergence>, Result<bool, StoreError>) {
+        let key = found.key();
+        let before = self.of(registry, &key).filter(|before| before.kind == found.kind);
+        if let Some(before) = &before {
+            found.since = before.since;
+        }
+        let found = Arc::new(found);
+        if self.count() >= MOST && self.of(registry, &key).is_none() {
+            return (found, Ok(true));
+        }
+        let says = |divergence: &Divergence| divergence.claims.clone().map(|claim| claim.says);
+        let news = before.is_none_or(|before| says(&before) != says(&found));
+        // Stored before it is reported, so that a crash does not forget why a client was refused.
+        let written = match news {
+            true => {
+                let record =
+                    DivergenceRecord { registry: registry.clone(), divergence: Divergence::clone(&found) };
+                self.store.write(&place(registry, &key), record::encode(&record)).await
+            }
+            false => Ok(()),
+        };
+        self.write().insert((registry.clone(), key), Arc::clone(&found));
+        (found, written.map(|()| news))
+    }
+
+    /// Removes the divergence of `registry` about `key`. False if there was none.
+    ///
+    /// # Errors
+    /// When its record cannot be removed; it is closed until a restart.
+    pub(crate) async fn close(&self, registry: &Registry, key: &DocumentKey) -> Result<bool, StoreError> {
+        if self.write().remove(&(registry.clone(), key.clone())).is_none() {
+            return Ok(false);
+        }
+        self.store.remove(&place(registry, key)).await.map(|()| true)
+    }
+
+    /// Makes every divergence that `concerned` picks due.
+    pub(crate) fn doubt(&self, concerned: impl Fn(&Divergence) -> bool) {
+        for open in self.write().values_mut().filter(|open| concerned(open)) {
+            *open = Arc::new(Divergence { checked_at: Timestamp(0), ..Divergence::clone(open) });
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Open> {
+        self.open.read()
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Open> {
+        self.open.write()
+    }
+}
+
+fn place(registry: &Registry, key: &DocumentKey) -> StorageKey {
+    StorageKey::Divergence(registry.digest_of(&key.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Sha256;
+    use crate::store::ObjectStorage;
+
+    fn public() -> Registry {
+        Registry::new("public", "https://one")
+    }
+
+    fn divergence(version: &str, says: &str, at: u64) -> Divergence {
+        let testimony = |source, says: &str| Testimony {
+            source,
+            says: says.to_owned(),
+            fetched_at: Some(Timestamp(at)),
+            upstream: Some("public".to_owned()),
+        };
+        Divergence {
+            volume: "@acme/x".parse().unwrap(),
+            version: version.parse().unwrap(),
+            about: About::Release,
+            kind: DifferenceKind::State,
+            claims: [testimony(ClaimSource::Index, says), testimony(ClaimSource::Exact, "available")],
+            since: Timestamp(at),
+            checked_at: Timestamp(at),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_open_survives_a_restart_and_keeps_its_first_day() {
+        let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
+        let divergences = Divergences::new(store.clone());
+        let key = divergence("1.0.0", "yanked", 1_000).key();
+        assert!(divergences.open(&public(), divergence("1.0.0", "yanked", 1_000)).await.1.unwrap(), "news");
+        assert!(
+            !divergences.open(&public(), divergence("1.0.0", "yanked", 2_000)).await.1.unwrap(),
+            "no news"
+        );
+        assert!(
+            divergences.open(&public(), divergence("1.0.0", "blocked", 3_000)).await.1.unwrap(),
+            "news again"
+        );
+        assert!(divergences.open(&public(), divergence("2.0.0", "yanked", 1_000)).await.1.unwrap());
+
+        let restarted = Divergences::new(store.clone());
+        restarted.load(|_| ()).await.unwrap();
+        assert_eq!(restarted.all(|_, _| true).len(), 2);
+        let open = restarted.of(&public(), &key).unwrap();
+        assert_eq!((open.since, open.checked_at), (Timestamp(1_000), Timestamp(3_000)));
+        assert_eq!(restarted.of_volume(&public(), &"@acme/x".parse().unwrap()).len(), 2);
+        assert!(restarted.of_volume(&public(), &"x".parse().unwrap()).is_empty());
+        assert!(restarted.close(&public(), &key).await.unwrap());
+        assert!(!restarted.close(&public(), &key).await.unwrap());
+
+        let again = Divergences::new(store);
+        again.load(|_| ()).await.unwrap();
+        assert_eq!((again.count(), again.of(&public(), &key)), (1, None));
+    }
+
+    #[tokio::test]
+    async fn what_one_registry_contradicts_itself_in_is_no_others() {
+        let divergences = Divergences::new(Arc::new(ObjectStorage::memory().unwrap()));
+        let (found, elsewhere) = (divergence("1.0.0", "yanked", 7), Registry::new("public", "https://two"));
+        let key = found.key();
+        divergences.open(&public(), found.clone()).await.1.unwrap();
+        assert_eq!(divergences.of(&elsewhere, &key), None);
+        assert!(divergences.of_volume(&elsewhere, &found.volume).is_empty());
+        assert!(divergences.all(|registry, _| *registry == elsewhere).is_empty());
+        assert!(!divergences.close(&elsewhere, &key).await.unwrap());
+        assert_eq!(divergences.count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_record_that_cannot_be_read_is_set_aside() {
+        let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
+        let place = StorageKey::Divergence(Sha256::of(b"x"));
+        store.write(&place, "garbage".into()).await.unwrap();
+        let (divergences, told) = (Divergences::new(store.clone()), RwLock::new(Vec::new()));
+        divergences.load(|damage| told.write().push(damage.path.clone())).await.unwrap();
+        assert_eq!((divergences.count(), store.read(&place).await.unwrap()), (0, None));
+        assert_eq!(*told.read(), [place.path()]);
+    }
+
+    #[test]
+    fn both_sides_are_told_with_time_and_upstream() {
+        let told = divergence("1.0.0", "yanked", 1_700_000_000_000).to_string();
+        assert_eq!(
+            told,
+            "the index of public, fetched 2023-11-14T22:13:20Z, says yanked, \
+             but exact metadata of public, fetched 2023-11-14T22:13:20Z, says available"
+        );
+    }
+}

@@ -1,0 +1,252 @@
+//! Archives that were refused for their content.
+//!
+//! A refusal belongs to a registry, a release and an integrity. It ends when the integrity changes, when the release is
+//! invalidated, or when it is published through this proxy. An archive that is too large is not listed, since the limits are
+//! this proxy's and may change. The list is one stored record, so that a restart does not fetch these archives again. Owns
+//! this list and its bound. Must not know how an archive is verified, nor what a client is told.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, OnceCell};
+
+use crate::clock::{Timestamp, rfc3339};
+use crate::domain::problem::ProblemKind;
+use crate::domain::{Integrity, Purl, Registry, Version, VolumeName};
+use crate::store::{Damage, StorageKey, Store, StoreError, record};
+
+/// At most so many refusals are remembered. The oldest is dropped first; its archive is fetched and refused again.
+const MOST: usize = 1024;
+
+/// Why an archive was refused; a closed set. Transport errors are not in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ArchiveVerdict {
+    /// Its tree is not the one that the integrity names.
+    Digest,
+    /// It holds what no archive may.
+    Profile,
+    /// Its manifest is missing or invalid.
+    Manifest,
+    /// Its manifest is that of another release.
+    Identity,
+    /// It claims more than its volume may.
+    Escalation,
+}
+
+impl ArchiveVerdict {
+    /// The problem that clients get.
+    #[must_use]
+    pub(crate) fn problem(self) -> ProblemKind {
+        match self {
+            Self::Identity => ProblemKind::IdentityMismatch,
+            Self::Escalation => ProblemKind::AuthorizationFailed,
+            Self::Digest | Self::Profile | Self::Manifest => ProblemKind::InconsistentRegistryState,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ArchiveRefusal {
+    pub(crate) registry: Registry,
+    pub(crate) volume: VolumeName,
+    pub(crate) version: Version,
+    /// The integrity under which it was offered.
+    pub(crate) integrity: Integrity,
+    pub(crate) verdict: ArchiveVerdict,
+    /// The reason in a sentence; clients read it.
+    pub(crate) why: String,
+    #[serde(with = "rfc3339")]
+    pub(crate) since: Timestamp,
+}
+
+impl ArchiveRefusal {
+    fn is_of(&self, registry: &Registry, volume: &VolumeName) -> bool {
+        self.registry == *registry && self.volume == *volume
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct ArchiveRefusals {
+    store: Arc<dyn Store>,
+    loaded: OnceCell<()>,
+    /// The oldest first.
+    list: RwLock<Vec<Arc<ArchiveRefusal>>>,
+    writing: Mutex<()>,
+}
+
+impl ArchiveRefusals {
+    #[must_use]
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, loaded: OnceCell::new(), list: RwLock::default(), writing: Mutex::default() }
+    }
+
+    /// Reads the stored list, once. A damaged list is reported to `damaged` and set aside: its archives are fetched and
+    /// refused again.
+    ///
+    /// # Errors
+    /// When it cannot be read; the next call tries again.
+    pub(crate) async fn load(&self, damaged: impl Fn(&Damage)) -> Result<(), StoreError> {
+        let load = async || {
+            let mut earlier = self.listed(damaged).await?;
+            let mut list = self.list.write();
+            earlier.append(&mut list);
+            *list = earlier;
+            Ok(())
+        };
+        self.loaded.get_or_try_init(load).await.copied()
+    }
+
+    /// Takes over the list that another process stored, as a restart would.
+    ///
+    /// # Errors
+    /// When it cannot be read; then all stays as it was.
+    pub(crate) async fn reread(&self, damaged: impl Fn(&Damage)) -> Result<(), StoreError> {
+        let _turn = self.writing.lock().await;
+        let listed = self.listed(damaged).await?;
+        *self.list.write() = listed;
+        Ok(())
+    }
+
+    async fn listed(&self, damaged: impl Fn(&Damage)) -> Result<Vec<Arc<ArchiveRefusal>>, StoreError> {
+        let place = StorageKey::Refusals;
+        let Some(stored) = self.store.read(&place).await? else { return Ok(Vec::new()) };
+        match record::decode::<Vec<ArchiveRefusal>>(&stored) {
+            Ok(earlier) => Ok(earlier.into_iter().map(Arc::new).collect()),
+            Err(error) => {
+                let damage = Damage::of(&place, "the archives that were refused", error.to_string());
+                damaged(&damage);
+                self.store.set_aside(&place, &damage).await?;
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// The refused archive of `release` at `registry`, under whatever integrity.
+    #[must_use]
+    pub(crate) fn of(&self, registry: &Registry, release: &Purl) -> Option<Arc<ArchiveRefusal>> {
+        self.of_volume(registry, &release.name).into_iter().find(|refusal| refusal.version == release.version)
+    }
+
+    /// The refusals of a volume's releases.
+    #[must_use]
+    pub(crate) fn of_volume(&self, registry: &Registry, volume: &VolumeName) -> Vec<Arc<ArchiveRefusal>> {
+        let list = self.list.read();
+        list.iter().filter(|refusal| refusal.is_of(registry, volume)).cloned().collect()
+    }
+
+    /// Adds a refusal in place of an earlier one of its release.
+    ///
+    /// # Errors
+    /// When it cannot be written; it stands until a restart.
+    pub(crate) async fn add(&self, refusal: ArchiveRefusal) -> Result<(), StoreError> {
+        self.change(|list| {
+            list.retain(|held| {
+                !held.is_of(&refusal.registry, &refusal.volume) || held.version != refusal.version
+            });
+            let surplus = (list.len() + 1).saturating_sub(MOST);
+            list.drain(..surplus);
+            list.push(Arc::new(refusal));
+        })
+        .await
+    }
+
+    /// Forgets the refusals that `ends` picks. Answers with them.
+    ///
+    /// # Errors
+    /// When that cannot be written; they are forgotten until a restart.
+    pub(crate) async fn forget(
+        &self,
+        ends: impl Fn(&ArchiveRefusal) -> bool,
+    ) -> Result<Vec<Arc<ArchiveRefusal>>, StoreError> {
+        let some = {
+            let list = self.list.read();
+            list.iter().any(|refusal| ends(refusal))
+        };
+        if !some {
+            return Ok(Vec::new());
+        }
+        let mut ended = Vec::new();
+        let written = self.change(|list| ended.extend(list.extract_if(.., |refusal| ends(refusal)))).await;
+        written.map(|()| ended)
+    }
+
+    async fn change(&self, change: impl FnOnce(&mut Vec<Arc<ArchiveRefusal>>)) -> Result<(), StoreError> {
+        let _turn = self.writing.lock().await;
+        let stored = {
+            let mut list = self.list.write();
+            change(&mut list);
+            record::encode(&list.iter().map(|refusal| &**refusal).collect::<Vec<_>>())
+        };
+        self.store.write(&StorageKey::Refusals, stored).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Sha256;
+    use crate::store::ObjectStorage;
+
+    fn registry(origin: &str) -> Registry {
+        Registry::new("public", origin)
+    }
+
+    fn purl(number: usize) -> Purl {
+        format!("pkg:volume/x@{number}.0.0").parse().unwrap()
+    }
+
+    fn refusal(number: usize, verdict: ArchiveVerdict) -> ArchiveRefusal {
+        let Purl { name: volume, version } = purl(number);
+        let integrity = Integrity::new(Sha256::of(b"x"));
+        let (registry, since) = (registry("https://up"), Timestamp(7_000));
+        ArchiveRefusal { registry, volume, version, integrity, verdict, why: "why".into(), since }
+    }
+
+    fn refusals(store: &Arc<dyn Store>) -> ArchiveRefusals {
+        ArchiveRefusals::new(Arc::clone(store))
+    }
+
+    #[tokio::test]
+    async fn they_survive_a_restart_and_count_for_their_registry_alone() {
+        let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
+        let before = refusals(&store);
+        before.add(refusal(1, ArchiveVerdict::Digest)).await.unwrap();
+        before.add(refusal(1, ArchiveVerdict::Escalation)).await.unwrap();
+        before.add(refusal(2, ArchiveVerdict::Profile)).await.unwrap();
+        let after = refusals(&store);
+        after.load(|_| panic!("whole")).await.unwrap();
+        assert_eq!(after.of(&registry("https://up"), &purl(1)).unwrap().verdict, ArchiveVerdict::Escalation);
+        assert_eq!(after.of_volume(&registry("https://up"), &purl(1).name).len(), 2, "one a release");
+        assert!(after.of(&registry("https://elsewhere"), &purl(1)).is_none());
+        assert_eq!(after.forget(|refusal| refusal.version == purl(1).version).await.unwrap().len(), 1);
+        assert!(after.forget(|refusal| refusal.version == purl(1).version).await.unwrap().is_empty());
+        let again = refusals(&store);
+        again.load(|_| panic!("whole")).await.unwrap();
+        assert!(again.of(&registry("https://up"), &purl(1)).is_none());
+        assert!(again.of(&registry("https://up"), &purl(2)).is_some());
+    }
+
+    #[tokio::test]
+    async fn they_are_bounded_and_the_oldest_goes() {
+        let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
+        let refusals = refusals(&store);
+        for number in 0..=MOST {
+            refusals.add(refusal(number, ArchiveVerdict::Profile)).await.unwrap();
+        }
+        assert_eq!(refusals.of_volume(&registry("https://up"), &purl(0).name).len(), MOST);
+        assert!(refusals.of(&registry("https://up"), &purl(0)).is_none());
+        assert!(refusals.of(&registry("https://up"), &purl(MOST)).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_damaged_record_is_set_aside() {
+        let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
+        store.write(&StorageKey::Refusals, "garbage".into()).await.unwrap();
+        let (refusals, told) = (refusals(&store), std::sync::atomic::AtomicBool::new(false));
+        refusals.load(|_| told.store(true, std::sync::atomic::Ordering::Relaxed)).await.unwrap();
+        assert!(told.into_inner());
+        assert_eq!(store.read(&StorageKey::Refusals).await.unwrap(), None);
+    }
+}

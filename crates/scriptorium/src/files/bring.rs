@@ -1,0 +1,179 @@
+//! One flight fetches a file that is not stored.
+//!
+//! In order: a client's place in the registry's queue, one flight for all requests for the file, a download slot, the download, its verification and commit (`ingest`), and the pin of what was verified. A damaged transfer is
+//! retried; a file that is gone from its address is looked for (`relocate`); an archive that did not pass is refused
+//! from then on.
+//!
+//! Owns that order. Must not know what permits the file, nor how it is verified.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tracing::{error, warn};
+
+use super::expected::{ExpectedFile, FileFetch, FileOrigin};
+use super::ingest::{Bounds, IngestFacets, ingest};
+use super::relocate::{DeadEnds, FileAddresses};
+use super::sealed_file::BroughtFile;
+use super::slots::{DownloadSlot, DownloadSlots, NoSlot, SlotRequest};
+use super::stored::StoredFiles;
+use crate::consistency::refusals::{ArchiveRefusal, ArchiveVerdict};
+use crate::domain::Purl;
+use crate::flight::{FlightLost, Flights};
+use crate::read::{Documents, Outcome, ReadFailure};
+use crate::upstream::{FetchContext, OwnedFetchContext, RegistryClient, RetryAllowance};
+
+/// Longest wait for a slot.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// The outcome of a flight, shared by all requests that wait for it.
+pub(super) type Fill = Result<BroughtFile, ReadFailure>;
+
+/// Brings files in from their registries.
+#[derive(Debug)]
+pub(super) struct FileFetcher {
+    pub(super) documents: Arc<Documents>,
+    pub(super) stored: Arc<StoredFiles>,
+    flights: Arc<Flights<FileFetch, Fill>>,
+    slots: Arc<DownloadSlots>,
+    dead_ends: DeadEnds,
+    pub(super) bounds: ArcSwap<Bounds>,
+}
+
+impl FileFetcher {
+    pub(super) fn new(documents: Arc<Documents>, stored: Arc<StoredFiles>, bounds: Bounds) -> Self {
+        let slots = Arc::new(DownloadSlots::new(Arc::clone(&stored.metrics)));
+        let (flights, dead_ends) = (Arc::default(), DeadEnds::default());
+        Self { documents, stored, flights, slots, dead_ends, bounds: ArcSwap::from_pointee(bounds) }
+    }
+
+    /// The file, by the one flight that brings it in.
+    pub(super) async fn fetch(
+        self: &Arc<Self>,
+        origin: &Arc<FileOrigin>,
+        context: FetchContext<'_>,
+    ) -> Result<(BroughtFile, Outcome), ReadFailure> {
+        let registry = Arc::new(origin.fetch.registry.clone());
+        let _waits = self.documents.wait_for(&registry, context)?;
+        let joined = self.fly(origin, context, async |fetcher, origin, context| {
+            // Another flight may have ended just before this one began.
+            match fetcher.stored.seal(&origin.fetch.expected).await {
+                Ok(Some(seal)) => Ok(BroughtFile::stored(seal)),
+                Ok(None) | Err(_) => fetcher.download(&origin, context.borrowed()).await,
+            }
+        });
+        let (brought, collapsed) = joined.await.map_err(|_| ReadFailure::Lost)?;
+        let brought = brought?;
+        let stored = brought.unstored.is_none();
+        Ok((brought, Outcome::Forwarded { stale: false, status: 200, stored, collapsed }))
+    }
+
+    /// Joins the flight of a file, or starts it with `work`. A flight without a waiting request may end early.
+    pub(super) async fn fly<F>(
+        self: &Arc<Self>,
+        origin: &Arc<FileOrigin>,
+        context: FetchContext<'_>,
+        work: impl Fn(Arc<Self>, Arc<FileOrigin>, OwnedFetchContext) -> F,
+    ) -> Result<(Fill, bool), FlightLost>
+    where
+        F: Future<Output = Fill> + Send + 'static,
+    {
+        let flight = |waiters| {
+            let (fetcher, origin) = (Arc::clone(self), Arc::clone(origin));
+            let work = work(Arc::clone(self), Arc::clone(&origin), context.owned());
+            async move {
+                let done = fetcher.slots.unless_left(&origin.fetch, &waiters, work).await;
+                done.unwrap_or(Err(ReadFailure::Lost))
+            }
+        };
+        self.flights.join_seen(&origin.fetch, flight).await
+    }
+
+    /// Downloads the file from its address, or from wherever its document says that it is by now.
+    pub(super) async fn download(&self, origin: &FileOrigin, context: FetchContext<'_>) -> Fill {
+        let mut addresses = FileAddresses::new(&self.documents, &self.dead_ends, origin);
+        loop {
+            match self.download_from(origin, addresses.current(), context).await {
+                Err(failure) if failure.is_of_address() => addresses.next(failure, context).await?,
+                filled => return filled,
+            }
+        }
+    }
+
+    /// Downloads from `locator` until the transport holds, verifies and commits.
+    async fn download_from(&self, origin: &FileOrigin, locator: &str, context: FetchContext<'_>) -> Fill {
+        let FileOrigin { fetch: FileFetch { expected, .. }, from, .. } = origin;
+        let upstream = self.upstream(origin)?;
+        let slot = self.slot(origin, locator, &upstream, context).await?;
+        let (payload, from) = (expected.payload(), from.to_string());
+        let (what, name, request_id) = (payload.as_str(), upstream.name(), context.id);
+        let tries = RetryAllowance::new(upstream.retries());
+        loop {
+            let download = upstream.download_on(payload, locator, &from, context, &tries).await?;
+            match ingest(&self.stored, download, expected, &self.bounds.load_full()).await {
+                Ok(brought) => {
+                    // The slot is not given to another download any more: this one is done.
+                    drop(slot);
+                    self.pin(origin).await;
+                    return Ok(brought);
+                }
+                Err(error) if tries.again(error.facets().is_transfer) => {
+                    warn!(what, file = %expected, upstream = name, request_id, %error, "a transfer was damaged and is retried");
+                    upstream.pause_before_retry(tries.taken().saturating_sub(1)).await;
+                }
+                Err(error) => {
+                    let IngestFacets { stage, verdict, .. } = error.facets();
+                    self.stored.metrics.integrity_failure(stage);
+                    error!(what, file = %expected, upstream = name, request_id, stage, %error, "a file is refused");
+                    if let Some(verdict) = verdict {
+                        self.refuse(&origin.fetch, verdict, error.to_string()).await;
+                    }
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+
+    /// Pins the verified integrity.
+    async fn pin(&self, origin: &FileOrigin) {
+        if let ExpectedFile::Archive { release, integrity } = &origin.fetch.expected {
+            self.documents.prove(&origin.fetch.registry, release, integrity).await;
+        }
+    }
+
+    /// Remembers a verdict on an archive, so that it is not downloaded again.
+    async fn refuse(&self, fetch: &FileFetch, verdict: ArchiveVerdict, why: String) {
+        let FileFetch { registry, expected: ExpectedFile::Archive { release, integrity } } = fetch else {
+            return;
+        };
+        let Purl { name: volume, version } = release.clone();
+        let (registry, integrity, since) = (registry.clone(), *integrity, self.documents.now());
+        let refusal = ArchiveRefusal { registry, volume, version, integrity, verdict, why, since };
+        self.documents.refuse_archive(refusal).await;
+    }
+
+    /// A slot for a download from `locator`, waited for as long as the registry itself would be.
+    pub(super) async fn slot(
+        &self,
+        origin: &FileOrigin,
+        locator: &str,
+        upstream: &RegistryClient,
+        context: FetchContext<'_>,
+    ) -> Result<DownloadSlot, ReadFailure> {
+        let host = upstream.host_of(locator, &origin.from.to_string());
+        let request = SlotRequest { fetch: origin.fetch.clone(), host, client: context.client.cloned() };
+        let slot = self.slots.take(request, upstream.patience().min(LONGEST_WAIT)).await;
+        slot.map_err(|NoSlot| ReadFailure::NoSlot { registry: upstream.name().to_owned() })
+    }
+
+    pub(super) fn is_offline(&self) -> bool {
+        self.documents.live().policy.offline
+    }
+
+    /// The registry that a file comes from, as long as what permits the file is routed to it.
+    pub(super) fn upstream(&self, origin: &FileOrigin) -> Result<Arc<RegistryClient>, ReadFailure> {
+        let upstream = self.documents.upstream_of(&origin.from)?;
+        if **upstream.registry() == origin.fetch.registry { Ok(upstream) } else { Err(ReadFailure::Lost) }
+    }
+}

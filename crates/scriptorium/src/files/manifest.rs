@@ -1,0 +1,168 @@
+//! What the manifest in a sealed archive says, for the operator's policy.
+//!
+//! A rule on manifests judges a release once its archive was verified. Until then it does not match a row. So the facts are read
+//! from the sealed archive before its first byte is sent, and behind requests from the archives that were verified before there was
+//! such a rule. Owns when they are read. Must not know rules, nor what is done with the facts.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use archive::{ArchiveLimits, ManifestFacts};
+use bytes::{Buf, Bytes};
+use futures_util::StreamExt;
+use tokio::runtime::Handle;
+use tracing::{info, warn};
+
+use super::expected::{ExpectedFile, FileFetch, FileOrigin};
+use super::read::SealedFiles;
+use super::sealed_file::{BroughtFile, SealedFile};
+use crate::domain::{DocumentKey, FileKey, Integrity, Purl};
+use crate::read::{CachedAnswer, FetchContext, ReadFailure};
+use crate::store::sealed::{self, steps};
+use crate::store::{KeyPrefix, StorageKey, StoreError};
+use crate::upstream::OwnedFetchContext;
+
+/// How often it is looked whether a rule began to ask for manifests.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// An archive that was verified passed the limits of that time.
+const ANY: ArchiveLimits = ArchiveLimits { max_unpacked: u64::MAX, max_entries: u64::MAX };
+
+impl SealedFiles {
+    /// The `gate` of `file`, judged by the manifest in it, if a rule waits for that.
+    pub(super) async fn judged_by_manifest(
+        self: &Arc<Self>,
+        key: &FileKey,
+        file: &Arc<SealedFile>,
+        gate: CachedAnswer,
+        context: FetchContext<'_>,
+    ) -> Result<CachedAnswer, ReadFailure> {
+        let FileFetch { registry, expected } = &file.origin.fetch;
+        let ExpectedFile::Archive { release, integrity } = expected else { return Ok(gate) };
+        if !self.documents.needs_manifest(release) {
+            return Ok(gate);
+        }
+        if self.documents.waits_for_manifest(release, *integrity).await?.is_some() {
+            let manifest = self.manifest(file, context).await?;
+            self.documents.note_manifest(registry, release, *integrity, manifest).await?;
+        }
+        // The gate may have been judged before the manifest was known, whoever read it.
+        self.documents.judged_anew(&key.gate(), gate, context).await
+    }
+
+    /// What the manifest in a file says. The file is read up to the end of its manifest.
+    async fn manifest(
+        self: &Arc<Self>,
+        file: &Arc<SealedFile>,
+        context: FetchContext<'_>,
+    ) -> Result<ManifestFacts, ReadFailure> {
+        let mut content = FileContent {
+            files: Arc::clone(self),
+            file: Arc::clone(file),
+            context: context.owned(),
+            runtime: Handle::current(),
+            at: 0,
+            piece: Bytes::new(),
+            failed: None,
+        };
+        let facts = move || match archive::manifest_facts(&mut content, &ANY) {
+            Ok(facts) => Ok(facts),
+            Err(error) => Err(content.failed.unwrap_or_else(|| ReadFailure::Archive(Arc::new(error)))),
+        };
+        tokio::task::spawn_blocking(facts).await.map_err(|_| ReadFailure::Lost)?
+    }
+
+    /// Reads the manifests of archives that were verified before a rule asked for manifests. Never ends.
+    pub(crate) async fn read_manifests(self: &Arc<Self>) {
+        let mut read_for = None;
+        loop {
+            let policy = self.documents.policy();
+            let rules = policy.rules.needs_of_all().manifest.then(|| policy.rules.revision());
+            if rules.is_some() && rules != read_for {
+                self.read_all_manifests().await;
+            }
+            read_for = rules;
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Reads the manifests of all held archives that were not read.
+    pub(crate) async fn read_all_manifests(self: &Arc<Self>) {
+        let (mut read, mut failed) = (0, 0);
+        let mut listed = self.stored.store.list(KeyPrefix::Archives);
+        while let Some(listed) = listed.next().await {
+            match listed {
+                Ok((StorageKey::Archive(integrity), _)) => match self.read_late(integrity).await {
+                    Ok(news) => read += usize::from(news),
+                    Err(why) => {
+                        failed += 1;
+                        warn!(%integrity, %why, "the manifest of a held archive cannot be read; the archive is judged when it is asked for");
+                    }
+                },
+                Ok(_) => {}
+                Err(error) => {
+                    warn!(%error, "the held archives cannot be listed; each is judged when it is asked for")
+                }
+            }
+        }
+        info!(read, failed, "the manifests of held archives were read for the policy");
+    }
+
+    /// Notes what the manifest of a held archive says, if that is not known. True if it was not.
+    async fn read_late(self: &Arc<Self>, integrity: Integrity) -> Result<bool, ReadFailure> {
+        let key = StorageKey::Archive(integrity);
+        let seal = match sealed::open(&*self.stored.store, &key).await {
+            Ok(Some(seal)) => seal,
+            // A damaged archive is mended when it is asked for.
+            Ok(None) | Err(StoreError::Corrupt(_)) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let Ok(release) = seal.identity.parse::<Purl>() else { return Ok(false) };
+        let from = DocumentKey::Release(release.name.clone(), release.version.clone());
+        let Some(registry) = self.documents.waits_for_manifest(&release, integrity).await? else {
+            return Ok(false);
+        };
+        let expected = ExpectedFile::Archive { release: release.clone(), integrity };
+        let (hold, fetch) = (self.stored.hold(&expected), FileFetch { registry, expected });
+        let origin = FileOrigin { fetch, locator: String::new(), from };
+        let registry = origin.fetch.registry.clone();
+        let file = SealedFile::new(BroughtFile::stored(Arc::new(seal)), Arc::new(origin), hold);
+        let id = format!("manifests-{:08x}", fastrand::u32(..));
+        let context = FetchContext::foreground(&id).in_background().held_only(true);
+        let manifest = self.manifest(&Arc::new(file), context).await?;
+        self.documents.note_manifest(&registry, &release, integrity, manifest).await?;
+        Ok(true)
+    }
+}
+
+/// The content of a sealed file, each block compared with the seal. Blocks the thread.
+struct FileContent {
+    files: Arc<SealedFiles>,
+    file: Arc<SealedFile>,
+    context: OwnedFetchContext,
+    runtime: Handle,
+    at: u64,
+    piece: Bytes,
+    /// Why it cannot be read.
+    failed: Option<ReadFailure>,
+}
+
+impl Read for FileContent {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.piece.is_empty()
+            && let Some(step) = steps(self.at..self.file.seal.length).next()
+        {
+            self.at = step.end;
+            let piece = self.runtime.block_on(self.files.read(&self.file, step, self.context.borrowed()));
+            self.piece = piece.map_err(|failure| {
+                self.failed = Some(failure);
+                io::ErrorKind::InvalidData
+            })?;
+        }
+        let length = self.piece.len().min(into.len());
+        let (into, _) = into.split_at_mut(length);
+        self.piece.copy_to_slice(into);
+        Ok(length)
+    }
+}

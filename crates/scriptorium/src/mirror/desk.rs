@@ -1,0 +1,110 @@
+//! What a run works with: documents, files, the store, and the context in which registries are asked.
+//!
+//! Owns that a run asks as background work, under one request id, for documents as they are now, and that it leaves the
+//! memory to what clients ask for. Must not know what is asked for.
+
+use std::sync::Arc;
+
+use super::patience::within_budget;
+use super::tally::RunTally;
+use crate::clock::Timestamp;
+use crate::domain::{DocumentKey, FileKey};
+use crate::files::{PermittedFile, SealedFiles};
+use crate::read::{CachedAnswer, Documents, FetchContext, Outcome, ReadFailure};
+use crate::store::ProxyStore;
+
+/// The parts of the proxy that mirrors use.
+#[derive(Debug, Clone)]
+pub(crate) struct MirrorDesk {
+    pub(crate) documents: Arc<Documents>,
+    pub(crate) files: Arc<SealedFiles>,
+    pub(crate) store: Arc<ProxyStore>,
+}
+
+/// One run: a plan or a sync.
+pub(super) struct MirrorRun<'a> {
+    pub(super) desk: &'a MirrorDesk,
+    pub(super) tally: &'a RunTally,
+    id: String,
+    /// Documents are asked for after this moment.
+    since: u64,
+}
+
+impl<'a> MirrorRun<'a> {
+    pub(super) fn begin(desk: &'a MirrorDesk, tally: &'a RunTally, mirror: &str) -> Self {
+        let since = desk.documents.moment();
+        Self { desk, tally, id: format!("mirror-{mirror}-{:08x}", fastrand::u32(..)), since }
+    }
+
+    fn context(&self) -> FetchContext<'_> {
+        FetchContext::foreground(&self.id).in_background()
+    }
+
+    /// How many items are dealt with at once: `most`, or half of what the narrowest registry may be asked at once, so that
+    /// clients find a slot.
+    pub(super) fn at_once(&self, most: usize) -> usize {
+        let live = self.desk.documents.live();
+        let narrowest = live.upstreams.iter().map(|upstream| upstream.max_concurrent()).min();
+        narrowest.map_or(most, |narrowest| most.min(narrowest / 2).max(1))
+    }
+
+    /// The document `key` as its registry has it now.
+    pub(super) async fn document(&self, key: &DocumentKey) -> Result<CachedAnswer, ReadFailure> {
+        let documents = &self.desk.documents;
+        let answer = within_budget(|| documents.renewed(key, self.since, self.context())).await?;
+        self.tally.document(&answer);
+        Ok(answer)
+    }
+
+    /// The same, left to the store afterwards unless memory held it before: a sync must not fill the memory.
+    pub(super) async fn document_for_now(&self, key: &DocumentKey) -> Result<CachedAnswer, ReadFailure> {
+        let _borrowed = self.borrow(key.clone());
+        self.document(key).await
+    }
+
+    /// Lets a document be in memory as long as the answer lives, if it is not there anyway.
+    pub(super) fn borrow(&self, key: DocumentKey) -> BorrowedMemory<'_> {
+        let documents = &*self.desk.documents;
+        let key = Some(key).filter(|key| !documents.is_remembered(key));
+        BorrowedMemory { documents, key }
+    }
+
+    /// Whether what was absent at `at` still counts as absent.
+    pub(super) fn is_young_absence(&self, at: Timestamp) -> bool {
+        let documents = &self.desk.documents;
+        let negative_ttl = documents.live().policy.negative_ttl;
+        documents.now().since(at).is_some_and(|age| age < negative_ttl)
+    }
+
+    /// The length of the file `key`, as its registry says it.
+    pub(super) async fn length(&self, key: &FileKey) -> Result<Option<u64>, ReadFailure> {
+        self.tally.asked();
+        within_budget(|| self.desk.files.length(key, self.context())).await
+    }
+
+    /// The file `key`, stored. One that was stored before is read to its end, and mended where it is damaged.
+    pub(super) async fn file(&self, key: &FileKey) -> Result<PermittedFile, ReadFailure> {
+        let files = &self.desk.files;
+        let file = within_budget(|| files.open(key, self.context())).await?;
+        if self.desk.store.is_folder() && matches!(file.outcome, Outcome::Hit { .. }) {
+            within_budget(|| files.read_through(&file.file, self.context())).await?;
+        }
+        self.tally.file(file.outcome, matches!(key, FileKey::Archive(..)), file.file.seal.length);
+        Ok(file)
+    }
+}
+
+/// Dropped, it leaves a document to the store.
+pub(super) struct BorrowedMemory<'a> {
+    documents: &'a Documents,
+    /// None if memory held it before.
+    key: Option<DocumentKey>,
+}
+
+impl Drop for BorrowedMemory<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = &self.key {
+            self.documents.leave_to_store(key);
+        }
+    }
+}

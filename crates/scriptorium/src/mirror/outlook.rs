@@ -1,0 +1,138 @@
+//! What a sync is about to do: which releases are wanted, which of their archives are here, and how long the others are
+//! known to be.
+//!
+//! Owns how a selection and the record of earlier syncs become the record of the next one. Must not ask a registry.
+
+use std::collections::{HashMap, HashSet};
+
+use futures_util::stream::{self, StreamExt};
+use selection::{Because, SelectedRelease};
+
+use super::desk::MirrorDesk;
+use super::record::{MirrorRecord, MirroredRelease};
+use crate::config::Mirror;
+use crate::domain::{DocumentKey, Integrity, Purl, Registry, Version, VolumeName};
+use crate::store::{StorageKey, sealed};
+
+/// Stored files that are looked up at once.
+const LOOKS_AT_ONCE: usize = 16;
+
+/// What is wanted, before anything is brought in.
+pub(super) struct Outlook {
+    /// The record as it would be written now.
+    pub(super) record: MirrorRecord,
+    /// The lengths of archives that are not here, where they are known.
+    pub(super) lengths: HashMap<Integrity, u64>,
+}
+
+impl Outlook {
+    /// Looks at what is stored of a selection.
+    pub(super) async fn of(
+        desk: &MirrorDesk,
+        mirror: &Mirror,
+        before: Option<&MirrorRecord>,
+        releases: Vec<SelectedRelease>,
+    ) -> Self {
+        let mut record = wanted(desk, mirror, before, releases);
+        let files = record.selected.iter_mut().filter(|release| release.wants_files);
+        stream::iter(files).for_each_concurrent(LOOKS_AT_ONCE, |release| look_for(desk, release)).await;
+        let mut outlook = Self { record, lengths: HashMap::new() };
+        let open: HashSet<Integrity> =
+            outlook.to_fetch().filter_map(|(_, release)| release.integrity).collect();
+        let seen = before.into_iter().flat_map(MirrorRecord::lengths);
+        outlook.lengths = seen.filter(|(integrity, _)| open.contains(integrity)).collect();
+        outlook
+    }
+
+    /// The selected releases whose archive is not here, with their places.
+    pub(super) fn to_fetch(&self) -> impl Iterator<Item = (usize, &MirroredRelease)> {
+        let selected = self.record.selected.iter().enumerate();
+        selected.filter(|(_, release)| release.wants_files && release.archive.is_none())
+    }
+
+    /// The known lengths of archives that are not here, in their order.
+    pub(super) fn open_lengths(&self) -> Vec<(Integrity, u64)> {
+        let here = self.record.selected.iter().filter(|release| release.archive.is_some());
+        let here: HashSet<Integrity> = here.filter_map(|release| release.integrity).collect();
+        let open = self.lengths.iter().filter(|(integrity, _)| !here.contains(integrity));
+        let mut open: Vec<_> = open.map(|(integrity, length)| (*integrity, *length)).collect();
+        open.sort_unstable();
+        open
+    }
+
+    /// The known length of an archive that is not here.
+    pub(super) fn length(&self, release: &MirroredRelease) -> Option<u64> {
+        self.lengths.get(&release.integrity?).copied()
+    }
+}
+
+/// The record of what is selected, with what is known from the last sync. What that had beyond it is kept.
+fn wanted(
+    desk: &MirrorDesk,
+    mirror: &Mirror,
+    before: Option<&MirrorRecord>,
+    releases: Vec<SelectedRelease>,
+) -> MirrorRecord {
+    let mut record = MirrorRecord::empty(&mirror.name, desk.documents.now());
+    record.last_success = before.and_then(|before| before.last_success);
+    let mut earlier: HashMap<(&VolumeName, &Version), (&MirroredRelease, Option<&Registry>)> = HashMap::new();
+    for release in before.into_iter().flat_map(MirrorRecord::releases) {
+        let registry = before.and_then(|before| before.registry_of(release));
+        earlier.insert((&release.volume, &release.version), (release, registry));
+    }
+    let mut places: HashMap<Registry, usize> = HashMap::new();
+    let mut place = |registries: &mut Vec<Registry>, registry: &Registry| {
+        *places.entry(registry.clone()).or_insert_with(|| {
+            registries.push(registry.clone());
+            registries.len() - 1
+        })
+    };
+    for selected in &releases {
+        let name = &selected.name;
+        // Without a registry its index could not have been read; a reload may have taken it away since.
+        let Ok(upstream) = desk.documents.upstream_of(&DocumentKey::Index(name.volume.clone())) else {
+            continue;
+        };
+        let known = earlier.remove(&(&name.volume, &name.version));
+        let is_same =
+            |(_, registry): &(&MirroredRelease, Option<&Registry>)| *registry == Some(&**upstream.registry());
+        let known = known.filter(is_same).map(|(known, _)| known);
+        let integrity = selected.integrity.or(known.and_then(|known| known.integrity));
+        let known = known.filter(|known| known.integrity == integrity);
+        record.selected.push(MirroredRelease {
+            volume: name.volume.clone(),
+            version: name.version.clone(),
+            integrity,
+            state: selected.state,
+            wants_files: selected.wants_files(),
+            why: because(&selected.because),
+            registry: place(&mut record.registries, upstream.registry()),
+            archive: known.and_then(|known| known.archive),
+            trust: known.is_some_and(|known| known.trust),
+            untrusted: known.and_then(|known| known.untrusted),
+            artifacts: known.map(|known| known.artifacts.clone()).unwrap_or_default(),
+        });
+    }
+    for (release, registry) in earlier.into_values() {
+        let Some(registry) = registry else { continue };
+        let registry = place(&mut record.registries, registry);
+        record.kept.push(MirroredRelease { registry, ..release.clone() });
+    }
+    record
+}
+
+/// Finds whether an archive is here, by this mirror's last sync or by anybody else.
+async fn look_for(desk: &MirrorDesk, release: &mut MirroredRelease) {
+    let Some(integrity) = release.integrity else { return };
+    let seal = sealed::open(&*desk.store, &StorageKey::Archive(integrity)).await.ok().flatten();
+    let purl = Purl::new(&release.volume, &release.version).to_string();
+    release.archive = seal.filter(|seal| seal.identity == purl).map(|seal| seal.length);
+}
+
+fn because(because: &Because) -> String {
+    match because {
+        Because::Root(root) => format!("the root {root}"),
+        Because::DependencyOf(release) => format!("a dependency of {release}"),
+        Because::SolutionOf(release) => format!("the solution of {release}"),
+    }
+}

@@ -1,0 +1,122 @@
+//! The proof of a mirror from the store alone: every file is whole, and every root resolves with what is held.
+//!
+//! Owns what counts as held: exact metadata, and an archive that is as it was sealed, or delivery by Git. Must not ask a
+//! registry.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use selection::{CatalogueRow, verify};
+
+use super::record::{self, LackSubject, MirrorLack, MirrorRecord, MirroredRelease};
+use super::report::ProofReport;
+use super::rows::rows;
+use super::survey::rules;
+use super::sync::{everything, lack};
+use crate::config::Mirror;
+use crate::domain::{DocumentKey, Purl, Version, VolumeName};
+use crate::read::Documents;
+use crate::read::decision::archive::{ArchiveOffer, offer};
+use crate::store::sealed;
+use crate::store::{StorageKey, Store};
+
+/// Proves one mirror.
+pub(crate) async fn prove(store: &Arc<dyn Store>, documents: &Documents, mirror: &Mirror) -> ProofReport {
+    let roots = mirror.all_roots();
+    let mut report =
+        ProofReport { mirror: mirror.name.clone(), roots: roots.len(), ..ProofReport::default() };
+    let record = match record::load(&**store, &mirror.name).await {
+        Ok(Some(record)) => record,
+        Ok(None) => {
+            report.problems = everything(mirror, "the mirror was never synced");
+            return report;
+        }
+        Err(error) => {
+            report.problems = everything(mirror, &error.to_string());
+            return report;
+        }
+    };
+    let held = held(store, documents, &record, &mut report.problems).await;
+    match verify(roots, rules(mirror), held) {
+        Ok(verified) => {
+            report.releases = verified.releases;
+            report.problems.extend(verified.problems.into_iter().map(lack));
+        }
+        Err(bound) => report.problems.extend(everything(mirror, &bound.to_string())),
+    }
+    report.ok = report.problems.is_empty();
+    report
+}
+
+/// The rows of the releases that are held. What is damaged or gone is a problem.
+async fn held(
+    store: &Arc<dyn Store>,
+    documents: &Documents,
+    record: &MirrorRecord,
+    problems: &mut Vec<MirrorLack>,
+) -> Vec<(VolumeName, Vec<CatalogueRow>)> {
+    let mut volumes: BTreeMap<&VolumeName, HashSet<&Version>> = BTreeMap::new();
+    for release in record.releases() {
+        match look(store, documents, release).await {
+            Ok(()) => drop(volumes.entry(&release.volume).or_default().insert(&release.version)),
+            Err(reason) => {
+                problems.push(MirrorLack { subject: LackSubject::Release(release.id()), reason });
+            }
+        }
+    }
+    let mut held = Vec::new();
+    for (volume, versions) in volumes {
+        let index = documents.held(&DocumentKey::Index(volume.clone())).await;
+        let listed = match index {
+            Some(index) => rows(index).await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let listed = listed.into_iter().filter(|row| versions.contains(&row.version));
+        held.push((volume.clone(), listed.collect()));
+    }
+    held
+}
+
+/// Reads everything of one release.
+async fn look(
+    store: &Arc<dyn Store>,
+    documents: &Documents,
+    release: &MirroredRelease,
+) -> Result<(), String> {
+    if !release.wants_files {
+        return Ok(());
+    }
+    let (name, version) = (release.volume.clone(), release.version.clone());
+    let exact = documents.held(&DocumentKey::Release(name, version)).await;
+    let exact = exact.ok_or("its exact metadata is not held")?;
+    let metadata = exact.content.release().ok_or("its registry refuses it")?;
+    match offer(metadata) {
+        ArchiveOffer::ByGit => {}
+        ArchiveOffer::Withdrawn => return Err(format!("it is {}", metadata.status.state)),
+        ArchiveOffer::Malformed => return Err("its exact metadata names no archive".to_owned()),
+        ArchiveOffer::Archive { integrity, .. } => {
+            let purl = Purl::new(&release.volume, &release.version).to_string();
+            whole(store, &StorageKey::Archive(integrity), "its archive", Some(&purl)).await?;
+        }
+    }
+    for (digest, _) in &release.artifacts {
+        whole(store, &StorageKey::TrustArtifact(*digest), "a trust artifact", None).await?;
+    }
+    Ok(())
+}
+
+/// Whether the file at `key` is as it was sealed.
+async fn whole(
+    store: &Arc<dyn Store>,
+    key: &StorageKey,
+    what: &str,
+    identity: Option<&str>,
+) -> Result<(), String> {
+    let opened =
+        sealed::open(&**store, key).await.map_err(|error| format!("{what} cannot be read: {error}"))?;
+    let seal = opened.ok_or_else(|| format!("{what} is not held"))?;
+    if identity.is_some_and(|identity| identity != seal.identity) {
+        return Err(format!("{what} was sealed for {}", seal.identity));
+    }
+    seal.read_through(&**store, key).await.map_err(|error| format!("{what} is damaged: {error}"))
+}

@@ -1,0 +1,338 @@
+//! The record of a mirror: what its syncs selected and brought, and what was missing.
+//!
+//! A sync that ends with nothing missing is *complete*, and its selection replaces all that was kept before. Any other sync
+//! adds to it: what an earlier sync brought is kept until a complete one selects otherwise. Owns the stored form, and which
+//! stored values belong to a mirror. Must not know how a selection is made or brought in.
+
+use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::domain::LifecycleState;
+use crate::domain::{DocumentKey, Integrity, Registry, Sha256, Version, VolumeName};
+use crate::read::place::place;
+use crate::store::record::{RecordError, decode, encode};
+use crate::store::{KeyPrefix, StorageKey, Store, StoreError};
+
+/// Why a record cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MirrorRecordError {
+    #[error("the record of the mirror cannot be read or written")]
+    Store(#[from] StoreError),
+    /// The next sync writes it anew.
+    #[error("the record of the mirror is damaged: {0}; run `mirror sync`")]
+    Damaged(#[from] RecordError),
+}
+
+/// A release that a mirror has or wants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MirroredRelease {
+    pub(crate) volume: VolumeName,
+    pub(crate) version: Version,
+    /// As exact metadata says, or else the row; some rows and some states have none.
+    pub(crate) integrity: Option<Integrity>,
+    pub(crate) state: LifecycleState,
+    /// Whether its archive belongs to the mirror: its state serves bytes, and it is not delivered by Git.
+    pub(crate) wants_files: bool,
+    /// Why it is taken, for people.
+    pub(crate) why: String,
+    /// Its place in [`MirrorRecord::registries`].
+    pub(crate) registry: usize,
+    /// The length of its archive; none while that is not here.
+    pub(crate) archive: Option<u64>,
+    /// Whether its trust summary and detail are here.
+    pub(crate) trust: bool,
+    /// When its registry said that it has no trust views, if it did.
+    pub(crate) untrusted: Option<Timestamp>,
+    /// The digests and lengths of the trust artifacts that are here.
+    pub(crate) artifacts: Vec<(Sha256, u64)>,
+}
+
+/// Something that should be in a mirror and is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MirrorLack {
+    #[serde(flatten)]
+    pub(crate) subject: LackSubject,
+    pub(crate) reason: String,
+}
+
+/// Whom a lack concerns: a root as it is written, or `name@version`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LackSubject {
+    Root(String),
+    Release(String),
+}
+
+/// What is recorded of a mirror.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MirrorRecord {
+    pub(crate) name: String,
+    /// When the last complete sync ended; none if no sync was complete yet.
+    pub(crate) last_success: Option<Timestamp>,
+    /// When the last sync ended.
+    pub(crate) last_sync: Timestamp,
+    /// The registries that the releases belong to.
+    pub(crate) registries: Vec<Registry>,
+    /// What the last sync selected, by name and version.
+    pub(crate) selected: Vec<MirroredRelease>,
+    /// What earlier syncs selected and the last one did not, back to the last complete one.
+    pub(crate) kept: Vec<MirroredRelease>,
+    /// What was missing when the last sync ended.
+    pub(crate) missing: Vec<MirrorLack>,
+    /// How many more things were missing than are listed.
+    pub(crate) untold: usize,
+    /// The lengths of selected archives that are not here, as far as registries said them.
+    #[serde(default)]
+    pub(crate) open_lengths: Vec<(Integrity, u64)>,
+}
+
+impl MirrorRecord {
+    /// The record of a mirror that has nothing yet.
+    pub(crate) fn empty(name: &str, now: Timestamp) -> Self {
+        Self {
+            name: name.to_owned(),
+            last_success: None,
+            last_sync: now,
+            registries: Vec::new(),
+            selected: Vec::new(),
+            kept: Vec::new(),
+            missing: Vec::new(),
+            untold: 0,
+            open_lengths: Vec::new(),
+        }
+    }
+
+    /// Everything that belongs to the mirror.
+    pub(crate) fn releases(&self) -> impl Iterator<Item = &MirroredRelease> {
+        self.selected.iter().chain(&self.kept)
+    }
+
+    /// The place of `registry`, which is added if it is new.
+    pub(crate) fn index_of(&mut self, registry: &Registry) -> usize {
+        let known = self.registries.iter().position(|known| known == registry);
+        known.unwrap_or_else(|| {
+            self.registries.push(registry.clone());
+            self.registries.len() - 1
+        })
+    }
+
+    /// The registry that a release belongs to.
+    pub(crate) fn registry_of(&self, release: &MirroredRelease) -> Option<&Registry> {
+        self.registries.get(release.registry)
+    }
+
+    /// The bytes of the files of everything selected, each file once.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.file_lengths().sum()
+    }
+
+    /// The lengths of the files of everything selected, each file once.
+    pub(crate) fn file_lengths(&self) -> impl Iterator<Item = u64> {
+        let mut seen = HashSet::new();
+        let files = self.selected.iter().flat_map(MirroredRelease::files);
+        files.filter(move |(key, _)| seen.insert(key.clone())).map(|(_, bytes)| bytes)
+    }
+
+    /// The lengths of archives that a sync saw or asked for.
+    pub(crate) fn lengths(&self) -> impl Iterator<Item = (Integrity, u64)> {
+        let seen = self.releases().filter_map(|release| release.integrity.zip(release.archive));
+        seen.chain(self.open_lengths.iter().copied())
+    }
+
+    /// The keys of everything that belongs to the mirror: files, also those that are still to come, indexes, exact metadata
+    /// and trust views.
+    pub(crate) fn keys(&self) -> HashSet<StorageKey> {
+        Self::keys_of(&self.registries, self.releases())
+    }
+
+    /// The same of what is selected alone.
+    pub(crate) fn selected_keys(&self) -> HashSet<StorageKey> {
+        Self::keys_of(&self.registries, self.selected.iter())
+    }
+
+    fn keys_of<'a>(
+        registries: &[Registry],
+        releases: impl Iterator<Item = &'a MirroredRelease>,
+    ) -> HashSet<StorageKey> {
+        let mut keys = HashSet::new();
+        for release in releases {
+            let archive = release.integrity.filter(|_| release.wants_files).map(StorageKey::Archive);
+            keys.extend(archive);
+            keys.extend(release.artifacts.iter().map(|(digest, _)| StorageKey::TrustArtifact(*digest)));
+            let Some(registry) = registries.get(release.registry) else { continue };
+            let (name, version) = (&release.volume, &release.version);
+            keys.insert(place(registry, &DocumentKey::Index(name.clone())));
+            keys.insert(place(registry, &DocumentKey::Release(name.clone(), version.clone())));
+            if release.trust {
+                keys.insert(place(registry, &DocumentKey::TrustSummary(name.clone(), version.clone())));
+                keys.insert(place(registry, &DocumentKey::TrustDetail(name.clone(), version.clone())));
+            }
+        }
+        keys
+    }
+}
+
+impl MirroredRelease {
+    /// `name@version`.
+    pub(crate) fn id(&self) -> String {
+        format!("{}@{}", self.volume, self.version)
+    }
+
+    /// Its files that are here, with their lengths.
+    fn files(&self) -> impl Iterator<Item = (StorageKey, u64)> {
+        let archive = self.integrity.zip(self.archive).filter(|_| self.wants_files);
+        let archive = archive.map(|(integrity, bytes)| (StorageKey::Archive(integrity), bytes));
+        let artifact = |(digest, bytes): &(Sha256, u64)| (StorageKey::TrustArtifact(*digest), *bytes);
+        archive.into_iter().chain(self.artifacts.iter().map(artifact))
+    }
+}
+
+fn key(name: &str) -> StorageKey {
+    StorageKey::Mirror(Sha256::of(name.as_bytes()))
+}
+
+/// The record of the mirror `name`, if it was ever synced.
+///
+/// # Errors
+/// [`MirrorRecordError`] when it cannot be read, or is not what was written.
+pub(crate) async fn load(store: &dyn Store, name: &str) -> Result<Option<MirrorRecord>, MirrorRecordError> {
+    let Some(stored) = store.read(&key(name)).await? else { return Ok(None) };
+    Ok(Some(decode(&stored)?))
+}
+
+/// Writes a record *first*.
+///
+/// # Errors
+/// When the store does not take it.
+pub(crate) async fn save(store: &dyn Store, record: &MirrorRecord) -> Result<(), StoreError> {
+    store.write(&key(&record.name), encode(record)).await
+}
+
+/// The keys of everything that belongs to the mirrors `names`, or to every mirror with a record. A record that cannot be
+/// used keeps nothing; it is told to `damaged`.
+pub(crate) async fn kept_keys(
+    store: &Arc<dyn Store>,
+    names: Option<&[String]>,
+    mut damaged: impl FnMut(MirrorRecordError),
+) -> HashSet<StorageKey> {
+    let mut kept = HashSet::new();
+    let mut keep = |loaded: Result<Option<MirrorRecord>, MirrorRecordError>| match loaded {
+        Ok(record) => kept.extend(record.iter().flat_map(MirrorRecord::keys)),
+        Err(error) => damaged(error),
+    };
+    if let Some(names) = names {
+        for name in names {
+            keep(load(&**store, name).await);
+        }
+        return kept;
+    }
+    let mut listed = pin!(store.list(KeyPrefix::Mirrors));
+    while let Some(listed) = listed.next().await {
+        let loaded = match listed {
+            Ok((key, _)) => match store.read(&key).await {
+                Ok(Some(stored)) => decode(&stored).map(Some).map_err(MirrorRecordError::from),
+                Ok(None) => Ok(None),
+                Err(error) => Err(error.into()),
+            },
+            Err(error) => Err(error.into()),
+        };
+        keep(loaded);
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::ObjectStorage;
+
+    fn release(name: &str, archive: Option<u64>) -> MirroredRelease {
+        MirroredRelease {
+            volume: name.parse().unwrap(),
+            version: "1.0.0".parse().unwrap(),
+            integrity: Some(Integrity::new(Sha256::of(name.as_bytes()))),
+            state: LifecycleState::Available,
+            wants_files: true,
+            why: "a root".to_owned(),
+            registry: 0,
+            archive,
+            trust: false,
+            untrusted: None,
+            artifacts: vec![(Sha256::of(b"shared"), 5)],
+        }
+    }
+
+    fn record(name: &str) -> MirrorRecord {
+        MirrorRecord {
+            name: name.to_owned(),
+            last_success: Some(Timestamp(7)),
+            last_sync: Timestamp(8),
+            registries: vec![Registry::new("public", "https://up")],
+            selected: vec![release("a", Some(100)), release("b", None)],
+            kept: vec![release("c", Some(1000))],
+            missing: vec![MirrorLack {
+                subject: LackSubject::Release("b@1.0.0".to_owned()),
+                reason: "gone".to_owned(),
+            }],
+            untold: 0,
+            open_lengths: vec![(Integrity::new(Sha256::of(b"b")), 70)],
+        }
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_is_read() {
+        let mut stored = serde_json::to_value(record("ci")).unwrap();
+        assert!(stored.as_object_mut().unwrap().remove("open_lengths").is_some());
+        for release in stored["selected"].as_array_mut().unwrap() {
+            assert!(release.as_object_mut().unwrap().remove("untrusted").is_some());
+        }
+        let read: MirrorRecord = serde_json::from_value(stored).unwrap();
+        assert_eq!(read, MirrorRecord { open_lengths: Vec::new(), ..record("ci") });
+    }
+
+    #[test]
+    fn lengths_are_those_of_what_is_here_and_those_that_registries_said() {
+        let lengths = record("ci").lengths().map(|(_, length)| length).collect::<Vec<_>>();
+        assert_eq!(lengths, [100, 1000, 70]);
+    }
+
+    #[tokio::test]
+    async fn a_record_is_read_back_and_a_damaged_one_is_none() {
+        let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
+        assert!(load(&*store, "ci").await.unwrap().is_none());
+        save(&*store, &record("ci")).await.unwrap();
+        assert_eq!(load(&*store, "ci").await.unwrap(), Some(record("ci")));
+        let mut stored = store.read(&key("ci")).await.unwrap().unwrap().to_vec();
+        stored[60] ^= 1;
+        store.write(&key("ci"), stored.into()).await.unwrap();
+        assert!(matches!(load(&*store, "ci").await, Err(MirrorRecordError::Damaged(_))));
+        let mut damaged = 0;
+        assert!(kept_keys(&store, None, |_| damaged += 1).await.is_empty() && damaged == 1);
+    }
+
+    #[tokio::test]
+    async fn what_belongs_to_a_mirror_is_files_and_documents_of_all_that_it_keeps() {
+        let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
+        save(&*store, &record("ci")).await.unwrap();
+        let keys = kept_keys(&store, None, |error| panic!("{error}")).await;
+        let archive = |name: &str| StorageKey::Archive(Integrity::new(Sha256::of(name.as_bytes())));
+        assert!(["a", "b", "c"].iter().all(|name| keys.contains(&archive(name))));
+        assert!(keys.contains(&StorageKey::TrustArtifact(Sha256::of(b"shared"))));
+        // Three archives and one artifact; an index and exact metadata of each of three releases.
+        assert_eq!(keys.len(), 4 + 6);
+        assert_eq!(record("ci").bytes(), 105, "each file of what is selected once");
+        let named = kept_keys(&store, Some(&["other".to_owned()]), |error| panic!("{error}")).await;
+        assert!(named.is_empty());
+    }
+
+    #[test]
+    fn a_lack_says_whom_it_concerns() {
+        let lack = &record("ci").missing[0];
+        assert_eq!(serde_json::to_string(lack).unwrap(), r#"{"release":"b@1.0.0","reason":"gone"}"#);
+    }
+}

@@ -1,0 +1,120 @@
+//! What a mirror selects now: roots and rules are put to the selector, and its questions to registries.
+//!
+//! Owns how the selector is answered, and what is said of an index that lost its rows. Must not know files.
+
+use std::collections::{HashMap, HashSet};
+
+use selection::{BoundExceeded, NextStep, Selection, SelectionBounds, SelectionRules, Selector};
+
+use super::desk::MirrorRun;
+use super::enumeration::enumerate;
+use super::patience::{Attempt, Setback, in_passes, refused};
+use super::record::{LackSubject, MirrorLack, MirrorRecord, MirroredRelease};
+use super::rows::rows;
+use crate::config::Mirror;
+use crate::domain::{DocumentKey, VolumeName};
+
+/// Indexes that are asked for at once.
+const AT_ONCE: usize = 8;
+
+/// What is selected, and what was learned on the way.
+pub(super) struct Survey {
+    pub(super) selection: Selection,
+    /// Volumes whose index was read.
+    pub(super) volumes: HashSet<VolumeName>,
+    /// Mirrored releases of indexes that list nothing any more.
+    pub(super) lost: Vec<MirrorLack>,
+}
+
+/// Why there is no selection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotSurveyed {
+    #[error(transparent)]
+    Bound(#[from] BoundExceeded),
+    /// Its thread died.
+    #[error("the selection died; run the command again")]
+    Lost,
+}
+
+/// How a mirror selects.
+pub(super) fn rules(mirror: &Mirror) -> SelectionRules {
+    SelectionRules {
+        versions: mirror.versions,
+        closure: mirror.closure,
+        prereleases: mirror.prereleases,
+        bounds: SelectionBounds::default(),
+    }
+}
+
+/// Reads indexes and search until the selection is made.
+pub(super) async fn survey(
+    run: &MirrorRun<'_>,
+    mirror: &Mirror,
+    before: Option<&MirrorRecord>,
+) -> Result<Survey, NotSurveyed> {
+    let mut mirrored: HashMap<&VolumeName, Vec<&MirroredRelease>> = HashMap::new();
+    for release in before.into_iter().flat_map(MirrorRecord::releases) {
+        mirrored.entry(&release.volume).or_default().push(release);
+    }
+    let mut selector = Selector::new(mirror.all_roots(), rules(mirror));
+    let (mut volumes, mut lost) = (HashSet::new(), Vec::new());
+    loop {
+        let step;
+        (selector, step) = advance(selector).await?;
+        let questions = match step {
+            NextStep::Done(selection) => return Ok(Survey { selection, volumes, lost }),
+            NextStep::Ask(questions) => questions,
+        };
+        let mut listed = enumerate(run, &questions.patterns).await;
+        for pattern in &questions.patterns {
+            let names = listed.remove(pattern).unwrap_or_else(|| Ok(Vec::new()));
+            selector.answer_pattern(pattern, names)?;
+        }
+        let attempt = |name: VolumeName| index(run, name);
+        let end = |name: VolumeName, rows: Option<Vec<_>>, why: Option<String>| {
+            let is_definite = rows.is_some();
+            let rows = rows.unwrap_or_default();
+            let reason = match why {
+                Some(why) => Some(why),
+                None if rows.is_empty() && mirrored.contains_key(&name) => Some(LOST.to_owned()),
+                None => None,
+            };
+            if rows.is_empty() && is_definite {
+                lost.extend(mirrored.get(&name).into_iter().flatten().map(|release| MirrorLack {
+                    subject: LackSubject::Release(release.id()),
+                    reason: format!("{LOST}; what was mirrored stays"),
+                }));
+            }
+            volumes.insert(name.clone());
+            selector.answer_volume(&name, reason.map_or(Ok(rows), Err))
+        };
+        in_passes(questions.volumes, run.at_once(AT_ONCE), attempt, end).await?;
+    }
+}
+
+/// Goes on with a selection, on a thread that blocks nobody: a solution may take seconds.
+async fn advance(mut selector: Selector) -> Result<(Selector, NextStep), NotSurveyed> {
+    let advanced = tokio::task::spawn_blocking(move || {
+        let step = selector.advance()?;
+        Ok((selector, step))
+    });
+    advanced.await.map_err(|_| NotSurveyed::Lost)?
+}
+
+const LOST: &str = "its index lists no release any more";
+
+/// The rows of an index. A registry that says that there is none gives no rows, with its reason; one that could not be
+/// asked gives nothing.
+async fn index(run: &MirrorRun<'_>, name: VolumeName) -> Attempt<Option<Vec<selection::CatalogueRow>>> {
+    let answer = match run.document_for_now(&DocumentKey::Index(name)).await {
+        Ok(answer) => answer,
+        Err(failure) => return Attempt::short(None, failure),
+    };
+    if let Some(problem) = answer.document.content.problem() {
+        return Attempt::short(Some(Vec::new()), Setback::Final(refused(problem)));
+    }
+    match rows(answer.document).await {
+        Some(rows) => Attempt::whole(Some(rows)),
+        None => Attempt::short(None, Setback::passing("its index cannot be read")),
+    }
+}

@@ -1,0 +1,178 @@
+//! A sync: select, say whether it fits, bring it in, and record what is here.
+//!
+//! ```text
+//!  survey ─> fits? ─> keep what was and what comes ─> bring (in passes) ─> record ─> keep what is recorded
+//!             └ too large: nothing is fetched, kept or evicted for it
+//! ```
+//! A kill at any moment loses nothing that was brought: the next sync finds it in the store. Owns that order, and what
+//! makes a sync complete. Must not know how a release is brought in, nor who asked for the sync.
+
+use selection::{MissingSubject, Selection};
+use tracing::warn;
+
+use super::bringing::{AT_ONCE, Bringing, Brought};
+use super::desk::{MirrorDesk, MirrorRun};
+use super::outlook::Outlook;
+use super::patience::in_passes;
+use super::record::{self, LackSubject, MirrorLack, MirrorRecord, MirrorRecordError, MirroredRelease};
+use super::report::SyncReport;
+use super::sizing::{Fit, fit};
+use super::survey::{Survey, survey};
+use super::tally::RunTally;
+use crate::config::Mirror;
+
+/// Syncs one mirror, as far as that goes.
+pub(crate) async fn sync(desk: &MirrorDesk, mirror: &Mirror, tally: &RunTally) -> SyncReport {
+    let before = match last(desk, mirror).await {
+        Ok(record) => record,
+        Err(report) => return report,
+    };
+    if desk.documents.live().policy.offline {
+        let why = "cache.offline is true: no registry may be asked";
+        return nothing_done(desk, mirror, before, why).await;
+    }
+    let run = MirrorRun::begin(desk, tally, &mirror.name);
+    match survey(&run, mirror, Some(&before)).await {
+        Ok(surveyed) => bring_in(&run, mirror, before, surveyed).await,
+        Err(bound) => nothing_done(desk, mirror, before, &bound.to_string()).await.counted(tally, 0),
+    }
+}
+
+/// What the last sync recorded.
+async fn last(desk: &MirrorDesk, mirror: &Mirror) -> Result<MirrorRecord, SyncReport> {
+    let record = match record::load(&*desk.store, &mirror.name).await {
+        Ok(record) => record,
+        Err(error @ MirrorRecordError::Damaged(_)) => {
+            warn!(%error, mirror = mirror.name, "the record of the last sync is written anew");
+            None
+        }
+        // It is there, so it must not be replaced by one that knows less.
+        Err(error @ MirrorRecordError::Store(_)) => {
+            return Err(SyncReport::not_run(&mirror.name, everything(mirror, &error.to_string())));
+        }
+    };
+    Ok(record.unwrap_or_else(|| MirrorRecord::empty(&mirror.name, desk.documents.now())))
+}
+
+/// Records that nothing was brought in, and why. What is kept stays.
+async fn nothing_done(desk: &MirrorDesk, mirror: &Mirror, mut record: MirrorRecord, why: &str) -> SyncReport {
+    record.last_sync = desk.documents.now();
+    (record.missing, record.untold) = (everything(mirror, why), 0);
+    finish(desk, mirror, record).await
+}
+
+/// One reason for every root.
+pub(super) fn everything(mirror: &Mirror, why: &str) -> Vec<MirrorLack> {
+    let lack = |root: &selection::Root| MirrorLack {
+        subject: LackSubject::Root(root.as_str().to_owned()),
+        reason: why.to_owned(),
+    };
+    mirror.all_roots().iter().map(lack).collect()
+}
+
+async fn bring_in(
+    run: &MirrorRun<'_>,
+    mirror: &Mirror,
+    before: MirrorRecord,
+    surveyed: Survey,
+) -> SyncReport {
+    let Survey { volumes, lost, selection } = surveyed;
+    let (desk, volumes) = (run.desk, volumes.len());
+    let Selection { releases, missing, untold, .. } = selection;
+    let mut outlook = Outlook::of(desk, mirror, Some(&before), releases).await;
+    let missing = missing.into_iter().map(lack).chain(lost).collect();
+    // A large record is not kept in memory twice.
+    drop(before);
+    let fits = fit(run, &mut outlook, false).await;
+    let failed = match fits.refusal() {
+        Some(why) => Err(why),
+        None => bring(run, mirror, &mut outlook, fits).await,
+    };
+    let open_lengths = outlook.open_lengths();
+    let failed = match failed {
+        Ok(failed) => failed,
+        Err(why) => {
+            let before = match last(desk, mirror).await {
+                Ok(record) => MirrorRecord { open_lengths, ..record },
+                Err(report) => return report,
+            };
+            return nothing_done(desk, mirror, before, &why).await.counted(run.tally, volumes);
+        }
+    };
+    let mut record = MirrorRecord { missing, untold, open_lengths, ..outlook.record };
+    record.missing.extend(failed);
+    record.last_sync = desk.documents.now();
+    if record.missing.is_empty() && record.untold == 0 {
+        record.last_success = Some(record.last_sync);
+        record.kept.clear();
+    }
+    finish(desk, mirror, record).await.counted(run.tally, volumes)
+}
+
+/// Brings in what is wanted, and answers what failed. An error says why the set does not fit after all.
+async fn bring(
+    run: &MirrorRun<'_>,
+    mirror: &Mirror,
+    outlook: &mut Outlook,
+    mut fits: Fit,
+) -> Result<Vec<MirrorLack>, String> {
+    run.desk.store.keep_from_eviction(&mirror.name, outlook.record.keys());
+    run.tally.begin(outlook.record.selected.len());
+    let mut bringing = Bringing::new(run, mirror.trust, &outlook.record);
+    let (mut failed, mut brought) = (Vec::new(), Vec::with_capacity(outlook.record.selected.len()));
+    let mut left = std::mem::take(&mut outlook.record.selected);
+    loop {
+        bringing.evicts = fits == Fit::Fits;
+        let mut put_off = Vec::new();
+        let end = |_: MirroredRelease, Brought { release, is_put_off }: Brought, why: Option<String>| {
+            if is_put_off {
+                put_off.push(release);
+                return Ok(());
+            }
+            run.tally.dealt_with();
+            let subject = || LackSubject::Release(release.id());
+            failed.extend(why.map(|reason| MirrorLack { subject: subject(), reason }));
+            brought.push(release);
+            Ok::<(), std::convert::Infallible>(())
+        };
+        let Ok(()) = in_passes(left, run.at_once(AT_ONCE), |release| bringing.bring(release), end).await;
+        bringing.overflow()?;
+        if put_off.is_empty() {
+            break;
+        }
+        // Little is free. Before anything is evicted for the rest, all lengths are asked for.
+        outlook.record.selected = brought.iter().chain(&put_off).cloned().collect();
+        fits = fit(run, outlook, true).await;
+        fits.refusal().map_or(Ok(()), Err)?;
+        left = put_off;
+    }
+    // They end in any order; the record of one state is one text.
+    failed.sort_by(|one: &MirrorLack, other| one.subject.cmp(&other.subject));
+    let by_name = |release: &MirroredRelease| (release.volume.clone(), release.version.clone());
+    brought.sort_by_cached_key(by_name);
+    outlook.record.selected = brought;
+    Ok(failed)
+}
+
+/// Writes the record and keeps what belongs to it. A sync that is not recorded is not complete.
+async fn finish(desk: &MirrorDesk, mirror: &Mirror, mut record: MirrorRecord) -> SyncReport {
+    match record::save(&*desk.store, &record).await {
+        Ok(()) => desk.store.keep_from_eviction(&record.name, record.keys()),
+        Err(error) => {
+            warn!(%error, mirror = record.name, "the record of a sync cannot be written");
+            if record.missing.is_empty() {
+                let why = format!("the record of this sync cannot be written: {error}");
+                record.missing = everything(mirror, &why);
+            }
+        }
+    }
+    SyncReport::of(&record)
+}
+
+pub(super) fn lack(missing: selection::Missing) -> MirrorLack {
+    let subject = match missing.subject {
+        MissingSubject::Root(root) => LackSubject::Root(root.as_str().to_owned()),
+        MissingSubject::Release(release) => LackSubject::Release(release.to_string()),
+    };
+    MirrorLack { subject, reason: missing.reason }
+}

@@ -1,0 +1,83 @@
+//! A request's id, its metric and its record in the access log.
+//!
+//! Owns the request's id and the record. Must not know how a request is answered.
+
+use data_encoding::HEXLOWER;
+use http::header::HeaderName;
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use super::policy::PolicyMark;
+use super::{IncomingRequest, Pipeline};
+use crate::limit::{Client, RateDecision};
+use crate::telemetry::{AccessClient, AccessRecord};
+
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// How a request was answered.
+pub(super) struct Answered<'a> {
+    pub(super) route: &'static str,
+    pub(super) status: StatusCode,
+    pub(super) request_id: &'a str,
+    /// The `Cache-Status`.
+    pub(super) cache: &'a HeaderValue,
+    /// What the operator's policy says against the release.
+    pub(super) policy: Option<&'a PolicyMark>,
+}
+
+impl Pipeline {
+    /// Counts and logs a request that was answered.
+    pub(super) fn account(
+        &self,
+        request: &IncomingRequest,
+        admission: &RateDecision,
+        answered: Answered<'_>,
+    ) {
+        let Answered { route, status, request_id, cache, policy } = answered;
+        let took = self.clock.monotonic().saturating_sub(admission.at);
+        let (status, class) = (status.as_u16(), admission.class.as_str());
+        self.metrics.request(route, class, status, took);
+        if let Some(mark) = policy {
+            self.account_policy(request, admission, mark);
+        }
+        let finding = policy.and_then(|mark| mark.finding.as_ref());
+        let client = match &admission.client {
+            Client::Address(address) => AccessClient::Address(*address),
+            Client::Token(holder) => AccessClient::Name(holder.name()),
+            Client::Unknown => AccessClient::Name("unknown"),
+        };
+        let access = AccessRecord {
+            request_id,
+            peer: request.peer,
+            class,
+            client,
+            method: request.method.as_str(),
+            path: logged(request.uri.path()),
+            status,
+            cache: cache.to_str().ok(),
+            policy: finding.map(|finding| &*finding.rule),
+            took,
+        };
+        self.access.write(&access, self.clock.now());
+    }
+}
+
+/// A path as it may be logged. That of an upload is secret: with it, only a token is needed to use the upload.
+fn logged(path: &str) -> &str {
+    const UPLOADS: &str = "/uploads/";
+    if path.starts_with(UPLOADS) { UPLOADS } else { path }
+}
+
+/// The client's request id when it is 1 to 128 visible ASCII characters, a random one otherwise.
+pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let given = headers.get(REQUEST_ID).filter(|id| {
+        (1..=128).contains(&id.len()) && id.as_bytes().iter().all(|byte| byte.is_ascii_graphic())
+    });
+    given.cloned().unwrap_or_else(|| {
+        let mut id = [0; 32];
+        HEXLOWER.encode_mut(&fastrand::u128(..).to_be_bytes(), &mut id);
+        let mut id = HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("none"));
+        // It is never sent again, so it takes no place in the header table of an HTTP/2 connection.
+        id.set_sensitive(true);
+        id
+    })
+}

@@ -1,0 +1,130 @@
+//! The operator's policy on documents, for the rest of the proxy: putting rules in force, noting what archives tell, and
+//! explaining a verdict.
+//!
+//! Owns these entrances. Must not know rules, nor how a verdict changes an answer (`judge::policies`).
+
+use std::sync::Arc;
+
+use archive::ManifestFacts;
+use policy::{Policy, RuleReport};
+use tracing::info;
+
+use super::answer::CachedAnswer;
+use super::document::Document;
+use super::documents::Documents;
+use super::failure::ReadFailure;
+use crate::domain::{DocumentKey, Integrity, Purl, Registry};
+use crate::policies::{AdvisoryBook, JudgedRelease, PolicyFinding, PolicyInForce};
+use crate::store::StoreError;
+use crate::upstream::FetchContext;
+
+impl Documents {
+    /// Puts rules in force.
+    pub(crate) fn replace_rules(&self, rules: Policy) {
+        if rules.needs_of_all().age && rules.revision() != self.policy().rules.revision() {
+            info!(
+                "rules on age count from when this proxy first saw a release, or from the date of an imported pin; there is no \
+                 older evidence: `scriptorium policy baseline` prints waivers for what is in use"
+            );
+        }
+        self.env.policy.replace_rules(rules);
+    }
+
+    /// Puts advisories in force.
+    pub(crate) fn replace_advisories(&self, book: AdvisoryBook) {
+        self.env.policy.replace_book(book);
+    }
+
+    /// The policy in force.
+    pub(crate) fn policy(&self) -> Arc<PolicyInForce> {
+        self.env.policy.current()
+    }
+
+    /// `answer`, exact metadata, judged by what is known now.
+    ///
+    /// # Errors
+    /// [`ReadFailure::Policy`] when the policy refuses it.
+    pub(crate) async fn judged_anew(
+        &self,
+        key: &DocumentKey,
+        answer: CachedAnswer,
+        context: FetchContext<'_>,
+    ) -> Result<CachedAnswer, ReadFailure> {
+        self.judge.under_policy_anew(key, answer, context).await
+    }
+
+    /// Whether a rule judges `release` by its manifest.
+    pub(crate) fn needs_manifest(&self, release: &Purl) -> bool {
+        self.env.policy.revision() != 0 && self.policy().needs(&release.name).manifest
+    }
+
+    /// The registry of `release`, if a rule waits for what the manifest in the archive with this `integrity` says.
+    ///
+    /// # Errors
+    /// When what is known of the release cannot be read.
+    pub(crate) async fn waits_for_manifest(
+        &self,
+        release: &Purl,
+        integrity: Integrity,
+    ) -> Result<Option<Registry>, StoreError> {
+        if !self.needs_manifest(release) {
+            return Ok(None);
+        }
+        let registry = self.env.registry_of(&DocumentKey::Index(release.name.clone()));
+        let Some(registry) = registry else { return Ok(None) };
+        let evidence = self.judge.evidence.of(&registry, &release.name).await?;
+        let known = evidence.of(&release.version, &integrity);
+        let is_missing = known.is_none_or(|known| known.manifest.is_none());
+        Ok(is_missing.then(|| Registry::clone(&registry)))
+    }
+
+    /// Notes the manifest of a verified archive of `release`.
+    ///
+    /// # Errors
+    /// When what is known of the release cannot be read.
+    pub(crate) async fn note_manifest(
+        &self,
+        registry: &Registry,
+        release: &Purl,
+        integrity: Integrity,
+        manifest: ManifestFacts,
+    ) -> Result<(), StoreError> {
+        self.judge.witness_manifest(registry, (&release.name, &release.version), integrity, manifest).await
+    }
+
+    /// What the policy says against a release, and what each of its rules says. Nothing is asked for; `exact` is the held exact
+    /// metadata.
+    ///
+    /// # Errors
+    /// When what is known of the release cannot be read.
+    pub(crate) async fn policy_on(
+        &self,
+        release: &Purl,
+        exact: Option<&Document>,
+    ) -> Result<(Option<PolicyFinding>, Vec<RuleReport>), StoreError> {
+        let policy = self.policy();
+        let index = DocumentKey::Index(release.name.clone());
+        let registry = self.env.registry_of(&index);
+        let Some(registry) = registry.filter(|_| policy.revision != 0) else { return Ok((None, Vec::new())) };
+        let held =
+            self.shelf.held(&DocumentKey::Release(release.name.clone(), release.version.clone())).await;
+        let stated = exact.or(held.as_deref()).and_then(|exact| exact.content.release()?.integrity);
+        let index = self.shelf.held(&index).await;
+        let row =
+            || index.as_ref()?.content.rows()?.of(&release.version).iter().find_map(|row| row.integrity);
+        let integrity = stated.or_else(row);
+        let of = (&release.name, &release.version);
+        let evidence = self.judge.known_evidence(&registry, of, integrity.as_ref()).await?;
+        let judged = JudgedRelease {
+            registry: &registry,
+            name: &release.name,
+            version: &release.version,
+            integrity: integrity.as_ref(),
+            evidence: evidence.as_ref(),
+            is_trust_unknown: false,
+        };
+        let now = self.env.now();
+        let finding = PolicyFinding::of(&policy.verdict(judged, now), !policy.is_audit());
+        Ok((finding, policy.explain(judged, now)))
+    }
+}

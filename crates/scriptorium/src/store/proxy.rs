@@ -1,0 +1,195 @@
+//! The store of a running proxy: a folder below a ceiling, or a bucket with a folder for copies of files. Its health is
+//! watched.
+//!
+//! Owns which part of that does what, and that every failure is noted. Must not know what is stored.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+use super::health::StoreHealth;
+use super::tiered::Tiered;
+use super::{
+    Ceiling, Committed, Damage, FileStore, Hold, KeyPrefix, ListedValue, ObjectStorage, Staged, StorageKey,
+    StoreError, StoreTrouble, Uncommitted, Usage, Vacancy, ValueStore,
+};
+use crate::clock::Clock;
+
+#[derive(Debug)]
+pub(crate) struct ProxyStore {
+    layout: StoreLayout,
+    health: StoreHealth,
+}
+
+#[derive(Debug)]
+enum StoreLayout {
+    /// Everything is in one folder, or in memory.
+    Folder(Ceiling),
+    /// Everything is in a bucket, and copies of files are in a folder.
+    Bucket(Tiered),
+}
+
+impl ProxyStore {
+    /// A store that keeps everything below `ceiling`.
+    pub(crate) fn folder(ceiling: Ceiling, clock: Arc<dyn Clock>) -> Self {
+        Self { layout: StoreLayout::Folder(ceiling), health: StoreHealth::new(clock) }
+    }
+
+    /// A store that keeps everything in `bucket`, with copies of files below `ceiling`.
+    pub(crate) fn bucket(bucket: Arc<ObjectStorage>, ceiling: Ceiling, clock: Arc<dyn Clock>) -> Self {
+        let tiered = Tiered::new(bucket, ceiling, Arc::clone(&clock));
+        Self { layout: StoreLayout::Bucket(tiered), health: StoreHealth::new(clock) }
+    }
+
+    /// Where everything is kept, without a ceiling or copies: what an audit reads.
+    pub(crate) fn objects(&self) -> &Arc<ObjectStorage> {
+        match &self.layout {
+            StoreLayout::Folder(ceiling) => ceiling.objects(),
+            StoreLayout::Bucket(tiered) => tiered.far(),
+        }
+    }
+
+    /// What keeps the disk of this machine below `storage.max_size`.
+    pub(crate) fn ceiling(&self) -> &Ceiling {
+        match &self.layout {
+            StoreLayout::Folder(ceiling) => ceiling,
+            StoreLayout::Bucket(tiered) => tiered.near(),
+        }
+    }
+
+    fn values(&self) -> &dyn ValueStore {
+        match &self.layout {
+            StoreLayout::Folder(ceiling) => ceiling,
+            StoreLayout::Bucket(tiered) => &**tiered.far(),
+        }
+    }
+
+    fn files(&self) -> &dyn FileStore {
+        match &self.layout {
+            StoreLayout::Folder(ceiling) => ceiling,
+            StoreLayout::Bucket(tiered) => tiered,
+        }
+    }
+
+    /// How full the disk of this machine is.
+    pub(crate) fn usage(&self) -> Usage {
+        self.ceiling().usage()
+    }
+
+    /// Counts what another process stored.
+    pub(crate) async fn recount(&self) {
+        self.ceiling().count().await;
+    }
+
+    /// Keeps `keys` from being evicted, in place of what was kept for `owner` before. Nothing is evicted from a bucket.
+    pub(crate) fn keep_from_eviction(&self, owner: &str, keys: HashSet<StorageKey>) {
+        match &self.layout {
+            StoreLayout::Folder(ceiling) => ceiling.keep_from_eviction(owner, keys),
+            StoreLayout::Bucket(_) => {}
+        }
+    }
+
+    /// Whether everything is on a disk of this machine, where reading costs no requests.
+    pub(crate) fn is_folder(&self) -> bool {
+        matches!(self.layout, StoreLayout::Folder(_))
+    }
+
+    /// What the values of `keys` find; a bucket holds whatever comes.
+    pub(crate) fn vacancy(&self, keys: &HashSet<StorageKey>) -> Option<Vacancy> {
+        match &self.layout {
+            StoreLayout::Folder(ceiling) => Some(ceiling.vacancy(keys)),
+            StoreLayout::Bucket(_) => None,
+        }
+    }
+
+    /// What is wrong with the storage.
+    pub(crate) fn trouble(&self) -> Option<StoreTrouble> {
+        self.health.trouble()
+    }
+
+    /// Sweeps, counts, evicts, watches, and flushes what follows. Never ends.
+    pub(crate) async fn keep(&self) {
+        let sweep = async {
+            if let StoreLayout::Bucket(tiered) = &self.layout {
+                tiered.far().sweep().await;
+            }
+            self.ceiling().sweep().await;
+        };
+        futures_util::join!(
+            sweep,
+            self.health.watch(|bytes| self.probe(bytes)),
+            self.ceiling().keep(),
+            self.ceiling().objects().keep_up()
+        );
+    }
+
+    async fn probe(&self, bytes: usize) -> Result<(), StoreError> {
+        match &self.layout {
+            StoreLayout::Folder(ceiling) => ceiling.probe(bytes).await,
+            StoreLayout::Bucket(tiered) => tiered.far().probe(bytes).await,
+        }
+    }
+}
+
+#[async_trait]
+impl ValueStore for ProxyStore {
+    async fn read(&self, key: &StorageKey) -> Result<Option<Bytes>, StoreError> {
+        self.health.noting(self.values().read(key).await)
+    }
+
+    async fn write(&self, key: &StorageKey, bytes: Bytes) -> Result<(), StoreError> {
+        self.health.noting(self.values().write(key, bytes).await)
+    }
+
+    async fn write_behind(&self, key: &StorageKey, bytes: Bytes) -> Result<(), StoreError> {
+        self.health.noting(self.values().write_behind(key, bytes).await)
+    }
+
+    async fn create(&self, key: &StorageKey, bytes: Bytes) -> Result<bool, StoreError> {
+        self.health.noting(self.values().create(key, bytes).await)
+    }
+
+    async fn remove(&self, key: &StorageKey) -> Result<(), StoreError> {
+        self.health.noting(self.values().remove(key).await)
+    }
+
+    fn list(&self, prefix: KeyPrefix) -> BoxStream<'static, ListedValue> {
+        self.values().list(prefix)
+    }
+
+    async fn may_hold(&self, prefixes: &[KeyPrefix]) -> Result<bool, StoreError> {
+        self.health.noting(self.values().may_hold(prefixes).await)
+    }
+}
+
+#[async_trait]
+impl FileStore for ProxyStore {
+    async fn read_range(&self, key: &StorageKey, range: Range<u64>) -> Result<Option<Bytes>, StoreError> {
+        self.health.noting(self.files().read_range(key, range).await)
+    }
+
+    async fn read_tail(&self, key: &StorageKey, bytes: u64) -> Result<Option<(Bytes, u64)>, StoreError> {
+        self.health.noting(self.files().read_tail(key, bytes).await)
+    }
+
+    fn hold(&self, key: &StorageKey) -> Hold {
+        self.files().hold(key)
+    }
+
+    fn stage(&self) -> Result<Staged, StoreError> {
+        self.health.noting(self.files().stage())
+    }
+
+    async fn commit(&self, key: &StorageKey, staged: Staged) -> Result<Committed, Uncommitted> {
+        let committed = self.files().commit(key, staged).await;
+        committed.inspect_err(|Uncommitted { error, .. }| self.health.note(error))
+    }
+
+    async fn set_aside(&self, key: &StorageKey, damage: &Damage) -> Result<(), StoreError> {
+        self.health.noting(self.files().set_aside(key, damage).await)
+    }
+}

@@ -1,0 +1,50 @@
+//! Metrics of connections.
+//!
+//! Owns their names. Must not know when a connection is closed, nor why.
+
+use prometheus::{IntCounterVec, IntGaugeVec};
+
+use super::MetricRegistration;
+
+#[derive(Debug)]
+pub(crate) struct ConnectionMetrics {
+    open: IntGaugeVec,
+    bytes: IntGaugeVec,
+    closed: IntCounterVec,
+}
+
+impl ConnectionMetrics {
+    pub(super) fn new(new: &MetricRegistration) -> prometheus::Result<Self> {
+        Ok(Self {
+            open: new.gauges("connections", "Connections that are open, handshakes included.", &["port"])?,
+            bytes: new.gauges(
+                "connection_memory_bytes",
+                "What is counted as kept by the connections, which limits.max_connection_memory bounds.",
+                &["port"],
+            )?,
+            closed: new.counters(
+                "connections_closed_total",
+                "Connections closed before their time, by the bound that was met; evicted ones waited the longest.",
+                &["port", "cause", "fate"],
+            )?,
+        })
+    }
+
+    /// So many are open on a port, and use so many bytes.
+    pub(crate) fn open(&self, port: &'static str, connections: usize, bytes: usize) {
+        self.open.with_label_values(&[port]).set(i64::try_from(connections).unwrap_or(i64::MAX));
+        self.bytes.with_label_values(&[port]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// So many were closed early.
+    pub(crate) fn closed(
+        &self,
+        port: &'static str,
+        cause: &'static str,
+        fate: &'static str,
+        connections: usize,
+    ) {
+        let count = u64::try_from(connections).unwrap_or(u64::MAX);
+        self.closed.with_label_values(&[port, cause, fate]).inc_by(count);
+    }
+}

@@ -1,0 +1,97 @@
+//! On whose behalf a registry is asked, and whether a client waits for the answer.
+//!
+//! Owns what travels with a fetch from the client's request to the registry. Must not know what is fetched.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::limit::Client;
+
+/// Whether a client waits for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// A client waits.
+    Foreground,
+    /// No client waits: the client was answered with the held document.
+    Background,
+}
+
+/// The request that led to a fetch, and how urgent the fetch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FetchContext<'a> {
+    /// The request id, as in the logs of this proxy and of the registry.
+    pub(crate) id: &'a str,
+    pub(crate) urgency: Urgency,
+    /// Whether the client accepts only what is held, so that no registry is asked.
+    pub(crate) held_only: bool,
+    /// The client whose share the fetch counts in; none where no client asked.
+    pub(crate) client: Option<&'a Client>,
+    /// Until when the client waits where a stale answer is available. One deadline covers all fetches of the request.
+    until: Option<Instant>,
+}
+
+impl<'a> FetchContext<'a> {
+    /// The fetches of the request `id`, whose client waits.
+    pub(crate) fn foreground(id: &'a str) -> Self {
+        Self { id, urgency: Urgency::Foreground, held_only: false, client: None, until: None }
+    }
+
+    /// The same, for this client.
+    pub(crate) fn of(self, client: &'a Client) -> Self {
+        Self { client: Some(client), ..self }
+    }
+
+    /// The same request's work after the client was answered.
+    pub(crate) fn in_background(self) -> Self {
+        Self { urgency: Urgency::Background, until: None, ..self }
+    }
+
+    /// The same for a client that, if it `wants` that, accepts only what is held.
+    pub(crate) fn held_only(self, wants: bool) -> Self {
+        Self { held_only: wants, ..self }
+    }
+
+    /// The same, with a deadline that begins now unless it began before.
+    pub(crate) fn waiting(self, patience: Duration) -> Self {
+        Self { until: Some(self.until(patience)), ..self }
+    }
+
+    /// The same, with a new deadline: a registry just answered.
+    pub(crate) fn waiting_anew(self, patience: Duration) -> Self {
+        Self { until: None, ..self }.waiting(patience)
+    }
+
+    /// The deadline, if the wait begins now.
+    pub(crate) fn until(self, patience: Duration) -> Instant {
+        self.until.unwrap_or_else(|| Instant::now() + patience)
+    }
+
+    /// The same, for a task that may outlive the request.
+    pub(crate) fn owned(self) -> OwnedFetchContext {
+        let Self { id, urgency, held_only, client, until } = self;
+        OwnedFetchContext { id: id.to_owned(), urgency, held_only, client: client.cloned(), until }
+    }
+
+    /// Whether no client waits.
+    pub(crate) fn is_background(self) -> bool {
+        self.urgency == Urgency::Background
+    }
+}
+
+/// A context that a task owns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OwnedFetchContext {
+    id: String,
+    urgency: Urgency,
+    held_only: bool,
+    client: Option<Client>,
+    until: Option<Instant>,
+}
+
+impl OwnedFetchContext {
+    pub(crate) fn borrowed(&self) -> FetchContext<'_> {
+        let Self { id, urgency, held_only, client, until } = self;
+        FetchContext { id, urgency: *urgency, held_only: *held_only, client: client.as_ref(), until: *until }
+    }
+}

@@ -1,0 +1,142 @@
+//! TLS with a registry or an HTTP proxy: which authorities are trusted, and which client certificate is shown.
+//!
+//! Versions 1.2 and 1.3. Owns the authorities (the machine's, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, and
+//! `ca_file`) and the client certificate. Must not know what is sent over it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustls::client::ResolvesClientCert;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, SignatureScheme};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::NoTransport;
+use super::connection::Bytestream;
+use super::listed_certificates::ListedCertificates;
+use crate::config::{Egress, PemFile};
+
+/// How handshakes are made.
+#[derive(Debug, Clone)]
+pub(super) struct TlsClient {
+    config: Arc<ClientConfig>,
+    /// A server requested a client certificate, and there is none. Before TLS 1.3 a refusal does not say so.
+    missed: Arc<AtomicBool>,
+}
+
+/// A handshake that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub(super) struct NoHandshake {
+    #[source]
+    pub(super) error: io::Error,
+    /// A client certificate was requested, and there is none.
+    pub(super) misses_identity: bool,
+}
+
+impl TlsClient {
+    /// As `egress` configures. Without any authority no certificate is accepted.
+    pub(super) fn new(egress: &Egress) -> Result<Self, NoTransport> {
+        let provider = Arc::new(ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()?;
+        let own = egress.ca_file.as_ref().map_or_else(|| Ok(Vec::new()), certificates)?;
+        let roots = Arc::new(authorities(&own)?);
+        let builder = if own.is_empty() {
+            builder.with_root_certificates(roots)
+        } else {
+            let listed_certificates = ListedCertificates::new(roots, own, provider)?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(listed_certificates))
+        };
+        let identity = egress.client_cert.as_ref().zip(egress.client_key.as_ref());
+        let mut config = match identity {
+            None => builder.with_no_client_auth(),
+            Some((cert, key)) => {
+                let chain = certificates(cert)?;
+                let key =
+                    PrivateKeyDer::from_pem_slice(contents(key)?).map_err(|error| unread(key, &error))?;
+                builder.with_client_auth_cert(chain, key)?
+            }
+        };
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let missed = Arc::<AtomicBool>::default();
+        if identity.is_none() {
+            config.client_auth_cert_resolver = Arc::new(Missing(Arc::clone(&missed)));
+        }
+        Ok(Self { config: Arc::new(config), missed })
+    }
+
+    /// The same for an HTTP proxy, which is spoken to in HTTP/1.1.
+    pub(super) fn with_proxy(&self) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self { config: Arc::new(config), missed: Arc::clone(&self.missed) }
+    }
+
+    /// Shakes hands with `host` over `stream`.
+    pub(super) async fn shake<S: Bytestream>(
+        &self,
+        host: &str,
+        stream: S,
+    ) -> Result<TlsStream<S>, NoHandshake> {
+        let failed = |error| NoHandshake { error, misses_identity: self.missed.load(Ordering::Relaxed) };
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(io::Error::other(error)))?;
+        TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await.map_err(failed)
+    }
+}
+
+/// Whether HTTP/2 was agreed on.
+pub(super) fn speaks_h2<S>(stream: &TlsStream<S>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(b"h2")
+}
+
+/// A resolver without a client certificate. It notes that one was requested.
+#[derive(Debug)]
+struct Missing(Arc<AtomicBool>);
+
+impl ResolvesClientCert for Missing {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        // Otherwise rustls would not ask this resolver.
+        true
+    }
+}
+
+fn authorities(own: &[CertificateDer<'static>]) -> Result<RootCertStore, NoTransport> {
+    let mut store = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "certificate authorities of this machine cannot be read");
+    }
+    store.add_parsable_certificates(found.certs);
+    for certificate in own {
+        store.add(certificate.clone())?;
+    }
+    if store.is_empty() {
+        tracing::warn!("no CA certificates on this machine: registries cannot be reached by https");
+    }
+    Ok(store)
+}
+
+fn certificates(file: &PemFile) -> Result<Vec<CertificateDer<'static>>, NoTransport> {
+    CertificateDer::pem_slice_iter(contents(file)?)
+        .collect::<Result<_, _>>()
+        .map_err(|error| unread(file, &error))
+}
+
+fn contents(file: &PemFile) -> Result<&[u8], NoTransport> {
+    file.contents().map_err(|why| NoTransport::File { path: file.path().to_owned(), why: why.to_owned() })
+}
+
+fn unread(file: &PemFile, error: &pem::Error) -> NoTransport {
+    NoTransport::File { path: file.path().to_owned(), why: error.to_string() }
+}

@@ -1,0 +1,39 @@
+//! The texts of errors of the system and of libraries, for the log.
+//!
+//! Owns that they reach the log only: a client reads the kind of a failure. Must not know where they come from.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+
+/// The text of the latest failure of one exchange. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Notes(Arc<Mutex<Option<String>>>);
+
+impl Notes {
+    /// Notes `error` and its sources, each once, outermost first.
+    pub(super) fn failed(&self, error: &(dyn Error + 'static)) {
+        let mut chain: Vec<String> = Vec::new();
+        for cause in std::iter::successors(Some(error), |&error| error.source()) {
+            let text = cause.to_string();
+            if !chain.last().is_some_and(|last| last.contains(&text)) {
+                chain.push(text);
+            }
+        }
+        *self.held() = Some(chain.join(": "));
+    }
+
+    /// Another attempt begins.
+    pub(super) fn begin(&self) {
+        *self.held() = None;
+    }
+
+    pub(super) fn causes(&self) -> Option<String> {
+        self.held().clone()
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock()
+    }
+}

@@ -1,0 +1,70 @@
+//! A large mirror: the memory of the proxy does not follow its size, and what did not change costs conditional requests.
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::support::mirror::{asked, list, mirror, missing};
+use crate::support::{Proxy, Release, Setup, Upstream, setting};
+
+/// Volumes of the mirror; `SCRIPTORIUM_MIRROR_VOLUMES` sets another number, such as 5000.
+const VOLUMES: usize = 80;
+/// Releases of each.
+const RELEASES: usize = 10;
+/// The most memory that the proxy may ever hold.
+const CEILING: u64 = 200 << 20;
+
+/// A registry whose search lists so many volumes.
+fn large(volumes: usize) -> Upstream {
+    let upstream = Upstream::start();
+    let names: Vec<String> = (0..volumes).map(|number| format!("@acme/v{number}")).collect();
+    for (number, name) in names.iter().enumerate() {
+        for release in 0..RELEASES {
+            let mut release = Release::new(name, &format!("1.{release}.0"));
+            if number > 0 {
+                let before = json!({ names[number / 2].as_str(): "^1.0.0" });
+                release.row_members.insert("dependencies".to_owned(), before);
+            }
+            upstream.publish(&release);
+        }
+    }
+    list(&upstream, &names.iter().map(String::as_str).collect::<Vec<_>>());
+    upstream
+}
+
+/// Runs a mirror command beside the proxy and says what it took.
+fn run(proxy: &Proxy, command: &str) -> Value {
+    let began = Instant::now();
+    let (code, said) = mirror(&proxy.config(), &[command, "ci"]);
+    let (took, peak) = (began.elapsed(), proxy.peak_memory() >> 20);
+    eprintln!("{command}: {took:.1?}, {} requests, at most {peak} MiB of memory so far", said["requests"]);
+    assert_eq!((code, missing(&said).len()), (0, 0), "{command}");
+    said
+}
+
+#[test]
+fn memory_does_not_follow_its_size_and_what_did_not_change_is_not_fetched() {
+    let volumes = setting("SCRIPTORIUM_MIRROR_VOLUMES", VOLUMES);
+    let (upstream, releases) = (large(volumes), volumes * RELEASES);
+    let roots = "roots = [\"@acme/*\"]\nversions = \"all\"\ntrust = false";
+    let proxy = Setup::before(&upstream).mirror("ci", roots).start();
+    let plan = run(&proxy, "plan");
+    assert_eq!((&plan["volumes"], &plan["releases"]), (&json!(volumes), &json!(releases)));
+    assert_eq!(asked(&upstream).2, 0);
+    let sync = run(&proxy, "sync");
+    assert_eq!(sync["fetched"]["archives"], releases);
+    let documents = volumes + releases + volumes.div_ceil(100);
+    asked(&upstream);
+
+    let again = run(&proxy, "sync");
+    let (conditional, unconditional, archives) = asked(&upstream);
+    assert_eq!((unconditional, archives), (0, 0));
+    // An index that is old by the time its releases are compared with it is asked for once more.
+    assert!((documents..=documents + volumes).contains(&conditional), "{conditional} of {documents}");
+    assert_eq!(again["fetched"], json!({ "documents": 0, "archives": 0, "bytes": 0 }));
+    assert_eq!(again["bytes"], sync["bytes"]);
+    run(&proxy, "plan");
+    assert_eq!(run(&proxy, "verify")["releases"], releases);
+    let peak = proxy.peak_memory();
+    assert!(peak < CEILING, "{} MiB", peak >> 20);
+}

@@ -1,0 +1,85 @@
+//! What a mirror takes: patterns, lists, and states of releases.
+
+use serde_json::json;
+
+use crate::support::mirror::{Desk, depending, list, missing, reason};
+use crate::support::{Release, Reply, Setup, Upstream};
+
+#[test]
+fn patterns_are_enumerated_page_by_page() {
+    let upstream = Upstream::start();
+    let names: Vec<String> = (0..130).map(|number| format!("@acme/v{number}")).collect();
+    for name in &names {
+        upstream.publish(&Release::new(name, "1.0.0"));
+    }
+    let others = ["other", "@acme-corp/x"];
+    let listed: Vec<&str> = names.iter().map(String::as_str).chain(others).collect();
+    list(&upstream, &listed);
+    let desk = Desk::new(&Setup::before(&upstream).mirror("ci", "roots = [\"@acme/*\"]\ntrust = false"));
+    let (code, sync) = desk.mirror(&["sync"]);
+    assert_eq!((code, &sync["releases"]), (0, &json!(130)), "{sync}");
+    assert_eq!(upstream.requests("/api/v1/search"), 2);
+    assert_eq!(upstream.requests("/api/v1/index/volumes/other"), 0);
+}
+
+#[test]
+fn a_plan_says_what_search_lists_and_what_it_does_not() {
+    let upstream = Upstream::start();
+    let names = ["@acme/a", "@acme/b", "@acme/hidden", "lint"];
+    names.iter().for_each(|name| upstream.publish(&Release::new(name, "1.0.0")));
+    list(&upstream, &["@acme/a", "@acme/b", "lint"]);
+    let roots = "roots = [\"@acme/*\", \"@acme/hidden\", \"@other/*\"]\ntrust = false";
+    let desk = Desk::new(&Setup::before(&upstream).mirror("ci", roots));
+    let (_, plan) = desk.mirror(&["plan", "ci"]);
+    let given = json!([{ "pattern": "@acme/*", "names": 2 }, { "pattern": "@other/*", "names": 0 }]);
+    assert_eq!((&plan["patterns"], &plan["unlisted"]), (&given, &json!(["@acme/hidden"])), "{plan}");
+    assert_eq!(plan["releases"], 3, "{plan}");
+    let shown = desk.command(&["plan", "ci"]).output().unwrap();
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("lists 2 names for @acme/*"), "{shown}");
+    assert!(shown.contains("does not list @acme/hidden"), "{shown}");
+}
+
+#[test]
+fn names_are_routed_like_any_request() {
+    let (private, public) = (Upstream::start(), Upstream::start());
+    private.publish(&Release::new("@acme/x", "1.0.0"));
+    public.publish(&Release::new("lint", "1.0.0"));
+    // A registry cannot put a name of another's into a mirror.
+    list(&private, &["@acme/x", "lint"]);
+    list(&public, &["lint", "@acme/planted", "@acme/x"]);
+    let setup = Setup::before(&private)
+        .set("upstream.volumes", vec!["@acme/*"])
+        .upstream("rest", &public.url())
+        .mirror("ci", "roots = [\"*\"]\ntrust = false");
+    let (code, sync) = Desk::new(&setup).mirror(&["sync"]);
+    assert_eq!((code, &sync["releases"]), (0, &json!(2)), "{sync}");
+    assert_eq!(public.requests("/api/v1/index/volumes/@acme/x"), 0);
+    assert_eq!(private.requests("/api/v1/index/volumes/lint"), 0);
+}
+
+#[test]
+fn lists_add_roots_and_each_lack_has_its_reason() {
+    let upstream = Upstream::start();
+    upstream.publish(&Release::new("lint", "1.0.0"));
+    upstream.publish(&depending("tool", "1.0.0", &[("gone", "^1.0.0")]));
+    upstream.publish(&Release::new("old", "1.0.0").state("yanked", "superseded"));
+    let blocked = Release::new("evil", "1.0.0").state("blocked", "malware");
+    let refusal = Reply::problem(403, "authorization-failed", "Blocked", "Malware.");
+    upstream.say(&blocked, [blocked.row(&upstream.url())], refusal);
+    let keys = "lists = [\"roots.txt\"]\nroots = [\"old@1.0.0\", \"old\"]\ntrust = false";
+    let desk = Desk::new(&Setup::before(&upstream).mirror("ci", keys));
+    let roots = "# what we build with\nlint@^1\ntool\nevil@1.0.0 # watched\nnowhere\nlint@^9\n";
+    std::fs::write(desk.config().with_file_name("roots.txt"), roots).unwrap();
+    let (code, sync) = desk.mirror(&["sync"]);
+    assert_eq!((code, &sync["complete"]), (1, &json!(false)), "{sync}");
+    for whom in ["old", "evil@1.0.0", "nowhere", "lint@^9"] {
+        assert!(missing(&sync).contains(&whom.to_owned()), "{whom}: {sync}");
+    }
+    assert!(reason(&sync, "evil@1.0.0").contains("blocked"), "{sync}");
+    assert!(reason(&sync, "nowhere").contains("404"), "{sync}");
+    assert!(missing(&sync).iter().any(|whom| whom == "tool@1.0.0" || whom == "tool"), "{sync}");
+    // A yanked release comes in because a root names it; a blocked one with its documents only.
+    assert_eq!(sync["fetched"]["archives"], 3, "{sync}");
+    assert_eq!(upstream.requests(&blocked.source()), 0);
+}

@@ -1,0 +1,5 @@
+//! The operator's policy: each rule lowers a release on all sides alike, at once, and no further than it says.
+
+mod commands;
+mod facts;
+mod sides;
