@@ -1,7 +1,7 @@
 """A small bibliotheca as files that any static server can serve.
 
-Archives are text in many files that compresses about four times. They come out the same on every run, so
-they are kept between runs. Documents name the origin's address and are written anew for each run.
+Archives have many files of text that compresses to about a quarter. They are the same in every run, so they are kept
+between runs. Documents contain the origin's address and are written anew for each run.
 """
 
 import hashlib
@@ -12,19 +12,20 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
 VERSION = "1.0.0"
-# Part of the file names: a change of the generator must not meet files of the one before.
+# Part of the file names, so that a changed generator does not reuse older files.
 GENERATION = 1
-# Plain bytes that compress to one, and plain bytes in a file: both are means of what `_text` gives.
+# Plain bytes per compressed byte, and plain bytes of a file: means of what `_text` generates.
 RATIO, FILE_SIZE = 3.9, 12_000
 
 
 @dataclass(frozen=True)
 class Plan:
-    """An archive to make: about `size` compressed bytes, its entries in path order or shuffled."""
+    """An archive to generate: about `size` compressed bytes, its entries in path order or shuffled."""
 
     name: str
     size: int
@@ -33,7 +34,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Archive:
-    """An archive that was made."""
+    """A generated archive."""
 
     name: str
     file: str
@@ -44,7 +45,7 @@ class Archive:
 
 
 def make_archives(folder: Path, plans: list[Plan]) -> dict[str, Archive]:
-    """Makes the archives that `folder` does not hold yet."""
+    """Generates the archives that are not in `folder` yet."""
     folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor() as pool:
         return {made.name: made for made in pool.map(_make, [folder] * len(plans), plans)}
@@ -67,7 +68,7 @@ def _make(folder: Path, plan: Plan) -> Archive:
 
 
 class _Content:
-    """The files of an archive, each made from its path alone, so that they can be read in any order."""
+    """The files of an archive. Each follows from its path alone, so that they can be read in any order."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -114,6 +115,7 @@ def _integrity(content: _Content) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
+@cache
 def _text() -> bytes:
     """Eight megabytes of Markdown-like lines, in which words and phrases recur as in prose."""
     chance = random.Random("text")
@@ -162,6 +164,23 @@ def write_documents(root: Path, origin: str, made: dict[str, Archive], indexes: 
         link = root / "cdn" / archive.name / f"{VERSION}.tar.gz"
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(archive.file)
+
+
+def write_volumes(root: Path, origin: str, prefix: str, count: int) -> list[str]:
+    """Writes volumes of one small release each below `root`, for a mirror; returns their names."""
+    names = [f"{prefix}-{number}" for number in range(count)]
+    for name in names:
+        content = _Content(Plan(name, 3_000))
+        file = root / "cdn" / name / f"{VERSION}.tar.gz"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("wb") as target:
+            unpacked = _write(target, content, shuffled=False)
+        size, entries = file.stat().st_size, len(content.paths)
+        made = Archive(name, str(file), _integrity(content), size, unpacked, entries)
+        row = _row(origin, name, VERSION, made.integrity)
+        _write_json(root, f"api/v1/index/volumes/{name}", {"items": [row]})
+        _write_json(root, f"api/v1/volumes/{name}/{VERSION}", _release(origin, made))
+    return names
 
 
 def _rows(origin: str, name: str, size: int) -> list[dict]:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Answers each request a while later, and leaves what to answer with to the nginx in front of it."""
+"""Delays each request. The nginx in front of it supplies the content of the response."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
-    """One request a connection, which is how nginx asks."""
+    """Answers one request for each connection, as nginx sends them."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
         path = head.split(b" ", 2)[1]
@@ -19,7 +19,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sec
         )
         await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):
-        # Someone who only looked whether the port is open.
+        # A client that only checked whether the port is open.
         pass
     finally:
         writer.close()

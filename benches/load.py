@@ -1,4 +1,4 @@
-"""Load on a server: by wrk where the rate counts, by own sockets where the first answer does."""
+"""Load on a server: wrk measures rates, own sockets measure the time to a response."""
 
 import hashlib
 import json
@@ -23,13 +23,15 @@ from servers import Server
 CHUNK = 1 << 20
 CODED_WITHIN = 10.0
 CROWD_WITHIN = 60.0
-REPORT = Path(__file__).parent / "report.lua"
+HERE = Path(__file__).parent
+ASKED_WITHIN = 600
 
 
 @dataclass(frozen=True)
 class Rate:
     """One round of load."""
 
+    requests: int
     per_second: float
     bytes_per_second: float
     cpu_per_request: float
@@ -44,26 +46,18 @@ def hammer(
     seconds: float,
     cpus: set[int],
     headers: dict[str, str],
-    threads: int = 1,
+    rest_ms: int = 0,
 ) -> Rate:
-    """wrk for `seconds`; any failed request makes the run worthless and ends it."""
-    command = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "20s"]
-    command += ["-s", str(REPORT)]
-    command += [argument for name, value in headers.items() for argument in ("-H", f"{name}: {value}")]
+    """wrk for `seconds`, a thread a core, with rests between requests or none."""
+    script, told = ("rest.lua", [str(rest_ms)]) if rest_ms else ("report.lua", [])
     before = server.cpu_seconds()
-    run = subprocess.run(
-        [*command, server.url(path)],
-        capture_output=True,
-        text=True,
-        check=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+    counted = _wrk(
+        server, path, [*_loaders(connections, len(cpus)), f"-d{seconds:g}s"], script, told, cpus, headers
     )
     cpu = server.cpu_seconds() - before
-    counted = json.loads(run.stdout.splitlines()[-1])
-    if counted["failed"] or not counted["requests"]:
-        raise SystemExit(f"{server.name} {path}: requests failed\n{run.stdout}")
     took = counted["microseconds"] / 1e6
     return Rate(
+        requests=counted["requests"],
         per_second=counted["requests"] / took,
         bytes_per_second=counted["bytes"] / took,
         cpu_per_request=cpu / counted["requests"],
@@ -72,8 +66,43 @@ def hammer(
     )
 
 
+def ask_each_once(server: Server, path: str, count: int, connections: int, cpus: set[int]) -> float:
+    """Seconds from the first request to the last answer; `path` has a place for the number of a document."""
+    options, told = [*_loaders(connections, 1), f"-d{ASKED_WITHIN}s"], [path, str(count)]
+    return _wrk(server, "/", options, "once.lua", told, cpus, {})["seconds"]
+
+
+def _loaders(connections: int, threads: int) -> list[str]:
+    return [f"-t{min(threads, connections)}", f"-c{connections}"]
+
+
+def _wrk(
+    server: Server,
+    path: str,
+    options: list[str],
+    script: str,
+    told: list[str],
+    cpus: set[int],
+    headers: dict[str, str],
+) -> dict:
+    """What the script of a run printed; any failed request makes that worthless and ends the bench."""
+    command = ["wrk", *options, "--timeout", "20s", "-s", str(HERE / script)]
+    command += [argument for name, value in headers.items() for argument in ("-H", f"{name}: {value}")]
+    run = subprocess.run(
+        [*command, server.url(path), *told],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+    )
+    counted = json.loads(run.stdout.splitlines()[-1])
+    if counted["failed"] or not counted.get("requests", 1):
+        raise SystemExit(f"{server.name} {path}: requests failed\n{run.stdout}")
+    return counted
+
+
 def get(server: Server, path: str, headers: dict[str, str] | None = None) -> bytes:
-    """A body, whole; anything but success raises."""
+    """The whole body of a successful response. Any other response raises."""
     with urllib.request.urlopen(urllib.request.Request(server.url(path), headers=headers or {})) as answer:
         return answer.read()
 
@@ -95,7 +124,7 @@ def is_current(server: Server, path: str, tag: str) -> bool:
 
 
 def wait_for_coding(server: Server, path: str, coding: str) -> None:
-    """Asks until the answer comes in `coding`: a server may make it behind the answers."""
+    """Repeats a request until the response has the content coding `coding`: a server may compress it in the background."""
     request = urllib.request.Request(server.url(path), headers={"Accept-Encoding": coding})
     deadline = time.monotonic() + CODED_WITHIN
     while time.monotonic() < deadline:
@@ -108,7 +137,7 @@ def wait_for_coding(server: Server, path: str, coding: str) -> None:
 
 
 def download(url: str) -> tuple[float, int]:
-    """Seconds to the last byte, and how many bytes came."""
+    """Seconds to the last byte, and the number of bytes."""
     started, received, buffer = time.monotonic(), 0, bytearray(CHUNK)
     with urllib.request.urlopen(url, timeout=300) as answer:
         while count := answer.readinto(buffer):
@@ -117,7 +146,7 @@ def download(url: str) -> tuple[float, int]:
 
 
 def download_together(url: str, clients: int) -> float:
-    """Seconds until each of a few clients has all of a large body."""
+    """Seconds until each of a few clients has received a whole large body."""
     started = time.monotonic()
     with ThreadPoolExecutor(clients) as pool:
         sizes = {size for _, size in pool.map(download, [url] * clients)}
@@ -127,7 +156,7 @@ def download_together(url: str, clients: int) -> float:
 
 
 def crowd(server: Server, path: str, clients: int, size: int) -> tuple[float, int]:
-    """Seconds until the last of many clients that ask at once is done, and how many got all `size` bytes."""
+    """Seconds until the last of many concurrent clients is done, and how many received all `size` bytes."""
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n\r\n".encode()
     selector, buffer, started = DefaultSelector(), memoryview(bytearray(CHUNK)), time.monotonic()
     answers = []
@@ -141,7 +170,7 @@ def crowd(server: Server, path: str, clients: int, size: int) -> tuple[float, in
         for key, _ in selector.select(timeout=CROWD_WITHIN) or silent(server, path):
             count = key.fileobj.recv_into(buffer)
             key.data.add(buffer[:count])
-            # Where no length was announced, the end of the connection is the last byte.
+            # If no length was announced, the end of the connection ends the body.
             if not count or key.data.is_whole():
                 selector.unregister(key.fileobj)
                 key.fileobj.close()
@@ -155,13 +184,11 @@ def silent(server: Server, path: str) -> NoReturn:
 
 @contextmanager
 def kept_alive(server: Server, path: str, clients: int) -> Iterator[None]:
-    """Connections that have had one answer each, whole, and ask for nothing more."""
+    """Idle connections, each after one whole response."""
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode()
     with ExitStack() as connections:
         for _ in range(clients):
-            connection = connections.enter_context(
-                create_connection(("127.0.0.1", server.port), timeout=60)
-            )
+            connection = connections.enter_context(create_connection(("127.0.0.1", server.port), timeout=60))
             connection.sendall(request)
             answer = Answer()
             while not answer.is_whole():
@@ -173,7 +200,7 @@ def kept_alive(server: Server, path: str, clients: int) -> Iterator[None]:
 
 
 class Answer:
-    """What one client got: its head is kept, its body only counted."""
+    """The response to one client. The head is kept, the bytes of the body are counted."""
 
     def __init__(self) -> None:
         self.head, self.received, self.announced = b"", 0, -1
@@ -187,7 +214,7 @@ class Answer:
                 self.announced = len(head) + 4 + int(length[1])
 
     def is_whole(self) -> bool:
-        """Whether all that was announced has come."""
+        """Whether all announced bytes have come."""
         return self.received == self.announced and b" 200" in self.head[:12]
 
     def holds(self, size: int) -> bool:
@@ -204,7 +231,7 @@ def gunzip_and_hash(file: str) -> float:
 
 
 def inflate_and_hash(file: str) -> float:
-    """Seconds of zlib and OpenSSL's SHA-256 over the same file on one thread: a harder yardstick."""
+    """Seconds of zlib and OpenSSL's SHA-256 over the same file on one thread: a faster reference."""
     started, inflate, digest = time.monotonic(), zlib.decompressobj(31), hashlib.sha256()
     with open(file, "rb") as source:
         while compressed := source.read(CHUNK):

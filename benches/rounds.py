@@ -1,4 +1,4 @@
-"""Rounds that take turns, and what two contestants' rounds say about each other."""
+"""Rounds in alternating order, and the ratios of two programs' rounds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 def take_turns(
     contestants: Sequence[Contestant], rounds: int, measure: Callable[[Contestant], Result]
 ) -> list[list[Result]]:
-    """The results of each contestant, round by round; every other round goes the other way about."""
+    """The results of each program by round. Every other round runs in reverse order."""
     results: list[list[Result]] = [[] for _ in contestants]
     for number in range(rounds):
         order = range(len(contestants))
@@ -23,7 +23,7 @@ def take_turns(
 
 @dataclass(frozen=True)
 class Ratio:
-    """The median of what the rounds' ratios were, the lowest and the highest."""
+    """The median, the lowest and the highest of the rounds' ratios."""
 
     middle: float
     low: float
@@ -34,7 +34,7 @@ class Ratio:
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
-    """Ours by theirs, round by round."""
+    """The ratio of ours to theirs for each round."""
     ratios = [mine / other if other else float("inf") for mine, other in zip(ours, theirs, strict=True)]
     return Ratio(median(ratios), min(ratios), max(ratios))
 

@@ -12,7 +12,21 @@ from pathlib import Path
 from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 
 from bench import Bench
-from cases import cold, crowd, hits, idle, limits, scaling, side, start
+from cases import (
+    cold,
+    cold_documents,
+    crowd,
+    half_rate,
+    hits,
+    idle,
+    limits,
+    side,
+    spread,
+    start,
+    syncing,
+    threads,
+    tls,
+)
 from cases.hits import HITS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,13 +41,20 @@ def parts(bench: Bench) -> dict[str, Callable[[], object]]:
         "idle": lambda: idle.measure(bench),
         "start": lambda: start.measure(bench),
         "crowd": lambda: crowd.measure(bench),
-        "scaling": lambda: scaling.measure(bench),
+        "cold-documents": lambda: cold_documents.measure(bench),
+        "threads": lambda: threads.measure(bench),
+        "spread": lambda: spread.measure(bench),
+        "half-rate": lambda: half_rate.measure(bench),
+        "tls": lambda: tls.measure(bench),
+        "h2": lambda: tls.measure_streams(bench),
         "side": lambda: side.measure(bench),
         "limits": lambda: limits.measure(bench),
+        "syncing": lambda: syncing.measure(bench),
     }
 
 
-OTHERS = ["cold", "order", "memory", "idle", "start", "crowd", "scaling", "side", "limits"]
+OTHERS = ["cold", "order", "memory", "idle", "start", "crowd"]
+OTHERS += ["cold-documents", "threads", "spread", "half-rate", "tls", "h2", "side", "limits", "syncing"]
 # The rows of one table; the others have tables of their own.
 ROWS: dict[str, Callable[[dict], Iterator[str]]] = {
     "cold": lambda found: cold.row(found, "in path order"),
@@ -43,7 +64,17 @@ ROWS: dict[str, Callable[[dict], Iterator[str]]] = {
     "start": start.rows,
     "crowd": crowd.rows,
 }
-TABLES = {"scaling": scaling.table, "side": side.table, "limits": limits.table}
+TABLES: dict[str, Callable[[dict], Iterator[str]]] = {
+    "cold-documents": cold_documents.table,
+    "threads": threads.table,
+    "spread": spread.table,
+    "half-rate": half_rate.table,
+    "tls": tls.table,
+    "h2": tls.table,
+    "side": side.table,
+    "limits": limits.table,
+    "syncing": syncing.table,
+}
 
 
 def show(chosen: list[str], measure: dict[str, Callable[[], object]], results: dict) -> None:
@@ -65,7 +96,7 @@ def arguments() -> argparse.Namespace:
         "--only", action="append", choices=names, metavar="NAME", help=f"one of {', '.join(names)}"
     )
     parser.add_argument("--threads", type=int, default=1, help="worker threads of a proxy (default 1)")
-    parser.add_argument("--tuned", action="store_true", help="nginx with a buffered log and open_file_cache")
+    parser.add_argument("--plain", action="store_true", help="nginx as it comes and not tuned")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every round there")
     parser.add_argument("--binary", type=Path, default=ROOT / "target/release/scriptorium")
     parser.add_argument(
@@ -78,9 +109,10 @@ def arguments() -> argparse.Namespace:
 
 
 def check_tools(binary: Path) -> None:
-    missing = [tool for tool in ("nginx", "wrk") if not shutil.which(tool)]
+    missing = [tool for tool in ("nginx", "wrk", "h2load", "openssl") if not shutil.which(tool)]
     if missing:
-        sys.exit(f"{' and '.join(missing)} not found; on Debian: apt-get install nginx-light wrk")
+        needed = "apt-get install nginx-light wrk nghttp2-client openssl"
+        sys.exit(f"{' and '.join(missing)} not found; on Debian: {needed}")
     if not binary.exists():
         sys.exit(f"{binary} not found; build it with: cargo build --release")
 

@@ -1,5 +1,6 @@
 """The servers of a run: started on free loopback ports in folders of their own, and read through /proc."""
 
+import json
 import os
 import shutil
 import socket
@@ -7,6 +8,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from certificate import Certificate
 
 HERE = Path(__file__).parent
 CONF = HERE / "conf"
@@ -17,6 +20,8 @@ DELAY_SECONDS = 0.050
 
 class Server:
     """A child process that listens on `port`, with all its logs in `folder`."""
+
+    scheme = "http"
 
     def __init__(
         self, name: str, folder: Path, template: str, command: list[str], cpus: set[int], **values
@@ -47,12 +52,22 @@ class Server:
             )
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
+        return f"{self.scheme}://127.0.0.1:{self.port}{path}"
+
+    def processes(self) -> list[int]:
+        """The program and all its children."""
+        pids = [self.process.pid]
+        for pid in pids:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                pids += map(int, (task / "children").read_text().split())
+        return pids
 
     def cpu_seconds(self) -> float:
         """User and system time of the process and its children so far."""
         ticks = os.sysconf("SC_CLK_TCK")
-        fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self._tree()]
+        fields = [
+            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self.processes()
+        ]
         return sum(int(stat[11]) + int(stat[12]) for stat in fields) / ticks
 
     def peak_memory(self) -> int:
@@ -65,7 +80,7 @@ class Server:
 
     def _memory(self, field: str) -> int:
         lines = [
-            line for pid in self._tree() for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+            line for pid in self.processes() for line in Path(f"/proc/{pid}/status").read_text().splitlines()
         ]
         return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
@@ -87,13 +102,6 @@ class Server:
 
     def __exit__(self, *_) -> None:
         self.stop()
-
-    def _tree(self) -> list[int]:
-        pids = [self.process.pid]
-        for pid in pids:
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                pids += map(int, (task / "children").read_text().split())
-        return pids
 
     def _wait_until_it_listens(self) -> None:
         deadline = time.monotonic() + STARTS_WITHIN
@@ -138,13 +146,32 @@ class Origin(Server):
 
 
 class NginxCache(Server):
-    """nginx with `proxy_cache`: as it comes, or with its log buffered and its files kept open."""
+    """nginx with `proxy_cache`: tuned for this work, or as it comes."""
 
-    PLAIN = "access_log access.log;"
-    TUNED = "access_log access.log combined buffer=64k flush=1s; open_file_cache max=1000 inactive=1h;"
+    # A log that is buffered, files that are kept open, and a queue of new connections for each worker.
+    TUNED_LOG = "access_log access.log combined buffer=64k flush=1s; open_file_cache max=1000 inactive=1h;"
+    TUNED_LISTEN = "reuseport"
+    PLAIN_LOG = "access_log access.log;"
 
-    def __init__(self, folder: Path, origin: Origin, threads: int, cpus: set[int], tuned: bool) -> None:
-        values = {"ORIGIN": origin.port, "THREADS": threads, "LOG": self.TUNED if tuned else self.PLAIN}
+    def __init__(
+        self,
+        folder: Path,
+        origin: Origin,
+        threads: int,
+        cpus: set[int],
+        plain: bool,
+        certificate: Certificate | None = None,
+    ) -> None:
+        values = {"ORIGIN": origin.port, "THREADS": threads, "CERTIFICATE": ""}
+        values["LOG"], values["LISTEN"] = (
+            (self.PLAIN_LOG, "") if plain else (self.TUNED_LOG, self.TUNED_LISTEN)
+        )
+        if certificate:
+            self.scheme = "https"
+            values["LISTEN"] += " ssl http2"
+            values["CERTIFICATE"] = (
+                f"ssl_certificate {certificate.file}; ssl_certificate_key {certificate.key};"
+            )
         super().__init__("nginx", folder, "cache.conf", _nginx(folder), cpus, **values)
 
     @staticmethod
@@ -155,8 +182,26 @@ class NginxCache(Server):
 class Scriptorium(Server):
     """The proxy that is measured."""
 
-    def __init__(self, folder: Path, origin: Origin, threads: int, cpus: set[int], binary: Path) -> None:
-        values = {"ORIGIN": origin.port, "THREADS": threads, "ADMIN": free_port(), "DATA": folder / "data"}
+    def __init__(
+        self,
+        folder: Path,
+        origin: Origin,
+        threads: int,
+        cpus: set[int],
+        binary: Path,
+        certificate: Certificate | None = None,
+        mirrors: dict[str, list[str]] | None = None,
+    ) -> None:
+        self.admin = free_port()
+        values = {"ORIGIN": origin.port, "THREADS": threads, "ADMIN": self.admin, "DATA": folder / "data"}
+        values["TLS"] = ""
+        values["MIRRORS"] = "".join(
+            f'[[mirrors]]\nname = "{name}"\nroots = {json.dumps(roots)}\nclosure = "none"\ntrust = false\n'
+            for name, roots in (mirrors or {}).items()
+        )
+        if certificate:
+            self.scheme = "https"
+            values["TLS"] = f'tls = {{ cert = "{certificate.file}", key = "{certificate.key}" }}'
         command = [str(binary), "serve", "--config"]
         super().__init__("scriptorium", folder, "scriptorium.toml", command, cpus, **values)
 

@@ -92,13 +92,17 @@ def table(rows: list[dict]) -> Iterator[str]:
     for other, name in (("nginx", "nginx"), ("varnish", "Varnish")):
         if other not in rows[0]["rounds"]:
             continue
-        yield (
-            f"| hit | {name} | Scriptorium | ratio | CPU {name} | Scriptorium | work per CPU second "
-            f"| p99 {name} | Scriptorium | ratio |"
-        )
-        yield "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
-        yield from (f"| {row['title']} | {' | '.join(cells(row, other))} |" for row in rows)
+        yield from side_by_side("hit", rows, other, name)
         yield ""
+
+
+def side_by_side(what: str, rows: list[dict], other: str, name: str) -> Iterator[str]:
+    yield (
+        f"| {what} | {name} | Scriptorium | ratio | CPU {name} | Scriptorium | work per CPU second "
+        f"| p99 {name} | Scriptorium | ratio |"
+    )
+    yield "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+    yield from (f"| {row['title']} | {' | '.join(cells(row, other))} |" for row in rows)
 
 
 def cells(row: dict, other: str) -> Iterator[str]:
@@ -109,6 +113,9 @@ def cells(row: dict, other: str) -> Iterator[str]:
         rate, cpu = ("per_second", 1, "{:,.0f} req/s"), ("cpu_per_request", 1e6, "{:.1f} µs")
     for field, scale, form in (rate, cpu, ("p99_ms", 1, "{:.2f} ms")):
         theirs, ours = ([each[field] for each in row["rounds"][name]] for name in (other, "scriptorium"))
+        if not any(theirs):
+            yield from ("", "", "")
+            continue
         yield form.format(median(theirs) * scale)
         yield form.format(median(ours) * scale)
         # Less CPU time for the same is more work per CPU second.

@@ -1,1 +1,1 @@
-"""The side field: other caches, each measured only where it is installed. One file each."""
+"""The side field: caches of other registries, one file each. A cache that is not installed is skipped."""

@@ -16,7 +16,7 @@ from peers.peer import SMALL, SMALL_SIZE, Peer, find, link_archive, write
 
 
 class Devpi(Peer):
-    """devpi-server as it comes; its index root/pypi mirrors the origin."""
+    """devpi-server in its default configuration. Its index root/pypi mirrors the origin."""
 
     title = "devpi-server"
 

@@ -1,4 +1,4 @@
-"""What a peer of the side field must say of itself."""
+"""The interface of a program of the side field."""
 
 from pathlib import Path
 from shutil import which
@@ -7,19 +7,19 @@ from bibliotheca import Archive
 from servers import Origin, Server
 
 TOOLS = Path(__file__).resolve().parent.parent.parent / "target/tools"
-# The small document that is hit, and how large it is about.
+# The small document that is requested, and its approximate size.
 SMALL, SMALL_SIZE = "index-2k", 2_000
 
 
 class Absent(Exception):
-    """A peer that is not installed here."""
+    """A program that is not installed."""
 
 
 class Peer(Server):
-    """A pull-through cache of a registry with a protocol of its own."""
+    """A pull-through cache of a registry with its own protocol."""
 
     title: str
-    # What the small document is asked with.
+    # The header fields of the request for the small document.
     headers: dict[str, str] = {}
 
     def __init__(self, folder: Path, origin: Origin, crowd: Archive, cpus: set[int]) -> None:
@@ -27,7 +27,7 @@ class Peer(Server):
 
     @staticmethod
     def program() -> str:
-        """Where the program is; `Absent` says how it would come here."""
+        """The path of the program. `Absent` says how to install it."""
         raise NotImplementedError
 
     def document_path(self) -> str:
@@ -35,7 +35,7 @@ class Peer(Server):
         raise NotImplementedError
 
     def archive_path(self, crowd: Archive) -> str:
-        """Where clients find the archive; what they read before they know that is in the cache then."""
+        """The path of the archive for clients. The documents that lead to it are then cached."""
         raise NotImplementedError
 
     @staticmethod
@@ -45,7 +45,7 @@ class Peer(Server):
 
 
 def find(program: str, install: str, beside: str = "") -> str:
-    """A program below target/tools, or wherever it is installed."""
+    """The path of a program, below target/tools or in `PATH`."""
     if beside and (found := TOOLS / beside).exists():
         return str(found)
     if installed := which(program):

@@ -13,7 +13,7 @@ MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 class Registry(Peer):
-    """docker-registry in proxy mode; the document is a manifest, asked for by digest, so it never expires."""
+    """docker-registry in proxy mode. The document is a manifest that is requested by digest, so it never expires."""
 
     title = "docker distribution"
     headers = {"Accept": MANIFEST}

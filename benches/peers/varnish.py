@@ -1,4 +1,4 @@
-"""Varnish, which takes part in every hit and in the crowd: it caches what nginx caches."""
+"""Varnish, which is measured in every hit and in the crowd: it caches the same objects as nginx."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from peers.peer import find
 
 
 class Varnish(Server):
-    """Varnish with bodies in memory, and threads enough that a crowd waits for none."""
+    """Varnish with bodies in memory, and enough threads that no client of a crowd waits for one."""
 
     OPTIONS = ("thread_pools=@THREADS@", "thread_pool_min=1000", "listen_depth=4096")
 

@@ -1,4 +1,4 @@
-"""Verdaccio: an npm registry that keeps what its uplink has."""
+"""Verdaccio: an npm registry that caches its uplink."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ from peers.peer import SMALL, SMALL_SIZE, Peer, find, link_archive, write
 
 
 class Verdaccio(Peer):
-    """Verdaccio as it comes, with one uplink."""
+    """Verdaccio in its default configuration, with one uplink."""
 
     title = "Verdaccio"
 

@@ -1,0 +1,111 @@
+"""Syncing: the slowest hundredth of hits of a 2 KB document while a mirror is synced, and while none is."""
+
+import json
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from statistics import median
+from threading import Event, Thread
+
+from bench import Bench
+from bibliotheca import write_volumes
+from load import Rate, entity_tag, hammer
+from rounds import ratio, take_turns
+from servers import Scriptorium
+
+from cases.half_rate import CONNECTIONS, REST_MS, resting
+from cases.hits import index_of
+
+# Volumes of each mirror; there is one for each round, so that a sync finds nothing that an earlier one brought.
+VOLUMES = 2_000
+
+
+def measure(bench: Bench) -> dict:
+    """First the highest rate; then half of it, in turns beside a sync and alone."""
+    served, loading = bench.split_cpus()
+    path, rounds = index_of("index-2k"), bench.rounds
+    mirrors = [f"m{number}" for number in range(rounds)]
+    with ExitStack() as running:
+        origin = running.enter_context(bench.origin(loading))
+        names = {
+            mirror: write_volumes(bench.root, origin.url(""), mirror, VOLUMES) for mirror in mirrors
+        }
+        proxy = running.enter_context(bench.scriptorium(origin, served, mirrors=names))
+        entity_tag(proxy, path(proxy))
+
+        def load(connections: int, rest: int) -> Rate:
+            return hammer(proxy, path(proxy), connections, bench.seconds, loading, {}, rest)
+
+        full = [load(CONNECTIONS, 0) for _ in range(rounds)]
+        connections = resting(median(rate.per_second for rate in full) / 2)
+        left, synced = iter(mirrors), []
+
+        def take(beside_sync: bool) -> Rate:
+            if not beside_sync:
+                return load(connections, REST_MS)
+            with syncing(proxy, next(left)) as brought:
+                rate = load(connections, REST_MS)
+            synced.append(brought[0])
+            return rate
+
+        alone, beside = take_turns([False, True], rounds, take)
+    return {
+        "alone": [*map(asdict, alone)],
+        "beside": [*map(asdict, beside)],
+        "releases_per_second": synced,
+    }
+
+
+@contextmanager
+def syncing(proxy: Scriptorium, mirror: str) -> Iterator[list[float]]:
+    """Syncs the mirror, again and again until the end; yields the place of the rate of the first sync."""
+    over, brought, began = Event(), [0.0], time.monotonic()
+    start(proxy, mirror)
+
+    def keep_syncing() -> None:
+        while not over.is_set():
+            state = next(each for each in ask(proxy, "GET", "")["mirrors"] if each["mirror"] == mirror)
+            if not state["running"]:
+                if state["missing"]:
+                    raise SystemExit(f"the mirror {mirror} is not complete: {state['missing'][:3]}")
+                brought[0] = brought[0] or VOLUMES / (time.monotonic() - began)
+                start(proxy, mirror)
+            over.wait(0.1)
+        state = next(each for each in ask(proxy, "GET", "")["mirrors"] if each["mirror"] == mirror)
+        brought[0] = brought[0] or state["run"]["done"] / (time.monotonic() - began)
+
+    keeper = Thread(target=keep_syncing)
+    keeper.start()
+    try:
+        yield brought
+    finally:
+        over.set()
+        keeper.join()
+        while any(each["running"] for each in ask(proxy, "GET", "")["mirrors"]):
+            time.sleep(0.1)
+
+
+def start(proxy: Scriptorium, mirror: str) -> None:
+    ask(proxy, "POST", f"/{mirror}/sync")
+
+
+def ask(proxy: Scriptorium, method: str, below: str) -> dict:
+    request = urllib.request.Request(f"http://127.0.0.1:{proxy.admin}/admin/v1/mirrors{below}", method=method)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def table(found: dict) -> Iterator[str]:
+    rates = {name: median(each["per_second"] for each in found[name]) for name in ("alone", "beside")}
+    slowest = {name: [each["p99_ms"] for each in found[name]] for name in ("alone", "beside")}
+    yield "| p99, 2 KB document, at half rate | alone | beside a sync | p99 alone | beside a sync | ratio |"
+    yield "|---|--:|--:|--:|--:|--:|"
+    cells = [f"{rates[name]:,.0f} req/s" for name in ("alone", "beside")]
+    cells += [f"{median(slowest[name]):.2f} ms" for name in ("alone", "beside")]
+    brought = median(found["releases_per_second"])
+    yield (
+        f"| a sync of {brought:,.0f} releases/s | {' | '.join(cells)} | "
+        f"{ratio(slowest['beside'], slowest['alone'])} |"
+    )
