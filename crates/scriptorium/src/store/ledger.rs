@@ -36,6 +36,9 @@ pub(crate) enum EvictionClass {
 }
 
 impl EvictionClass {
+    /// Those that a registry has, in the order in which they are evicted.
+    pub(super) const FETCHABLE: [Self; 2] = [Self::Archives, Self::Documents];
+
     /// Those of which anything may be evicted, in that order.
     pub(super) const EVICTABLE: [Self; 3] = [Self::Archives, Self::Documents, Self::Sightings];
 
@@ -163,14 +166,15 @@ impl Ledger {
     /// The value to evict next, and its size; `None` when nothing may be evicted. It counts until it is removed: asked
     /// again before that, the answer may be the same.
     pub(crate) fn victim(&mut self) -> Option<(StorageKey, u64)> {
-        EvictionClass::EVICTABLE.into_iter().find_map(|class| self.victim_of(class))
+        self.victim_of(&EvictionClass::EVICTABLE)
     }
 
-    /// The same of one class.
-    pub(crate) fn victim_of(&mut self, class: EvictionClass) -> Option<(StorageKey, u64)> {
+    /// The same of these classes, in their order.
+    pub(crate) fn victim_of(&mut self, classes: &[EvictionClass]) -> Option<(StorageKey, u64)> {
         let Self { pools, readers, kept, rng } = self;
         let is_kept = |key: &StorageKey| kept.values().any(|keys| keys.contains(key));
-        pools[class as usize].cheapest(rng, |key| !readers.contains_key(key) && !is_kept(key))
+        let is_free = |key: &StorageKey| !readers.contains_key(key) && !is_kept(key);
+        classes.iter().find_map(|class| pools[*class as usize].cheapest(rng, is_free))
     }
 
     /// Everything that may be evicted, with its size, in the exact order that [`victim`](Self::victim) approximates.

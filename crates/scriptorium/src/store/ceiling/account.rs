@@ -139,20 +139,32 @@ impl Account {
         self.ledger.tally(EvictionClass::Sightings).values > MOST_SIGHTINGS
     }
 
-    /// Chooses a value for eviction while the store is fuller than it should be.
+    /// Chooses a value for eviction while the store is fuller than it should be. Sightings stay while they keep to their share:
+    /// nobody can be asked for them again, and they take next to nothing.
     pub(super) fn surplus(&mut self) -> Option<StorageKey> {
-        if self.used() > self.max / 100 * LOW || self.is_crowded() { self.victim() } else { None }
+        let is_full = self.used() > self.max / 100 * LOW;
+        let sighting = self.surplus_sighting();
+        let chosen =
+            sighting.or_else(|| is_full.then(|| self.ledger.victim_of(&EvictionClass::FETCHABLE)).flatten());
+        self.leave(chosen)
     }
 
     /// Chooses a value for eviction. It counts until it is [`evicted`](Self::evicted), and nobody may read it.
     pub(super) fn victim(&mut self) -> Option<StorageKey> {
-        if !self.evicts {
-            return None;
-        }
-        let sightings = self.ledger.tally(EvictionClass::Sightings).bytes;
-        let first = sightings > self.max / SIGHTINGS_PART || self.is_crowded();
-        let sighting = first.then(|| self.ledger.victim_of(EvictionClass::Sightings)).flatten();
-        let (key, size) = sighting.or_else(|| self.ledger.victim())?;
+        let chosen = self.surplus_sighting().or_else(|| self.ledger.victim());
+        self.leave(chosen)
+    }
+
+    /// A sighting to evict before anything else, because there are too many of them.
+    fn surplus_sighting(&mut self) -> Option<(StorageKey, u64)> {
+        let bytes = self.ledger.tally(EvictionClass::Sightings).bytes;
+        let are_many = bytes > self.max / SIGHTINGS_PART || self.is_crowded();
+        are_many.then(|| self.ledger.victim_of(&[EvictionClass::Sightings])).flatten()
+    }
+
+    /// Takes a chosen value out of the ledger, if this account evicts at all.
+    fn leave(&mut self, chosen: Option<(StorageKey, u64)>) -> Option<StorageKey> {
+        let (key, size) = chosen.filter(|_| self.evicts)?;
         self.ledger.remove(&key);
         self.leaving.insert(key.clone(), size);
         Some(key)

@@ -138,6 +138,26 @@ async fn what_was_only_seen_pushes_nothing_out_and_is_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_seen_first_is_not_evicted_for_the_margin() {
+    let ceiling = below(4 * MIB).await;
+    let sighting = StorageKey::Sighting { volume: Sha256::of(b"x"), release: Sha256::of(b"y") };
+    assert!(ceiling.create(&sighting, vec![1; 100].into()).await.unwrap());
+    ceiling.keep_from_eviction("a mirror", (0..4).map(archive).collect());
+    for name in 0..4 {
+        bring(&ceiling, name, 1_000_000).await.unwrap();
+    }
+    assert!(ceiling.bounded.account().is_high());
+    ceiling.evict_surplus().await;
+    assert!(holds(&ceiling, &sighting).await, "it would make next to no room");
+    // A value that needs the room gets it.
+    let left = ceiling.usage().max - ceiling.usage().used;
+    ceiling.write(&document(1), vec![1; left as usize].into()).await.unwrap();
+    ceiling.write(&document(2), vec![1; 100].into()).await.unwrap();
+    assert!(!holds(&ceiling, &document(1)).await && holds(&ceiling, &sighting).await);
+    assert_eq!(ceiling.usage().evicted.values, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_read_stays_and_what_was_read_may_go() {
     let ceiling = below(4 * MIB).await;
     bring(&ceiling, 1, 1_500_000).await.unwrap();
