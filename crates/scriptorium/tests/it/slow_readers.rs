@@ -118,9 +118,7 @@ fn a_place_is_held_until_the_last_byte() {
 fn versions_that_were_replaced_are_not_held_for_whoever_reads_them_slowly() {
     const VERSIONS: usize = 24;
     const LENGTH: usize = 24 * MIB;
-    // The C library gives long blocks back at once, so that the memory is what the proxy holds.
-    let give_back = |setup: Setup| setup.env("MALLOC_MMAP_THRESHOLD_", "1048576");
-    let (upstream, proxy) = holding(LENGTH, |setup| give_back(setup.set("limits.send_timeout", "10m")));
+    let (upstream, proxy) = holding(LENGTH, |setup| setup.set("limits.send_timeout", "10m"));
     let before = proxy.memory();
     let mut readers = Vec::new();
     for version in 0..VERSIONS {
