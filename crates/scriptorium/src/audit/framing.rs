@@ -97,6 +97,7 @@ impl StoredArchive {
             error => io::Error::other(error).into(),
         };
         let sealing = SealWriter::made_by(self.store.stage()?, archive::RECIPE);
+        let sealing = sealing.with_facts(self.seal.facts.clone());
         let packed = archive::pack(|| Ok(SealedContent::of(self)), || self.scratch(), &ANY, sealing);
         let (sealing, written) = packed.map_err(refused)?;
         let examined =

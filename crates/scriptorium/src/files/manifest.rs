@@ -1,8 +1,9 @@
 //! What the manifest in a sealed archive says, for the operator's policy.
 //!
-//! A rule on manifests judges a release once its archive was verified. Until then it does not match a row. So the facts are read
-//! from the sealed archive before its first byte is sent, and behind requests from the archives that were verified before there was
-//! such a rule. Owns when they are read. Must not know rules, nor what is done with the facts.
+//! A rule on manifests judges a release once its archive was verified. Until then it does not match a row. The facts are taken when an
+//! archive is verified, and its seal keeps them (`sealed_facts`). Archives whose seals do not say them are read again up to the end of
+//! their manifest, before their first byte is sent and behind requests. Owns when facts are noted, and that reading. Must not know
+//! rules, nor what is done with the facts.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tracing::{info, warn};
 
 use super::expected::{ExpectedFile, FileFetch, FileOrigin};
 use super::read::SealedFiles;
+use super::sealed_facts::facts_in;
 use super::sealed_file::{BroughtFile, SealedFile};
 use crate::domain::{DocumentKey, FileKey, Integrity, Purl};
 use crate::read::{CachedAnswer, FetchContext, ReadFailure};
@@ -51,12 +53,15 @@ impl SealedFiles {
         self.documents.judged_anew(&key.gate(), gate, context).await
     }
 
-    /// What the manifest in a file says. The file is read up to the end of its manifest.
+    /// What the manifest in a file says, by its seal. If that does not say it, the file is read up to the end of its manifest.
     async fn manifest(
         self: &Arc<Self>,
         file: &Arc<SealedFile>,
         context: FetchContext<'_>,
     ) -> Result<ManifestFacts, ReadFailure> {
+        if let Some(facts) = facts_in(&file.seal) {
+            return Ok(facts);
+        }
         let mut content = FileContent {
             files: Arc::clone(self),
             file: Arc::clone(file),
@@ -73,12 +78,14 @@ impl SealedFiles {
         tokio::task::spawn_blocking(facts).await.map_err(|_| ReadFailure::Lost)?
     }
 
-    /// Reads the manifests of archives that were verified before a rule asked for manifests. Never ends.
+    /// Notes what the manifests of archives say that were verified before a rule asked for manifests, or by another process. Never
+    /// ends.
     pub(crate) async fn read_manifests(self: &Arc<Self>) {
         let mut read_for = None;
         loop {
             let policy = self.documents.policy();
-            let rules = policy.rules.needs_of_all().manifest.then(|| policy.rules.revision());
+            let rules = (policy.rules.revision(), self.documents.readings_of_evidence());
+            let rules = policy.rules.needs_of_all().manifest.then_some(rules);
             if rules.is_some() && rules != read_for {
                 self.read_all_manifests().await;
             }
@@ -109,8 +116,8 @@ impl SealedFiles {
         info!(read, failed, "the manifests of held archives were read for the policy");
     }
 
-    /// Notes what the manifest of a held archive says, if that is not known. True if it was not.
-    async fn read_late(self: &Arc<Self>, integrity: Integrity) -> Result<bool, ReadFailure> {
+    /// Notes what the manifest of a held archive says, if a rule waits for that. True if one did.
+    pub(super) async fn read_late(self: &Arc<Self>, integrity: Integrity) -> Result<bool, ReadFailure> {
         let key = StorageKey::Archive(integrity);
         let seal = match sealed::open(&*self.stored.store, &key).await {
             Ok(Some(seal)) => seal,

@@ -57,6 +57,16 @@ impl ReleaseEvidence {
         Self { first_seen: at, delivery: None, manifest: None, trust: None }
     }
 
+    /// Bytes of the texts in it.
+    fn length(&self) -> usize {
+        let of_manifest = self.manifest.as_ref().map_or(0, |manifest| {
+            let texts = manifest.component_types.iter().chain(&manifest.licence).chain(&manifest.publisher);
+            texts.map(String::len).sum()
+        });
+        let of_trust: usize = self.trust.iter().flatten().map(String::len).sum();
+        of_manifest + of_trust
+    }
+
     /// What both know. The earlier date counts; other facts of `later` replace earlier ones.
     pub(crate) fn joined(self, later: Self) -> Self {
         Self {
@@ -158,7 +168,17 @@ impl VolumeEvidence {
         true
     }
 
+    /// How much memory it takes: 1 for each release, and 1 for each 256 bytes that its manifest and its trust say.
+    pub(super) fn weight(&self) -> usize {
+        self.releases
+            .values()
+            .flat_map(|seen| seen.iter())
+            .map(|(_, evidence)| 1 + evidence.length() / 256)
+            .sum()
+    }
+
     /// Releases about which there is evidence.
+    #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.count
     }
@@ -206,5 +226,17 @@ mod tests {
             assert_eq!(is_new, at < MOST_TREES);
         }
         assert_eq!(evidence.count(), MOST_TREES);
+    }
+
+    #[test]
+    fn a_release_of_which_much_is_known_weighs_more() {
+        let mut evidence = VolumeEvidence::none("lamp".parse().unwrap());
+        let component_types = (0..64).map(|number| format!("{number:0>256}")).collect();
+        let manifest = ManifestFacts { component_types, ..ManifestFacts::default() };
+        let found =
+            ReleaseEvidence { manifest: Some(Box::new(manifest)), ..ReleaseEvidence::seen(Timestamp(1)) };
+        evidence.add(&"1.0.0".parse().unwrap(), &integrity(1), found);
+        evidence.add(&"1.1.0".parse().unwrap(), &integrity(1), ReleaseEvidence::seen(Timestamp(1)));
+        assert_eq!((evidence.count(), evidence.weight()), (2, 66));
     }
 }

@@ -7,6 +7,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::RandomState;
 use tracing::error;
@@ -18,7 +19,7 @@ use crate::domain::{Integrity, Registry, Version, VolumeName};
 use crate::store::{Damage, StorageKey, Store, StoreError, record};
 use crate::telemetry::Metrics;
 
-/// Releases whose evidence is in memory, at most.
+/// Releases whose evidence is in memory, at most; one of which much is known counts as several.
 const MOST: u64 = 1_000_000;
 /// So many releases are looked at in place.
 const MANY: usize = 1_000;
@@ -36,6 +37,8 @@ pub(crate) struct EvidenceRegister {
     pins: Pins,
     metrics: Arc<Metrics>,
     memory: moka::sync::Cache<Subject, HeldEvidence, RandomState>,
+    /// How often memory was forgotten.
+    readings: AtomicU64,
     /// Locked while evidence about a volume is read from the store or changed.
     changing: [tokio::sync::Mutex<()>; LOCKS],
     hasher: RandomState,
@@ -53,12 +56,13 @@ impl EvidenceRegister {
     /// A register in `store`.
     pub(crate) fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
         let weigh =
-            |_: &Subject, held: &HeldEvidence| u32::try_from(held.evidence.count() + 1).unwrap_or(u32::MAX);
+            |_: &Subject, held: &HeldEvidence| u32::try_from(held.evidence.weight() + 1).unwrap_or(u32::MAX);
         let hasher = RandomState::new();
         let memory =
             moka::sync::Cache::builder().max_capacity(MOST).weigher(weigh).build_with_hasher(hasher.clone());
         let pins = Pins::new(Arc::clone(&store));
-        Self { store, pins, metrics, memory, changing: std::array::from_fn(|_| Default::default()), hasher }
+        let (readings, changing) = (AtomicU64::new(0), std::array::from_fn(|_| Default::default()));
+        Self { store, pins, metrics, memory, readings, changing, hasher }
     }
 
     /// What is known of the releases of a volume.
@@ -141,6 +145,12 @@ impl EvidenceRegister {
     /// Forgets what is in memory; it is read again. For what another process stored.
     pub(crate) fn forget(&self) {
         self.memory.invalidate_all();
+        self.readings.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often memory was forgotten, so that what else rests on it is looked at again.
+    pub(crate) fn readings(&self) -> u64 {
+        self.readings.load(Ordering::Relaxed)
     }
 
     async fn lock(&self, subject: &Subject) -> tokio::sync::MutexGuard<'_, ()> {

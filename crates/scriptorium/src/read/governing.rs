@@ -53,6 +53,11 @@ impl Documents {
         self.judge.under_policy_anew(key, answer, context).await
     }
 
+    /// How often what is known of releases was read anew, because another process stored some of it.
+    pub(crate) fn readings_of_evidence(&self) -> u64 {
+        self.judge.evidence.readings()
+    }
+
     /// Whether a rule judges `release` by its manifest.
     pub(crate) fn needs_manifest(&self, release: &Purl) -> bool {
         self.env.policy.revision() != 0 && self.policy().needs(&release.name).manifest

@@ -2,4 +2,5 @@
 
 mod commands;
 mod facts;
+mod kept_facts;
 mod sides;
