@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tracing::{error, info};
 
+use self::lists::LookUp;
 use crate::domain::Registry;
 use crate::policies::{AdvisoryBook, BookSource};
 use crate::read::Documents;
@@ -52,7 +53,7 @@ impl AdvisoryKeeper {
         loop {
             known.files = None;
             loop {
-                self.look(&mut known).await;
+                self.look(&mut known, LookUp::Asking).await;
                 // A reload reads the files again.
                 if tokio::time::timeout(LOOK_EVERY, self.changed.notified()).await.is_ok() {
                     break;
@@ -61,12 +62,12 @@ impl AdvisoryKeeper {
         }
     }
 
-    /// Looks once, for a command that works without a proxy.
-    pub(crate) async fn look_once(&self) {
-        self.look(&mut KnownSources::default()).await;
+    /// Looks once at what is held, for a command that works without a proxy. No registry is asked.
+    pub(crate) async fn look_at_held(&self) {
+        self.look(&mut KnownSources::default(), LookUp::Held).await;
     }
 
-    async fn look(&self, known: &mut KnownSources) {
+    async fn look(&self, known: &mut KnownSources, look_up: LookUp) {
         if !self.documents.policy().rules.needs_of_all().advisories {
             return;
         }
@@ -86,7 +87,9 @@ impl AdvisoryKeeper {
         known.lists.retain(|registry, _| registries.contains(registry));
         for registry in registries {
             let before = known.lists.get(&registry).map(|(stamp, _)| stamp.clone());
-            if let Some((stamp, source)) = lists::read(&self.documents, &registry, before.as_ref()).await {
+            if let Some((stamp, source)) =
+                lists::read(&self.documents, &registry, look_up, before.as_ref()).await
+            {
                 known.lists.insert(registry, (stamp, source));
                 news = true;
             }

@@ -10,7 +10,7 @@ use policy::Delivery;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::domain::{Integrity, Version, VolumeName};
+use crate::domain::{Dist, Integrity, Release, Version, VolumeName};
 
 /// The most releases of one volume about which evidence is kept. Beyond that a release counts as seen now.
 const MOST: usize = 100_000;
@@ -25,30 +25,13 @@ pub(crate) struct ReleaseEvidence {
     pub(crate) first_seen: Timestamp,
     /// Known once exact metadata was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) delivery: Option<StoredDelivery>,
+    pub(crate) delivery: Option<Delivery>,
     /// Known once its archive was verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) manifest: Option<Box<ManifestFacts>>,
     /// The categories with an active attachment; known once its trust detail was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) trust: Option<Box<[String]>>,
-}
-
-/// How a release is delivered, as it is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum StoredDelivery {
-    Cdn,
-    Git,
-}
-
-impl From<StoredDelivery> for Delivery {
-    fn from(stored: StoredDelivery) -> Self {
-        match stored {
-            StoredDelivery::Cdn => Self::Cdn,
-            StoredDelivery::Git => Self::Git,
-        }
-    }
 }
 
 impl ReleaseEvidence {
@@ -76,6 +59,14 @@ impl ReleaseEvidence {
             trust: later.trust.or(self.trust),
         }
     }
+}
+
+/// How exact metadata says that a release is delivered.
+pub(crate) fn delivery_of(release: &Release) -> Option<Delivery> {
+    Some(match release.dist.as_ref()? {
+        Dist::Cdn { .. } => Delivery::Cdn,
+        Dist::Git => Delivery::Git,
+    })
 }
 
 /// The trees that were seen under one version. More than one are seldom.
@@ -198,12 +189,11 @@ mod tests {
         let mut evidence = VolumeEvidence::none("lamp".parse().unwrap());
         assert!(evidence.add(&version, &tree, ReleaseEvidence::seen(Timestamp(7))));
         assert!(!evidence.add(&version, &tree, ReleaseEvidence::seen(Timestamp(9))), "nothing new");
-        let found =
-            ReleaseEvidence { delivery: Some(StoredDelivery::Git), ..ReleaseEvidence::seen(Timestamp(8)) };
+        let found = ReleaseEvidence { delivery: Some(Delivery::Git), ..ReleaseEvidence::seen(Timestamp(8)) };
         assert!(evidence.add(&version, &tree, found));
         assert!(evidence.add(&version, &tree, ReleaseEvidence::seen(Timestamp(5))));
         let expected =
-            ReleaseEvidence { delivery: Some(StoredDelivery::Git), ..ReleaseEvidence::seen(Timestamp(5)) };
+            ReleaseEvidence { delivery: Some(Delivery::Git), ..ReleaseEvidence::seen(Timestamp(5)) };
         assert_eq!(evidence.of(&version, &tree), Some(&expected));
         assert_eq!(evidence.of(&version, &integrity(2)), None, "another integrity is another release");
         let stored = serde_json::to_string(&evidence).unwrap();

@@ -36,12 +36,9 @@ fn verified(release: &Release) -> (Upstream, Proxy, PathBuf) {
     (upstream, proxy, archive)
 }
 
-/// The same proxy with a rule on manifests, and without what it learned besides its documents and archives.
+/// The same proxy, started again with a rule on manifests.
 fn with_rule(proxy: &mut Proxy) {
-    proxy.stop();
-    fs::remove_dir_all(proxy.data().join("evidence")).ok();
-    proxy.reconfigure(|setup| setup.policy("enforce", STRANGERS));
-    proxy.revive();
+    proxy.restart_as(|setup| setup.policy("enforce", STRANGERS));
 }
 
 #[track_caller]

@@ -2,5 +2,8 @@
 
 mod commands;
 mod facts;
+mod held_before;
 mod kept_facts;
+mod mirrored;
 mod sides;
+mod trust_outage;
