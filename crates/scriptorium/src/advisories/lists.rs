@@ -13,6 +13,7 @@ use crate::domain::{AdvisoryQuery, DocumentKey, Registry};
 use crate::policies::BookSource;
 use crate::read::content::DocumentContent;
 use crate::read::{Documents, FetchContext, ReadFailure};
+use crate::upstream::BackgroundWork;
 
 /// Pages of one list.
 const MOST_PAGES: usize = 1_000;
@@ -86,8 +87,8 @@ pub(super) async fn read(
 }
 
 async fn pages(documents: &Documents, registry: &Registry, look_up: LookUp) -> Result<Vec<ListPage>, String> {
-    let id = format!("advisories-{:08x}", fastrand::u32(..));
-    let context = FetchContext::foreground(&id).in_background();
+    let id = BackgroundWork::Advisories.request_id();
+    let context = FetchContext::background(&id);
     let (mut pages, mut count) = (Vec::new(), 0);
     while pages.len() < MOST_PAGES {
         let query = if count == 0 { String::new() } else { format!("offset={count}") };

@@ -24,8 +24,10 @@ use crate::domain::Registry;
 use crate::policies::{AdvisoryBook, BookSource};
 use crate::read::Documents;
 
-/// How often registries are looked at. A list that is fresh in the cache costs no request.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How often registries are looked at, at least. A list that is fresh in the cache (`cache.advisories_ttl`) costs no request.
+const SELDOM: Duration = Duration::from_secs(60);
+/// How often at most.
+const OFTEN: Duration = Duration::from_secs(1);
 
 /// Keeps the advisories of a proxy up to date.
 #[derive(Debug)]
@@ -55,11 +57,16 @@ impl AdvisoryKeeper {
             loop {
                 self.look(&mut known, LookUp::Asking).await;
                 // A reload reads the files again.
-                if tokio::time::timeout(LOOK_EVERY, self.changed.notified()).await.is_ok() {
+                if tokio::time::timeout(self.look_every(), self.changed.notified()).await.is_ok() {
                     break;
                 }
             }
         }
+    }
+
+    /// A list is looked at as soon as it is stale, so that it is as old as the configuration lets it be.
+    fn look_every(&self) -> Duration {
+        self.documents.live().policy.advisories_ttl.clamp(OFTEN, SELDOM)
     }
 
     /// Looks once at what is held, for a command that works without a proxy. No registry is asked.

@@ -23,7 +23,7 @@ use crate::domain::{DocumentKey, FileKey, Integrity, Purl};
 use crate::read::{CachedAnswer, FetchContext, ReadFailure};
 use crate::store::sealed::{self, steps};
 use crate::store::{KeyPrefix, StorageKey, StoreError};
-use crate::upstream::OwnedFetchContext;
+use crate::upstream::{BackgroundWork, OwnedFetchContext};
 
 /// How often it is looked whether a rule began to ask for manifests.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -135,8 +135,8 @@ impl SealedFiles {
         let origin = FileOrigin { fetch, locator: String::new(), from };
         let registry = origin.fetch.registry.clone();
         let file = SealedFile::new(BroughtFile::stored(Arc::new(seal)), Arc::new(origin), hold);
-        let id = format!("manifests-{:08x}", fastrand::u32(..));
-        let context = FetchContext::foreground(&id).in_background().held_only(true);
+        let id = BackgroundWork::Manifests.request_id();
+        let context = FetchContext::background(&id).held_only(true);
         let manifest = self.manifest(&Arc::new(file), context).await?;
         self.documents.note_manifest(&registry, &release, integrity, manifest).await?;
         Ok(true)

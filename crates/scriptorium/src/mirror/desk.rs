@@ -17,6 +17,7 @@ use crate::domain::{DocumentKey, FileKey};
 use crate::files::{PermittedFile, SealedFiles};
 use crate::read::{CachedAnswer, Documents, FetchContext, Outcome, ReadFailure};
 use crate::store::ProxyStore;
+use crate::upstream::BackgroundWork;
 
 /// The parts of the proxy that mirrors use.
 #[derive(Debug, Clone)]
@@ -55,11 +56,11 @@ pub(super) struct MirrorRun<'a> {
 impl<'a> MirrorRun<'a> {
     pub(super) fn begin(desk: &'a MirrorDesk, tally: &'a RunTally, mirror: &str) -> Self {
         let since = desk.documents.moment();
-        Self { desk, tally, id: format!("mirror-{mirror}-{:08x}", fastrand::u32(..)), since }
+        Self { desk, tally, id: BackgroundWork::Mirror(mirror).request_id(), since }
     }
 
     fn context(&self) -> FetchContext<'_> {
-        FetchContext::foreground(&self.id).in_background()
+        FetchContext::background(&self.id)
     }
 
     /// How many items are dealt with at once: `most`, or half of what the narrowest registry may be asked at once, so that

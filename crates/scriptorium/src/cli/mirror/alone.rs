@@ -9,8 +9,9 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 
 use crate::app;
+use crate::audit_record::AuditAction;
 use crate::cli::storage::open;
-use crate::cli::{fail, progress, wait};
+use crate::cli::{fail, progress, recorded, wait};
 use crate::config::{Config, Location};
 use crate::mirror::proof::prove as prove_one;
 use crate::mirror::record;
@@ -40,6 +41,12 @@ pub(super) fn run(
         }
     });
     bar.finish_and_clear();
+    if kind == RunKind::Sync {
+        for run in runs.iter().flatten().filter_map(|run| run.synced.as_ref()) {
+            let entry = recorded::entry(AuditAction::Synced).with("about", &*run.mirror);
+            recorded::record(config.log.audit.as_deref(), entry.with("complete", run.complete));
+        }
+    }
     runs
 }
 
