@@ -5,12 +5,11 @@
 //! their manifest, before their first byte is sent and behind requests. Owns when facts are noted, and that reading. Must not know
 //! rules, nor what is done with the facts.
 
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use archive::{ArchiveLimits, ManifestFacts};
-use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use tokio::runtime::Handle;
 use tracing::{info, warn};
@@ -21,9 +20,9 @@ use super::sealed_facts::facts_in;
 use super::sealed_file::{BroughtFile, SealedFile};
 use crate::domain::{DocumentKey, FileKey, Integrity, Purl};
 use crate::read::{CachedAnswer, FetchContext, ReadFailure};
-use crate::store::sealed::{self, steps};
+use crate::store::sealed::{self, SealedContent};
 use crate::store::{KeyPrefix, StorageKey, StoreError};
-use crate::upstream::{BackgroundWork, OwnedFetchContext};
+use crate::upstream::BackgroundWork;
 
 /// How often it is looked whether a rule began to ask for manifests.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -62,18 +61,19 @@ impl SealedFiles {
         if let Some(facts) = facts_in(&file.seal) {
             return Ok(facts);
         }
-        let mut content = FileContent {
-            files: Arc::clone(self),
-            file: Arc::clone(file),
-            context: context.owned(),
-            runtime: Handle::current(),
-            at: 0,
-            piece: Bytes::new(),
-            failed: None,
-        };
-        let facts = move || match archive::manifest_facts(&mut content, &ANY) {
-            Ok(facts) => Ok(facts),
-            Err(error) => Err(content.failed.unwrap_or_else(|| ReadFailure::Archive(Arc::new(error)))),
+        let (files, file, context) = (Arc::clone(self), Arc::clone(file), context.owned());
+        let runtime = Handle::current();
+        let facts = move || {
+            let mut failed = None;
+            let content = SealedContent::new(file.seal.length, |step| {
+                let piece = runtime.block_on(files.read(&file, step, context.borrowed()));
+                piece.map_err(|failure| {
+                    failed = Some(failure);
+                    io::ErrorKind::InvalidData.into()
+                })
+            });
+            let facts = archive::manifest_facts(content, &ANY);
+            facts.map_err(|error| failed.unwrap_or_else(|| ReadFailure::Archive(Arc::new(error))))
         };
         tokio::task::spawn_blocking(facts).await.map_err(|_| ReadFailure::Lost)?
     }
@@ -140,36 +140,5 @@ impl SealedFiles {
         let manifest = self.manifest(&Arc::new(file), context).await?;
         self.documents.note_manifest(&registry, &release, integrity, manifest).await?;
         Ok(true)
-    }
-}
-
-/// The content of a sealed file, each block compared with the seal. Blocks the thread.
-struct FileContent {
-    files: Arc<SealedFiles>,
-    file: Arc<SealedFile>,
-    context: OwnedFetchContext,
-    runtime: Handle,
-    at: u64,
-    piece: Bytes,
-    /// Why it cannot be read.
-    failed: Option<ReadFailure>,
-}
-
-impl Read for FileContent {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.piece.is_empty()
-            && let Some(step) = steps(self.at..self.file.seal.length).next()
-        {
-            self.at = step.end;
-            let piece = self.runtime.block_on(self.files.read(&self.file, step, self.context.borrowed()));
-            self.piece = piece.map_err(|failure| {
-                self.failed = Some(failure);
-                io::ErrorKind::InvalidData
-            })?;
-        }
-        let length = self.piece.len().min(into.len());
-        let (into, _) = into.split_at_mut(length);
-        self.piece.copy_to_slice(into);
-        Ok(length)
     }
 }

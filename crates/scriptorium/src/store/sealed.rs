@@ -15,10 +15,13 @@ use super::staging::inside;
 use super::{Damage, FileStore, Staged, StorageKey, StoreError};
 use crate::domain::Sha256;
 
+mod content;
 mod trailer;
 
 #[cfg(test)]
 mod tests;
+
+pub(crate) use content::SealedContent;
 
 /// Bytes covered by one checksum.
 pub(crate) const BLOCK: u64 = 256 * 1024;

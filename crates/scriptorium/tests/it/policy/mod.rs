@@ -5,5 +5,6 @@ mod facts;
 mod held_before;
 mod kept_facts;
 mod mirrored;
+mod old_advisories;
 mod sides;
 mod trust_outage;
