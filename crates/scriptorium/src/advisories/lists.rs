@@ -12,8 +12,7 @@ use crate::clock::Timestamp;
 use crate::domain::{AdvisoryQuery, DocumentKey, Registry};
 use crate::policies::BookSource;
 use crate::read::content::DocumentContent;
-use crate::read::{Documents, FetchContext, ReadFailure};
-use crate::upstream::BackgroundWork;
+use crate::read::{BackgroundWork, Documents, FetchContext, ReadFailure};
 
 /// Pages of one list.
 const MOST_PAGES: usize = 1_000;

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use self::held_facts::VolumeSubject;
 use super::asker::{Asker, Fetched, How, WantedAnswer};
 use super::document::Document;
 use super::environment::{Environment, RoutedKey};
@@ -27,7 +28,7 @@ use super::freshness::{AgeLimits, Freshness, measure};
 use super::shelf::DocumentShelf;
 use super::standing::Standing;
 use crate::consistency::{History, Pins};
-use crate::domain::{DocumentKey, Registry, Resource, VolumeName};
+use crate::domain::{DocumentKey, Resource};
 use crate::flight::Flights;
 use crate::policies::{EvidenceRegister, TrustOutages};
 use crate::upstream::FetchContext;
@@ -73,7 +74,8 @@ pub(super) struct Judge {
     pub(super) evidence: EvidenceRegister,
     pub(super) outages: TrustOutages,
     /// For each volume, since when the rules count for which its held documents were looked up.
-    pub(super) looked_up: moka::sync::Cache<(Registry, VolumeName), u64>,
+    pub(super) looked_up: moka::sync::Cache<VolumeSubject, u64>,
+    lookups: Arc<Flights<(VolumeSubject, u64), Result<(), ReadFailure>>>,
     /// Locked while a damaged pin or history is restored.
     mending: tokio::sync::Mutex<()>,
     /// The number is 0, or that of the question if the answer is not kept: each such answer is settled by itself.
@@ -88,9 +90,14 @@ impl Judge {
             asker,
             pins: Pins::new(Arc::clone(store)),
             history: History::new(Arc::clone(store)),
-            evidence: EvidenceRegister::new(Arc::clone(store), Arc::clone(&shelf.env.metrics)),
+            evidence: EvidenceRegister::new(
+                Arc::clone(store),
+                Arc::clone(&shelf.env.metrics),
+                Arc::clone(&shelf.env.long_work),
+            ),
             outages: TrustOutages::default(),
             looked_up: moka::sync::Cache::new(VOLUMES),
+            lookups: Arc::default(),
             mending: tokio::sync::Mutex::default(),
             settlements: Arc::default(),
             shelf,

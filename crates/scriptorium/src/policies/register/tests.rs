@@ -19,7 +19,7 @@ fn tree(content: &str) -> Integrity {
 }
 
 fn register(store: &Arc<dyn Store>) -> EvidenceRegister {
-    EvidenceRegister::new(Arc::clone(store), Arc::new(Metrics::new().unwrap()))
+    EvidenceRegister::new(Arc::clone(store), Arc::new(Metrics::new().unwrap()), Arc::default())
 }
 
 fn seen(version: &str, content: &str, at: u64) -> FoundEvidence {

@@ -14,41 +14,64 @@ use super::witness::active;
 use crate::domain::{DocumentKey, Integrity, Registry, Version, VolumeName};
 use crate::policies::{FoundEvidence, PolicyInForce, ReleaseEvidence, VolumeEvidence, delivery_of};
 use crate::read::document::Document;
+use crate::read::failure::ReadFailure;
 use crate::store::StoreError;
 
 /// Releases that are looked up at once.
 const AT_ONCE: usize = 16;
+/// An index of more releases is long.
+const MANY: usize = 1_000;
+
+/// A volume at a registry.
+pub(super) type VolumeSubject = (Registry, VolumeName);
 
 impl Judge {
-    /// Notes what is held of the releases of an index, once for each change of the rules.
+    /// Notes what is held of the releases of an index, once for each change of the rules. A long index does not wait for that: its
+    /// rows obey a moment later, and its bytes are judged before they are sent anyway.
     pub(super) async fn witness_held(
-        &self,
+        self: &Arc<Self>,
         policy: &PolicyInForce,
         name: &VolumeName,
-        index: &Document,
-    ) -> Result<(), StoreError> {
+        index: &Arc<Document>,
+    ) -> Result<(), ReadFailure> {
         let (needs, registry) = (policy.needs(name), index.meta.registry());
-        let subject = (registry.clone(), name.clone());
+        let subject = (registry, name.clone());
         if !(needs.delivery || needs.trust) || self.looked_up.get(&subject) == Some(policy.rules_since) {
             return Ok(());
         }
-        let known = self.evidence.of(&registry, name).await?;
-        let rows = index.content.rows().into_iter().flat_map(|rows| rows.by_version());
-        let offered = rows.filter(|(_, rows)| rows.iter().any(|row| row.status.state.serves_bytes()));
-        let versions: Vec<Version> = offered
-            .filter(|(version, rows)| {
-                let integrity = rows.iter().find_map(|row| row.integrity);
-                lacks(&known, version, integrity.as_ref(), needs)
-            })
-            .map(|(version, _)| version.clone())
-            .collect();
+        let is_long = index.content.rows().is_some_and(|rows| rows.by_version().count() > MANY);
+        let flight = (subject, policy.rules_since);
+        let looking = || {
+            let (judge, flight, index) = (Arc::clone(self), flight.clone(), Arc::clone(index));
+            async move { judge.look_up(flight, needs, index, is_long).await.map_err(ReadFailure::from) }
+        };
+        if is_long {
+            self.lookups.start(&flight, looking);
+            return Ok(());
+        }
+        self.lookups.join(&flight, looking).await.map_err(|_| ReadFailure::Lost)?.0
+    }
+
+    async fn look_up(
+        self: Arc<Self>,
+        (subject, rules_since): (VolumeSubject, u64),
+        needs: PolicyNeeds,
+        index: Arc<Document>,
+        is_long: bool,
+    ) -> Result<(), StoreError> {
+        let (registry, name) = &subject;
+        let known = self.evidence.of(registry, name).await?;
+        let work = index.content.body().len();
+        let listed = move || lacking(&index, &known, needs);
+        let versions = self.env.long_work.patiently(work, listed).await.unwrap_or_default();
         let found = stream::iter(versions).map(|version| self.held_facts(name, version, needs));
         let found: Vec<FoundEvidence> =
             found.buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect().await;
-        if !found.is_empty() {
-            self.evidence.add(&registry, name, found).await?;
+        // A long index was judged meanwhile.
+        if !found.is_empty() && self.evidence.add(registry, name, found).await? && is_long {
+            self.env.policy.judge_anew();
         }
-        self.looked_up.insert(subject, policy.rules_since);
+        self.looked_up.insert(subject, rules_since);
         Ok(())
     }
 
@@ -112,6 +135,16 @@ impl Judge {
         };
         Ok(Some(known.map_or(held.clone(), |known| known.joined(held))))
     }
+}
+
+/// The versions that an index offers and of which anything is not known that `needs` ask for.
+fn lacking(index: &Document, known: &VolumeEvidence, needs: PolicyNeeds) -> Vec<Version> {
+    let rows = index.content.rows().into_iter().flat_map(|rows| rows.by_version());
+    let offered = rows.filter(|(_, rows)| rows.iter().any(|row| row.status.state.serves_bytes()));
+    let lacking = offered.filter(|(version, rows)| {
+        lacks(known, version, rows.iter().find_map(|row| row.integrity).as_ref(), needs)
+    });
+    lacking.map(|(version, _)| version.clone()).collect()
 }
 
 /// Whether anything that `needs` ask for is not known of a release.

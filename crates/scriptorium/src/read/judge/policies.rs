@@ -129,7 +129,7 @@ impl Judge {
             let verdict = judge.rows_verdict(&policy, &name, &document, evidence.as_deref());
             judge.keep_verdict(&DocumentKey::Index(name), &document, verdict)
         };
-        self.env.parsing.patiently(length, work).await.ok_or(ReadFailure::Lost)
+        self.env.long_work.patiently(length, work).await.ok_or(ReadFailure::Lost)
     }
 
     /// The verdict on a document about one release.

@@ -48,7 +48,8 @@ impl Judge {
                 content.rows().into_iter().flat_map(|rows| rows.by_version()).flat_map(|(_, rows)| rows);
             rows.filter_map(|row| Some((row.version.clone(), row.integrity?, seen.clone()))).collect()
         };
-        let found = self.env.parsing.patiently(index.content.body().len(), listed).await.unwrap_or_default();
+        let found =
+            self.env.long_work.patiently(index.content.body().len(), listed).await.unwrap_or_default();
         if !found.is_empty() {
             self.evidence.add(&index.meta.registry(), name, found).await?;
         }

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::support::mirror::{Desk, missing, reason};
+use crate::support::mirror::{Desk, mirror, missing, reason};
 use crate::support::{Release, Setup, Upstream};
 
 fn denying(versions: &str) -> String {
@@ -64,4 +64,19 @@ fn rules_that_are_only_counted_withhold_nothing() {
     for command in ["status", "verify", "sync"] {
         assert_eq!(desk.mirror(&[command, "ci"]).0, 0, "{command}");
     }
+}
+
+#[test]
+fn a_running_proxy_says_so_as_soon_as_the_rule_is_in_force() {
+    let upstream = Upstream::start();
+    upstream.publish(&Release::new("lamp", "1.0.0"));
+    let proxy = Setup::before(&upstream).mirror("ci", "roots = [\"lamp\"]").start();
+    let told = |command: &str| mirror(&proxy.config(), &[command, "ci"]);
+    assert_eq!(told("sync").0, 0);
+    proxy.reconfigure(|setup| setup.policy("enforce", &denying(">=1.0.0")));
+    assert_eq!(told("status").0, 0, "the proxy does not know the rule yet");
+    proxy.reload().ok();
+    let (code, said) = told("status");
+    assert_eq!((code, missing(&said)), (1, vec!["lamp@1.0.0".to_owned()]), "{said}");
+    assert!(reason(&said, "lamp@1.0.0").contains("policy:no-lamps"), "{said}");
 }
