@@ -25,8 +25,8 @@
 //! let expected = ExpectedRelease { name: &name, version: &version, integrity: Some(&integrity) };
 //! let limits = ArchiveLimits { max_unpacked: 1 << 20, max_entries: 100 };
 //! let scratch = || Ok(Box::new(tempfile::tempfile()?) as Box<dyn Scratch>);
-//! let examined = verify(&packed[..], || Ok(&packed[..]), scratch, &expected, &limits)?;
-//! assert_eq!(examined.integrity, integrity);
+//! let verified = verify(&packed[..], || Ok(&packed[..]), scratch, &expected, &limits)?;
+//! assert_eq!(verified.examined.integrity, integrity);
 //! # Ok(())
 //! # }
 //! ```
@@ -72,6 +72,8 @@ pub use purl::{InvalidPurl, Purl};
 pub use reader::{EntryKind, TarEntry, TarReader};
 pub use spill::Scratch;
 pub use tree::TreeHasher;
-pub use verify::{ArchiveLimits, Examined, ExpectedRelease, examine, manifest_facts, verify};
+pub use verify::{
+    ArchiveLimits, Examined, ExpectedRelease, VerifiedArchive, examine, manifest_facts, verify,
+};
 pub use version::{InvalidVersion, Version};
 pub use violation::{PathFault, Violation};

@@ -51,6 +51,15 @@ pub struct Examined {
     pub framing: Framing,
 }
 
+/// An archive that is that of its release, and what its manifest says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedArchive {
+    /// Its tree, size and framing.
+    pub examined: Examined,
+    /// What an operator may judge by; read in the same pass.
+    pub manifest: ManifestFacts,
+}
+
 /// Verifies a `.tar.gz` while its bytes arrive.
 ///
 /// `arriving` reads the compressed bytes. `again` opens them from the start; it is called at most once, after `arriving`
@@ -65,7 +74,7 @@ pub fn verify<R: Read, A: Read>(
     scratch: impl Fn() -> io::Result<Box<dyn Scratch>>,
     expected: &ExpectedRelease<'_>,
     limits: &ArchiveLimits,
-) -> Result<Examined, ArchiveError> {
+) -> Result<VerifiedArchive, ArchiveError> {
     verify_within(WINDOW, arriving, again, scratch, expected, limits)
 }
 
@@ -76,14 +85,15 @@ fn verify_within<R: Read, A: Read>(
     scratch: impl Fn() -> io::Result<Box<dyn Scratch>>,
     expected: &ExpectedRelease<'_>,
     limits: &ArchiveLimits,
-) -> Result<Examined, ArchiveError> {
+) -> Result<VerifiedArchive, ArchiveError> {
     let (examined, manifest) = examine_within(window, arriving, again, scratch, limits)?;
     let found = examined.integrity;
     if let Some(expected) = expected.integrity.filter(|expected| **expected != found) {
         return Err(ArchiveError::Digest { expected: *expected, found });
     }
-    VolumeManifest::parse(&manifest?)?.check(expected.name, expected.version)?;
-    Ok(examined)
+    let manifest = VolumeManifest::parse(&manifest?)?;
+    manifest.check(expected.name, expected.version)?;
+    Ok(VerifiedArchive { examined, manifest: manifest.facts() })
 }
 
 /// Checks the profile, the tree and the framing of a stored `.tar.gz`, of any release. `open` opens it from the start; it is

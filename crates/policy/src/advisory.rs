@@ -123,5 +123,11 @@ pub(crate) fn is_id(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_ID && !text.chars().any(|c| c.is_control() || c.is_whitespace())
 }
 
+/// Whether a member says when something was done. An advisory is withdrawn only if it says when: nothing that an author left empty
+/// takes a warning back.
+fn is_time(value: &serde_json::Value) -> bool {
+    value.as_str().is_some_and(|text| !text.trim().is_empty())
+}
+
 #[cfg(test)]
 mod tests;

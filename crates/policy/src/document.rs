@@ -232,15 +232,15 @@ impl Reading<'_> {
 }
 
 /// Where the lines of a text begin.
-struct Lines(Vec<usize>);
+pub(crate) struct Lines(Vec<usize>);
 
 impl Lines {
-    fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         Self(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1).collect())
     }
 
     /// Line and column of a byte, counted from 1.
-    fn of_byte(&self, byte: usize) -> (usize, usize) {
+    pub(crate) fn of_byte(&self, byte: usize) -> (usize, usize) {
         let line = self.0.partition_point(|begins| *begins <= byte);
         let begins = line.checked_sub(1).and_then(|before| self.0.get(before)).copied().unwrap_or_default();
         (line + 1, byte - begins + 1)

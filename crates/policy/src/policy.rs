@@ -132,6 +132,7 @@ impl Policy {
                 action: rule.action,
                 message: rule.message.clone(),
                 until: answer.changes_at,
+                for_lack_of: rule.matchers.iter().find_map(|matcher| matcher.holds_for_lack_of(&judging)),
             });
             break;
         }

@@ -64,16 +64,22 @@ pub struct Lowering {
     pub message: Option<Arc<str>>,
     /// The second in which the rule ends to match by time alone.
     pub until: Option<u64>,
+    /// Why it matches although nothing is known against the release, if that is so.
+    pub for_lack_of: Option<String>,
 }
 
 impl Lowering {
-    /// The reason that a client sees: the rule, its message, and of a hold until when it lasts.
+    /// The reason that a client sees: the rule, its message, what is not known, and of a hold until when it lasts.
     #[must_use]
     pub fn reason(&self) -> String {
         let mut reason = format!("policy:{}", self.rule);
         if let Some(message) = &self.message {
             reason.push_str(": ");
             reason.push_str(message);
+        }
+        if let Some(lack) = &self.for_lack_of {
+            reason.push_str("; ");
+            reason.push_str(lack);
         }
         if let (PolicyAction::Hold, Some(until)) = (self.action, self.until) {
             reason.push_str("; until ");
@@ -95,6 +101,7 @@ mod tests {
                 action,
                 message: None,
                 until: None,
+                for_lack_of: None,
             }),
             ..PolicyVerdict::allowed()
         };
@@ -113,10 +120,13 @@ mod tests {
             action: PolicyAction::Hold,
             message: Some("ask platform@corp.example".into()),
             until: Some(86_400),
+            for_lack_of: None,
         };
         assert_eq!(hold.reason(), "policy:too-new: ask platform@corp.example; until 1970-01-02T00:00:00Z");
         let deny = Lowering { action: PolicyAction::Deny, message: None, ..hold.clone() };
         assert_eq!(deny.reason(), "policy:too-new");
+        let unasked = Lowering { for_lack_of: Some("nobody answered yet".into()), ..deny };
+        assert_eq!(unasked.reason(), "policy:too-new; nobody answered yet");
         assert_eq!(Lowering { until: None, message: None, ..hold }.reason(), "policy:too-new");
     }
 }

@@ -44,7 +44,7 @@ pub(crate) use parts::carried_files;
 use registries::RegistryFactory;
 pub(crate) use registries::{documents, upstreams};
 pub(crate) use storage::{import_store, kept_store};
-pub(crate) use trials::documents_under;
+pub(crate) use trials::{documents_under, documents_under_policy};
 
 /// Why the proxy cannot start or go on.
 #[derive(Debug, thiserror::Error)]

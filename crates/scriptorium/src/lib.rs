@@ -27,6 +27,7 @@ mod intake;
 mod issuer_keys;
 mod limit;
 mod listen;
+mod long_work;
 mod mirror;
 mod pipeline;
 mod policies;

@@ -31,6 +31,7 @@ fn run(packed: &[u8], window: usize, integrity: Integrity, limits: ArchiveLimits
         fixture::scratch()
     };
     let outcome = verify_within(window, packed, again, scratch, &expected, &limits);
+    let outcome = outcome.map(|verified| verified.examined);
     Run { outcome, readings: readings.get(), scratch_files: scratch_files.get() }
 }
 
@@ -135,6 +136,25 @@ fn the_manifest_must_name_the_release_and_keep_its_permissions() {
 }
 
 #[test]
+fn the_facts_of_the_manifest_are_those_that_a_second_reading_finds() {
+    let (name, version) = ("@acme/review".parse().unwrap(), "1.2.3".parse().unwrap());
+    let expected = ExpectedRelease { name: &name, version: &version, integrity: None };
+    let text =
+        format!("{MANIFEST_TEXT}license = 'MIT'\n[publisher]\nid = 'acme'\n[permissions]\nshell = 'allow'\n");
+    // In and out of path order, so that the files are read once and twice.
+    for paths in [["a", "volume.toml", "z"], ["z", "volume.toml", "a"]] {
+        let mut files = tree(&paths, 1000);
+        files[1].2 = text.clone().into();
+        let packed = archive(&files);
+        let verified =
+            verify_within(200, &packed[..], || Ok(&packed[..]), fixture::scratch, &expected, &ROOMY);
+        let facts = verified.unwrap().manifest;
+        assert_eq!(facts, manifest_facts(&packed[..], &ROOMY).unwrap());
+        assert_eq!((facts.licence.as_deref(), facts.publisher.as_deref()), (Some("MIT"), Some("acme")));
+    }
+}
+
+#[test]
 fn without_an_expected_integrity_all_other_checks_apply() {
     let of = |version: &str, files: &[TestFile]| {
         let (name, version) = ("@acme/review".parse().unwrap(), version.parse().unwrap());
@@ -143,7 +163,7 @@ fn without_an_expected_integrity_all_other_checks_apply() {
         verify(&packed[..], || Ok(&packed[..]), fixture::scratch, &expected, &ROOMY)
     };
     let files = tree(&["a", "volume.toml"], 100);
-    assert_eq!(of("1.2.3", &files).unwrap().integrity, integrity_of(&files));
+    assert_eq!(of("1.2.3", &files).unwrap().examined.integrity, integrity_of(&files));
     assert!(matches!(of("1.2.4", &files), Err(ArchiveError::Identity { .. })));
     let missing = of("1.2.3", &tree(&["a"], 100));
     assert!(matches!(missing, Err(ArchiveError::Manifest(ManifestError::Missing))));

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::affected::{Affected, AffectedRange, RangeEvent};
 use super::registry::volume_of_purl;
 use super::severity::AdvisorySeverity;
-use super::{Advisory, AdvisoryFault, AdvisoryRefusal};
+use super::{Advisory, AdvisoryFault, AdvisoryRefusal, is_time};
 
 /// Reads a file: one advisory, or a list of them. One that cannot be read costs the others nothing.
 ///
@@ -54,7 +54,7 @@ fn read(text: &str) -> Result<Option<Advisory>, AdvisoryFault> {
         return Ok(None);
     }
     let ids = [id].into_iter().chain(aliases.unwrap_or_default()).collect();
-    Advisory::new(ids, affected, withdrawn.is_some_and(|withdrawn| !withdrawn.is_null())).map(Some)
+    Advisory::new(ids, affected, withdrawn.as_ref().is_some_and(is_time)).map(Some)
 }
 
 #[derive(Deserialize)]

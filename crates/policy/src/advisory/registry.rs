@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::affected::{Affected, AffectedRange, RangeEvent};
 use super::severity::AdvisorySeverity;
-use super::{Advisory, AdvisoryFault, AdvisoryRefusal};
+use super::{Advisory, AdvisoryFault, AdvisoryRefusal, is_time};
 
 /// Reads the answer of `GET /api/v1/advisories`. One that cannot be read costs the others nothing.
 ///
@@ -47,7 +47,8 @@ pub fn read_registry_advisory(body: &[u8]) -> Result<Advisory, AdvisoryFault> {
     let ids = [id.local].into_iter().chain(id.preferred_external).chain(id.aliases.unwrap_or_default());
     let affected =
         affected.into_list().into_iter().map(|entry| entry.read(severity)).collect::<Result<_, _>>()?;
-    Advisory::new(ids.collect(), affected, withdrawn.is_some_and(|withdrawn| !withdrawn.is_null()))
+    let withdrawn = withdrawn.as_ref().and_then(|withdrawn| withdrawn.get("at"));
+    Advisory::new(ids.collect(), affected, withdrawn.is_some_and(is_time))
 }
 
 #[derive(Deserialize)]

@@ -54,8 +54,20 @@ fn a_withdrawn_advisory_affects_nothing() {
     let withdrawn = |value: Value| registry(&with(|document| document["withdrawn"] = value)).unwrap();
     let affects = |advisory: &Advisory| advisory.affects(&name("@acme/lamp"), &version("1.1.0")).is_some();
     assert!(!affects(&withdrawn(json!({ "at": "2026-02-01T00:00:00Z" }))));
-    assert!(!affects(&withdrawn(json!({}))));
-    assert!(affects(&withdrawn(Value::Null)));
+    for nothing in
+        [Value::Null, json!({}), json!({"at": ""}), json!({"at": {}}), json!([]), json!(false), json!("")]
+    {
+        assert!(affects(&withdrawn(nothing.clone())), "registry: {nothing}");
+    }
+    let withdrawn = |value: Value| {
+        let mut document = osv();
+        document["withdrawn"] = value;
+        read_one(&document)
+    };
+    assert!(withdrawn(json!("2026-02-01T00:00:00Z")).is_withdrawn());
+    for nothing in [Value::Null, json!({}), json!([]), json!(""), json!(" "), json!(true), json!(0)] {
+        assert!(!withdrawn(nothing.clone()).is_withdrawn(), "OSV: {nothing}");
+    }
 }
 
 #[test]

@@ -41,6 +41,19 @@ impl Matcher {
         }
     }
 
+    /// What it would have to know to hold, if it holds without.
+    pub(crate) fn holds_for_lack_of(&self, judging: &Judging<'_>) -> Option<String> {
+        match self {
+            Self::Advisory(_) | Self::Advisories(_) if self.affected_by(judging).is_none() => {
+                old_advisories(judging).filter(|_| self.answer(judging).holds)
+            }
+            Self::TrustMissing(_) if judging.facts.trust == TrustFacts::CouldNotAsk => {
+                Some("its trust metadata cannot be asked for now".to_owned())
+            }
+            _ => None,
+        }
+    }
+
     fn manifest_words(&self, judging: &Judging<'_>) -> String {
         let Some(manifest) = judging.facts.manifest else { return NO_MANIFEST.to_owned() };
         let holds = self.answer(judging).holds;
@@ -96,16 +109,23 @@ impl Matcher {
             Self::Advisories(ids) => format!("none of {} affects {}", listed(ids), facts.version),
             _ => String::new(),
         };
-        let old = match facts.advisories.confirmed {
-            _ if !judging.advisories_are_old() => return wanted,
-            Some(confirmed) => format!("the advisories are as of {}, which is too old", rfc3339(confirmed)),
-            None => "no source of advisories has answered yet".to_owned(),
-        };
+        let Some(old) = old_advisories(judging) else { return wanted };
         match self.answer(judging).holds {
             true => format!("{old}: while they are, the matcher holds (`advisories = \"closed\"`)"),
             false => format!("{wanted}; {old}"),
         }
     }
+}
+
+/// How old the advisories are, if that is too old.
+fn old_advisories(judging: &Judging<'_>) -> Option<String> {
+    if !judging.advisories_are_old() {
+        return None;
+    }
+    Some(match judging.facts.advisories.confirmed {
+        Some(confirmed) => format!("the advisories are as of {}, which is too old", rfc3339(confirmed)),
+        None => "no source of advisories has answered yet".to_owned(),
+    })
 }
 
 fn age(span: u64, judging: &Judging<'_>) -> String {

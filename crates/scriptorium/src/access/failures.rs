@@ -1,8 +1,8 @@
 //! Signed tokens that did not hold, by the address that sent them.
 //!
 //! To verify a signature costs as much as many hits, and happens before a request is counted against anybody's rate. So an
-//! address that sent too many tokens that do not hold has no further one verified for a while. Owns that bound. Must not know
-//! why a token did not hold.
+//! address that sent too many tokens that do not hold has no further one verified for a while, except those that were proved before
+//! (`proven`). Owns that bound. Must not know why a token did not hold.
 
 use std::net::IpAddr;
 use std::sync::Arc;

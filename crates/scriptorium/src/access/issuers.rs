@@ -19,6 +19,7 @@ use url::Url;
 use super::failures::FailedTokens;
 use super::holder::TokenHolder;
 use super::keys::KeySet;
+use super::proven::ProvenTokens;
 use super::{jwt, signature};
 use crate::clock::Timestamp;
 use crate::config::Issuer;
@@ -54,7 +55,9 @@ struct VerifiedToken {
 pub(crate) struct IssuerTable {
     issuers: Vec<KeyedIssuer>,
     verified: moka::sync::Cache<Sha256, Arc<VerifiedToken>, RandomState>,
+    /// Both outlive a reload.
     failed: Arc<FailedTokens>,
+    proven: Arc<ProvenTokens>,
     /// Told when keys are wanted, or when the table was replaced.
     pub(crate) wanted: Arc<Notify>,
 }
@@ -80,6 +83,7 @@ impl IssuerTable {
             // Claims may be other ones now.
             verified: verified.build_with_hasher(RandomState::new()),
             failed: before.map_or_else(|| Arc::new(FailedTokens::new()), |before| Arc::clone(&before.failed)),
+            proven: before.map_or_else(|| Arc::new(ProvenTokens::new()), |before| Arc::clone(&before.proven)),
             wanted: before.map_or_else(Arc::default, |before| Arc::clone(&before.wanted)),
         }
     }
@@ -119,16 +123,18 @@ impl IssuerTable {
             return Some(verified.holder.clone());
         }
         let from = from();
-        if self.failed.are_too_many(from) {
+        if self.failed.are_too_many(from) && !self.proven.includes(&digest, now) {
             return None;
         }
         match self.verify(token, now) {
             Some(verified) => {
                 let holder = verified.holder.clone();
+                self.proven.add(digest, verified.until);
                 self.verified.insert(digest, Arc::new(verified));
                 Some(holder)
             }
             None => {
+                self.proven.remove(&digest);
                 self.failed.count(from);
                 None
             }

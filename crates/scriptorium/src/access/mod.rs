@@ -14,6 +14,7 @@ mod holder;
 mod issuers;
 mod jwt;
 mod keys;
+mod proven;
 mod rule;
 mod signature;
 mod tokens;

@@ -11,8 +11,8 @@ use crate::mirror::{Mirrors, NotStarted, RunKind};
 use crate::respond::{Response, ResponseContext, problem};
 
 /// How every mirror stands.
-pub(super) fn list(mirrors: &Mirrors, asked: ResponseContext<'_>) -> Response {
-    document(&json!({ "mirrors": mirrors.statuses() }), asked)
+pub(super) async fn list(mirrors: &Mirrors, asked: ResponseContext<'_>) -> Response {
+    document(&json!({ "mirrors": mirrors.statuses().await }), asked)
 }
 
 /// Starts a run of the mirror `name`; it goes on after the answer.

@@ -174,7 +174,7 @@ impl Admin {
             AdminRoute::View(AdminView::Status) => document(&self.status(), asked),
             AdminRoute::View(AdminView::Metrics) => self.metrics(asked),
             AdminRoute::View(AdminView::Divergences) => self.divergences(asked).await,
-            AdminRoute::View(AdminView::Mirrors) => mirrors::list(&self.mirrors, asked),
+            AdminRoute::View(AdminView::Mirrors) => mirrors::list(&self.mirrors, asked).await,
             AdminRoute::View(AdminView::Explain) => {
                 self.explain(arrival.uri.query().unwrap_or_default(), asked).await
             }

@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::domain::{AdvisoryQuery, DocumentKey, Registry};
 use crate::policies::BookSource;
 use crate::read::content::DocumentContent;
-use crate::read::{Documents, FetchContext};
+use crate::read::{BackgroundWork, Documents, FetchContext, ReadFailure};
 
 /// Pages of one list.
 const MOST_PAGES: usize = 1_000;
@@ -34,13 +34,23 @@ impl PartialEq for ListPage {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ListStamp(Vec<ListPage>);
 
+/// How a list is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LookUp {
+    /// The registry is asked where the cache is stale.
+    Asking,
+    /// Whatever is held counts, however old.
+    Held,
+}
+
 /// What `registry` lists, unless it is what was read `before`, or cannot be asked.
 pub(super) async fn read(
     documents: &Documents,
     registry: &Registry,
+    look_up: LookUp,
     before: Option<&ListStamp>,
 ) -> Option<(ListStamp, BookSource)> {
-    let stamp = match pages(documents, registry).await {
+    let stamp = match pages(documents, registry, look_up).await {
         Ok(pages) => ListStamp(pages),
         Err(why) => {
             info!(upstream = registry.name(), why, "the advisories of this registry cannot be read now");
@@ -75,16 +85,19 @@ pub(super) async fn read(
     Some((stamp, BookSource { advisories, confirmed }))
 }
 
-async fn pages(documents: &Documents, registry: &Registry) -> Result<Vec<ListPage>, String> {
-    let id = format!("advisories-{:08x}", fastrand::u32(..));
-    let context = FetchContext::foreground(&id).in_background();
+async fn pages(documents: &Documents, registry: &Registry, look_up: LookUp) -> Result<Vec<ListPage>, String> {
+    let id = BackgroundWork::Advisories.request_id();
+    let context = FetchContext::background(&id);
     let (mut pages, mut count) = (Vec::new(), 0);
     while pages.len() < MOST_PAGES {
         let query = if count == 0 { String::new() } else { format!("offset={count}") };
         let query = AdvisoryQuery::parse(&query).map_err(|error| error.to_string())?;
         let key = DocumentKey::Advisories(query).at_registry(registry.name());
-        let answer = documents.get(&key, context).await.map_err(|failure| failure.to_string())?;
-        let document = answer.document;
+        let document = match look_up {
+            LookUp::Asking => documents.get(&key, context).await.map(|answer| answer.document),
+            LookUp::Held => documents.held(&key).await.ok_or(ReadFailure::HeldOnly),
+        };
+        let document = document.map_err(|failure| failure.to_string())?;
         if document.meta.status != 200 && document.meta.status != 404 {
             return Err(format!("it answers {}", document.meta.status));
         }

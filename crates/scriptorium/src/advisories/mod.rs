@@ -19,12 +19,15 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tracing::{error, info};
 
+use self::lists::LookUp;
 use crate::domain::Registry;
 use crate::policies::{AdvisoryBook, BookSource};
 use crate::read::Documents;
 
-/// How often registries are looked at. A list that is fresh in the cache costs no request.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How often registries are looked at, at least. A list that is fresh in the cache (`cache.advisories_ttl`) costs no request.
+const SELDOM: Duration = Duration::from_secs(60);
+/// How often at most.
+const OFTEN: Duration = Duration::from_secs(1);
 
 /// Keeps the advisories of a proxy up to date.
 #[derive(Debug)]
@@ -52,21 +55,26 @@ impl AdvisoryKeeper {
         loop {
             known.files = None;
             loop {
-                self.look(&mut known).await;
+                self.look(&mut known, LookUp::Asking).await;
                 // A reload reads the files again.
-                if tokio::time::timeout(LOOK_EVERY, self.changed.notified()).await.is_ok() {
+                if tokio::time::timeout(self.look_every(), self.changed.notified()).await.is_ok() {
                     break;
                 }
             }
         }
     }
 
-    /// Looks once, for a command that works without a proxy.
-    pub(crate) async fn look_once(&self) {
-        self.look(&mut KnownSources::default()).await;
+    /// A list is looked at as soon as it is stale, so that it is as old as the configuration lets it be.
+    fn look_every(&self) -> Duration {
+        self.documents.live().policy.advisories_ttl.clamp(OFTEN, SELDOM)
     }
 
-    async fn look(&self, known: &mut KnownSources) {
+    /// Looks once at what is held, for a command that works without a proxy. No registry is asked.
+    pub(crate) async fn look_at_held(&self) {
+        self.look(&mut KnownSources::default(), LookUp::Held).await;
+    }
+
+    async fn look(&self, known: &mut KnownSources, look_up: LookUp) {
         if !self.documents.policy().rules.needs_of_all().advisories {
             return;
         }
@@ -86,7 +94,9 @@ impl AdvisoryKeeper {
         known.lists.retain(|registry, _| registries.contains(registry));
         for registry in registries {
             let before = known.lists.get(&registry).map(|(stamp, _)| stamp.clone());
-            if let Some((stamp, source)) = lists::read(&self.documents, &registry, before.as_ref()).await {
+            if let Some((stamp, source)) =
+                lists::read(&self.documents, &registry, look_up, before.as_ref()).await
+            {
                 known.lists.insert(registry, (stamp, source));
                 news = true;
             }

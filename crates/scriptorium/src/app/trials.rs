@@ -8,11 +8,24 @@ use policy::Policy;
 
 use super::{AppError, documents, parts};
 use crate::advisories::AdvisoryKeeper;
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::files::SealedFiles;
 use crate::read::Documents;
 use crate::store::Store;
 use crate::telemetry::Metrics;
+
+/// The documents in `store` under the rules of `config`.
+///
+/// # Errors
+/// [`AppError`] if a part cannot be made, or the rules are not valid.
+pub(crate) async fn documents_under_policy(
+    config: &Config,
+    store: Arc<dyn Store>,
+) -> Result<Arc<Documents>, AppError> {
+    let rules = parts::policy_rules(config, SystemClock::default().now())?;
+    documents_under(config, store, rules).await
+}
 
 /// The documents in `store` under `rules`, with the advisories that are held and those of files.
 ///
@@ -23,12 +36,10 @@ pub(crate) async fn documents_under(
     store: Arc<dyn Store>,
     rules: Policy,
 ) -> Result<Arc<Documents>, AppError> {
-    let mut alone = config.clone();
-    alone.cache.offline = true;
     let kept = Arc::clone(&store);
-    let documents = Arc::new(documents(&alone, store)?);
+    let documents = Arc::new(documents(config, store)?);
     documents.replace_rules(rules);
-    AdvisoryKeeper::new(Arc::clone(&documents), config.policy.osv.clone()).look_once().await;
+    AdvisoryKeeper::new(Arc::clone(&documents), config.policy.osv.clone()).look_at_held().await;
     if documents.policy().rules.needs_of_all().manifest {
         let (documents, metrics) = (Arc::clone(&documents), Arc::new(Metrics::new()?));
         let files = Arc::new(SealedFiles::new(documents, kept, parts::bounds(config), metrics));

@@ -3,15 +3,16 @@
 //! Owns the check, and packing an archive anew in its place, where the new file atomically replaces the old one under
 //! the same tree. Must not know which framing is canonical (`archive`).
 
-use std::io::{self, Read};
+use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::finding::{Finding, FindingKind, quoted};
 use crate::domain::Integrity;
-use crate::store::sealed::{self, Seal, SealWriter, steps};
+use crate::store::sealed::{self, Seal, SealWriter, SealedContent};
 use crate::store::{StorageKey, Store, StoreError};
 use archive::{ArchiveLimits, Examined, Framing, Scratch};
 
@@ -81,12 +82,19 @@ impl StoredArchive {
             .map_err(|uncommitted| uncommitted.error)
     }
 
+    /// The content, each block compared with the seal. Reading it blocks the thread.
+    fn content(&self) -> SealedContent<impl FnMut(Range<u64>) -> io::Result<Bytes> + '_> {
+        SealedContent::new(self.seal.length, |step| {
+            Ok(self.runtime.block_on(self.seal.read(&*self.store, &self.key, step))?)
+        })
+    }
+
     fn scratch(&self) -> io::Result<Box<dyn Scratch>> {
         Ok(Box::new(self.store.stage()?))
     }
 
     fn examine(&self) -> Result<Examined, archive::ArchiveError> {
-        archive::examine(|| Ok(SealedContent::of(self)), || self.scratch(), &ANY)
+        archive::examine(|| Ok(self.content()), || self.scratch(), &ANY)
     }
 
     fn pack(&self, tree: Integrity) -> Result<crate::store::Staged, StoreError> {
@@ -97,7 +105,8 @@ impl StoredArchive {
             error => io::Error::other(error).into(),
         };
         let sealing = SealWriter::made_by(self.store.stage()?, archive::RECIPE);
-        let packed = archive::pack(|| Ok(SealedContent::of(self)), || self.scratch(), &ANY, sealing);
+        let sealing = sealing.with_facts(self.seal.facts.clone());
+        let packed = archive::pack(|| Ok(self.content()), || self.scratch(), &ANY, sealing);
         let (sealing, written) = packed.map_err(refused)?;
         let examined =
             archive::examine(|| sealing.get_ref().reopen(), || self.scratch(), &ANY).map_err(refused)?;
@@ -105,34 +114,5 @@ impl StoredArchive {
             return Err(io::Error::other("the archive that was packed anew has another tree").into());
         }
         Ok(sealing.finish(self.seal.known_by, &self.seal.identity)?.0)
-    }
-}
-
-/// Reads sealed content, and checks each block against the seal. Blocks the thread.
-struct SealedContent<'a> {
-    stored: &'a StoredArchive,
-    at: u64,
-    piece: Bytes,
-}
-
-impl<'a> SealedContent<'a> {
-    fn of(stored: &'a StoredArchive) -> Self {
-        Self { stored, at: 0, piece: Bytes::new() }
-    }
-}
-
-impl Read for SealedContent<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let StoredArchive { store, key, seal, runtime } = self.stored;
-        if self.piece.is_empty()
-            && let Some(step) = steps(self.at..seal.length).next()
-        {
-            self.at = step.end;
-            self.piece = runtime.block_on(seal.read(&**store, key, step))?;
-        }
-        let length = self.piece.len().min(into.len());
-        let (into, _) = into.split_at_mut(length);
-        self.piece.copy_to_slice(into);
-        Ok(length)
     }
 }

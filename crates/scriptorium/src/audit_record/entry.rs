@@ -37,6 +37,12 @@ actions! {
     Import = "import";
     PinsImported = "pins-import";
     PinsRemoved = "pins-remove";
+    /// A command removed what is worth least from the store.
+    Collected = "store-gc";
+    /// A command set damaged values aside, or packed archives anew.
+    Repaired = "repair";
+    /// A command brought a mirror in.
+    Synced = "sync";
     PolicyRefusal = "policy-refusal";
     WaiverUsed = "waiver-used";
     /// The record goes on in another file.

@@ -2,7 +2,15 @@
 //!
 //! Several processes may write to one file: two proxies while one hands over to the other, and commands beside a proxy. So each
 //! append locks the file and looks whether somebody else wrote meanwhile. A link or a pipe in its place is not opened. Only the
-//! end of the file is read, whatever its length. Owns that, and that a line which could be written in part only is taken back.
+//! end of the file is read, whatever its length.
+//!
+//! | the file | what follows |
+//! |---|---|
+//! | renamed, and no other has its name yet | it is being rotated: lines go on to it |
+//! | removed, or another has its name | the record goes on in the file of that name, and the first line says why |
+//! | cut | the first line after the cut says so |
+//!
+//! Owns that, and that a line which could be written in part only is taken back.
 //! Must not know why something is recorded.
 
 use std::fs::{File, TryLockError};
@@ -13,6 +21,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
+use tracing::error;
 
 use super::chain::{ChainEnd, ChainedText, ZEROS};
 use super::entry::{Actor, AuditAction, AuditEntry};
@@ -49,8 +58,17 @@ pub(crate) struct AuditFile {
     /// Its length when `end` was read.
     length: u64,
     end: ChainEnd,
-    /// The digest of the last line of the file before it, which the next line names.
-    continues: Option<String>,
+    /// What the next line says of the file before it.
+    continues: Option<Continuation>,
+}
+
+/// The end of the file that another one continues.
+#[derive(Debug, Clone)]
+struct Continuation {
+    /// The digest of its last line.
+    after: String,
+    /// What happened to it, unless an operator rotated it.
+    because: Option<&'static str>,
 }
 
 impl AuditFile {
@@ -93,7 +111,7 @@ impl AuditFile {
         let place = |file: &File| file.metadata().ok().map(|about| (about.dev(), about.ino()));
         let is_same = place(&self.file).is_some_and(|own| Some(own) == place(&before.file));
         if !is_same && before.end.last != ZEROS {
-            self.continues = Some(before.end.last.clone());
+            self.continues = Some(Continuation { after: before.end.last.clone(), because: None });
         } else if is_same {
             self.continues.clone_from(&before.continues);
         }
@@ -105,23 +123,77 @@ impl AuditFile {
     /// # Errors
     /// When the disk does not take them; then none of them is in the file.
     pub(crate) fn append(&mut self, entries: &[(Timestamp, AuditEntry)]) -> io::Result<()> {
+        if let Some((now, _)) = entries.first() {
+            self.follow_its_name()?;
+            self.write(*now, entries)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Goes on in the file that has the name now, if this one lost it for good, and says so there.
+    ///
+    /// # Errors
+    /// When that file cannot be written.
+    pub(super) fn look(&mut self, now: Timestamp) -> io::Result<()> {
+        match self.follow_its_name()? {
+            true => self.write(now, &[]),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether this is another file now.
+    fn follow_its_name(&mut self) -> io::Result<bool> {
+        let own = self.file.metadata()?;
+        let because = match std::fs::symlink_metadata(&self.path) {
+            Ok(named) if (named.dev(), named.ino()) == (own.dev(), own.ino()) => return Ok(false),
+            _ if own.nlink() == 0 => "the file before was removed",
+            Ok(_) => "another file was put in the place of the file before",
+            Err(_) => return Ok(false),
+        };
+        let path = self.path.display();
+        let next = match Self::open(&self.path) {
+            Ok(next) => next,
+            // What is in its place cannot be written, and this file is still somewhere.
+            Err(error) if own.nlink() > 0 => {
+                error!(%path, %error, because, "the audit record goes on in a file that has lost its name");
+                return Ok(false);
+            }
+            Err(error) => return Err(io::Error::other(error)),
+        };
+        error!(%path, because, "the audit record is begun anew; copy its last line elsewhere now and then");
+        // Another process may have written the last line.
+        self.refresh();
+        let mut next = next.following(self);
+        if let Some(continues) = &mut next.continues {
+            continues.because = Some(because);
+        }
+        *self = next;
+        Ok(true)
+    }
+
+    fn write(&mut self, now: Timestamp, entries: &[(Timestamp, AuditEntry)]) -> io::Result<()> {
         lock(&self.file)?;
-        let appended = self.append_locked(entries);
+        let appended = self.append_locked(now, entries);
         self.file.unlock()?;
         appended
     }
 
-    fn append_locked(&mut self, entries: &[(Timestamp, AuditEntry)]) -> io::Result<()> {
+    fn append_locked(&mut self, now: Timestamp, entries: &[(Timestamp, AuditEntry)]) -> io::Result<()> {
         let length = self.file.metadata()?.len();
         if length < self.length {
-            // Somebody cut the file. What follows goes on after what was there.
-            self.continues.get_or_insert_with(|| self.end.last.clone());
+            const BECAUSE: &str = "the file was cut";
+            error!(path = %self.path.display(), because = BECAUSE, "the audit record goes on after what was there");
+            let cut = || Continuation { after: self.end.last.clone(), because: Some(BECAUSE) };
+            self.continues.get_or_insert_with(cut);
         }
         if length != self.length && !self.read_end()? {
             return Err(io::Error::other("the file ends with something else than an audit record"));
         }
-        let Some((now, _)) = entries.first() else { return Ok(()) };
-        let (mut text, last) = self.text(*now, entries);
+        let (mut text, last) = self.text(now, entries);
+        if text.is_empty() {
+            return Ok(());
+        }
         if self.end.is_open {
             text.insert(0, b'\n');
         }
@@ -141,16 +213,17 @@ impl AuditFile {
     fn text(&self, now: Timestamp, entries: &[(Timestamp, AuditEntry)]) -> (Vec<u8>, String) {
         let is_empty = self.end.last == ZEROS;
         let previous = match &self.continues {
-            Some(before) if is_empty => before.clone(),
+            Some(before) if is_empty => before.after.clone(),
             Some(_) | None => self.end.last.clone(),
         };
         let mut chain = ChainedText::after(previous);
         if let Some(seal) = self.end.seal() {
             chain.add(&seal, now);
         }
-        if let Some(before) = &self.continues {
-            let mark = AuditEntry::new(AuditAction::Continued, &Actor::Proxy, None);
-            chain.add(&mark.with("after", &**before), now);
+        if let Some(Continuation { after, because }) = &self.continues {
+            let mark = AuditEntry::new(AuditAction::Continued, &Actor::Proxy, None).with("after", &**after);
+            let mark = because.map_or(mark.clone(), |because| mark.with("because", because));
+            chain.add(&mark, now);
         }
         for (at, entry) in entries {
             chain.add(entry, *at);

@@ -17,5 +17,5 @@ mod writer;
 
 pub(crate) use entry::{Actor, AuditAction, AuditEntry};
 pub(crate) use file::{AuditFile, AuditFileError};
-pub(crate) use record::{AuditRecord, PendingEntry};
+pub(crate) use record::{AuditRecord, AuditedRequest, PendingEntry};
 pub(crate) use verify::{ChainVerifier, Misfit};

@@ -18,6 +18,24 @@ use crate::telemetry::Metrics;
 /// How long an action waits until its line is on the disk. Then it goes on: a disk that hangs must not stop the proxy.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// A request that is recorded.
+#[derive(Debug, Clone)]
+pub(crate) struct AuditedRequest<'a> {
+    pub(crate) who: Actor,
+    pub(crate) from: Option<IpAddr>,
+    /// What it asks for.
+    pub(crate) about: &'a str,
+    pub(crate) request_id: &'a str,
+}
+
+impl AuditedRequest<'_> {
+    /// An entry that says `what` became of it.
+    pub(crate) fn entry(&self, what: AuditAction) -> AuditEntry {
+        let entry = AuditEntry::new(what, &self.who, self.from);
+        entry.with("about", self.about).with("request_id", self.request_id)
+    }
+}
+
 /// The audit record of this process.
 #[derive(Debug)]
 pub(crate) struct AuditRecord {
@@ -85,23 +103,16 @@ impl AuditRecord {
         PendingEntry { record: self, entry: Some(entry) }
     }
 
-    /// A release was refused by the rule `rule`, whose action is `action`. Nobody waits for the line.
-    pub(crate) fn policy_refusal(
-        &self,
-        who: &Actor,
-        from: Option<IpAddr>,
-        release: &str,
-        rule: &str,
-        action: &str,
-    ) {
-        let entry = AuditEntry::new(AuditAction::PolicyRefusal, who, from);
-        self.enter(entry.with("about", release).with("rule", rule).with("action", action));
+    /// A request was refused by the rule `rule`, whose action is `action`. Nobody waits for the line.
+    pub(crate) fn policy_refusal(&self, request: &AuditedRequest<'_>, rule: &str, action: &str) {
+        let entry = request.entry(AuditAction::PolicyRefusal);
+        self.enter(entry.with("rule", rule).with("action", action));
     }
 
-    /// A release was let through by a waiver of the rule `rule`, which `by` gave. Nobody waits for the line.
-    pub(crate) fn waiver_used(&self, who: &Actor, from: Option<IpAddr>, release: &str, rule: &str, by: &str) {
-        let entry = AuditEntry::new(AuditAction::WaiverUsed, who, from);
-        self.enter(entry.with("about", release).with("rule", rule).with("by", by));
+    /// A request was let through by a waiver of the rule `rule`, which `by` gave. Nobody waits for the line.
+    pub(crate) fn waiver_used(&self, request: &AuditedRequest<'_>, rule: &str, by: &str) {
+        let entry = request.entry(AuditAction::WaiverUsed);
+        self.enter(entry.with("rule", rule).with("by", by));
     }
 }
 
@@ -150,6 +161,11 @@ mod tests {
     use crate::audit_record::ChainVerifier;
     use crate::clock::SystemClock;
 
+    fn asked(who: Actor) -> AuditedRequest<'static> {
+        let from = Some([192, 0, 2, 1].into());
+        AuditedRequest { who, from, about: "@acme/x@1.0.0", request_id: "id-1" }
+    }
+
     fn record(file: Option<AuditFile>) -> (AuditRecord, Arc<Metrics>) {
         let metrics = Arc::new(Metrics::new().unwrap());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
@@ -161,23 +177,27 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
         let (record, _) = record(Some(AuditFile::open(&path).unwrap()));
-        let from = Some([192, 0, 2, 1].into());
+        let anonymous = asked(Actor::Anonymous);
         for _ in 0..100 {
-            record.policy_refusal(&Actor::Anonymous, from, "@acme/x@1.0.0", "too-new", "hold");
+            record.policy_refusal(&anonymous, "too-new", "hold");
         }
-        record.waiver_used(&Actor::Holder("ci".into()), from, "@acme/x@1.0.0", "too-new", "platform");
+        record.waiver_used(&asked(Actor::Holder("ci".into())), "too-new", "platform");
         record.close();
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().count(), 101);
         let last = text.lines().last().unwrap();
-        for part in
-            [r#""who":"token:ci""#, r#""from":"192.0.2.1""#, r#""what":"waiver-used""#, r#""rule":"too-new""#]
-        {
+        for part in [
+            r#""who":"token:ci""#,
+            r#""from":"192.0.2.1""#,
+            r#""what":"waiver-used""#,
+            r#""rule":"too-new""#,
+            r#""request_id":"id-1""#,
+        ] {
             assert!(last.contains(part), "{last}");
         }
         assert!(ChainVerifier::default().read(text.as_bytes()).unwrap().is_ok());
         // Without a file it goes to the log.
-        record.policy_refusal(&Actor::Anonymous, from, "x@1.0.0", "r", "deny");
+        record.policy_refusal(&anonymous, "r", "deny");
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
 
@@ -202,10 +222,10 @@ mod tests {
         let path = folder.path().join("audit.jsonl");
         let (record, metrics) = record(Some(AuditFile::open(&path).unwrap().failing()));
         for _ in 0..3 {
-            record.policy_refusal(&Actor::Anonymous, None, "x@1.0.0", "r", "deny");
+            record.policy_refusal(&asked(Actor::Anonymous), "r", "deny");
         }
         record.follow(Some(AuditFile::open(&path).unwrap())).unwrap();
-        record.policy_refusal(&Actor::Anonymous, None, "x@1.0.0", "r", "deny");
+        record.policy_refusal(&asked(Actor::Anonymous), "r", "deny");
         record.close();
         let text = fs::read_to_string(&path).unwrap();
         let mut read = ChainVerifier::default();
@@ -223,7 +243,7 @@ mod tests {
         let other = fs::File::open(&path).unwrap();
         other.lock().unwrap();
         for _ in 0..TOTAL {
-            record.policy_refusal(&Actor::Anonymous, None, "x@1.0.0", "r", "deny");
+            record.policy_refusal(&asked(Actor::Anonymous), "r", "deny");
         }
         other.unlock().unwrap();
         // Whatever was lost is told by a line that can be written.

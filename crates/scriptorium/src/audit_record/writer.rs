@@ -123,7 +123,12 @@ impl Writing {
         loop {
             let first = match orders.recv_timeout(AGAIN) {
                 Ok(order) => Some(order),
-                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Timeout) => {
+                    // Nobody may write for long, and nothing else would notice that the file is gone.
+                    let looked = self.file.look(self.clock.now());
+                    looked.err().into_iter().for_each(|error| self.complain(&error));
+                    None
+                }
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             let (mut entries, mut waiting, mut followed) = (Vec::new(), Vec::new(), None);
@@ -152,6 +157,11 @@ impl Writing {
         }
     }
 
+    fn complain(&self, error: &std::io::Error) {
+        let path = self.file.path().display();
+        error!(%path, %error, "the audit record cannot be written; make room, or repair its disk");
+    }
+
     fn write(&mut self, entries: Vec<(Timestamp, AuditEntry)>, waiting: Vec<oneshot::Sender<()>>) {
         let lost = self.lost.load(Ordering::Relaxed);
         let missing = (lost > 0).then(|| {
@@ -171,8 +181,7 @@ impl Writing {
                 }
             }
             Err(error) => {
-                let path = self.file.path().display().to_string();
-                error!(path, %error, "the audit record cannot be written; make room, or repair its disk");
+                self.complain(&error);
                 let own = lines.iter().filter(|(_, entry)| entry.what != AuditAction::Lost.as_str());
                 own.for_each(|(_, entry)| lose(entry, &self.lost, &self.metrics));
             }

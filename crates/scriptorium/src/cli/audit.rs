@@ -10,10 +10,11 @@ use std::sync::Arc;
 use bytesize::ByteSize;
 use clap::Args;
 
-use super::progress;
-use super::storage::StorageArgs;
+use super::storage::{StorageArgs, StorageToChange, open_existing};
+use super::{progress, recorded};
 use crate::audit::finding::{AuditCount, AuditCounts, Finding};
 use crate::audit::{AuditOptions, AuditReport, ReadRate, walk};
+use crate::audit_record::AuditAction;
 use crate::store::Store;
 
 pub(super) const EXAMPLES: &str = "\
@@ -46,7 +47,8 @@ pub(super) fn run(args: &AuditArgs) -> ExitCode {
 
 /// Checks each value and, with `compare`, what is known of each release.
 pub(super) fn look(args: &AuditArgs, compare: bool) -> Result<ExitCode, ExitCode> {
-    let store: Arc<dyn Store> = args.storage.open()?;
+    let StorageToChange { storage, audit, .. } = args.storage.load_for_change()?;
+    let store: Arc<dyn Store> = open_existing(&storage)?;
     let report = super::wait(async {
         // A value that cannot be listed is a finding; the bar is then too short.
         let size = match progress::is_watched(args.json) {
@@ -61,6 +63,11 @@ pub(super) fn look(args: &AuditArgs, compare: bool) -> Result<ExitCode, ExitCode
         bar.finish_and_clear();
         report
     })?;
+    if args.repair {
+        let entry = recorded::entry(AuditAction::Repaired).with("about", "the store");
+        let entry = entry.with("wrong", report.wrong).with("repaired", report.repaired);
+        recorded::record(audit.as_deref(), entry);
+    }
     let written = super::answer(&if args.json { json(&report) } else { text(&report, compare) });
     Ok(if report.remaining() == 0 { written } else { ExitCode::FAILURE })
 }

@@ -99,9 +99,12 @@ fn ask(config: &Config, volume: &VolumeName, version: &Version) -> Result<Option
 
 fn stored(config: &Config, volume: &VolumeName, version: &Version) -> Result<Explanation, ExitCode> {
     let store: Arc<dyn Store> = super::storage::open_existing(&config.storage)?;
-    let documents = app::documents(config, store.clone()).map_err(|error| super::fail(&error))?;
-    let explained = super::wait(crate::explain::explain(&documents, &store, volume, version))?;
-    explained.map_err(|error| super::fail(&error))
+    super::wait(async {
+        let documents = app::documents_under_policy(config, Arc::clone(&store)).await;
+        let documents = documents.map_err(|error| super::fail(&error))?;
+        let explained = crate::explain::explain(&documents, &store, volume, version).await;
+        explained.map_err(|error| super::fail(&error))
+    })?
 }
 
 #[cfg(test)]

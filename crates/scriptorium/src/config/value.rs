@@ -12,6 +12,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
+mod bounded_file;
 mod claim_pattern;
 mod jwks_file;
 mod last_day;

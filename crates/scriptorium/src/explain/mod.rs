@@ -5,16 +5,18 @@
 
 use std::sync::Arc;
 
-use policy::RuleReport;
+use policy::{Delivery, RuleReport};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Timestamp, rfc3339};
 use crate::consistency::{ArchiveRefusal, Divergence, Pin};
 use crate::domain::lifecycle::Status;
-use crate::domain::{Dist, DocumentKey, Integrity, Purl, Release, Sha256, Version, VolumeName};
+use crate::domain::{DocumentKey, Integrity, Purl, Release, Sha256, Version, VolumeName};
+use crate::policies::delivery_of;
 use crate::read::Documents;
 use crate::read::inspect::Inspected;
 use crate::read::keeping::Keeping;
+use crate::read::trial::Trial;
 use crate::store::{StorageKey, Store, StoreError, sealed};
 
 mod rules;
@@ -114,18 +116,10 @@ pub(crate) struct DocumentSays {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) integrity: Option<Integrity>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) delivery: Option<DeliveryMethod>,
+    pub(crate) delivery: Option<Delivery>,
     /// Rows of this version in the index.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rows: Option<usize>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum DeliveryMethod {
-    /// As an archive.
-    Cdn,
-    Git,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -191,8 +185,9 @@ async fn known(
         Some(integrity) => sealed_archive(store, integrity).await?,
         None => None,
     };
-    let (policy, reports) =
-        documents.policy_on(release, exact.as_ref().map(|exact| &*exact.document)).await?;
+    let trial = documents.try_out(release, None, true).await?;
+    let policy = trial.as_ref().and_then(Trial::finding);
+    let reports = trial.map(|trial| trial.reports).unwrap_or_default();
     let live = documents.live();
     let upstream = live.upstreams.for_volume(&release.name).map(|upstream| ExplainedRegistry {
         name: upstream.name().to_owned(),
@@ -251,10 +246,7 @@ fn held(inspected: &Inspected, says: DocumentSays) -> HeldDocument {
 }
 
 fn said(release: &Release) -> DocumentSays {
-    let delivery = release.dist.as_ref().map(|dist| match dist {
-        Dist::Cdn { .. } => DeliveryMethod::Cdn,
-        Dist::Git => DeliveryMethod::Git,
-    });
+    let delivery = delivery_of(release);
     DocumentSays { status: Some(release.status.clone()), integrity: release.integrity, delivery, rows: None }
 }
 

@@ -6,7 +6,9 @@ use std::fmt::{self, Display};
 use std::time::Duration;
 
 use super::verdict::seconds;
-use super::{DeliveryMethod, Explanation, HeldArchive, HeldDocument, RegistryFailure, VerdictRule};
+use policy::Delivery;
+
+use super::{Explanation, HeldArchive, HeldDocument, RegistryFailure, VerdictRule};
 use crate::consistency::Pin;
 
 /// Columns that labels take.
@@ -88,8 +90,8 @@ fn held(held: Option<&HeldDocument>) -> String {
         (None, _) => held.status.to_string(),
     };
     says += match held.says.delivery {
-        Some(DeliveryMethod::Git) => ", by Git",
-        Some(DeliveryMethod::Cdn) | None => "",
+        Some(Delivery::Git) => ", by Git",
+        Some(Delivery::Cdn) | None => "",
     };
     says += &held.says.integrity.map(|integrity| format!(", {integrity}")).unwrap_or_default();
     let fresh = match held.ttl_seconds {

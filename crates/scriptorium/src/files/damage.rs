@@ -63,7 +63,7 @@ pub(super) fn patch(
     good: &[GoodBlocks],
 ) -> Result<Received, StoreError> {
     let runtime = Handle::current();
-    let mut writer = SealWriter::new(store.stage()?);
+    let mut writer = SealWriter::new(store.stage()?).with_facts(seal.facts.clone());
     let mut at = 0;
     let copy = |writer: &mut SealWriter<Staged>, sound: Range<u64>| -> Result<(), StoreError> {
         for step in steps(sound) {

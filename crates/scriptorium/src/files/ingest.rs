@@ -15,6 +15,7 @@ use futures_util::stream::BoxStream;
 use tracing::debug;
 
 use super::expected::{ExpectedFile, FileMismatch};
+use super::sealed_facts::sealed_facts;
 use super::sealed_file::BroughtFile;
 use super::stored::StoredFiles;
 use crate::consistency::refusals::ArchiveVerdict;
@@ -24,7 +25,7 @@ use crate::read::ReadFailure;
 use crate::store::sealed::SealWriter;
 use crate::store::{Staged, StoreError};
 use crate::upstream::{CouldNotAsk, Download, RequestReach};
-use archive::{ArchiveError, ArchiveLimits, Examined, ExpectedRelease, Framing, Scratch};
+use archive::{ArchiveError, ArchiveLimits, Examined, ExpectedRelease, Framing, Scratch, VerifiedArchive};
 
 /// Why a file did not come in.
 #[derive(Debug, thiserror::Error)]
@@ -136,9 +137,10 @@ pub(super) async fn receive(
     }
     let (inspected_as, limits) = (expected.clone(), bounds.limits);
     let inspect = move |arriving: &mut Arriving<'_>| inspect(arriving, &inspected_as, &limits);
-    let (sealing, Passed { known_by, packed }) = take_in(&stored.store, body, limit, inspect).await?;
+    let (sealing, Passed { known_by, packed, facts }) = take_in(&stored.store, body, limit, inspect).await?;
     // An archive that was packed anew replaces what came.
-    let received = Received::new(packed.unwrap_or(sealing), known_by, &expected.identity()).await?;
+    let sealing = packed.unwrap_or(sealing).with_facts(facts);
+    let received = Received::new(sealing, known_by, &expected.identity()).await?;
     expected.compare(&received.seal)?;
     Ok(received)
 }
@@ -149,6 +151,15 @@ struct Passed {
     known_by: Sha256,
     /// The archive packed anew, which is stored in its place.
     packed: Option<SealWriter<Staged>>,
+    /// What its manifest says, as its seal keeps it.
+    facts: Vec<u8>,
+}
+
+impl Passed {
+    /// A trust artifact, which says nothing about itself.
+    fn artifact(digest: Sha256) -> Self {
+        Self { known_by: digest, packed: None, facts: Vec::new() }
+    }
 }
 
 fn inspect(
@@ -159,7 +170,8 @@ fn inspect(
     match expected {
         ExpectedFile::Archive { release: Purl { name, version }, integrity } => {
             let release = ExpectedRelease { name, version, integrity: Some(integrity) };
-            let Examined { integrity, framing, .. } = verify_arriving(arriving, &release, limits)?;
+            let VerifiedArchive { examined, manifest } = verify_arriving(arriving, &release, limits)?;
+            let Examined { integrity, framing, .. } = examined;
             let packed = match framing {
                 Framing::Canonical => None,
                 Framing::Readable(departure) => {
@@ -167,7 +179,7 @@ fn inspect(
                     Some(pack_anew(&arriving.on_disk(), integrity, limits)?)
                 }
             };
-            Ok(Passed { known_by: *integrity.digest(), packed })
+            Ok(Passed { known_by: *integrity.digest(), packed, facts: sealed_facts(&manifest) })
         }
         // An artifact that is too long is not read to its end.
         ExpectedFile::TrustArtifact { digest, size: Some(expected) } => {
@@ -177,9 +189,9 @@ fn inspect(
             if read.map_err(|_| CouldNotAsk::BrokenBody)? == enough {
                 return Err(FileMismatch::Size { expected: *expected, found: on_disk.length() }.into());
             }
-            Ok(Passed { known_by: *digest, packed: None })
+            Ok(Passed::artifact(*digest))
         }
-        ExpectedFile::TrustArtifact { digest, size: None } => Ok(Passed { known_by: *digest, packed: None }),
+        ExpectedFile::TrustArtifact { digest, size: None } => Ok(Passed::artifact(*digest)),
     }
 }
 
@@ -211,7 +223,7 @@ pub(crate) fn verify_arriving(
     arriving: &mut Arriving<'_>,
     expected: &ExpectedRelease<'_>,
     limits: &ArchiveLimits,
-) -> Result<Examined, ArchiveError> {
+) -> Result<VerifiedArchive, ArchiveError> {
     let on_disk = arriving.on_disk();
     let scratch = || on_disk.scratch().map(|staged| Box::new(staged) as Box<dyn Scratch>);
     archive::verify(arriving, || on_disk.again(), scratch, expected, limits)

@@ -1,27 +1,28 @@
 //! What the manifest in a sealed archive says, for the operator's policy.
 //!
-//! A rule on manifests judges a release once its archive was verified. Until then it does not match a row. So the facts are read
-//! from the sealed archive before its first byte is sent, and behind requests from the archives that were verified before there was
-//! such a rule. Owns when they are read. Must not know rules, nor what is done with the facts.
+//! A rule on manifests judges a release once its archive was verified. Until then it does not match a row. The facts are taken when an
+//! archive is verified, and its seal keeps them (`sealed_facts`). Archives whose seals do not say them are read again up to the end of
+//! their manifest, before their first byte is sent and behind requests. Owns when facts are noted, and that reading. Must not know
+//! rules, nor what is done with the facts.
 
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use archive::{ArchiveLimits, ManifestFacts};
-use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use tokio::runtime::Handle;
 use tracing::{info, warn};
 
 use super::expected::{ExpectedFile, FileFetch, FileOrigin};
 use super::read::SealedFiles;
+use super::sealed_facts::facts_in;
 use super::sealed_file::{BroughtFile, SealedFile};
 use crate::domain::{DocumentKey, FileKey, Integrity, Purl};
 use crate::read::{CachedAnswer, FetchContext, ReadFailure};
-use crate::store::sealed::{self, steps};
+use crate::store::sealed::{self, SealedContent};
 use crate::store::{KeyPrefix, StorageKey, StoreError};
-use crate::upstream::OwnedFetchContext;
+use crate::upstream::BackgroundWork;
 
 /// How often it is looked whether a rule began to ask for manifests.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -51,34 +52,40 @@ impl SealedFiles {
         self.documents.judged_anew(&key.gate(), gate, context).await
     }
 
-    /// What the manifest in a file says. The file is read up to the end of its manifest.
+    /// What the manifest in a file says, by its seal. If that does not say it, the file is read up to the end of its manifest.
     async fn manifest(
         self: &Arc<Self>,
         file: &Arc<SealedFile>,
         context: FetchContext<'_>,
     ) -> Result<ManifestFacts, ReadFailure> {
-        let mut content = FileContent {
-            files: Arc::clone(self),
-            file: Arc::clone(file),
-            context: context.owned(),
-            runtime: Handle::current(),
-            at: 0,
-            piece: Bytes::new(),
-            failed: None,
-        };
-        let facts = move || match archive::manifest_facts(&mut content, &ANY) {
-            Ok(facts) => Ok(facts),
-            Err(error) => Err(content.failed.unwrap_or_else(|| ReadFailure::Archive(Arc::new(error)))),
+        if let Some(facts) = facts_in(&file.seal) {
+            return Ok(facts);
+        }
+        let (files, file, context) = (Arc::clone(self), Arc::clone(file), context.owned());
+        let runtime = Handle::current();
+        let facts = move || {
+            let mut failed = None;
+            let content = SealedContent::new(file.seal.length, |step| {
+                let piece = runtime.block_on(files.read(&file, step, context.borrowed()));
+                piece.map_err(|failure| {
+                    failed = Some(failure);
+                    io::ErrorKind::InvalidData.into()
+                })
+            });
+            let facts = archive::manifest_facts(content, &ANY);
+            facts.map_err(|error| failed.unwrap_or_else(|| ReadFailure::Archive(Arc::new(error))))
         };
         tokio::task::spawn_blocking(facts).await.map_err(|_| ReadFailure::Lost)?
     }
 
-    /// Reads the manifests of archives that were verified before a rule asked for manifests. Never ends.
+    /// Notes what the manifests of archives say that were verified before a rule asked for manifests, or by another process. Never
+    /// ends.
     pub(crate) async fn read_manifests(self: &Arc<Self>) {
         let mut read_for = None;
         loop {
             let policy = self.documents.policy();
-            let rules = policy.rules.needs_of_all().manifest.then(|| policy.rules.revision());
+            let rules = (policy.rules.revision(), self.documents.readings_of_evidence());
+            let rules = policy.rules.needs_of_all().manifest.then_some(rules);
             if rules.is_some() && rules != read_for {
                 self.read_all_manifests().await;
             }
@@ -109,8 +116,8 @@ impl SealedFiles {
         info!(read, failed, "the manifests of held archives were read for the policy");
     }
 
-    /// Notes what the manifest of a held archive says, if that is not known. True if it was not.
-    async fn read_late(self: &Arc<Self>, integrity: Integrity) -> Result<bool, ReadFailure> {
+    /// Notes what the manifest of a held archive says, if a rule waits for that. True if one did.
+    pub(super) async fn read_late(self: &Arc<Self>, integrity: Integrity) -> Result<bool, ReadFailure> {
         let key = StorageKey::Archive(integrity);
         let seal = match sealed::open(&*self.stored.store, &key).await {
             Ok(Some(seal)) => seal,
@@ -128,41 +135,10 @@ impl SealedFiles {
         let origin = FileOrigin { fetch, locator: String::new(), from };
         let registry = origin.fetch.registry.clone();
         let file = SealedFile::new(BroughtFile::stored(Arc::new(seal)), Arc::new(origin), hold);
-        let id = format!("manifests-{:08x}", fastrand::u32(..));
-        let context = FetchContext::foreground(&id).in_background().held_only(true);
+        let id = BackgroundWork::Manifests.request_id();
+        let context = FetchContext::background(&id).held_only(true);
         let manifest = self.manifest(&Arc::new(file), context).await?;
         self.documents.note_manifest(&registry, &release, integrity, manifest).await?;
         Ok(true)
-    }
-}
-
-/// The content of a sealed file, each block compared with the seal. Blocks the thread.
-struct FileContent {
-    files: Arc<SealedFiles>,
-    file: Arc<SealedFile>,
-    context: OwnedFetchContext,
-    runtime: Handle,
-    at: u64,
-    piece: Bytes,
-    /// Why it cannot be read.
-    failed: Option<ReadFailure>,
-}
-
-impl Read for FileContent {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.piece.is_empty()
-            && let Some(step) = steps(self.at..self.file.seal.length).next()
-        {
-            self.at = step.end;
-            let piece = self.runtime.block_on(self.files.read(&self.file, step, self.context.borrowed()));
-            self.piece = piece.map_err(|failure| {
-                self.failed = Some(failure);
-                io::ErrorKind::InvalidData
-            })?;
-        }
-        let length = self.piece.len().min(into.len());
-        let (into, _) = into.split_at_mut(length);
-        self.piece.copy_to_slice(into);
-        Ok(length)
     }
 }

@@ -5,13 +5,19 @@
 
 use std::sync::Arc;
 
+use tracing::warn;
+
 use super::patience::within_budget;
+use super::record;
+use super::report::MirrorStatus;
 use super::tally::RunTally;
+use super::withheld::withheld;
 use crate::clock::Timestamp;
 use crate::domain::{DocumentKey, FileKey};
 use crate::files::{PermittedFile, SealedFiles};
 use crate::read::{CachedAnswer, Documents, FetchContext, Outcome, ReadFailure};
 use crate::store::ProxyStore;
+use crate::upstream::BackgroundWork;
 
 /// The parts of the proxy that mirrors use.
 #[derive(Debug, Clone)]
@@ -19,6 +25,23 @@ pub(crate) struct MirrorDesk {
     pub(crate) documents: Arc<Documents>,
     pub(crate) files: Arc<SealedFiles>,
     pub(crate) store: Arc<ProxyStore>,
+}
+
+impl MirrorDesk {
+    /// Adds what the policy in force withholds of a mirror to what is missing of it.
+    pub(super) async fn note_withheld(&self, status: &mut MirrorStatus) {
+        if self.documents.policy().revision == 0 {
+            return;
+        }
+        match record::load(&*self.store, &status.mirror).await {
+            Ok(Some(record)) => status.missing.extend(withheld(&self.documents, &record).await),
+            Ok(None) => {}
+            Err(error) => {
+                warn!(%error, mirror = status.mirror, "the policy cannot judge what a mirror holds");
+                status.untold += 1;
+            }
+        }
+    }
 }
 
 /// One run: a plan or a sync.
@@ -33,11 +56,11 @@ pub(super) struct MirrorRun<'a> {
 impl<'a> MirrorRun<'a> {
     pub(super) fn begin(desk: &'a MirrorDesk, tally: &'a RunTally, mirror: &str) -> Self {
         let since = desk.documents.moment();
-        Self { desk, tally, id: format!("mirror-{mirror}-{:08x}", fastrand::u32(..)), since }
+        Self { desk, tally, id: BackgroundWork::Mirror(mirror).request_id(), since }
     }
 
     fn context(&self) -> FetchContext<'_> {
-        FetchContext::foreground(&self.id).in_background()
+        FetchContext::background(&self.id)
     }
 
     /// How many items are dealt with at once: `most`, or half of what the narrowest registry may be asked at once, so that

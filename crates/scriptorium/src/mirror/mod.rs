@@ -8,6 +8,7 @@
 //!    ├─ outlook   what of it is here, and `sizing`: whether the storage can hold the rest
 //!    ├─ bringing  one release: exact metadata, archive, trust
 //!    └─ record    what was selected and brought, and the stored values that belong to it
+//! withheld        what of it the operator's policy refuses
 //! proof           from the store alone: every root resolves, and every file is whole
 //! desk, patience, tally   how registries are asked, when again, and what came
 //! ```
@@ -30,6 +31,7 @@ mod sizing;
 mod survey;
 mod sync;
 mod tally;
+pub(crate) mod withheld;
 
 pub(crate) use desk::MirrorDesk;
 pub(crate) use lock::{MirrorLock, MirrorLocks};

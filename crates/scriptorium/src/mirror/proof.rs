@@ -1,7 +1,7 @@
 //! The proof of a mirror from the store alone: every file is whole, and every root resolves with what is held.
 //!
-//! Owns what counts as held: exact metadata, and an archive that is as it was sealed, or delivery by Git. Must not ask a
-//! registry.
+//! Owns what counts as held: exact metadata, an archive that is as it was sealed, or delivery by Git, and no rule of the operator's
+//! policy that refuses it. Must not ask a registry.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use super::report::ProofReport;
 use super::rows::rows;
 use super::survey::rules;
 use super::sync::{everything, lack};
+use super::withheld::{reason, withheld};
 use crate::config::Mirror;
 use crate::domain::{DocumentKey, Purl, Version, VolumeName};
 use crate::read::Documents;
@@ -56,7 +57,12 @@ async fn held(
     problems: &mut Vec<MirrorLack>,
 ) -> Vec<(VolumeName, Vec<CatalogueRow>)> {
     let mut volumes: BTreeMap<&VolumeName, HashSet<&Version>> = BTreeMap::new();
+    problems.extend(withheld(documents, record).await);
     for release in record.releases() {
+        // Said already of what is selected. What is only kept may be refused.
+        if reason(documents, release).await.is_some() {
+            continue;
+        }
         match look(store, documents, release).await {
             Ok(()) => drop(volumes.entry(&release.volume).or_default().insert(&release.version)),
             Err(reason) => {
@@ -66,8 +72,7 @@ async fn held(
     }
     let mut held = Vec::new();
     for (volume, versions) in volumes {
-        let index = documents.held(&DocumentKey::Index(volume.clone())).await;
-        let listed = match index {
+        let listed = match documents.held_index(volume).await {
             Some(index) => rows(index).await.unwrap_or_default(),
             None => Vec::new(),
         };

@@ -162,9 +162,14 @@ impl Mirrors {
         Ok(number)
     }
 
-    /// How every mirror stands.
-    pub(crate) fn statuses(&self) -> Vec<MirrorStatus> {
-        self.state().values().map(MirrorState::status).collect()
+    /// How every mirror stands, under the policy in force.
+    pub(crate) async fn statuses(&self) -> Vec<MirrorStatus> {
+        let mut statuses: Vec<MirrorStatus> = self.state().values().map(MirrorState::status).collect();
+        // Whoever waits for a run looks often; what the policy says is known when it has ended.
+        for status in statuses.iter_mut().filter(|status| !status.running) {
+            self.desk.note_withheld(status).await;
+        }
+        statuses
     }
 
     /// How one mirror stands.

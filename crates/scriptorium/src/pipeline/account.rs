@@ -37,7 +37,7 @@ impl Pipeline {
         let (status, class) = (status.as_u16(), admission.class.as_str());
         self.metrics.request(route, class, status, took);
         if let Some(mark) = policy {
-            self.account_policy(request, admission, mark);
+            self.account_policy(request, admission, request_id, mark);
         }
         let finding = policy.and_then(|mark| mark.finding.as_ref());
         let client = match &admission.client {

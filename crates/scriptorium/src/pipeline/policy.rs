@@ -8,6 +8,7 @@ use policy::Waiver;
 
 use super::writes::actor;
 use super::{IncomingRequest, Pipeline};
+use crate::audit_record::AuditedRequest;
 use crate::limit::RateDecision;
 use crate::policies::{KeptVerdict, PolicyFinding};
 use crate::respond::Response;
@@ -52,19 +53,24 @@ impl Pipeline {
         &self,
         request: &IncomingRequest,
         admission: &RateDecision,
+        request_id: &str,
         mark: &PolicyMark,
     ) {
-        let (who, path) = (actor(Some(&admission.client), &request.headers), request.uri.path());
-        let from = self.limiter.origin(request.peer, &request.headers);
+        let asked = || AuditedRequest {
+            who: actor(Some(&admission.client), &request.headers),
+            from: self.limiter.origin(request.peer, &request.headers),
+            about: request.uri.path(),
+            request_id,
+        };
         if let Some(finding) = &mark.finding {
             let action = finding.action.as_str();
             self.metrics.policy.decided(&finding.rule, action);
             if finding.refuses() {
-                self.audit_record.policy_refusal(&who, from, path, &finding.rule, action);
+                self.audit_record.policy_refusal(&asked(), &finding.rule, action);
             }
         }
         if let Some(Waiver { rule, by, .. }) = mark.waiver.as_deref() {
-            self.audit_record.waiver_used(&who, from, path, rule, by.as_deref().unwrap_or_default());
+            self.audit_record.waiver_used(&asked(), rule, by.as_deref().unwrap_or_default());
         }
     }
 }

@@ -10,7 +10,7 @@ use policy::Delivery;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::domain::{Integrity, Version, VolumeName};
+use crate::domain::{Dist, Integrity, Release, Version, VolumeName};
 
 /// The most releases of one volume about which evidence is kept. Beyond that a release counts as seen now.
 const MOST: usize = 100_000;
@@ -25,7 +25,7 @@ pub(crate) struct ReleaseEvidence {
     pub(crate) first_seen: Timestamp,
     /// Known once exact metadata was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) delivery: Option<StoredDelivery>,
+    pub(crate) delivery: Option<Delivery>,
     /// Known once its archive was verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) manifest: Option<Box<ManifestFacts>>,
@@ -34,27 +34,20 @@ pub(crate) struct ReleaseEvidence {
     pub(crate) trust: Option<Box<[String]>>,
 }
 
-/// How a release is delivered, as it is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum StoredDelivery {
-    Cdn,
-    Git,
-}
-
-impl From<StoredDelivery> for Delivery {
-    fn from(stored: StoredDelivery) -> Self {
-        match stored {
-            StoredDelivery::Cdn => Self::Cdn,
-            StoredDelivery::Git => Self::Git,
-        }
-    }
-}
-
 impl ReleaseEvidence {
     /// A release that was first seen at `at`, of which nothing else is known.
     pub(crate) fn seen(at: Timestamp) -> Self {
         Self { first_seen: at, delivery: None, manifest: None, trust: None }
+    }
+
+    /// Bytes of the texts in it.
+    fn length(&self) -> usize {
+        let of_manifest = self.manifest.as_ref().map_or(0, |manifest| {
+            let texts = manifest.component_types.iter().chain(&manifest.licence).chain(&manifest.publisher);
+            texts.map(String::len).sum()
+        });
+        let of_trust: usize = self.trust.iter().flatten().map(String::len).sum();
+        of_manifest + of_trust
     }
 
     /// What both know. The earlier date counts; other facts of `later` replace earlier ones.
@@ -66,6 +59,14 @@ impl ReleaseEvidence {
             trust: later.trust.or(self.trust),
         }
     }
+}
+
+/// How exact metadata says that a release is delivered.
+pub(crate) fn delivery_of(release: &Release) -> Option<Delivery> {
+    Some(match release.dist.as_ref()? {
+        Dist::Cdn { .. } => Delivery::Cdn,
+        Dist::Git => Delivery::Git,
+    })
 }
 
 /// The trees that were seen under one version. More than one are seldom.
@@ -158,7 +159,17 @@ impl VolumeEvidence {
         true
     }
 
+    /// How much memory it takes: 1 for each release, and 1 for each 256 bytes that its manifest and its trust say.
+    pub(super) fn weight(&self) -> usize {
+        self.releases
+            .values()
+            .flat_map(|seen| seen.iter())
+            .map(|(_, evidence)| 1 + evidence.length() / 256)
+            .sum()
+    }
+
     /// Releases about which there is evidence.
+    #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.count
     }
@@ -178,12 +189,11 @@ mod tests {
         let mut evidence = VolumeEvidence::none("lamp".parse().unwrap());
         assert!(evidence.add(&version, &tree, ReleaseEvidence::seen(Timestamp(7))));
         assert!(!evidence.add(&version, &tree, ReleaseEvidence::seen(Timestamp(9))), "nothing new");
-        let found =
-            ReleaseEvidence { delivery: Some(StoredDelivery::Git), ..ReleaseEvidence::seen(Timestamp(8)) };
+        let found = ReleaseEvidence { delivery: Some(Delivery::Git), ..ReleaseEvidence::seen(Timestamp(8)) };
         assert!(evidence.add(&version, &tree, found));
         assert!(evidence.add(&version, &tree, ReleaseEvidence::seen(Timestamp(5))));
         let expected =
-            ReleaseEvidence { delivery: Some(StoredDelivery::Git), ..ReleaseEvidence::seen(Timestamp(5)) };
+            ReleaseEvidence { delivery: Some(Delivery::Git), ..ReleaseEvidence::seen(Timestamp(5)) };
         assert_eq!(evidence.of(&version, &tree), Some(&expected));
         assert_eq!(evidence.of(&version, &integrity(2)), None, "another integrity is another release");
         let stored = serde_json::to_string(&evidence).unwrap();
@@ -206,5 +216,17 @@ mod tests {
             assert_eq!(is_new, at < MOST_TREES);
         }
         assert_eq!(evidence.count(), MOST_TREES);
+    }
+
+    #[test]
+    fn a_release_of_which_much_is_known_weighs_more() {
+        let mut evidence = VolumeEvidence::none("lamp".parse().unwrap());
+        let component_types = (0..64).map(|number| format!("{number:0>256}")).collect();
+        let manifest = ManifestFacts { component_types, ..ManifestFacts::default() };
+        let found =
+            ReleaseEvidence { manifest: Some(Box::new(manifest)), ..ReleaseEvidence::seen(Timestamp(1)) };
+        evidence.add(&"1.0.0".parse().unwrap(), &integrity(1), found);
+        evidence.add(&"1.1.0".parse().unwrap(), &integrity(1), ReleaseEvidence::seen(Timestamp(1)));
+        assert_eq!((evidence.count(), evidence.weight()), (2, 66));
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct PolicyInForce {
     pub(crate) rules: Policy,
     book: Arc<AdvisoryBook>,
     pub(crate) revision: u64,
+    /// The revision at which these rules began to count.
+    pub(crate) rules_since: u64,
 }
 
 /// A release that is judged, and everything that is known of it.
@@ -68,7 +70,7 @@ impl PolicyInForce {
         judge(&PolicyFacts {
             integrity,
             first_seen: evidence.map(|evidence| seconds(evidence.first_seen)),
-            delivery: evidence.and_then(|evidence| evidence.delivery).map(Into::into),
+            delivery: evidence.and_then(|evidence| evidence.delivery),
             manifest: evidence.and_then(|evidence| evidence.manifest.as_deref()),
             trust,
             advisories: self.book.about(registry, name),
@@ -124,7 +126,9 @@ impl PolicyDesk {
         // Counted on without rules too, so that a verdict of before is never taken for one of after.
         *last += 1;
         let revision = if rules.is_empty() { 0 } else { *last };
-        self.current.store(Arc::new(PolicyInForce { rules, book, revision }));
+        let is_same = current.rules.revision() == rules.revision();
+        let rules_since = if is_same { current.rules_since } else { *last };
+        self.current.store(Arc::new(PolicyInForce { rules, book, revision, rules_since }));
         self.revision.store(revision, Ordering::Release);
     }
 }

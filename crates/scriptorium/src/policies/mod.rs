@@ -13,11 +13,13 @@
 mod book;
 mod evidence;
 mod in_force;
+mod outages;
 mod register;
 mod verdict;
 
 pub(crate) use book::{AdvisoryBook, BookSource};
-pub(crate) use evidence::{ReleaseEvidence, StoredDelivery, VolumeEvidence};
+pub(crate) use evidence::{ReleaseEvidence, VolumeEvidence, delivery_of};
 pub(crate) use in_force::{JudgedRelease, PolicyDesk, PolicyInForce};
+pub(crate) use outages::TrustOutages;
 pub(crate) use register::{EvidenceRegister, FoundEvidence};
 pub(crate) use verdict::{KeptVerdict, PolicyFinding, PolicyRefusal, ReleaseFinding, moment};

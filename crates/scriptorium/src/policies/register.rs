@@ -7,6 +7,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::RandomState;
 use tracing::error;
@@ -15,13 +16,14 @@ use super::evidence::{ReleaseEvidence, VolumeEvidence};
 use crate::clock::Timestamp;
 use crate::consistency::Pins;
 use crate::domain::{Integrity, Registry, Version, VolumeName};
+use crate::long_work::{LongWork, NotWorked};
 use crate::store::{Damage, StorageKey, Store, StoreError, record};
 use crate::telemetry::Metrics;
 
-/// Releases whose evidence is in memory, at most.
+/// Releases whose evidence is in memory, at most; one of which much is known counts as several.
 const MOST: u64 = 1_000_000;
-/// So many releases are looked at in place.
-const MANY: usize = 1_000;
+/// Looking at a release takes as long as working on so many bytes of a document.
+const A_RELEASE: usize = 256;
 /// Locks that the writers of all volumes share.
 const LOCKS: usize = 64;
 
@@ -35,7 +37,10 @@ pub(crate) struct EvidenceRegister {
     store: Arc<dyn Store>,
     pins: Pins,
     metrics: Arc<Metrics>,
+    long_work: Arc<LongWork>,
     memory: moka::sync::Cache<Subject, HeldEvidence, RandomState>,
+    /// How often memory was forgotten.
+    readings: AtomicU64,
     /// Locked while evidence about a volume is read from the store or changed.
     changing: [tokio::sync::Mutex<()>; LOCKS],
     hasher: RandomState,
@@ -51,14 +56,15 @@ struct HeldEvidence {
 
 impl EvidenceRegister {
     /// A register in `store`.
-    pub(crate) fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>, long_work: Arc<LongWork>) -> Self {
         let weigh =
-            |_: &Subject, held: &HeldEvidence| u32::try_from(held.evidence.count() + 1).unwrap_or(u32::MAX);
+            |_: &Subject, held: &HeldEvidence| u32::try_from(held.evidence.weight() + 1).unwrap_or(u32::MAX);
         let hasher = RandomState::new();
         let memory =
             moka::sync::Cache::builder().max_capacity(MOST).weigher(weigh).build_with_hasher(hasher.clone());
         let pins = Pins::new(Arc::clone(&store));
-        Self { store, pins, metrics, memory, changing: std::array::from_fn(|_| Default::default()), hasher }
+        let (readings, changing) = (AtomicU64::new(0), std::array::from_fn(|_| Default::default()));
+        Self { store, pins, metrics, long_work, memory, readings, changing, hasher }
     }
 
     /// What is known of the releases of a volume.
@@ -116,7 +122,7 @@ impl EvidenceRegister {
         let (subject, many, found) = ((registry.clone(), name.clone()), found.len(), Arc::new(found));
         if let Some(held) = self.memory.get(&subject) {
             let found = Arc::clone(&found);
-            if apart(many, move || held.evidence.includes_all(&found)).await? {
+            if self.work(many, move || held.evidence.includes_all(&found)).await? {
                 return Ok(false);
             }
         }
@@ -130,7 +136,7 @@ impl EvidenceRegister {
             }
             news.then(|| (record::encode(&joined), joined))
         };
-        let Some((stored, joined)) = apart(many, joined).await? else { return Ok(false) };
+        let Some((stored, joined)) = self.work(many, joined).await? else { return Ok(false) };
         self.memory.insert(subject, HeldEvidence { evidence: Arc::new(joined), has_pins });
         if let Err(error) = self.store.write_behind(&place(registry, name), stored).await {
             error!(%error, volume = %name, "cannot store yet when releases were first seen");
@@ -141,6 +147,22 @@ impl EvidenceRegister {
     /// Forgets what is in memory; it is read again. For what another process stored.
     pub(crate) fn forget(&self) {
         self.memory.invalidate_all();
+        self.readings.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often memory was forgotten, so that what else rests on it is looked at again.
+    pub(crate) fn readings(&self) -> u64 {
+        self.readings.load(Ordering::Relaxed)
+    }
+
+    /// Does `work` on so many releases.
+    async fn work<T: Send + 'static>(
+        &self,
+        many: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let worked = self.long_work.patiently(many.saturating_mul(A_RELEASE), work).await;
+        worked.ok_or_else(|| io::Error::other(NotWorked::Lost).into())
     }
 
     async fn lock(&self, subject: &Subject) -> tokio::sync::MutexGuard<'_, ()> {
@@ -175,17 +197,6 @@ impl EvidenceRegister {
         self.store.set_aside(&place, &damage).await?;
         Ok(none())
     }
-}
-
-/// Does `work` on so many releases, on a thread that may block if they are many.
-async fn apart<T: Send + 'static>(
-    many: usize,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, StoreError> {
-    if many <= MANY {
-        return Ok(work());
-    }
-    Ok(tokio::task::spawn_blocking(work).await.map_err(io::Error::from)?)
 }
 
 fn place(registry: &Registry, name: &VolumeName) -> StorageKey {

@@ -287,7 +287,7 @@ impl Asker {
             Some(known) => Ok(known.confirmed(meta)),
             None => Document::new(&key, Envelope { meta, body }),
         };
-        match self.env.parsing.run(length, read).await? {
+        match self.env.long_work.run(length, read).await? {
             Ok(document) => Ok(Document { reading: Reading::whole(asked.asked, asked.landed), ..document }),
             Err(malformed) => {
                 self.env.metrics.integrity_failure("document");

@@ -180,6 +180,7 @@ impl Documents {
     /// When the store cannot be listed; then memory is as it was.
     pub(crate) async fn reread(&self) -> Result<(), StoreError> {
         self.judge.evidence.forget();
+        self.judge.looked_up.invalidate_all();
         self.shelf.reread().await
     }
 

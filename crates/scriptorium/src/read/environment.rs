@@ -13,11 +13,11 @@ use tracing::error;
 use super::document::Document;
 use super::failure::ReadFailure;
 use super::freshness::{AgeLimits, Freshness, measure};
-use super::parsing::Parsing;
 use super::rendition::Coders;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, OnDivergence};
 use crate::domain::{DocumentKey, Registry};
+use crate::long_work::LongWork;
 use crate::policies::PolicyDesk;
 use crate::store::Damage;
 use crate::telemetry::Metrics;
@@ -47,7 +47,7 @@ pub(super) struct Environment {
     clock: Arc<dyn Clock>,
     questions: AtomicU64,
     pub(super) patience: Duration,
-    pub(super) parsing: Parsing,
+    pub(super) long_work: Arc<LongWork>,
     pub(super) coders: Arc<Coders>,
     pub(super) metrics: Arc<Metrics>,
     /// The operator's policy.
@@ -66,7 +66,7 @@ impl Environment {
             clock,
             questions: AtomicU64::new(0),
             patience,
-            parsing: Parsing::default(),
+            long_work: Arc::default(),
             coders: Arc::default(),
             metrics,
             policy: Arc::default(),

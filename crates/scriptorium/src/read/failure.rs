@@ -8,6 +8,7 @@ use crate::consistency::pins::LostPin;
 use crate::consistency::{ArchiveRefusal, Divergence};
 use crate::domain::lifecycle::Status;
 use crate::domain::{Problem, Sha256, VolumeName};
+use crate::long_work::NotWorked;
 use crate::policies::PolicyRefusal;
 use crate::store::StoreError;
 use crate::upstream::CouldNotAsk;
@@ -157,5 +158,14 @@ impl ReadFailure {
 impl From<StoreError> for ReadFailure {
     fn from(error: StoreError) -> Self {
         Self::Storage(Arc::new(error))
+    }
+}
+
+impl From<NotWorked> for ReadFailure {
+    fn from(not_worked: NotWorked) -> Self {
+        match not_worked {
+            NotWorked::Crowded => Self::Crowded,
+            NotWorked::Lost => Self::Lost,
+        }
     }
 }

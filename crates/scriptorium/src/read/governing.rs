@@ -1,20 +1,18 @@
-//! The operator's policy on documents, for the rest of the proxy: putting rules in force, noting what archives tell, and
-//! explaining a verdict.
+//! The operator's policy on documents, for the rest of the proxy: putting rules in force, and noting what archives tell.
 //!
 //! Owns these entrances. Must not know rules, nor how a verdict changes an answer (`judge::policies`).
 
 use std::sync::Arc;
 
 use archive::ManifestFacts;
-use policy::{Policy, RuleReport};
+use policy::Policy;
 use tracing::info;
 
 use super::answer::CachedAnswer;
-use super::document::Document;
 use super::documents::Documents;
 use super::failure::ReadFailure;
 use crate::domain::{DocumentKey, Integrity, Purl, Registry};
-use crate::policies::{AdvisoryBook, JudgedRelease, PolicyFinding, PolicyInForce};
+use crate::policies::{AdvisoryBook, PolicyInForce};
 use crate::store::StoreError;
 use crate::upstream::FetchContext;
 
@@ -51,6 +49,11 @@ impl Documents {
         context: FetchContext<'_>,
     ) -> Result<CachedAnswer, ReadFailure> {
         self.judge.under_policy_anew(key, answer, context).await
+    }
+
+    /// How often what is known of releases was read anew, because another process stored some of it.
+    pub(crate) fn readings_of_evidence(&self) -> u64 {
+        self.judge.evidence.readings()
     }
 
     /// Whether a rule judges `release` by its manifest.
@@ -90,41 +93,5 @@ impl Documents {
         manifest: ManifestFacts,
     ) -> Result<(), StoreError> {
         self.judge.witness_manifest(registry, (&release.name, &release.version), integrity, manifest).await
-    }
-
-    /// What the policy says against a release, and what each of its rules says. Nothing is asked for; `exact` is the held exact
-    /// metadata.
-    ///
-    /// # Errors
-    /// When what is known of the release cannot be read.
-    pub(crate) async fn policy_on(
-        &self,
-        release: &Purl,
-        exact: Option<&Document>,
-    ) -> Result<(Option<PolicyFinding>, Vec<RuleReport>), StoreError> {
-        let policy = self.policy();
-        let index = DocumentKey::Index(release.name.clone());
-        let registry = self.env.registry_of(&index);
-        let Some(registry) = registry.filter(|_| policy.revision != 0) else { return Ok((None, Vec::new())) };
-        let held =
-            self.shelf.held(&DocumentKey::Release(release.name.clone(), release.version.clone())).await;
-        let stated = exact.or(held.as_deref()).and_then(|exact| exact.content.release()?.integrity);
-        let index = self.shelf.held(&index).await;
-        let row =
-            || index.as_ref()?.content.rows()?.of(&release.version).iter().find_map(|row| row.integrity);
-        let integrity = stated.or_else(row);
-        let of = (&release.name, &release.version);
-        let evidence = self.judge.known_evidence(&registry, of, integrity.as_ref()).await?;
-        let judged = JudgedRelease {
-            registry: &registry,
-            name: &release.name,
-            version: &release.version,
-            integrity: integrity.as_ref(),
-            evidence: evidence.as_ref(),
-            is_trust_unknown: false,
-        };
-        let now = self.env.now();
-        let finding = PolicyFinding::of(&policy.verdict(judged, now), !policy.is_audit());
-        Ok((finding, policy.explain(judged, now)))
     }
 }

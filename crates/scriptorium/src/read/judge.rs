@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use self::held_facts::VolumeSubject;
 use super::asker::{Asker, Fetched, How, WantedAnswer};
 use super::document::Document;
 use super::environment::{Environment, RoutedKey};
@@ -29,12 +30,13 @@ use super::standing::Standing;
 use crate::consistency::{History, Pins};
 use crate::domain::{DocumentKey, Resource};
 use crate::flight::Flights;
-use crate::policies::EvidenceRegister;
+use crate::policies::{EvidenceRegister, TrustOutages};
 use crate::upstream::FetchContext;
 
 mod answering;
 mod blocks;
 mod divergences;
+mod held_facts;
 mod index;
 mod invalidation;
 mod overruled;
@@ -46,8 +48,11 @@ mod release;
 mod sides;
 mod stocktaking;
 mod trust;
+mod trust_asked;
 mod witness;
 
+/// Volumes of which it is remembered that their held documents were looked up.
+const VOLUMES: u64 = 100_000;
 /// Readings of both sides; after the last one a difference is believed even if it keeps changing.
 const ROUNDS: u32 = 4;
 
@@ -67,6 +72,10 @@ pub(super) struct Judge {
     pub(super) pins: Pins,
     history: History,
     pub(super) evidence: EvidenceRegister,
+    pub(super) outages: TrustOutages,
+    /// For each volume, since when the rules count for which its held documents were looked up.
+    pub(super) looked_up: moka::sync::Cache<VolumeSubject, u64>,
+    lookups: Arc<Flights<(VolumeSubject, u64), Result<(), ReadFailure>>>,
     /// Locked while a damaged pin or history is restored.
     mending: tokio::sync::Mutex<()>,
     /// The number is 0, or that of the question if the answer is not kept: each such answer is settled by itself.
@@ -81,7 +90,14 @@ impl Judge {
             asker,
             pins: Pins::new(Arc::clone(store)),
             history: History::new(Arc::clone(store)),
-            evidence: EvidenceRegister::new(Arc::clone(store), Arc::clone(&shelf.env.metrics)),
+            evidence: EvidenceRegister::new(
+                Arc::clone(store),
+                Arc::clone(&shelf.env.metrics),
+                Arc::clone(&shelf.env.long_work),
+            ),
+            outages: TrustOutages::default(),
+            looked_up: moka::sync::Cache::new(VOLUMES),
+            lookups: Arc::default(),
             mending: tokio::sync::Mutex::default(),
             settlements: Arc::default(),
             shelf,

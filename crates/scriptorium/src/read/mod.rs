@@ -31,7 +31,6 @@ mod long_reads;
 #[cfg(test)]
 mod model;
 pub(crate) mod outcome;
-mod parsing;
 pub(crate) mod place;
 mod reading;
 pub(crate) mod rendition;
@@ -47,7 +46,7 @@ pub(crate) mod trial;
 mod unkept;
 mod waits;
 
-pub(crate) use crate::upstream::FetchContext;
+pub(crate) use crate::upstream::{BackgroundWork, FetchContext};
 pub(crate) use answer::CachedAnswer;
 pub(crate) use document::Document;
 pub(crate) use documents::Documents;

@@ -34,6 +34,11 @@ pub(super) trait Description: Send + Sync + 'static {
     fn seal(&self, _found: &Self::Found) -> (Sha256, String) {
         (Sha256::of(b""), String::new())
     }
+
+    /// What was found in the content, as its seal keeps it.
+    fn facts(&self, _found: &Self::Found) -> Vec<u8> {
+        Vec::new()
+    }
 }
 
 /// An upload that was received and passed the check.
@@ -66,6 +71,7 @@ pub(super) async fn take_in<D: Description>(
     let inspect = move |content: &mut Arriving<'_>| inspector.inspect(content);
     let (sealing, found) = intake::take_in(&services.store, body.pieces(limit), limit, inspect).await?;
     let (known_by, identity) = description.seal(&found);
+    let sealing = sealing.with_facts(description.facts(&found));
     let received = Received::new(sealing, known_by, &identity).await?;
     description.judge(&found, &received)?;
     drop(slot);

@@ -15,10 +15,13 @@ use super::staging::inside;
 use super::{Damage, FileStore, Staged, StorageKey, StoreError};
 use crate::domain::Sha256;
 
+mod content;
 mod trailer;
 
 #[cfg(test)]
 mod tests;
+
+pub(crate) use content::SealedContent;
 
 /// Bytes covered by one checksum.
 pub(crate) const BLOCK: u64 = 256 * 1024;
@@ -26,6 +29,9 @@ pub(crate) const BLOCK: u64 = 256 * 1024;
 const STEP: u64 = 4 * BLOCK;
 /// Enough for the trailer of a content of up to 4 GiB.
 const FIRST_READ: u64 = 64 * 1024;
+
+/// The most bytes of facts that are kept with one content, on disk and in memory.
+pub(crate) const MAX_FACTS: usize = 512;
 
 /// What is known of a sealed file without reading its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +46,8 @@ pub(crate) struct Seal {
     pub(crate) identity: String,
     /// The recipe by which the content was packed here; 0 for content as it was received.
     pub(crate) recipe: u16,
+    /// What was found in the content when it was sealed, in the form of who looked; may be empty.
+    pub(crate) facts: Vec<u8>,
     blocks: Vec<u32>,
 }
 
@@ -51,6 +59,7 @@ pub(crate) struct SealWriter<W> {
     block: crc_fast::Digest,
     blocks: Vec<u32>,
     recipe: u16,
+    facts: Vec<u8>,
 }
 
 impl<W: Write> SealWriter<W> {
@@ -62,7 +71,21 @@ impl<W: Write> SealWriter<W> {
     /// The same for content that is packed here by a `recipe`.
     pub(crate) fn made_by(inner: W, recipe: u16) -> Self {
         let block = crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi);
-        Self { inner, length: 0, raw: sha2::Sha256::new(), block, blocks: Vec::new(), recipe }
+        Self {
+            inner,
+            length: 0,
+            raw: sha2::Sha256::new(),
+            block,
+            blocks: Vec::new(),
+            recipe,
+            facts: Vec::new(),
+        }
+    }
+
+    /// The same, with what was found in the content. More than [`MAX_FACTS`] bytes are not kept: the content can be read again.
+    pub(crate) fn with_facts(self, facts: Vec<u8>) -> Self {
+        let facts = if facts.len() <= MAX_FACTS { facts } else { Vec::new() };
+        Self { facts, ..self }
     }
 
     /// Where the content is passed on to.
@@ -81,6 +104,7 @@ impl<W: Write> SealWriter<W> {
             known_by,
             identity: identity.to_owned(),
             recipe: self.recipe,
+            facts: self.facts,
             blocks: self.blocks,
         };
         self.inner.write_all(&trailer::encode(&seal)?)?;

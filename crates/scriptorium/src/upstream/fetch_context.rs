@@ -17,6 +17,29 @@ pub(crate) enum Urgency {
     Background,
 }
 
+/// Work that no client asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum BackgroundWork<'a> {
+    /// Looking at advisories.
+    Advisories,
+    /// Reading manifests of held archives.
+    Manifests,
+    /// A run of this mirror.
+    Mirror(&'a str),
+}
+
+impl BackgroundWork<'_> {
+    /// An id for its requests. Nothing else makes such ids, so that the logs of this proxy and of the registry say which work asked.
+    pub(crate) fn request_id(self) -> String {
+        let number = fastrand::u32(..);
+        match self {
+            Self::Advisories => format!("advisories-{number:08x}"),
+            Self::Manifests => format!("manifests-{number:08x}"),
+            Self::Mirror(name) => format!("mirror-{name}-{number:08x}"),
+        }
+    }
+}
+
 /// The request that led to a fetch, and how urgent the fetch is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FetchContext<'a> {
@@ -35,6 +58,11 @@ impl<'a> FetchContext<'a> {
     /// The fetches of the request `id`, whose client waits.
     pub(crate) fn foreground(id: &'a str) -> Self {
         Self { id, urgency: Urgency::Foreground, held_only: false, client: None, until: None }
+    }
+
+    /// The fetches of work with this id that no client waits for.
+    pub(crate) fn background(id: &'a str) -> Self {
+        Self::foreground(id).in_background()
     }
 
     /// The same, for this client.

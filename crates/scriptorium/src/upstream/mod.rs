@@ -50,7 +50,7 @@ use url::Url;
 pub(crate) use self::cause::ConnectFailure;
 use self::failure::status_label;
 pub(crate) use self::failure::{Again, CouldNotAsk, FailureSide, Health, RequestReach};
-pub(crate) use self::fetch_context::{FetchContext, OwnedFetchContext, Urgency};
+pub(crate) use self::fetch_context::{BackgroundWork, FetchContext, OwnedFetchContext, Urgency};
 #[cfg(test)]
 pub(crate) use self::guard::GuardRule;
 pub(crate) use self::head::CachingHead;

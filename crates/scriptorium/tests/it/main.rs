@@ -11,6 +11,7 @@ mod adversaries;
 mod architecture;
 mod audit;
 mod audit_record;
+mod audit_record_whole;
 mod big;
 mod big_documents;
 mod browsers;

@@ -260,3 +260,35 @@ fn what_was_verified_is_bounded() {
     table.verified.run_pending_tasks();
     assert!(table.verified.entry_count() <= MOST_VERIFIED);
 }
+
+#[test]
+fn a_token_that_was_proved_is_not_refused_for_what_a_neighbour_sends() {
+    let (table, signer) = table();
+    let sign = |subject: &str| {
+        let mut claims = claims();
+        claims["sub"] = json!(subject);
+        signer.sign(&header(), &claims)
+    };
+    let [proved, new] = ["proved", "new"].map(sign);
+    let neighbours = [192, 0, 2, 1];
+    let holds =
+        |table: &IssuerTable, token: &str| table.presented(token.as_bytes(), from(neighbours), NOW).is_some();
+    assert!(holds(&table, &proved));
+    for number in 0..=MOST {
+        let stranger = Signer::new();
+        let mut claims = claims();
+        claims["sub"] = json!(number.to_string());
+        assert!(!holds(&table, &stranger.sign(&header(), &claims)));
+    }
+    assert!(!holds(&table, &new), "whoever was not proved waits");
+    // Its keys change, and a reload forgets what was verified.
+    table.issuers[0].renew(set(&[signer.jwk("one"), Signer::new().jwk("two")]));
+    assert!(holds(&table, &proved));
+    let next = IssuerTable::new(&[issuer("ci")], Some(&table));
+    assert!(holds(&next, &proved) && !holds(&next, &new));
+    // It holds no more, and was tried once.
+    next.issuers[0].renew(set(&[Signer::new().jwk("one")]));
+    assert!(!holds(&next, &proved));
+    next.issuers[0].renew(set(&[signer.jwk("one")]));
+    assert!(!holds(&next, &proved));
+}

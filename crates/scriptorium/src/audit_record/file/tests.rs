@@ -206,3 +206,58 @@ fn a_long_record_is_opened_by_its_end() {
     ground.open().append(&[entry(2)]).unwrap();
     assert_eq!(verified(&[&ground.path]).unwrap_err().line, 2002, "no line is that long");
 }
+
+#[test]
+fn a_file_that_was_removed_or_replaced_is_begun_anew_and_the_line_says_why() {
+    for is_replaced in [false, true] {
+        let ground = Ground::of(2);
+        let mut file = ground.open();
+        let old = ground.path.with_extension("copy");
+        fs::copy(&ground.path, &old).unwrap();
+        if is_replaced {
+            fs::write(ground.path.with_extension("new"), "").unwrap();
+            fs::rename(ground.path.with_extension("new"), &ground.path).unwrap();
+        } else {
+            fs::remove_file(&ground.path).unwrap();
+        }
+        file.append(&[entry(2)]).unwrap();
+        file.append(&[entry(3)]).unwrap();
+        let text = String::from_utf8(ground.bytes()).unwrap();
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert!(text.lines().next().unwrap().contains("the file before was removed"), "{text}");
+        let alone = verified(&[&ground.path]).unwrap();
+        assert!(alone.continues, "it does not pass for a whole record");
+        assert_eq!(verified(&[&old, &ground.path]).unwrap().lines, 5, "who kept a copy proves both");
+    }
+}
+
+#[test]
+fn a_file_that_lost_its_name_to_another_is_left_at_once() {
+    let ground = Ground::of(2);
+    let mut file = ground.open();
+    let old = ground.path.with_extension("1");
+    fs::rename(&ground.path, &old).unwrap();
+    fs::write(&ground.path, "").unwrap();
+    file.append(&[entry(2)]).unwrap();
+    assert_eq!(verified(&[&old, &ground.path]).unwrap().lines, 4);
+    assert!(String::from_utf8(ground.bytes()).unwrap().contains("another file was put in the place"));
+    // What is no audit record gets no line.
+    fs::rename(&ground.path, ground.path.with_extension("2")).unwrap();
+    fs::write(&ground.path, "root:x:0:0\nbin:x:1:1\n").unwrap();
+    file.append(&[entry(3)]).unwrap();
+    assert_eq!(ground.bytes(), b"root:x:0:0\nbin:x:1:1\n");
+    assert_eq!(verified(&[&old, &ground.path.with_extension("2")]).unwrap().lines, 5);
+}
+
+#[test]
+fn a_file_that_is_gone_is_noticed_without_a_line_to_write() {
+    let ground = Ground::of(2);
+    let mut file = ground.open();
+    file.look(Timestamp(7)).unwrap();
+    assert_eq!(verified(&[&ground.path]).unwrap().lines, 2, "nothing happened");
+    fs::remove_file(&ground.path).unwrap();
+    file.look(Timestamp(7)).unwrap();
+    file.look(Timestamp(8)).unwrap();
+    let read = verified(&[&ground.path]).unwrap();
+    assert!(read.continues && read.lines == 1);
+}

@@ -115,8 +115,9 @@ async fn allowed(
     let documents = documents.map_err(|error| crate::cli::fail(&error))?;
     let mut allowed = Vec::new();
     for bundled in std::mem::take(&mut selection.releases) {
-        let finding = documents.policy_on(&bundled.release, None).await;
-        match finding.map_err(|error| crate::cli::fail(&error))?.0 {
+        let trial = documents.try_out(&bundled.release, None, false).await;
+        let trial = trial.map_err(|error| crate::cli::fail(&error))?;
+        match trial.and_then(|trial| trial.finding()) {
             Some(finding) if finding.refuses() => selection.leave_out(&bundled.release, &finding.reason),
             Some(_) | None => allowed.push(bundled),
         }

@@ -9,12 +9,14 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 
 use crate::app;
+use crate::audit_record::AuditAction;
 use crate::cli::storage::open;
-use crate::cli::{fail, progress, wait};
+use crate::cli::{fail, progress, recorded, wait};
 use crate::config::{Config, Location};
 use crate::mirror::proof::prove as prove_one;
 use crate::mirror::record;
 use crate::mirror::report::{MirrorStatus, ProofReport, RunStatus};
+use crate::mirror::withheld::withheld;
 use crate::mirror::{Mirrors, RunKind};
 use crate::store::{ObjectStorage, Store};
 
@@ -39,6 +41,12 @@ pub(super) fn run(
         }
     });
     bar.finish_and_clear();
+    if kind == RunKind::Sync {
+        for run in runs.iter().flatten().filter_map(|run| run.synced.as_ref()) {
+            let entry = recorded::entry(AuditAction::Synced).with("about", &*run.mirror);
+            recorded::record(config.log.audit.as_deref(), entry.with("complete", run.complete));
+        }
+    }
     runs
 }
 
@@ -67,11 +75,18 @@ async fn watch(mirrors: &Mirrors, names: &[String], bar: &ProgressBar) {
 /// How mirrors stand by their records.
 pub(super) fn statuses(config: &Config, names: &[String]) -> Result<Vec<MirrorStatus>, ExitCode> {
     let Some(store) = existing(config)? else { return Ok(Vec::new()) };
+    let store: Arc<dyn Store> = store;
     wait(async {
+        let documents = app::documents_under_policy(config, Arc::clone(&store)).await;
+        let documents = documents.map_err(|error| fail(&error))?;
         let mut statuses = Vec::new();
         for name in names {
             let record = record::load(&*store, name).await.map_err(|error| fail(&error))?;
-            statuses.push(MirrorStatus::of(name, record.as_ref()));
+            let mut status = MirrorStatus::of(name, record.as_ref());
+            if let Some(record) = &record {
+                status.missing.extend(withheld(&documents, record).await);
+            }
+            statuses.push(status);
         }
         Ok(statuses)
     })?
@@ -83,14 +98,15 @@ pub(super) fn prove(config: &Config, names: &[String]) -> Result<Vec<ProofReport
         Some(store) => store,
         None => Arc::new(ObjectStorage::memory().map_err(|error| fail(&error))?),
     };
-    let documents = app::documents(config, Arc::clone(&store)).map_err(|error| fail(&error))?;
     wait(async {
+        let documents = app::documents_under_policy(config, Arc::clone(&store)).await;
+        let documents = documents.map_err(|error| fail(&error))?;
         let mut proofs = Vec::new();
         for mirror in config.mirrors.iter().filter(|mirror| names.contains(&mirror.name)) {
             proofs.push(prove_one(&store, &documents, mirror).await);
         }
-        proofs
-    })
+        Ok(proofs)
+    })?
 }
 
 /// The store, if there is one yet.

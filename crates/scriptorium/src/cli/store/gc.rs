@@ -11,9 +11,10 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::{GcArgs, Shown, kinds, table};
+use crate::audit_record::AuditAction;
 use crate::bundles::imported_keys;
-use crate::cli::storage::{EvictionKeepers, open_existing};
-use crate::cli::{answer, complain, fail, progress, wait, with_causes};
+use crate::cli::storage::{EvictionKeepers, StorageToChange, open_existing};
+use crate::cli::{answer, complain, fail, progress, recorded, wait, with_causes};
 use crate::mirror::record::{MirrorRecordError, kept_keys};
 use crate::store::stats::{ABANDONED, Tallies};
 use crate::store::{Ceiling, EvictionPlan, ObjectStorage, StagedBatch, Store, StoreError};
@@ -34,11 +35,16 @@ struct GcOutcome {
 }
 
 pub(super) fn run(args: &GcArgs) -> Result<ExitCode, ExitCode> {
-    let storage = args.storage.load()?;
+    let StorageToChange { storage, audit, .. } = args.storage.load_for_change()?;
     let store = open_existing(&storage)?;
     let to = args.to.unwrap_or(storage.max_size);
     let keepers = args.storage.keepers()?;
     let done = wait(collect(&store, to, keepers, args))?.map_err(|error| fail(&error))?;
+    if done.applied {
+        let entry =
+            recorded::entry(AuditAction::Collected).with("about", format!("down to {}", ByteSize(to)));
+        recorded::record(audit.as_deref(), entry.with("freed", done.freed));
+    }
     let written = answer(&if args.json { done.json() } else { done.text() });
     if let Some(failed) = &done.failed {
         complain(failed);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use policy::{
-    OnOldAdvisories, Policy, PolicyDocument, PolicyError, PolicyMode, PolicySettings, PolicyWarning,
+    OnOldAdvisories, Policy, PolicyDocument, PolicyError, PolicyMode, PolicySettings, PolicyWarning, locate,
 };
 use toml::Value;
 
@@ -63,11 +63,16 @@ impl PolicyKeys {
             on_old_advisories: self.advisories,
             advisories_max_age: self.advisories_max_age,
         };
-        match Policy::compile(document, settings, now) {
-            Ok(compiled) if errors.is_empty() => Ok(compiled),
-            Ok(_) => Err(errors),
-            Err(more) => Err(errors.into_iter().chain(more).collect()),
+        let compiled = match Policy::compile(document, settings, now) {
+            Ok(compiled) if errors.is_empty() => return Ok(compiled),
+            Ok(_) => Vec::new(),
+            Err(more) => more,
+        };
+        errors.extend(compiled);
+        if let Some((path, Ok(text))) = self.file.as_ref().map(|file| (file.path(), file.text())) {
+            locate(&path.display().to_string(), text, &mut errors);
         }
+        Err(errors)
     }
 
     /// Puts the file at `path` in the place of `file`.

@@ -40,6 +40,7 @@ unknown = 1
     for says in [
         "policy.rules[0].action: expected `deny`, `hold` or `discourage`, found `forbid`",
         "policy.rules[1]: unknown field `unknown`",
+        "more.toml:4:1: policy.rules[0].match: expected at least one matcher",
         "more.toml:6:8: policy.waivers[0]: invalid type: integer `7`",
         "policy.mode: missing; expected `enforce` or `audit`",
     ] {

@@ -3,11 +3,12 @@
 //! A changed file is another value, so that a reload notices. Owns reading the file, and what a set of keys looks like
 //! (RFC 7517). Must not know how a signature is verified.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
+
+use super::bounded_file::read_bytes;
 
 /// The longest set of keys that is read, in bytes.
 pub(crate) const LONGEST_JWKS: u64 = 1 << 20;
@@ -54,11 +55,7 @@ impl JwksFile {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let (file, mut bytes) = (std::fs::File::open(path).map_err(|error| error.to_string())?, Vec::new());
-    file.take(LONGEST_JWKS + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > LONGEST_JWKS {
-        return Err(format!("it is longer than {LONGEST_JWKS} bytes"));
-    }
+    let bytes = read_bytes(path, LONGEST_JWKS)?;
     let keys: KeysAlone = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
     if !keys.keys.iter().any(|key| matches!(&*key.kty, "RSA" | "EC" | "OKP")) {
         return Err("it has no public key (RSA, EC or OKP)".to_owned());

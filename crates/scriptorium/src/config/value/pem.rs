@@ -7,6 +7,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::bounded_file::read_bytes;
+
+/// The longest file that is read, in bytes: all authorities of a system are some hundred thousand.
+const LONGEST: u64 = 16 << 20;
+
 /// The path of a PEM file and its contents.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct PemFile {
@@ -19,7 +24,7 @@ impl PemFile {
     /// Reads the file at `path`.
     #[must_use]
     pub(crate) fn read(path: PathBuf) -> Self {
-        let contents = std::fs::read(&path).map(Arc::from).map_err(|error| error.to_string());
+        let contents = read_bytes(&path, LONGEST).map(Arc::from);
         Self { path, contents }
     }
 

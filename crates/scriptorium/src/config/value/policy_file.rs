@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use toml::Value;
 
+use super::bounded_file::read_text;
+
 /// The longest file that is read, in bytes: some hundred thousand waivers.
 const LONGEST: u64 = 32 << 20;
 
@@ -22,7 +24,7 @@ impl PolicyFile {
     /// Reads the file at `path`.
     #[must_use]
     pub(crate) fn read(path: PathBuf) -> Self {
-        let text = read(&path).map(Arc::from);
+        let text = read_text(&path, LONGEST).map(Arc::from);
         Self { path, text }
     }
 
@@ -39,14 +41,6 @@ impl PolicyFile {
     pub(crate) fn text(&self) -> Result<&str, &str> {
         self.text.as_deref().map_err(String::as_str)
     }
-}
-
-fn read(path: &Path) -> Result<String, String> {
-    let length = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if length > LONGEST {
-        return Err(format!("it is longer than {LONGEST} bytes"));
-    }
-    std::fs::read_to_string(path).map_err(|error| error.to_string())
 }
 
 /// A list of tables that the crate `policy` reads.

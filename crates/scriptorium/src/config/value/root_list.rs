@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use selection::{Root, parse_root_list};
 
+use super::bounded_file::read_text;
+
 /// The longest list that is read, in bytes: some two hundred thousand names.
 const LONGEST: u64 = 8 << 20;
 
@@ -42,11 +44,7 @@ impl RootListFile {
 }
 
 fn read(path: &Path) -> Result<Vec<Root>, String> {
-    let length = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if length > LONGEST {
-        return Err(format!("it is longer than {LONGEST} bytes"));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let text = read_text(path, LONGEST)?;
     parse_root_list(&text).map_err(|invalid| invalid.to_string())
 }
 

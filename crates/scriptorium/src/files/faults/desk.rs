@@ -238,8 +238,9 @@ impl Proxy {
             taken => taken.map_err(|error| error.to_string()).unwrap(),
         };
         let purl = release.purl();
-        let received = Received::new(sealing, *verified.integrity.digest(), &purl.to_string()).await?;
-        self.seed(&purl, &verified.integrity, received).await;
+        let received =
+            Received::new(sealing, *verified.examined.integrity.digest(), &purl.to_string()).await?;
+        self.seed(&purl, &verified.examined.integrity, received).await;
         Ok(())
     }
 

@@ -3,8 +3,8 @@
 use super::*;
 use crate::consistency::{Pin, Proof};
 use crate::domain::{Purl, Sha256};
-use crate::policies::StoredDelivery;
 use crate::store::ObjectStorage;
+use policy::Delivery;
 
 fn public() -> Registry {
     Registry::new("public", "https://one")
@@ -19,7 +19,7 @@ fn tree(content: &str) -> Integrity {
 }
 
 fn register(store: &Arc<dyn Store>) -> EvidenceRegister {
-    EvidenceRegister::new(Arc::clone(store), Arc::new(Metrics::new().unwrap()))
+    EvidenceRegister::new(Arc::clone(store), Arc::new(Metrics::new().unwrap()), Arc::default())
 }
 
 fn seen(version: &str, content: &str, at: u64) -> FoundEvidence {
@@ -85,11 +85,11 @@ async fn those_who_add_at_once_lose_nothing() {
     let (registry, name) = (public(), lamp());
     let add = |at: u64| register.add(&registry, &name, vec![seen(&format!("1.0.{at}"), "a", at)]);
     futures_util::future::join_all((1..50).map(add)).await;
-    let git = ReleaseEvidence { delivery: Some(StoredDelivery::Git), ..ReleaseEvidence::seen(Timestamp(60)) };
+    let git = ReleaseEvidence { delivery: Some(Delivery::Git), ..ReleaseEvidence::seen(Timestamp(60)) };
     register.add(&registry, &name, vec![("1.0.7".parse().unwrap(), tree("a"), git)]).await.unwrap();
     register.forget();
     let known = register.of(&registry, &name).await.unwrap();
     assert_eq!(known.count(), 49);
     let seventh = known.of(&"1.0.7".parse().unwrap(), &tree("a")).unwrap();
-    assert_eq!((seventh.first_seen, seventh.delivery), (Timestamp(7), Some(StoredDelivery::Git)));
+    assert_eq!((seventh.first_seen, seventh.delivery), (Timestamp(7), Some(Delivery::Git)));
 }

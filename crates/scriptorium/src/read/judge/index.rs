@@ -144,7 +144,7 @@ impl Judge {
     ) -> Vec<Suspect> {
         let (registry, compared) = (index.meta.registry(), index.clone());
         let length = index.content.body().len();
-        let changed = self.env.parsing.patiently(length, move || changed_rows(&compared)).await;
+        let changed = self.env.long_work.patiently(length, move || changed_rows(&compared)).await;
         let mut changed = changed.unwrap_or_default();
         changed.extend(
             self.shelf.divergences.of_volume(&registry, name).iter().map(|open| open.version.clone()),
@@ -275,7 +275,7 @@ impl Judge {
                 }
             }
         };
-        self.env.parsing.patiently(length, doubt).await;
+        self.env.long_work.patiently(length, doubt).await;
     }
 }
 

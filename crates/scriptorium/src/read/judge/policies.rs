@@ -12,11 +12,11 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use policy::PolicyNeeds;
 
 use super::Judge;
+use super::trust_asked::AskedTrust;
 use crate::clock::Timestamp;
 use crate::domain::lifecycle::Status;
 use crate::domain::{DocumentKey, Integrity, LifecycleState, Release, Version, VolumeName};
@@ -64,20 +64,17 @@ impl Judge {
         match key {
             DocumentKey::Index(name) => self.judged_index(policy, name, document).await,
             DocumentKey::Release(name, version) => {
-                let asked = policy.needs(name).trust && document.content.release().is_some();
-                let trust = if asked { self.active_trust(name, version, context).await } else { None };
-                let is_unknown = asked && trust.is_none();
-                self.witness_release(&policy, name, version, document, trust).await?;
-                let judged = self.release_verdict(&policy, (name, version), document, is_unknown).await?;
-                let until = asked.then(|| self.trust_ends(is_unknown));
-                Ok(self.keep_verdict(key, document, judged.ending(until)))
+                let asked = match document.content.release() {
+                    Some(_) => self.trust_of(&policy, (name, version), document, context).await,
+                    None => None,
+                };
+                let active = asked.as_ref().and_then(|asked| asked.active.clone());
+                self.witness_release(&policy, name, version, document, active).await?;
+                self.judged_release(&policy, key, (name, version), document, asked).await
             }
             DocumentKey::TrustSummary(name, version) | DocumentKey::TrustDetail(name, version) => {
-                let asked = policy.needs(name).trust;
-                let is_unknown = asked && self.active_trust(name, version, context).await.is_none();
-                let judged = self.release_verdict(&policy, (name, version), document, is_unknown).await?;
-                let until = asked.then(|| self.trust_ends(is_unknown));
-                Ok(self.keep_verdict(key, document, judged.ending(until)))
+                let asked = self.trust_of(&policy, (name, version), document, context).await;
+                self.judged_release(&policy, key, (name, version), document, asked).await
             }
             DocumentKey::Search(_)
             | DocumentKey::Advisories(_)
@@ -85,6 +82,31 @@ impl Judge {
             | DocumentKey::Capabilities
             | DocumentKey::AtRegistry(_) => Ok(Arc::clone(document)),
         }
+    }
+
+    /// A held index with its rows as the policy in force lowers them.
+    pub(in crate::read) async fn lowered_index(
+        self: &Arc<Self>,
+        name: &VolumeName,
+        held: &Arc<Document>,
+    ) -> Result<Arc<Document>, ReadFailure> {
+        match held.verdict.holds(self.env.policy.revision(), self.env.now()) {
+            true => Ok(Arc::clone(held)),
+            false => self.judged_index(self.env.policy.current(), name, held).await,
+        }
+    }
+
+    async fn judged_release(
+        &self,
+        policy: &PolicyInForce,
+        key: &DocumentKey,
+        release: (&VolumeName, &Version),
+        document: &Arc<Document>,
+        asked: Option<AskedTrust>,
+    ) -> Result<Arc<Document>, ReadFailure> {
+        let is_unknown = asked.as_ref().is_some_and(|asked| asked.active.is_none());
+        let verdict = self.release_verdict(policy, release, document, is_unknown).await?;
+        Ok(self.keep_verdict(key, document, verdict.ending(asked.map(|asked| asked.until))))
     }
 
     async fn judged_index(
@@ -96,6 +118,7 @@ impl Judge {
         let evidence = match needs_evidence(policy.needs(name)) {
             true => {
                 self.witness_rows(name, document).await?;
+                self.witness_held(&policy, name, document).await?;
                 Some(self.evidence.of(&document.meta.registry(), name).await?)
             }
             false => None,
@@ -106,7 +129,7 @@ impl Judge {
             let verdict = judge.rows_verdict(&policy, &name, &document, evidence.as_deref());
             judge.keep_verdict(&DocumentKey::Index(name), &document, verdict)
         };
-        self.env.parsing.patiently(length, work).await.ok_or(ReadFailure::Lost)
+        self.env.long_work.patiently(length, work).await.ok_or(ReadFailure::Lost)
     }
 
     /// The verdict on a document about one release.
@@ -123,7 +146,7 @@ impl Judge {
         let (registry, integrity) = (document.meta.registry(), integrity_in(document));
         let integrity = integrity.as_ref();
         let evidence = match needs_evidence(policy.needs(name)) {
-            true => self.known_evidence(&registry, (name, version), integrity).await?,
+            true => self.known_evidence(&registry, (name, version), integrity, policy.needs(name)).await?,
             false => None,
         };
         let evidence = evidence.as_ref();
@@ -145,6 +168,7 @@ impl Judge {
         evidence: Option<&VolumeEvidence>,
     ) -> KeptVerdict {
         let (now, registry) = (self.env.now(), document.meta.registry());
+        let needs_trust = policy.needs(name).trust;
         let (mut findings, mut ends): (Vec<_>, Option<Timestamp>) = Default::default();
         let rows = document.content.rows().into_iter().flat_map(|rows| rows.by_version());
         for (version, rows) in rows {
@@ -155,10 +179,11 @@ impl Judge {
             let integrity = integrity.as_ref();
             let evidence = evidence.and_then(|evidence| evidence.of_row(version, integrity));
             let registry = &registry;
-            let release =
-                JudgedRelease { registry, name, version, integrity, evidence, is_trust_unknown: false };
+            let outage = needs_trust.then(|| self.outages.until(registry, (name, version), now)).flatten();
+            let is_trust_unknown = outage.is_some();
+            let release = JudgedRelease { registry, name, version, integrity, evidence, is_trust_unknown };
             let verdict = policy.verdict(release, now);
-            ends = ends.into_iter().chain(verdict.until.map(moment)).min();
+            ends = ends.into_iter().chain(verdict.until.map(moment)).chain(outage).min();
             let finding = PolicyFinding::of(&verdict, !policy.is_audit()).map(Arc::new);
             findings.extend(finding.map(|finding| ReleaseFinding { version: version.clone(), finding }));
         }
@@ -192,12 +217,6 @@ impl Judge {
             kept.clone()
         });
         kept.unwrap_or_else(|| judged(document))
-    }
-
-    /// How long a verdict that rests on trust holds: no longer than a trust view is fresh.
-    fn trust_ends(&self, is_unknown: bool) -> Timestamp {
-        let ttl = if is_unknown { Duration::ZERO } else { self.env.live().policy.trust_ttl };
-        self.env.now().after(ttl)
     }
 }
 

@@ -30,7 +30,7 @@ impl Judge {
             self.shelf.stocks.note(name, versions, self.env.now());
         }
         let (shelf, name, length) = (Arc::clone(&self.shelf), name.clone(), given.content.body().len());
-        let shown = self.env.parsing.patiently(length, move || shelf.show(&name)).await.flatten();
+        let shown = self.env.long_work.patiently(length, move || shelf.show(&name)).await.flatten();
         shown.unwrap_or(given)
     }
 

@@ -13,11 +13,10 @@ use tracing::error;
 
 use super::Judge;
 use super::policies::needs_evidence;
-use crate::domain::{Dist, DocumentKey, Integrity, Registry, Release, Trust, Version, VolumeName};
-use crate::policies::{FoundEvidence, PolicyInForce, ReleaseEvidence, StoredDelivery};
+use crate::domain::{DocumentKey, Integrity, Registry, Trust, Version, VolumeName};
+use crate::policies::{FoundEvidence, PolicyInForce, ReleaseEvidence, delivery_of};
 use crate::read::document::Document;
 use crate::store::StoreError;
-use crate::upstream::FetchContext;
 
 impl Judge {
     /// Notes what a new answer to `key` tells. If that cannot be noted, it is when the answer is judged.
@@ -49,7 +48,8 @@ impl Judge {
                 content.rows().into_iter().flat_map(|rows| rows.by_version()).flat_map(|(_, rows)| rows);
             rows.filter_map(|row| Some((row.version.clone(), row.integrity?, seen.clone()))).collect()
         };
-        let found = self.env.parsing.patiently(index.content.body().len(), listed).await.unwrap_or_default();
+        let found =
+            self.env.long_work.patiently(index.content.body().len(), listed).await.unwrap_or_default();
         if !found.is_empty() {
             self.evidence.add(&index.meta.registry(), name, found).await?;
         }
@@ -73,7 +73,7 @@ impl Judge {
         let registry = document.meta.registry();
         let Some(integrity) = release.integrity else { return Ok(()) };
         let found = ReleaseEvidence {
-            delivery: delivery(release),
+            delivery: delivery_of(release),
             trust: trust.map(Into::into),
             ..ReleaseEvidence::seen(document.meta.fetched_at)
         };
@@ -130,52 +130,9 @@ impl Judge {
         }
         Ok(())
     }
-
-    /// The categories with an active attachment; none if the registry could not be asked.
-    pub(super) async fn active_trust(
-        self: &Arc<Self>,
-        name: &VolumeName,
-        version: &Version,
-        context: FetchContext<'_>,
-    ) -> Option<Vec<String>> {
-        let key = DocumentKey::TrustDetail(name.clone(), version.clone());
-        let answer = self.stated(&key, context).await.ok()?;
-        Some(answer.document.content.trust().map(active).unwrap_or_default())
-    }
-
-    /// What is known of a release, with what held documents say of it that was not noted, because there were no rules then.
-    pub(in crate::read) async fn known_evidence(
-        &self,
-        registry: &Registry,
-        (name, version): (&VolumeName, &Version),
-        integrity: Option<&Integrity>,
-    ) -> Result<Option<ReleaseEvidence>, StoreError> {
-        let known = self.evidence.of(registry, name).await?.of_row(version, integrity).cloned();
-        let exact = self.shelf.held(&DocumentKey::Release(name.clone(), version.clone())).await;
-        let detail = self.shelf.held(&DocumentKey::TrustDetail(name.clone(), version.clone())).await;
-        let release = exact.as_ref().and_then(|exact| exact.content.release());
-        let trust = detail.as_ref().and_then(|detail| detail.content.trust());
-        let asked = exact.as_ref().or(detail.as_ref()).map(|document| document.meta.fetched_at);
-        let Some(seen) = known.as_ref().map(|known| known.first_seen).or(asked) else { return Ok(None) };
-        let held = ReleaseEvidence {
-            delivery: release.and_then(delivery),
-            trust: trust
-                .filter(|trust| Some(&trust.integrity) == integrity)
-                .map(|trust| active(trust).into()),
-            ..ReleaseEvidence::seen(seen)
-        };
-        Ok(Some(known.map_or(held.clone(), |known| known.joined(held))))
-    }
 }
 
-fn delivery(release: &Release) -> Option<StoredDelivery> {
-    Some(match release.dist.as_ref()? {
-        Dist::Cdn { .. } => StoredDelivery::Cdn,
-        Dist::Git => StoredDelivery::Git,
-    })
-}
-
-fn active(trust: &Trust) -> Vec<String> {
+pub(super) fn active(trust: &Trust) -> Vec<String> {
     let active = trust.attachments.iter().filter(|attachment| attachment.is_active);
     let categories: BTreeSet<_> = active.map(|attachment| attachment.category.clone()).collect();
     categories.into_iter().collect()

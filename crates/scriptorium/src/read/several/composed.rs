@@ -172,7 +172,7 @@ impl Several {
                 let (several, made_of) = (self.clone(), Arc::clone(&parts));
                 let length = parts.answers().map(|answer| answer.document.content.body().len()).sum();
                 let make = move || make(&several, &made_of).map(DocumentContent::made);
-                let content = Arc::new(self.env.parsing.run(length, make).await??);
+                let content = Arc::new(self.env.long_work.run(length, make).await??);
                 if !withheld && !parts.is_narrowed {
                     self.shelf.compositions.keep(key, &live, of(), &content);
                 }

@@ -11,9 +11,9 @@ use tracing::{error, warn};
 
 use super::DocumentShelf;
 use crate::domain::{DocumentKey, Registry};
+use crate::long_work::SHORT;
 use crate::read::document::Document;
 use crate::read::envelope::Envelope;
-use crate::read::parsing::SHORT;
 use crate::read::place::place;
 use crate::store::{Damage, StorageKey, StoreError};
 
@@ -58,7 +58,7 @@ impl DocumentShelf {
         let work = move |stored: Result<Option<Bytes>, StoreError>| {
             stored.map(|stored| stored.and_then(|stored| stored_as(&asked, &registry, &stored)))
         };
-        match self.env.parsing.run_on(length, self.store.read(place), work).await {
+        match self.env.long_work.run_on(length, self.store.read(place), work).await {
             Ok(Ok(read)) => self.recollect(key, place, read).await,
             Ok(Err(error)) => {
                 error!(%error, key = %key, "cannot read a stored document");
@@ -145,7 +145,7 @@ impl DocumentShelf {
         document: &Document,
     ) -> Result<(), StoreError> {
         let (place, envelope) = (place(&document.meta.registry(), key), document.envelope());
-        let encoded = self.env.parsing.patiently(envelope.body.len(), move || envelope.encode()).await;
+        let encoded = self.env.long_work.patiently(envelope.body.len(), move || envelope.encode()).await;
         let bytes =
             encoded.ok_or_else(|| StoreError::from(io::Error::other("the writing of a document died")))?;
         // A refusal is a fact that clients are told. A document can be asked for again.

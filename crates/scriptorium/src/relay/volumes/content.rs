@@ -16,7 +16,7 @@ use super::record::{self, DeclaredContent, UploadKind, UploadRecord, UploadedCon
 use super::{Volumes, instruction};
 use crate::domain::fields::is_media_type;
 use crate::domain::{Integrity, Purl, Sha256, UploadId};
-use crate::files::verify_arriving;
+use crate::files::{sealed_facts, verify_arriving};
 use crate::intake::{Arriving, Received};
 use crate::relay::forward::{self, PassedFields};
 use crate::relay::owner::Owner;
@@ -24,7 +24,7 @@ use crate::relay::upload::{self, CheckedUpload, Description};
 use crate::relay::{ClientBody, RelayRequest, RelayedAnswer, RelayedContent, WriteRefusal};
 use crate::store::StoreError;
 use crate::upstream::{RegistryClient, Target, WriteBody, WriteRequest};
-use archive::{ArchiveError, ArchiveLimits, Examined, ExpectedRelease, Framing};
+use archive::{ArchiveError, ArchiveLimits, ExpectedRelease, Framing, VerifiedArchive};
 
 /// The required content.
 struct Expectation {
@@ -37,21 +37,21 @@ struct Expectation {
 }
 
 impl Description for Expectation {
-    /// The integrity of an archive. An invalid archive is returned as a value: a wrong digest or size is the better
+    /// What an archive is. An invalid archive is returned as a value: a wrong digest or size is the better
     /// explanation.
-    type Found = Result<Option<Integrity>, ArchiveError>;
+    type Found = Result<Option<VerifiedArchive>, ArchiveError>;
 
     fn inspect(&self, content: &mut Arriving<'_>) -> Result<Self::Found, WriteRefusal> {
         let Some(Purl { name, version }) = &self.archive else { return Ok(Ok(None)) };
         let verified =
             verify_arriving(content, &ExpectedRelease { name, version, integrity: None }, &self.limits);
         // The registry receives these very bytes, so every reader must unpack them to what was checked here.
-        let verified = verified.and_then(|Examined { framing, integrity, .. }| match framing {
-            Framing::Canonical => Ok(integrity),
+        let verified = verified.and_then(|verified| match verified.examined.framing {
+            Framing::Canonical => Ok(verified),
             Framing::Readable(departure) => Err(ArchiveError::Framing(departure)),
         });
         match verified {
-            Ok(integrity) => Ok(Ok(Some(integrity))),
+            Ok(verified) => Ok(Ok(Some(verified))),
             Err(ArchiveError::Scratch(error)) => Err(StoreError::from(error).into()),
             Err(error) if self.declared.sha256.is_none() && self.declared.size.is_none() => {
                 Err(WriteRefusal::Archive(error))
@@ -78,9 +78,16 @@ impl Description for Expectation {
 
     fn seal(&self, found: &Self::Found) -> (Sha256, String) {
         match (found, &self.archive) {
-            (Ok(Some(integrity)), Some(release)) => (*integrity.digest(), release.to_string()),
+            (Ok(Some(verified)), Some(release)) => {
+                (*verified.examined.integrity.digest(), release.to_string())
+            }
             _ => (Sha256::of(b""), String::new()),
         }
+    }
+
+    fn facts(&self, found: &Self::Found) -> Vec<u8> {
+        let verified = found.as_ref().ok().and_then(Option::as_ref);
+        verified.map(|verified| sealed_facts(&verified.manifest)).unwrap_or_default()
     }
 }
 
@@ -127,12 +134,13 @@ impl Volumes {
         let checked = upload::take_in(&self.services, &client, expectation, limit, body).await;
         let checked =
             checked.and_then(|CheckedUpload { received, found, slot }| Ok((received, found?, slot)));
-        let (received, integrity, _slot) = checked.inspect_err(|error| {
+        let (received, verified, _slot) = checked.inspect_err(|error| {
             if error.facets().is_about_content {
                 self.services.metrics.integrity_failure("upload");
                 warn!(%error, ?upload, request_id = request.context.id, "an upload is refused");
             }
         })?;
+        let integrity = verified.map(|verified| verified.examined.integrity);
         let url = Url::parse(&upload.url).map_err(|_| WriteRefusal::UnknownUpload)?;
         let given = given(&upload);
         let write = WriteRequest {

@@ -93,6 +93,21 @@ fn the_layout_is_fixed() {
 }
 
 #[test]
+fn facts_are_kept_with_the_seal_and_bounded() {
+    run(async {
+        for (given, kept) in [(1, 1), (MAX_FACTS, MAX_FACTS), (MAX_FACTS + 1, 0)] {
+            let mut writer = SealWriter::new(Vec::new()).with_facts(content(given));
+            writer.write_all(b"hello").unwrap();
+            let (value, seal) = writer.finish(known_by(), IDENTITY).unwrap();
+            assert_eq!(seal.facts, content(kept));
+            let trailer = IDENTITY.len() + kept + 4 + 104;
+            assert_eq!(value.len(), 5 + trailer, "{given}");
+            assert_eq!(open(&storing(value).await, &KEY).await.unwrap(), Some(seal));
+        }
+    });
+}
+
+#[test]
 fn a_long_trailer_takes_a_second_read() {
     run(async {
         let (value, seal) = sealed(&content(900_000), 900_000);

@@ -1,6 +1,7 @@
 //! Registries that not everybody may read: what strangers learn of them, which is nothing, and what readers get.
 
 mod lists;
+mod neighbours;
 mod refused;
 mod reloading;
 mod signed;

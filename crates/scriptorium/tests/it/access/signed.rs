@@ -11,7 +11,7 @@ use crate::support::{Proxy, Reply, Setup, Upstream, eventually};
 
 const ISSUER: &str = "https://issuer.example";
 
-fn claims(subject: &str) -> Value {
+pub(super) fn claims(subject: &str) -> Value {
     json!({
         "iss": ISSUER, "aud": "scriptorium", "sub": subject, "exp": now() + 600, "nbf": now() - 5,
         "repository": "acme/tools",
@@ -32,7 +32,7 @@ fn with_issuer(setup: Setup, source: (&str, &str)) -> Setup {
     setup.set_readers(vec!["group:builds"]).table_in("issuers", issuer)
 }
 
-fn with_keys(ground: &Ground, keys: &Value) -> (tempfile::TempDir, Setup) {
+pub(super) fn with_keys(ground: &Ground, keys: &Value) -> (tempfile::TempDir, Setup) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("jwks.json");
     fs::write(&file, keys.to_string()).unwrap();

@@ -171,7 +171,7 @@ fn a_diff_says_which_stored_releases_change_and_when_they_were_used() {
     let told = policy(&proxy, &["diff", bad.to_str().unwrap()]);
     assert_eq!(told.code, 2);
     for says in
-        [":1:1: policy.rules[0].action: expected `deny`", ":1:1: policy.rules[0].match: expected at least"]
+        [":3:1: policy.rules[0].action: expected `deny`", ":4:1: policy.rules[0].match: expected at least"]
     {
         assert!(told.errors.contains(&format!("bad.toml{says}")), "{says}\n{}", told.errors);
     }

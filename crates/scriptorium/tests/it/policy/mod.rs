@@ -2,4 +2,9 @@
 
 mod commands;
 mod facts;
+mod held_before;
+mod kept_facts;
+mod mirrored;
+mod old_advisories;
 mod sides;
+mod trust_outage;

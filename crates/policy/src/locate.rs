@@ -1,0 +1,118 @@
+//! The line of each key that is wrong in a file of rules.
+//!
+//! What was read of a file names tables. So the file is read once more, by errors only, down to the key that each of them names: a
+//! rule of twenty lines has one faulty line. Owns that way down. Must not know what is wrong.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::document::Lines;
+use crate::error::{PolicyError, PolicyFault};
+
+/// Gives errors about `source`, whose text is `text`, the line of their key. A key that is missing keeps the line of its table.
+pub fn locate(source: &str, text: &str, errors: &mut [PolicyError]) {
+    let Ok(table) = DeTable::parse(text) else { return };
+    let (table, lines) = (table.into_inner(), Lines::of(text));
+    for PolicyError { place, fault } in errors {
+        // A table of another shape was placed where its reading ended.
+        if place.source == source
+            && !matches!(fault, PolicyFault::Shape(_))
+            && let Some(begins) = begins(&table, &place.key)
+        {
+            place.position = Some(lines.of_byte(begins));
+        }
+    }
+}
+
+/// Where a key begins, or an element of a list.
+fn begins(table: &DeTable<'_>, key: &str) -> Option<usize> {
+    let mut steps = key.split(['.', '[']).map(|step| step.strip_suffix(']').unwrap_or(step));
+    let (mut begins, mut value) = member(table, steps.next()?)?;
+    for step in steps {
+        (begins, value) = match value.get_ref() {
+            DeValue::Table(table) => member(table, step)?,
+            DeValue::Array(list) => {
+                let element = list.get(step.parse::<usize>().ok()?)?;
+                (element.span().start, element)
+            }
+            _ => return None,
+        };
+    }
+    Some(begins)
+}
+
+fn member<'a, 'i>(table: &'a DeTable<'i>, key: &str) -> Option<(usize, &'a Spanned<DeValue<'i>>)> {
+    let found = table.iter().find(|(name, _)| name.get_ref() == key)?;
+    Some((found.0.span().start, found.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Policy, PolicyDocument, PolicyMode, PolicySettings, locate};
+
+    const TEXT: &str = r#"[[policy.rules]]
+id = "r"
+action = "deny"
+message = """
+"""
+
+[policy.rules.match]
+younger_than = "week"
+volumes = [
+    "lamp",
+    "A*",
+]
+permissions = { shell = "allow",
+    network = "all" }
+
+[[policy.waivers]]
+rule = "r"
+release = "lamp@1.0.0"
+until = "2020-01-01"
+
+[[policy.rules]]
+id = "r"
+action = "hold"
+match = { volumes = ["*"] }
+
+[[policy.rules]]
+id = "r"
+action = "hold"
+match = { volumes = ["*"] }
+"#;
+
+    #[test]
+    fn every_error_names_the_line_of_its_key() {
+        let (document, _) = PolicyDocument::read("p", TEXT);
+        let settings = PolicySettings { mode: Some(PolicyMode::Enforce), ..PolicySettings::default() };
+        let mut errors = Policy::compile(document, settings, 1_796_000_000).unwrap_err();
+        locate("p", TEXT, &mut errors);
+        let mut found: Vec<_> =
+            errors.iter().map(|error| (error.place.position.unwrap().0, error.place.key.as_str())).collect();
+        found.sort_unstable();
+        assert_eq!(
+            found,
+            [
+                (4, "policy.rules[0].message"),
+                (8, "policy.rules[0].match.younger_than"),
+                (11, "policy.rules[0].match.volumes[1]"),
+                (14, "policy.rules[0].match.permissions.network"),
+                (19, "policy.waivers[0].until"),
+                (27, "policy.rules[2].id"),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_missing_has_the_line_of_its_table_and_another_file_none_of_this() {
+        let text = "\n[[policy.rules]]\naction = \"deny\"\nmatch = { volumes = [\"*\"] }\n";
+        let (document, _) = PolicyDocument::read("p", text);
+        let mut errors = Policy::compile(document, PolicySettings::default(), 0).unwrap_err();
+        let before = errors.clone();
+        locate("q", text, &mut errors);
+        assert_eq!(errors, before);
+        locate("p", text, &mut errors);
+        let missing = errors.iter().find(|error| error.place.key.ends_with(".id")).unwrap();
+        assert_eq!(missing.place.position, Some((2, 1)));
+    }
+}

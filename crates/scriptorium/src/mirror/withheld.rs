@@ -1,0 +1,40 @@
+//! What of a mirror the operator's policy withholds: it is here, and no client gets it.
+//!
+//! A sync under the same rules does not take it, so what is said of a mirror must not count it as served. Owns that. Must not know
+//! rules.
+
+use std::collections::BTreeSet;
+
+use super::record::{LackSubject, MirrorLack, MirrorRecord, MirroredRelease};
+use crate::domain::Purl;
+use crate::read::Documents;
+
+/// The selected releases that the policy in force refuses, with its reason. What is missing anyway is left out.
+pub(crate) async fn withheld(documents: &Documents, record: &MirrorRecord) -> Vec<MirrorLack> {
+    let missing: BTreeSet<&LackSubject> = record.missing.iter().map(|lack| &lack.subject).collect();
+    let mut withheld = Vec::new();
+    if documents.policy().revision == 0 {
+        return withheld;
+    }
+    for release in &record.selected {
+        let subject = LackSubject::Release(release.id());
+        if !missing.contains(&subject)
+            && let Some(reason) = reason(documents, release).await
+        {
+            withheld.push(MirrorLack { subject, reason });
+        }
+    }
+    withheld
+}
+
+/// Why the policy in force refuses a release.
+pub(super) async fn reason(documents: &Documents, release: &MirroredRelease) -> Option<String> {
+    if !release.state.serves_bytes() {
+        return None;
+    }
+    let purl = Purl::new(&release.volume, &release.version);
+    match documents.policy_refuses(&purl, release.integrity).await {
+        Ok(finding) => finding.map(|finding| format!("the policy does not allow it: {}", finding.reason)),
+        Err(error) => Some(format!("the policy cannot judge it: {error}")),
+    }
+}

@@ -1,0 +1,82 @@
+//! What the policy refuses is not something that a mirror serves: `mirror verify` and `mirror status` say so, and a sync under the
+//! same rules agrees.
+
+use serde_json::json;
+
+use crate::support::mirror::{Desk, mirror, missing, reason};
+use crate::support::{Release, Setup, Upstream};
+
+fn denying(versions: &str) -> String {
+    format!(
+        "[[policy.rules]]\nid = \"no-lamps\"\naction = \"deny\"\nmatch = {{ volumes = [\"lamp\"], versions = \"{versions}\" }}\n"
+    )
+}
+
+/// A mirror of `root` that was synced without rules.
+fn synced(root: &str) -> (Upstream, Setup, Desk) {
+    let upstream = Upstream::start();
+    for version in ["1.0.0", "1.1.0"] {
+        upstream.publish(&Release::new("lamp", version));
+    }
+    let setup = Setup::before(&upstream).mirror("ci", &format!("roots = [\"{root}\"]\nversions = \"all\""));
+    let desk = Desk::new(&setup);
+    assert_eq!(desk.mirror(&["sync", "ci"]).0, 0);
+    for command in ["status", "verify"] {
+        assert_eq!(desk.mirror(&[command, "ci"]).0, 0);
+    }
+    (upstream, setup, desk)
+}
+
+#[test]
+fn a_release_that_a_rule_refuses_is_missing_with_the_rule_until_a_sync_selects_otherwise() {
+    let (_upstream, setup, desk) = synced("lamp");
+    desk.configure(&setup.clone().policy("enforce", &denying(">=1.1.0")));
+    for command in ["status", "verify"] {
+        let (code, said) = desk.mirror(&[command, "ci"]);
+        assert_eq!((code, missing(&said)), (1, vec!["lamp@1.1.0".to_owned()]), "{command}: {said}");
+        assert!(reason(&said, "lamp@1.1.0").contains("policy:no-lamps"), "{command}: {said}");
+    }
+    let (code, said) = desk.mirror(&["sync", "ci"]);
+    assert_eq!((code, &said["releases"]), (0, &json!(1)), "{said}");
+    for command in ["status", "verify"] {
+        assert_eq!(desk.mirror(&[command, "ci"]).0, 0, "{command} agrees with the sync");
+    }
+}
+
+#[test]
+fn a_root_that_a_rule_refuses_is_missing_for_a_sync_too() {
+    let (_upstream, setup, desk) = synced("lamp@1.1.0");
+    desk.configure(&setup.clone().policy("enforce", &denying(">=1.1.0")));
+    let (code, said) = desk.mirror(&["verify", "ci"]);
+    assert_eq!(code, 1);
+    assert!(missing(&said).contains(&"lamp@1.1.0".to_owned()), "{said}");
+    for command in ["sync", "status", "verify"] {
+        let (code, said) = desk.mirror(&[command, "ci"]);
+        assert_eq!(code, 1, "{command}: {said}");
+        assert!(missing(&said).contains(&"lamp@1.1.0".to_owned()), "{command}: {said}");
+    }
+}
+
+#[test]
+fn rules_that_are_only_counted_withhold_nothing() {
+    let (_upstream, setup, desk) = synced("lamp");
+    desk.configure(&setup.clone().policy("audit", &denying(">=1.1.0")));
+    for command in ["status", "verify", "sync"] {
+        assert_eq!(desk.mirror(&[command, "ci"]).0, 0, "{command}");
+    }
+}
+
+#[test]
+fn a_running_proxy_says_so_as_soon_as_the_rule_is_in_force() {
+    let upstream = Upstream::start();
+    upstream.publish(&Release::new("lamp", "1.0.0"));
+    let proxy = Setup::before(&upstream).mirror("ci", "roots = [\"lamp\"]").start();
+    let told = |command: &str| mirror(&proxy.config(), &[command, "ci"]);
+    assert_eq!(told("sync").0, 0);
+    proxy.reconfigure(|setup| setup.policy("enforce", &denying(">=1.0.0")));
+    assert_eq!(told("status").0, 0, "the proxy does not know the rule yet");
+    proxy.reload().ok();
+    let (code, said) = told("status");
+    assert_eq!((code, missing(&said)), (1, vec!["lamp@1.0.0".to_owned()]), "{said}");
+    assert!(reason(&said, "lamp@1.0.0").contains("policy:no-lamps"), "{said}");
+}
