@@ -2,5 +2,7 @@
 
 mod commands;
 mod facts;
+mod first_sight;
 mod matrix;
 mod sides;
+mod under_load;

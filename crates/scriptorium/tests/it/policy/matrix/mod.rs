@@ -6,6 +6,7 @@ mod ground;
 mod matchers;
 mod routes;
 mod taken;
+mod tried;
 
 use std::process::Stdio;
 
