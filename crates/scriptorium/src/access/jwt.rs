@@ -13,6 +13,7 @@
 use jsonwebtoken::{Header, Validation, decode};
 use serde_json::{Map, Value};
 
+use super::distinct::DistinctClaims;
 use super::keys::{BoundKey, KeySet};
 use crate::clock::Timestamp;
 use crate::config::{ExpectedClaim, Issuer};
@@ -50,7 +51,7 @@ fn signed(token: &str, key: &BoundKey) -> Option<Claims> {
     // These are judged below, by the time that is passed in.
     rule.required_spec_claims.clear();
     (rule.validate_exp, rule.validate_nbf, rule.validate_aud) = (false, false, false);
-    decode::<Claims>(token, &key.key, &rule).ok().map(|decoded| decoded.claims)
+    decode::<DistinctClaims>(token, &key.key, &rule).ok().map(|decoded| decoded.claims.0)
 }
 
 fn judged(claims: &Claims, issuer: &Issuer, now: Timestamp) -> Option<HeldClaims> {

@@ -9,6 +9,7 @@
 //! `issuer_keys`. Must not know rates, registries, nor what is asked for.
 
 mod bearer;
+mod distinct;
 mod failures;
 mod holder;
 mod issuers;

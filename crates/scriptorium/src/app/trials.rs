@@ -1,6 +1,6 @@
 //! Documents under rules that need not be in force, for a command that tries rules out.
 //!
-//! Owns that no registry is asked: what is held decides. Must not know what is tried.
+//! Owns that no registry is asked and nothing is written: what is held decides. Must not know what is tried.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::files::SealedFiles;
 use crate::read::Documents;
-use crate::store::Store;
+use crate::store::{Store, UnwrittenStore};
 use crate::telemetry::Metrics;
 
 /// The documents in `store` under the rules of `config`.
@@ -36,6 +36,7 @@ pub(crate) async fn documents_under(
     store: Arc<dyn Store>,
     rules: Policy,
 ) -> Result<Arc<Documents>, AppError> {
+    let store: Arc<dyn Store> = Arc::new(UnwrittenStore(store));
     let kept = Arc::clone(&store);
     let documents = Arc::new(documents(config, store)?);
     documents.replace_rules(rules);

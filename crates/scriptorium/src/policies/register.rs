@@ -96,15 +96,22 @@ impl EvidenceRegister {
         Ok(evidence)
     }
 
-    /// When a release was first seen, as far as memory knows.
-    pub(crate) fn first_seen(
+    /// When an index or exact metadata first showed a release; none if it was never seen or that cannot be read.
+    pub(crate) async fn first_seen(
         &self,
         registry: &Registry,
         name: &VolumeName,
         version: &Version,
         integrity: &Integrity,
     ) -> Option<Timestamp> {
-        let held = self.memory.get(&(registry.clone(), name.clone()))?;
+        let subject = (registry.clone(), name.clone());
+        let held = match self.memory.get(&subject) {
+            Some(held) => held,
+            None => {
+                let _alone = self.lock(&subject).await;
+                self.held(&subject).await.ok()?
+            }
+        };
         held.evidence.of(version, integrity).map(|evidence| evidence.first_seen)
     }
 

@@ -46,6 +46,7 @@ mod staged;
 mod staging;
 pub(crate) mod stats;
 mod tiered;
+mod unwritten;
 
 #[cfg(test)]
 mod contract;
@@ -65,6 +66,7 @@ pub(crate) use proxy::ProxyStore;
 pub(crate) use space::{Tally, pages};
 pub(crate) use staged::Staged;
 pub(crate) use staging::{STAGING, StagedBatch};
+pub(crate) use unwritten::UnwrittenStore;
 
 /// A stored value with its size in bytes, or why it could not be listed.
 pub(crate) type ListedValue = Result<(StorageKey, u64), StoreError>;

@@ -10,7 +10,7 @@ use toml::Table;
 
 use crate::support::crossing::mirror;
 use crate::support::proxy::scriptorium;
-use crate::support::{Proxy, Publisher, Publishing, Release, Setup, Upstream, eventually};
+use crate::support::{Proxy, Publisher, Publishing, Release, Setup, Upstream, eventually, hex_digest};
 
 const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -182,6 +182,48 @@ fn a_renamed_record_goes_on_in_a_new_file_after_a_reload() {
     assert_verified(&[&old, &record.path()]);
     assert_verified(&[&record.path()]);
     assert_eq!(verify(&[&record.path(), &old]).status.code(), Some(1), "the wrong way round");
+}
+
+#[test]
+fn a_record_is_whole_whoever_wrote_last_before_and_after_it_was_renamed() {
+    // Before the file is renamed, after it and before the reload, or both.
+    for (before, after) in [(true, false), (false, true), (true, true)] {
+        let record = Record::new();
+        let (_upstream, proxy) = start(&record);
+        let nothing = record.folder.path().display().to_string();
+        let by_command = |wanted: bool| {
+            if wanted {
+                mirror(&proxy, &["import", &nothing]).exits(3);
+            }
+        };
+        by_command(before);
+        let old = record.path().with_extension("1");
+        fs::rename(record.path(), &old).unwrap();
+        proxy.invalidate(&json!({"volume": "lamp"})).ok();
+        by_command(after);
+        // The old file is still written until the reload.
+        proxy.invalidate(&json!({"volume": "lamp"})).ok();
+        proxy.reload().ok();
+        proxy.invalidate(&json!({"volume": "lamp"})).ok();
+        by_command(after);
+        proxy.invalidate(&json!({"volume": "lamp"})).ok();
+        assert_verified(&[&old]);
+        assert_verified(&[&record.path()]);
+        if !after {
+            assert_verified(&[&old, &record.path()]);
+        }
+        let last = fs::read_to_string(&old).unwrap().lines().last().map(|line| hex_digest(line.as_bytes()));
+        let goes_on = record.lines().into_iter().find(|line| line["what"] == "continued").unwrap();
+        assert_eq!(goes_on["after"].as_str(), last.as_deref(), "the new file names the end of the old one");
+        let mut lines: Vec<Value> = Vec::new();
+        for file in [&old, &record.path()] {
+            let text = fs::read_to_string(file).unwrap();
+            lines.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+        }
+        let count = |what: &str| lines.iter().filter(|line| line["what"] == what).count();
+        let imports = usize::from(before) + 2 * usize::from(after);
+        assert_eq!((count("invalidate"), count("import"), count("reload")), (4, imports, 1), "{lines:#?}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Owns what is shown of it and the exit code. Must not decide anything.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -82,14 +83,7 @@ async fn test(trying: &Trying, name: VolumeName, version: Version) -> Result<Tes
         complain(&format!("{named}: no upstream has this name in its `volumes`"));
         return Err(ExitCode::FAILURE);
     };
-    let mut unknown: Vec<MissingFact> = trial
-        .reports
-        .iter()
-        .flat_map(|report| &report.matchers)
-        .filter_map(|matcher| matcher.lacks)
-        .collect();
-    unknown.sort_unstable();
-    unknown.dedup();
+    let unknown = unknown(&trial.reports);
     let decides = trial.verdict.lowering();
     Ok(TestedRelease {
         release: named,
@@ -102,6 +96,14 @@ async fn test(trying: &Trying, name: VolumeName, version: Version) -> Result<Tes
         rules: trial.reports,
         unknown: unknown.into_iter().map(MissingFact::as_sentence).collect(),
     })
+}
+
+/// What is not known, of rules that may match once it is: those of which nothing that is known says that they do not.
+fn unknown(reports: &[RuleReport]) -> BTreeSet<MissingFact> {
+    let may_match =
+        |report: &&RuleReport| report.matchers.iter().all(|matcher| matcher.holds || matcher.lacks.is_some());
+    let matchers = reports.iter().filter(may_match).flat_map(|report| &report.matchers);
+    matchers.filter_map(|matcher| matcher.lacks).collect()
 }
 
 fn text(tested: &TestedRelease) -> String {

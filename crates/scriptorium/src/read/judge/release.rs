@@ -173,7 +173,7 @@ impl Judge {
         if known.is_some() && !self.pins.is_waiting(&registry, &purl) {
             return Ok(Admitted::Kept);
         }
-        let seen = self.evidence.first_seen(&registry, name, version, &integrity);
+        let seen = self.evidence.first_seen(&registry, name, version, &integrity).await;
         let since = seen.map_or(release.meta.fetched_at, |seen| seen.min(release.meta.fetched_at));
         let pin = Pin::of(&registry, &purl, integrity, since);
         match self.bind(pin, &registry).await? {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use toml::toml;
 
 use super::{Ground, ask, get, lamp, secret};
-use crate::support::tokens::{IssuerKey, now, rsa, unsigned};
+use crate::support::tokens::{IssuerKey, confused, now, rsa, unsigned};
 use crate::support::{Proxy, Reply, Setup, Upstream, eventually};
 
 const ISSUER: &str = "https://issuer.example";
@@ -84,10 +84,7 @@ fn rs256_holds_too() {
 
 #[test]
 fn hostile_tokens_are_401_where_one_is_needed_and_anonymous_elsewhere() {
-    let ground = Ground::start();
     let (key, other) = (IssuerKey::new("one"), IssuerKey::new("one"));
-    let (_folder, setup) = with_keys(&ground, &key.jwks());
-    let proxy = setup.start();
     let with = |name: &str, value: Value| {
         let mut claims = claims("repo:acme/tools");
         claims[name] = value;
@@ -99,8 +96,20 @@ fn hostile_tokens_are_401_where_one_is_needed_and_anonymous_elsewhere() {
         key.sign(&claims)
     };
     let good = claims("repo:acme/tools");
+    let header = json!({"alg": "ES256", "kid": "one"}).to_string();
+    // A member that stands there twice, first or last with the value that would hold.
+    let twice = |name: &str, bad: &Value, is_last: bool| {
+        let good = good.to_string();
+        let other = format!("\"{name}\":{bad}");
+        let text = match is_last {
+            true => format!("{},{other}}}", good.strip_suffix('}').unwrap()),
+            false => format!("{{{other},{}", good.strip_prefix('{').unwrap()),
+        };
+        key.sign_text(&header, &text)
+    };
+    let deep = format!("{{\"a\":{}1{}}}", "[".repeat(2000), "]".repeat(2000));
     let huge = with("padding", json!("x".repeat(9000)));
-    for (what, token) in [
+    let hostile = [
         ("none", format!("{}.", unsigned(&json!({"alg": "none"}), &good))),
         ("HS256", key.sign_with(&json!({"alg": "HS256", "kid": "one"}), &good)),
         ("RS256 over an EC key", key.sign_with(&json!({"alg": "RS256", "kid": "one"}), &good)),
@@ -119,13 +128,38 @@ fn hostile_tokens_are_401_where_one_is_needed_and_anonymous_elsewhere() {
         ("a subject over lines", with("sub", json!("a\r\nb"))),
         ("critical", key.sign_with(&json!({"alg": "ES256", "kid": "one", "crit": ["x"], "x": 1}), &good)),
         ("huge", huge),
-    ] {
-        let refused = get(&proxy, &secret().index(), &token);
-        assert_eq!(refused.status, 401, "{what}: {}", refused.text());
-        assert_eq!(class(&proxy, &token), "\"anonymous\"", "{what}");
+        ("HS256 with the public key", confused(&key.public(), &good)),
+        ("HS256 with the set of keys", confused(key.jwks().to_string().as_bytes(), &good)),
+        ("HS256 with nothing", confused(b"", &good)),
+        ("an end in 1970", with("exp", json!(1))),
+        ("an end before time", with("exp", json!(-1))),
+        ("an end that is a list", with("exp", json!([now() + 60]))),
+        ("a start that is text", with("nbf", json!("0"))),
+        ("two audiences", twice("aud", &json!("other"), false)),
+        ("two audiences, the wrong one last", twice("aud", &json!("other"), true)),
+        ("two issuers", twice("iss", &json!("https://other"), false)),
+        ("two issuers, the wrong one last", twice("iss", &json!("https://other"), true)),
+        ("two ends", twice("exp", &json!(1), false)),
+        ("two ends, the wrong one last", twice("exp", &json!(1), true)),
+        ("two repositories", twice("repository", &json!("evil/x"), false)),
+        ("two repositories, the wrong one last", twice("repository", &json!("evil/x"), true)),
+        ("two algorithms", key.sign_text(r#"{"alg":"none","alg":"ES256","kid":"one"}"#, &good.to_string())),
+        ("deep claims", key.sign_text(&header, &deep)),
+        ("no JSON", key.sign_text(&header, "exp=9999999999")),
+    ];
+    // Few enough for one proxy not to ignore the address of the test.
+    for hostile in hostile.chunks(10) {
+        let ground = Ground::start();
+        let (_folder, setup) = with_keys(&ground, &key.jwks());
+        let proxy = setup.start();
+        for (what, token) in hostile {
+            let refused = get(&proxy, &secret().index(), token);
+            assert_eq!(refused.status, 401, "{what}: {}", refused.text());
+            assert_eq!(class(&proxy, token), "\"anonymous\"", "{what}");
+        }
+        assert_eq!(ground.corp.connections(), 0);
+        get(&proxy, &secret().index(), &key.sign(&good)).ok();
     }
-    assert_eq!(ground.corp.connections(), 0);
-    get(&proxy, &secret().index(), &key.sign(&good)).ok();
 }
 
 #[test]

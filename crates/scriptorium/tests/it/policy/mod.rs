@@ -2,9 +2,12 @@
 
 mod commands;
 mod facts;
+mod first_sight;
 mod held_before;
 mod kept_facts;
+mod matrix;
 mod mirrored;
 mod old_advisories;
 mod sides;
 mod trust_outage;
+mod under_load;

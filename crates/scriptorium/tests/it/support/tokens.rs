@@ -56,20 +56,41 @@ impl IssuerKey {
         json!({ "keys": [key] })
     }
 
+    /// The public key as it is encoded.
+    pub(crate) fn public(&self) -> Vec<u8> {
+        self.pair.public_key().as_ref().to_vec()
+    }
+
     pub(crate) fn sign(&self, claims: &Value) -> String {
         self.sign_with(&json!({"alg": "ES256", "kid": self.kid, "typ": "JWT"}), claims)
     }
 
     pub(crate) fn sign_with(&self, header: &Value, claims: &Value) -> String {
-        let message = unsigned(header, claims);
+        self.sign_text(&header.to_string(), &claims.to_string())
+    }
+
+    /// Signs a header and claims that may be no JSON.
+    pub(crate) fn sign_text(&self, header: &str, claims: &str) -> String {
+        let message = encoded(header, claims);
         let signature = self.pair.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
         format!("{message}.{}", BASE64.encode(signature.as_ref()))
     }
 }
 
+/// A token whose algorithm is HS256 with something as its secret that everybody knows.
+pub(crate) fn confused(secret: &[u8], claims: &Value) -> String {
+    let message = unsigned(&json!({"alg": "HS256", "kid": "one"}), claims);
+    let tag = ring::hmac::sign(&ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret), message.as_bytes());
+    format!("{message}.{}", BASE64.encode(tag.as_ref()))
+}
+
 /// Header and claims of a token, without a signature.
 pub(crate) fn unsigned(header: &Value, claims: &Value) -> String {
-    let part = |value: &Value| BASE64.encode(value.to_string().as_bytes());
+    encoded(&header.to_string(), &claims.to_string())
+}
+
+fn encoded(header: &str, claims: &str) -> String {
+    let part = |text: &str| BASE64.encode(text.as_bytes());
     format!("{}.{}", part(header), part(claims))
 }
 
