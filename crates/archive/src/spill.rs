@@ -8,6 +8,8 @@ use std::os::unix::fs::FileExt;
 
 use super::ArchiveError;
 
+/// Bytes of a piece of memory.
+const PIECE: usize = 64 * 1024;
 /// Bytes read back from the file at a time.
 const READ_BUFFER: u64 = 256 * 1024;
 
@@ -29,25 +31,74 @@ impl Scratch for File {
 /// Creates a temporary file.
 pub(crate) type NewScratch<'a> = &'a dyn Fn() -> io::Result<Box<dyn Scratch>>;
 
+/// Bytes in pieces of one length. Memory follows what is held, and no piece is so long that an allocator gives it a mapping of its
+/// own, or keeps it when it is given back.
+#[derive(Default)]
+struct Pieces {
+    pieces: Vec<Vec<u8>>,
+    len: usize,
+}
+
+impl Pieces {
+    fn append(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let at = self.len / PIECE;
+            if at == self.pieces.len() {
+                self.pieces.push(Vec::with_capacity(PIECE));
+            }
+            let (now, later) = bytes.split_at(bytes.len().min(PIECE - self.len % PIECE));
+            self.pieces[at].extend_from_slice(now);
+            self.len += now.len();
+            bytes = later;
+        }
+    }
+
+    /// Empties the pieces, which are used again.
+    fn clear(&mut self) {
+        self.pieces.iter_mut().for_each(Vec::clear);
+        self.len = 0;
+    }
+
+    /// Passes the `len` bytes at `offset` to `sink`.
+    fn read(
+        &self,
+        offset: u64,
+        len: u64,
+        mut sink: impl FnMut(&[u8]) -> Result<(), ArchiveError>,
+    ) -> Result<(), ArchiveError> {
+        let start = usize::try_from(offset).ok();
+        let end = usize::try_from(offset.saturating_add(len)).ok().filter(|end| *end <= self.len);
+        let Some((mut at, end)) = start.zip(end) else {
+            return Err(ArchiveError::Scratch(io::ErrorKind::UnexpectedEof.into()));
+        };
+        while at < end {
+            let (piece, from) = (&self.pieces[at / PIECE], at % PIECE);
+            let to = piece.len().min(from + (end - at));
+            sink(&piece[from..to])?;
+            at += to - from;
+        }
+        Ok(())
+    }
+}
+
 /// Bytes appended one after another, in memory up to a window and in a file beyond it.
 pub(crate) struct Spill<'a> {
     scratch: NewScratch<'a>,
     window: usize,
     /// All bytes, or the bytes that the file does not have yet.
-    memory: Vec<u8>,
+    memory: Pieces,
     file: Option<Box<dyn Scratch>>,
 }
 
 impl<'a> Spill<'a> {
     /// Keeps up to `window` bytes in memory.
     pub(crate) fn new(window: usize, scratch: NewScratch<'a>) -> Self {
-        // Reserved in one piece: growing step by step would take up to twice the window.
-        Self { scratch, window, memory: Vec::with_capacity(window), file: None }
+        Self { scratch, window, memory: Pieces::default(), file: None }
     }
 
     /// Whether `bytes` can be appended without leaving memory.
     pub(crate) fn has_room(&self, bytes: &[u8]) -> bool {
-        self.memory.len() + bytes.len() <= self.window
+        self.memory.len + bytes.len() <= self.window
     }
 
     /// Adds bytes at the end.
@@ -55,7 +106,7 @@ impl<'a> Spill<'a> {
         if !self.has_room(bytes) {
             self.flush().map_err(ArchiveError::Scratch)?;
         }
-        self.memory.extend_from_slice(bytes);
+        self.memory.append(bytes);
         Ok(())
     }
 
@@ -64,7 +115,7 @@ impl<'a> Spill<'a> {
             Some(file) => file,
             empty => empty.insert((self.scratch)()?),
         };
-        file.write_all(&self.memory)?;
+        self.memory.pieces.iter().try_for_each(|piece| file.write_all(piece))?;
         self.memory.clear();
         Ok(())
     }
@@ -74,17 +125,19 @@ impl<'a> Spill<'a> {
         if self.file.is_some() {
             self.flush().map_err(ArchiveError::Scratch)?;
         }
-        Ok(match self.file {
-            Some(file) => Spilled::File(file, Vec::new()),
-            None => Spilled::Memory(self.memory),
-        })
+        Ok(Spilled(match self.file {
+            Some(file) => Place::File(file, Vec::new()),
+            None => Place::Memory(self.memory),
+        }))
     }
 }
 
 /// A finished spill, to be read in any order.
-pub(crate) enum Spilled {
+pub(crate) struct Spilled(Place);
+
+enum Place {
     /// It fits the window.
-    Memory(Vec<u8>),
+    Memory(Pieces),
     /// All bytes are in the file. The buffer has the bytes that were read last.
     File(Box<dyn Scratch>, Vec<u8>),
 }
@@ -97,9 +150,9 @@ impl Spilled {
         len: u64,
         mut sink: impl FnMut(&[u8]) -> Result<(), ArchiveError>,
     ) -> Result<(), ArchiveError> {
-        match self {
-            Self::Memory(bytes) => sink(slice(bytes, offset, len).map_err(ArchiveError::Scratch)?)?,
-            Self::File(file, buffer) => {
+        match &mut self.0 {
+            Place::Memory(pieces) => pieces.read(offset, len, sink),
+            Place::File(file, buffer) => {
                 let end = offset.saturating_add(len);
                 while offset < end {
                     let piece = READ_BUFFER.min(end - offset);
@@ -108,16 +161,10 @@ impl Spilled {
                     sink(buffer)?;
                     offset += piece;
                 }
+                Ok(())
             }
         }
-        Ok(())
     }
-}
-
-fn slice(bytes: &[u8], offset: u64, len: u64) -> io::Result<&[u8]> {
-    let start = usize::try_from(offset).ok();
-    let end = usize::try_from(offset.saturating_add(len)).ok();
-    start.zip(end).and_then(|(start, end)| bytes.get(start..end)).ok_or(io::ErrorKind::UnexpectedEof.into())
 }
 
 #[cfg(test)]

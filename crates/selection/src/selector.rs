@@ -124,6 +124,10 @@ impl Selector {
             };
             if let Some(next) = next {
                 self.stage = next;
+                if matches!(self.stage, Stage::Finished) {
+                    // Nobody looks at them any more, and the selection takes as much memory.
+                    self.root_releases = Vec::new();
+                }
             }
         }
     }

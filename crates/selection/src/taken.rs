@@ -73,7 +73,9 @@ impl Taken {
     pub(crate) fn releases(&self, catalogue: &Catalogue, roots: &[Root]) -> Vec<SelectedRelease> {
         let mut order: Vec<_> = self.releases.iter().collect();
         order.sort_unstable_by_key(|(release, _)| (catalogue.name(release.volume), release.place));
-        let told = order.into_iter().filter_map(|(release, taken_for)| {
+        // In one piece: a list that grows is there twice for a moment.
+        let mut selected = Vec::with_capacity(order.len());
+        selected.extend(order.into_iter().filter_map(|(release, taken_for)| {
             let because = match *taken_for {
                 TakenFor::Root(root) => Because::Root(roots.get(root)?.clone()),
                 TakenFor::DependencyOf(other) => Because::DependencyOf(catalogue.release_name(other)),
@@ -82,8 +84,8 @@ impl Taken {
             let known = catalogue.release(*release);
             let (name, state, integrity) = (catalogue.release_name(*release), known.state, known.integrity);
             Some(SelectedRelease { name, state, integrity, because })
-        });
-        told.collect()
+        }));
+        selected
     }
 
     /// What is missing: roots in their order, then releases by name and version.

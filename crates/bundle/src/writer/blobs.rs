@@ -10,6 +10,9 @@ use super::{Copying, ExportError};
 use crate::folder::{BundleFolder, EntryFault};
 use crate::layout::{BLOBS, PARTIAL};
 
+/// Blobs of so many bytes are on their way to the medium while the next ones are written.
+const FLUSHED_AT_ONCE: u64 = 1 << 20;
+
 /// The folder of the blobs.
 pub(super) struct BlobFolder(BundleFolder);
 
@@ -44,6 +47,9 @@ impl BlobFolder {
         let io = ExportError::at(&self.0, &digest.hex());
         let mut file = root.create(PARTIAL).map_err(&io)?;
         let copied = copying.copy(source, (digest, size), |bytes| file.write_all(bytes));
+        if size >= FLUSHED_AT_ONCE {
+            BundleFolder::begin_flush(&file);
+        }
         match copied {
             Ok(()) => root.rename(PARTIAL, &self.0, &digest.hex()).map_err(&io),
             Err(failure) => {

@@ -15,6 +15,9 @@ use crate::layout::{MAX_PARTS, PARTIAL, is_part, part_name};
 use crate::manifest::BundlePart;
 use crate::tar_form::{BLOCK, END, entry_size, header, padding};
 
+/// So many bytes of a part are on their way to the medium while the next ones are written.
+const FLUSHED_AT_ONCE: u64 = 16 << 20;
+
 /// The parts of a bundle.
 pub(super) struct PartFiles {
     part_size: u64,
@@ -27,6 +30,8 @@ struct OpenPart {
     file: BufWriter<File>,
     hasher: Hasher,
     bytes: u64,
+    /// The bytes of which the flush has begun.
+    flushed: u64,
 }
 
 impl OpenPart {
@@ -46,6 +51,10 @@ impl OpenPart {
     ) -> Result<(), CopyFailure> {
         self.write(&header(digest, size)).map_err(CopyFailure::Sink)?;
         copying.copy(source, (digest, size), |bytes| self.write(bytes))?;
+        if self.bytes - self.flushed >= FLUSHED_AT_ONCE {
+            self.flushed = self.bytes;
+            BundleFolder::begin_flush(self.file.get_ref());
+        }
         self.write(&[0; BLOCK][..padding(size)]).map_err(CopyFailure::Sink)
     }
 
@@ -54,6 +63,7 @@ impl OpenPart {
         self.file.seek(SeekFrom::Start(bytes))?;
         self.file.get_mut().set_len(bytes)?;
         (self.bytes, self.hasher) = (bytes, hasher);
+        self.flushed = self.flushed.min(bytes);
         Ok(())
     }
 }
@@ -85,6 +95,7 @@ impl PartFiles {
                 file: BufWriter::with_capacity(BLOCK * 256, root.create(PARTIAL).map_err(&io)?),
                 hasher: Hasher::default(),
                 bytes: 0,
+                flushed: 0,
             }),
         };
         let (bytes, hasher) = (part.bytes, part.hasher.clone());

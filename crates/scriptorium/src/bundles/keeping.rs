@@ -3,14 +3,13 @@
 //! Owns the names of these records, and which of them count: those of the keys that are trusted now. Must not know how a
 //! record comes about (`import`).
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use bundle::KeyId;
 use tracing::warn;
 
 use crate::mirror::record::{MirrorRecordError, load};
-use crate::store::{ProxyStore, StorageKey, Store};
+use crate::store::{KeySet, ProxyStore, Store};
 
 /// For whom the ledger keeps it.
 const OWNER: &str = "imported bundles";
@@ -26,11 +25,11 @@ pub(crate) async fn imported_keys(
     store: &dyn Store,
     keys: &[KeyId],
     mut damaged: impl FnMut(MirrorRecordError),
-) -> HashSet<StorageKey> {
-    let mut kept = HashSet::new();
+) -> KeySet {
+    let mut kept = KeySet::default();
     for key in keys {
         match load(store, &record_name(*key)).await {
-            Ok(record) => kept.extend(record.iter().flat_map(|record| record.keys())),
+            Ok(record) => record.iter().for_each(|record| kept.add(&record.keys())),
             Err(error) => damaged(error),
         }
     }

@@ -157,20 +157,21 @@ impl<'a> Bringing<'a> {
 
     async fn bring_trust(&self, release: &mut MirroredRelease) -> Result<(), Setback> {
         let (name, version) = (&release.volume, &release.version);
-        // There is nothing that the registry could confirm by a 304.
         if release.untrusted.is_some_and(|at| self.run.is_young_absence(at)) {
             return Ok(());
         }
         let summary = DocumentKey::TrustSummary(name.clone(), version.clone());
         let _summary = self.run.borrow(summary.clone());
-        if self.view(&summary, "trust summary").await?.is_none() {
+        // A view that an earlier sync asked for and that is not held did not exist then.
+        let was_asked = release.trust || release.untrusted.is_some();
+        if self.view(&summary, was_asked, "trust summary").await?.is_none() {
             release.untrusted = Some(self.run.desk.documents.now());
             return Ok(());
         }
         release.untrusted = None;
         let detail = DocumentKey::TrustDetail(name.clone(), version.clone());
         let _detail = self.run.borrow(detail.clone());
-        let detail = self.view(&detail, "trust detail").await?;
+        let detail = self.view(&detail, release.trust, "trust detail").await?;
         release.trust = true;
         let Some(trust) = detail.as_ref().and_then(|detail| detail.document.content.trust()) else {
             return Ok(());
@@ -196,8 +197,14 @@ impl<'a> Bringing<'a> {
     }
 
     /// A trust view; none where the registry says that there is none.
-    async fn view(&self, key: &DocumentKey, what: &str) -> Result<Option<CachedAnswer>, Setback> {
-        let answer = self.run.document(key).await.map_err(|failure| Setback::from(failure).about(what))?;
+    async fn view(
+        &self,
+        key: &DocumentKey,
+        was_asked: bool,
+        what: &str,
+    ) -> Result<Option<CachedAnswer>, Setback> {
+        let answer = self.run.document_if_any(key, was_asked).await;
+        let answer = answer.map_err(|failure| Setback::from(failure).about(what))?;
         match answer.document.content.problem() {
             Some(problem) if problem.status == 404 => Ok(None),
             Some(problem) => Err(Setback::Final(refused(problem)).about(what)),

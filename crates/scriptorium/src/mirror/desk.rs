@@ -73,8 +73,17 @@ impl<'a> MirrorRun<'a> {
 
     /// The document `key` as its registry has it now.
     pub(super) async fn document(&self, key: &DocumentKey) -> Result<CachedAnswer, ReadFailure> {
-        let documents = &self.desk.documents;
-        let answer = within_budget(|| documents.renewed(key, self.since, self.context())).await?;
+        self.document_if_any(key, false).await
+    }
+
+    /// The same of a document of which the registry said, if it `was_absent`, that there is none.
+    pub(super) async fn document_if_any(
+        &self,
+        key: &DocumentKey,
+        was_absent: bool,
+    ) -> Result<CachedAnswer, ReadFailure> {
+        let (documents, context) = (&self.desk.documents, self.context().was_absent(was_absent));
+        let answer = within_budget(|| documents.renewed(key, self.since, context)).await?;
         self.tally.document(&answer);
         Ok(answer)
     }

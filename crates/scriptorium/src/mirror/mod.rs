@@ -19,6 +19,8 @@ mod bringing;
 mod desk;
 mod enumeration;
 mod lock;
+#[cfg(test)]
+mod memory;
 mod outlook;
 mod patience;
 mod plan;

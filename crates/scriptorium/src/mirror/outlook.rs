@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::stream::{self, StreamExt};
-use selection::{Because, SelectedRelease};
+use selection::SelectedRelease;
 
 use super::desk::MirrorDesk;
 use super::record::{MirrorRecord, MirroredRelease};
@@ -80,13 +80,7 @@ fn wanted(
         let registry = before.and_then(|before| before.registry_of(release));
         earlier.insert((&release.volume, &release.version), (release, registry));
     }
-    let mut places: HashMap<Registry, usize> = HashMap::new();
-    let mut place = |registries: &mut Vec<Registry>, registry: &Registry| {
-        *places.entry(registry.clone()).or_insert_with(|| {
-            registries.push(registry.clone());
-            registries.len() - 1
-        })
-    };
+    record.selected.reserve_exact(releases.len());
     for selected in &releases {
         let name = &selected.name;
         // Without a registry its index could not have been read; a reload may have taken it away since.
@@ -99,14 +93,14 @@ fn wanted(
         let known = known.filter(is_same).map(|(known, _)| known);
         let integrity = selected.integrity.or(known.and_then(|known| known.integrity));
         let known = known.filter(|known| known.integrity == integrity);
+        let registry = record.index_of(upstream.registry());
         record.selected.push(MirroredRelease {
             volume: name.volume.clone(),
             version: name.version.clone(),
             integrity,
             state: selected.state,
             wants_files: selected.wants_files(),
-            why: because(&selected.because),
-            registry: place(&mut record.registries, upstream.registry()),
+            registry,
             archive: known.and_then(|known| known.archive),
             trust: known.is_some_and(|known| known.trust),
             untrusted: known.and_then(|known| known.untrusted),
@@ -115,24 +109,25 @@ fn wanted(
     }
     for (release, registry) in earlier.into_values() {
         let Some(registry) = registry else { continue };
-        let registry = place(&mut record.registries, registry);
+        let registry = record.index_of(registry);
         record.kept.push(MirroredRelease { registry, ..release.clone() });
     }
     record
 }
 
-/// Finds whether an archive is here, by this mirror's last sync or by anybody else.
+/// Finds whether an archive is here, by this mirror's last sync or by anybody else. What that sync had and nobody removed is here;
+/// whether it is whole shows when it is brought in.
 async fn look_for(desk: &MirrorDesk, release: &mut MirroredRelease) {
     let Some(integrity) = release.integrity else { return };
-    let seal = sealed::open(&*desk.store, &StorageKey::Archive(integrity)).await.ok().flatten();
+    let key = StorageKey::Archive(integrity);
+    if desk.store.is_vacant(&key) {
+        release.archive = None;
+        return;
+    }
+    if release.archive.is_some() {
+        return;
+    }
+    let seal = sealed::open(&*desk.store, &key).await.ok().flatten();
     let purl = Purl::new(&release.volume, &release.version).to_string();
     release.archive = seal.filter(|seal| seal.identity == purl).map(|seal| seal.length);
-}
-
-fn because(because: &Because) -> String {
-    match because {
-        Because::Root(root) => format!("the root {root}"),
-        Because::DependencyOf(release) => format!("a dependency of {release}"),
-        Because::SolutionOf(release) => format!("the solution of {release}"),
-    }
 }

@@ -16,7 +16,7 @@ use crate::domain::LifecycleState;
 use crate::domain::{DocumentKey, Integrity, Registry, Sha256, Version, VolumeName};
 use crate::read::place::place;
 use crate::store::record::{RecordError, decode, encode};
-use crate::store::{KeyPrefix, StorageKey, Store, StoreError};
+use crate::store::{KeyPrefix, KeySet, StorageKey, Store, StoreError};
 
 /// Why a record cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,21 +34,24 @@ pub(crate) struct MirroredRelease {
     pub(crate) volume: VolumeName,
     pub(crate) version: Version,
     /// As exact metadata says, or else the row; some rows and some states have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) integrity: Option<Integrity>,
     pub(crate) state: LifecycleState,
     /// Whether its archive belongs to the mirror: its state serves bytes, and it is not delivered by Git.
     pub(crate) wants_files: bool,
-    /// Why it is taken, for people.
-    pub(crate) why: String,
     /// Its place in [`MirrorRecord::registries`].
     pub(crate) registry: usize,
     /// The length of its archive; none while that is not here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) archive: Option<u64>,
     /// Whether its trust summary and detail are here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) trust: bool,
     /// When its registry said that it has no trust views, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) untrusted: Option<Timestamp>,
     /// The digests and lengths of the trust artifacts that are here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) artifacts: Vec<(Sha256, u64)>,
 }
 
@@ -135,7 +138,7 @@ impl MirrorRecord {
     pub(crate) fn file_lengths(&self) -> impl Iterator<Item = u64> {
         let mut seen = HashSet::new();
         let files = self.selected.iter().flat_map(MirroredRelease::files);
-        files.filter(move |(key, _)| seen.insert(key.clone())).map(|(_, bytes)| bytes)
+        files.filter(move |(file, _)| seen.insert(*file)).map(|(_, bytes)| bytes)
     }
 
     /// The lengths of archives that a sync saw or asked for.
@@ -146,31 +149,32 @@ impl MirrorRecord {
 
     /// The keys of everything that belongs to the mirror: files, also those that are still to come, indexes, exact metadata
     /// and trust views.
-    pub(crate) fn keys(&self) -> HashSet<StorageKey> {
+    pub(crate) fn keys(&self) -> KeySet {
         Self::keys_of(&self.registries, self.releases())
     }
 
     /// The same of what is selected alone.
-    pub(crate) fn selected_keys(&self) -> HashSet<StorageKey> {
+    pub(crate) fn selected_keys(&self) -> KeySet {
         Self::keys_of(&self.registries, self.selected.iter())
     }
 
-    fn keys_of<'a>(
-        registries: &[Registry],
-        releases: impl Iterator<Item = &'a MirroredRelease>,
-    ) -> HashSet<StorageKey> {
-        let mut keys = HashSet::new();
+    fn keys_of<'a>(registries: &[Registry], releases: impl Iterator<Item = &'a MirroredRelease>) -> KeySet {
+        // Most releases have an archive and exact metadata.
+        let mut keys = KeySet::with_room_for(releases.size_hint().0.saturating_mul(2));
         for release in releases {
-            let archive = release.integrity.filter(|_| release.wants_files).map(StorageKey::Archive);
-            keys.extend(archive);
-            keys.extend(release.artifacts.iter().map(|(digest, _)| StorageKey::TrustArtifact(*digest)));
+            if let Some(integrity) = release.integrity.filter(|_| release.wants_files) {
+                keys.insert(&StorageKey::Archive(integrity));
+            }
+            for (digest, _) in &release.artifacts {
+                keys.insert(&StorageKey::TrustArtifact(*digest));
+            }
             let Some(registry) = registries.get(release.registry) else { continue };
             let (name, version) = (&release.volume, &release.version);
-            keys.insert(place(registry, &DocumentKey::Index(name.clone())));
-            keys.insert(place(registry, &DocumentKey::Release(name.clone(), version.clone())));
+            keys.insert(&place(registry, &DocumentKey::Index(name.clone())));
+            keys.insert(&place(registry, &DocumentKey::Release(name.clone(), version.clone())));
             if release.trust {
-                keys.insert(place(registry, &DocumentKey::TrustSummary(name.clone(), version.clone())));
-                keys.insert(place(registry, &DocumentKey::TrustDetail(name.clone(), version.clone())));
+                keys.insert(&place(registry, &DocumentKey::TrustSummary(name.clone(), version.clone())));
+                keys.insert(&place(registry, &DocumentKey::TrustDetail(name.clone(), version.clone())));
             }
         }
         keys
@@ -183,12 +187,11 @@ impl MirroredRelease {
         format!("{}@{}", self.volume, self.version)
     }
 
-    /// Its files that are here, with their lengths.
-    fn files(&self) -> impl Iterator<Item = (StorageKey, u64)> {
-        let archive = self.integrity.zip(self.archive).filter(|_| self.wants_files);
-        let archive = archive.map(|(integrity, bytes)| (StorageKey::Archive(integrity), bytes));
-        let artifact = |(digest, bytes): &(Sha256, u64)| (StorageKey::TrustArtifact(*digest), *bytes);
-        archive.into_iter().chain(self.artifacts.iter().map(artifact))
+    /// Its files that are here, each by whether it is an archive and by its digest, with their lengths.
+    fn files(&self) -> impl Iterator<Item = ((bool, &Sha256), u64)> {
+        let archive = self.integrity.as_ref().zip(self.archive).filter(|_| self.wants_files);
+        let archive = archive.map(|(integrity, bytes)| ((true, integrity.digest()), bytes));
+        archive.into_iter().chain(self.artifacts.iter().map(|(digest, bytes)| ((false, digest), *bytes)))
     }
 }
 
@@ -219,10 +222,10 @@ pub(crate) async fn kept_keys(
     store: &Arc<dyn Store>,
     names: Option<&[String]>,
     mut damaged: impl FnMut(MirrorRecordError),
-) -> HashSet<StorageKey> {
-    let mut kept = HashSet::new();
+) -> KeySet {
+    let mut kept = KeySet::default();
     let mut keep = |loaded: Result<Option<MirrorRecord>, MirrorRecordError>| match loaded {
-        Ok(record) => kept.extend(record.iter().flat_map(MirrorRecord::keys)),
+        Ok(record) => record.iter().for_each(|record| kept.add(&record.keys())),
         Err(error) => damaged(error),
     };
     if let Some(names) = names {
@@ -248,6 +251,8 @@ pub(crate) async fn kept_keys(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::store::ObjectStorage;
 
@@ -258,7 +263,6 @@ mod tests {
             integrity: Some(Integrity::new(Sha256::of(name.as_bytes()))),
             state: LifecycleState::Available,
             wants_files: true,
-            why: "a root".to_owned(),
             registry: 0,
             archive,
             trust: false,
@@ -289,7 +293,12 @@ mod tests {
         let mut stored = serde_json::to_value(record("ci")).unwrap();
         assert!(stored.as_object_mut().unwrap().remove("open_lengths").is_some());
         for release in stored["selected"].as_array_mut().unwrap() {
-            assert!(release.as_object_mut().unwrap().remove("untrusted").is_some());
+            let release = release.as_object_mut().unwrap();
+            release.insert("why".to_owned(), "a root".into());
+            // It wrote what there is not, too.
+            for (field, nothing) in [("archive", json!(null)), ("untrusted", json!(null)), ("trust", json!(false))] {
+                release.entry(field).or_insert(nothing);
+            }
         }
         let read: MirrorRecord = serde_json::from_value(stored).unwrap();
         assert_eq!(read, MirrorRecord { open_lengths: Vec::new(), ..record("ci") });

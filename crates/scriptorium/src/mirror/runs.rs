@@ -2,7 +2,7 @@
 //!
 //! Owns which runs are under way, what the last ones came to, and when the next is due. Must not know what a run does.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +16,11 @@ use super::lock::MirrorLocks;
 use super::plan::plan;
 use super::record::{self, MirrorLack};
 use super::report::{MirrorStatus, RunStatus, SyncReport};
-use super::sync::{everything, sync};
+use super::sync::{SyncEnd, everything, sync};
 use super::tally::RunTally;
 use crate::clock::Timestamp;
 use crate::config;
+use crate::store::KeySet;
 use crate::telemetry::Metrics;
 
 /// How often schedules are looked at.
@@ -82,7 +83,7 @@ impl Mirrors {
     pub(crate) fn reload(&self, config: &[config::Mirror]) {
         let mut state = self.state();
         for gone in state.keys().filter(|name| !config.iter().any(|mirror| mirror.name == **name)) {
-            self.desk.store.keep_from_eviction(gone, HashSet::new());
+            self.desk.store.keep_from_eviction(gone, KeySet::default());
             self.metrics.mirrors.forget(gone);
         }
         state.retain(|name, _| config.iter().any(|mirror| mirror.name == *name));
@@ -206,20 +207,22 @@ impl Mirrors {
     async fn sync(&self, config: &config::Mirror, tally: &RunTally) -> SyncReport {
         let name = &config.name;
         info!(mirror = name, "a sync begins");
-        let synced = sync(&self.desk, config, tally).await;
+        let SyncEnd { report: synced, recorded } = sync(&self.desk, config, tally).await;
         let SyncReport { complete, releases, bytes, requests, .. } = &synced;
         let missing = synced.missing.len() + synced.untold;
         info!(mirror = name, complete, releases, bytes, requests, missing, "a sync has ended");
         for MirrorLack { subject, reason } in synced.missing.iter().take(MOST_LOGGED) {
             warn!(mirror = name, ?subject, reason, "something of a mirror is missing");
         }
-        let record = record::load(&*self.desk.store, name).await.ok().flatten();
-        let last_sync = record.as_ref().map(|record| record.last_sync);
-        self.note(
-            name,
-            MirrorStatus::of(name, record.as_ref()),
-            last_sync.or(Some(self.desk.documents.now())),
-        );
+        let (status, last_sync) = match recorded {
+            Some((status, at)) => (status, at),
+            None => {
+                let record = record::load(&*self.desk.store, name).await.ok().flatten();
+                let at = record.as_ref().map_or_else(|| self.desk.documents.now(), |record| record.last_sync);
+                (MirrorStatus::of(name, record.as_ref()), at)
+            }
+        };
+        self.note(name, status, Some(last_sync));
         synced
     }
 
@@ -236,7 +239,7 @@ impl Mirrors {
         let mut state = self.state();
         let Some(mirror) = state.get_mut(name) else {
             // A reload took it away meanwhile.
-            return self.desk.store.keep_from_eviction(name, HashSet::new());
+            return self.desk.store.keep_from_eviction(name, KeySet::default());
         };
         let tally = mirror.running.take().unwrap_or_default();
         let run = mirror.status.run.get_or_insert_default();

@@ -7,6 +7,7 @@
 //! A kill at any moment loses nothing that was brought: the next sync finds it in the store. Owns that order, and what
 //! makes a sync complete. Must not know how a release is brought in, nor who asked for the sync.
 
+use parking_lot::Mutex;
 use selection::{MissingSubject, Selection};
 use tracing::warn;
 
@@ -14,18 +15,32 @@ use super::bringing::{AT_ONCE, Bringing, Brought};
 use super::desk::{MirrorDesk, MirrorRun};
 use super::outlook::Outlook;
 use super::patience::in_passes;
-use super::record::{self, LackSubject, MirrorLack, MirrorRecord, MirrorRecordError, MirroredRelease};
-use super::report::SyncReport;
+use super::record::{self, LackSubject, MirrorLack, MirrorRecord, MirrorRecordError};
+use super::report::{MirrorStatus, SyncReport};
 use super::sizing::{Fit, fit};
 use super::survey::{Survey, survey};
 use super::tally::RunTally;
+use crate::clock::Timestamp;
 use crate::config::Mirror;
 
+/// What a sync came to.
+pub(super) struct SyncEnd {
+    pub(super) report: SyncReport,
+    /// How the mirror stands by the record that was written, and when the sync ended. None if no record was written.
+    pub(super) recorded: Option<(MirrorStatus, Timestamp)>,
+}
+
+impl SyncEnd {
+    fn counted(self, tally: &RunTally, volumes: usize) -> Self {
+        Self { report: self.report.counted(tally, volumes), ..self }
+    }
+}
+
 /// Syncs one mirror, as far as that goes.
-pub(crate) async fn sync(desk: &MirrorDesk, mirror: &Mirror, tally: &RunTally) -> SyncReport {
+pub(super) async fn sync(desk: &MirrorDesk, mirror: &Mirror, tally: &RunTally) -> SyncEnd {
     let before = match last(desk, mirror).await {
         Ok(record) => record,
-        Err(report) => return report,
+        Err(not_run) => return not_run,
     };
     if desk.documents.live().policy.offline {
         let why = "cache.offline is true: no registry may be asked";
@@ -39,7 +54,7 @@ pub(crate) async fn sync(desk: &MirrorDesk, mirror: &Mirror, tally: &RunTally) -
 }
 
 /// What the last sync recorded.
-async fn last(desk: &MirrorDesk, mirror: &Mirror) -> Result<MirrorRecord, SyncReport> {
+async fn last(desk: &MirrorDesk, mirror: &Mirror) -> Result<MirrorRecord, SyncEnd> {
     let record = match record::load(&*desk.store, &mirror.name).await {
         Ok(record) => record,
         Err(error @ MirrorRecordError::Damaged(_)) => {
@@ -48,14 +63,15 @@ async fn last(desk: &MirrorDesk, mirror: &Mirror) -> Result<MirrorRecord, SyncRe
         }
         // It is there, so it must not be replaced by one that knows less.
         Err(error @ MirrorRecordError::Store(_)) => {
-            return Err(SyncReport::not_run(&mirror.name, everything(mirror, &error.to_string())));
+            let report = SyncReport::not_run(&mirror.name, everything(mirror, &error.to_string()));
+            return Err(SyncEnd { report, recorded: None });
         }
     };
     Ok(record.unwrap_or_else(|| MirrorRecord::empty(&mirror.name, desk.documents.now())))
 }
 
 /// Records that nothing was brought in, and why. What is kept stays.
-async fn nothing_done(desk: &MirrorDesk, mirror: &Mirror, mut record: MirrorRecord, why: &str) -> SyncReport {
+async fn nothing_done(desk: &MirrorDesk, mirror: &Mirror, mut record: MirrorRecord, why: &str) -> SyncEnd {
     record.last_sync = desk.documents.now();
     (record.missing, record.untold) = (everything(mirror, why), 0);
     finish(desk, mirror, record).await
@@ -70,12 +86,7 @@ pub(super) fn everything(mirror: &Mirror, why: &str) -> Vec<MirrorLack> {
     mirror.all_roots().iter().map(lack).collect()
 }
 
-async fn bring_in(
-    run: &MirrorRun<'_>,
-    mirror: &Mirror,
-    before: MirrorRecord,
-    surveyed: Survey,
-) -> SyncReport {
+async fn bring_in(run: &MirrorRun<'_>, mirror: &Mirror, before: MirrorRecord, surveyed: Survey) -> SyncEnd {
     let Survey { volumes, lost, selection } = surveyed;
     let (desk, volumes) = (run.desk, volumes.len());
     let Selection { releases, missing, untold, .. } = selection;
@@ -94,7 +105,7 @@ async fn bring_in(
         Err(why) => {
             let before = match last(desk, mirror).await {
                 Ok(record) => MirrorRecord { open_lengths, ..record },
-                Err(report) => return report,
+                Err(not_run) => return not_run,
             };
             return nothing_done(desk, mirror, before, &why).await.counted(run.tally, volumes);
         }
@@ -119,54 +130,58 @@ async fn bring(
     run.desk.store.keep_from_eviction(&mirror.name, outlook.record.keys());
     run.tally.begin(outlook.record.selected.len());
     let mut bringing = Bringing::new(run, mirror.trust, &outlook.record);
-    let (mut failed, mut brought) = (Vec::new(), Vec::with_capacity(outlook.record.selected.len()));
-    let mut left = std::mem::take(&mut outlook.record.selected);
+    let mut failed = Vec::new();
+    let mut left: Vec<usize> = (0..outlook.record.selected.len()).collect();
     loop {
         bringing.evicts = fits == Fit::Fits;
         let mut put_off = Vec::new();
-        let end = |_: MirroredRelease, Brought { release, is_put_off }: Brought, why: Option<String>| {
+        // Each changes in its place, so that a large set is not in memory twice.
+        let releases = Mutex::new(std::mem::take(&mut outlook.record.selected));
+        let attempt = |at: usize| bringing.bring(releases.lock()[at].clone());
+        let end = |at: usize, Brought { release, is_put_off }: Brought, why: Option<String>| {
             if is_put_off {
-                put_off.push(release);
+                put_off.push(at);
                 return Ok(());
             }
             run.tally.dealt_with();
             let subject = || LackSubject::Release(release.id());
             failed.extend(why.map(|reason| MirrorLack { subject: subject(), reason }));
-            brought.push(release);
+            releases.lock()[at] = release;
             Ok::<(), std::convert::Infallible>(())
         };
-        let Ok(()) = in_passes(left, run.at_once(AT_ONCE), |release| bringing.bring(release), end).await;
+        let Ok(()) = in_passes(left, run.at_once(AT_ONCE), attempt, end).await;
+        outlook.record.selected = releases.into_inner();
         bringing.overflow()?;
         if put_off.is_empty() {
             break;
         }
         // Little is free. Before anything is evicted for the rest, all lengths are asked for.
-        outlook.record.selected = brought.iter().chain(&put_off).cloned().collect();
         fits = fit(run, outlook, true).await;
         fits.refusal().map_or(Ok(()), Err)?;
         left = put_off;
     }
     // They end in any order; the record of one state is one text.
     failed.sort_by(|one: &MirrorLack, other| one.subject.cmp(&other.subject));
-    let by_name = |release: &MirroredRelease| (release.volume.clone(), release.version.clone());
-    brought.sort_by_cached_key(by_name);
-    outlook.record.selected = brought;
     Ok(failed)
 }
 
 /// Writes the record and keeps what belongs to it. A sync that is not recorded is not complete.
-async fn finish(desk: &MirrorDesk, mirror: &Mirror, mut record: MirrorRecord) -> SyncReport {
-    match record::save(&*desk.store, &record).await {
-        Ok(()) => desk.store.keep_from_eviction(&record.name, record.keys()),
+async fn finish(desk: &MirrorDesk, mirror: &Mirror, mut record: MirrorRecord) -> SyncEnd {
+    let recorded = match record::save(&*desk.store, &record).await {
+        Ok(()) => {
+            desk.store.keep_from_eviction(&record.name, record.keys());
+            Some((MirrorStatus::of(&record.name, Some(&record)), record.last_sync))
+        }
         Err(error) => {
             warn!(%error, mirror = record.name, "the record of a sync cannot be written");
             if record.missing.is_empty() {
                 let why = format!("the record of this sync cannot be written: {error}");
                 record.missing = everything(mirror, &why);
             }
+            None
         }
-    }
-    SyncReport::of(&record)
+    };
+    SyncEnd { report: SyncReport::of(&record), recorded }
 }
 
 pub(super) fn lack(missing: selection::Missing) -> MirrorLack {

@@ -59,6 +59,10 @@ impl Fetched {
     }
 }
 
+/// The condition under which a registry confirms that there is nothing: an absent document has no tag (RFC 9110, section 13.1.2). It
+/// sends a 404 as before. Where there is something it sends a 304 without it, and is asked once more, plainly.
+const ANYTHING: &str = "*";
+
 /// Which answer is asked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WantedAnswer<'a> {
@@ -214,10 +218,19 @@ impl Asker {
         let held = held.filter(|held| held.meta.is_of(upstream.registry()));
         let known = held.as_ref().filter(|held| !held.is_refusal());
         let confirmable = known.filter(|known| wanted.how != How::Anew && !known.standing.is_outdated());
-        let etag = confirmable.and_then(|known| known.meta.etag.as_deref());
+        let is_absent = held.is_none() && context.was_absent && wanted.how != How::Anew;
+        let etag = match confirmable {
+            Some(known) => known.meta.etag.as_deref(),
+            None => is_absent.then_some(ANYTHING),
+        };
         // An answer is as old as its question: it does not contain what changed while it was on its way.
         let (asked, fetched_at) = (self.env.question(), self.env.now());
-        let exchange = upstream.document(key.resource(), &key.to_string(), etag, context, max).await?;
+        let question = key.to_string();
+        let mut exchange = upstream.document(key.resource(), &question, etag, context, max).await?;
+        if is_absent && let RegistryAnswer::NotModified { .. } = exchange {
+            // It appeared.
+            exchange = upstream.document(key.resource(), &question, None, context, max).await?;
+        }
         let asked = AnsweredQuestion {
             key,
             upstream,

@@ -9,7 +9,6 @@
 //!
 //! Owns that. Must not know how bytes are kept.
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,8 +25,8 @@ use super::space::{FixedSpace, pages};
 use super::staged::ScratchFolders;
 use super::staging::Staging;
 use super::{
-    Committed, Damage, FileStore, KeyPrefix, ListedValue, ObjectStorage, Staged, StorageKey, StoreError,
-    Uncommitted, ValueStore,
+    Committed, Damage, FileStore, KeyPrefix, KeySet, ListedValue, ObjectStorage, Staged, StorageKey,
+    StoreError, Uncommitted, ValueStore,
 };
 use bounded::BoundedObjects;
 
@@ -89,14 +88,20 @@ impl Ceiling {
     }
 
     /// Keeps `keys` from being evicted, in place of what was kept for `owner` before.
-    pub(crate) fn keep_from_eviction(&self, owner: &str, keys: HashSet<StorageKey>) {
+    pub(crate) fn keep_from_eviction(&self, owner: &str, keys: KeySet) {
         self.bounded.account().ledger.keep(owner, keys);
         self.bounded.look();
     }
 
     /// What the values of `keys` find.
-    pub(crate) fn vacancy(&self, keys: &HashSet<StorageKey>) -> Vacancy {
+    pub(crate) fn vacancy(&self, keys: &KeySet) -> Vacancy {
         self.bounded.account().vacancy(keys)
+    }
+
+    /// Whether everything is counted and nothing is stored at `key`.
+    pub(crate) fn is_vacant(&self, key: &StorageKey) -> bool {
+        let account = self.bounded.account();
+        account.counted && account.ledger.size_of(key).is_none()
     }
 
     pub(crate) fn usage(&self) -> Usage {

@@ -8,12 +8,12 @@
 //! Owns that choice and the counts that it rests on. What must stay is handed in as sets of
 //! keys. Must not know files, time or I/O.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use fastrand::Rng;
 
-use super::StorageKey;
 use super::space::Tally;
+use super::{KeySet, StorageKey};
 use pool::ValuePool;
 
 mod pool;
@@ -72,7 +72,7 @@ pub(crate) struct Ledger {
     /// Apart from the values: a reader may come before its value is stored, and stay when it is replaced.
     readers: HashMap<StorageKey, u32>,
     /// What must stay, by who asked for that.
-    kept: HashMap<String, HashSet<StorageKey>>,
+    kept: HashMap<String, KeySet>,
     rng: Rng,
 }
 
@@ -120,7 +120,7 @@ impl Ledger {
     }
 
     /// Keeps `keys` from being evicted, in place of what was kept for `owner` before. None of them has to be stored.
-    pub(crate) fn keep(&mut self, owner: &str, keys: HashSet<StorageKey>) {
+    pub(crate) fn keep(&mut self, owner: &str, keys: KeySet) {
         if keys.is_empty() {
             self.kept.remove(owner);
         } else {
@@ -132,21 +132,26 @@ impl Ledger {
     pub(crate) fn evictable(&self) -> u64 {
         let classes = EvictionClass::EVICTABLE.into_iter();
         let bytes: u64 = classes.map(|class| self.tally(class).bytes).sum();
-        let kept: HashSet<_> = self.kept.values().flatten().collect();
-        let kept = kept.into_iter().filter(|key| EvictionClass::of(key) != EvictionClass::Records);
-        bytes - kept.filter_map(|key| self.size_of(key)).sum::<u64>()
+        bytes - self.kept_bytes(&KeySet::default())
     }
 
     /// The bytes of everything that may never be evicted, without `besides`.
-    pub(crate) fn fixed(&self, besides: &HashSet<StorageKey>) -> u64 {
-        let (mut bytes, owners) = (self.tally(EvictionClass::Records).bytes, &self.kept);
-        for (at, keys) in owners.values().enumerate() {
-            let is_counted = |key: &StorageKey| owners.values().take(at).any(|keys| keys.contains(key));
-            let kept = keys.iter().filter(|key| EvictionClass::of(key) != EvictionClass::Records);
-            let kept = kept.filter(|key| !besides.contains(*key) && !is_counted(key));
-            bytes += kept.filter_map(|key| self.size_of(key)).sum::<u64>();
+    pub(crate) fn fixed(&self, besides: &KeySet) -> u64 {
+        self.tally(EvictionClass::Records).bytes + self.kept_bytes(besides)
+    }
+
+    /// The bytes of what is kept and could be evicted otherwise, without `besides`.
+    fn kept_bytes(&self, besides: &KeySet) -> u64 {
+        if self.kept.is_empty() {
+            return 0;
         }
-        bytes
+        let stored =
+            EvictionClass::EVICTABLE.into_iter().flat_map(|class| self.pools[class as usize].sizes());
+        stored.filter(|(key, _)| self.is_kept(key) && !besides.contains(key)).map(|(_, size)| size).sum()
+    }
+
+    fn is_kept(&self, key: &StorageKey) -> bool {
+        self.kept.values().any(|keys| keys.contains(key))
     }
 
     /// The size of a value that is stored.
@@ -181,8 +186,7 @@ impl Ledger {
     pub(crate) fn order(&self) -> impl Iterator<Item = (&StorageKey, u64)> {
         let ordered =
             EvictionClass::EVICTABLE.into_iter().flat_map(|class| self.pools[class as usize].ordered());
-        let is_kept = |key: &StorageKey| self.kept.values().any(|keys| keys.contains(key));
-        ordered.filter(move |(key, _)| !self.readers.contains_key(*key) && !is_kept(key))
+        ordered.filter(|(key, _)| !self.readers.contains_key(*key) && !self.is_kept(key))
     }
 
     /// Every value with its size and its uses, as [`restore`](Self::restore) takes them.

@@ -3,7 +3,6 @@
 //!
 //! Owns which part of that does what, and that every failure is noted. Must not know what is stored.
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,8 +13,8 @@ use futures_util::stream::BoxStream;
 use super::health::StoreHealth;
 use super::tiered::Tiered;
 use super::{
-    Ceiling, Committed, Damage, FileStore, Hold, KeyPrefix, ListedValue, ObjectStorage, Staged, StorageKey,
-    StoreError, StoreTrouble, Uncommitted, Usage, Vacancy, ValueStore,
+    Ceiling, Committed, Damage, FileStore, Hold, KeyPrefix, KeySet, ListedValue, ObjectStorage, Staged,
+    StorageKey, StoreError, StoreTrouble, Uncommitted, Usage, Vacancy, ValueStore,
 };
 use crate::clock::Clock;
 
@@ -86,7 +85,7 @@ impl ProxyStore {
     }
 
     /// Keeps `keys` from being evicted, in place of what was kept for `owner` before. Nothing is evicted from a bucket.
-    pub(crate) fn keep_from_eviction(&self, owner: &str, keys: HashSet<StorageKey>) {
+    pub(crate) fn keep_from_eviction(&self, owner: &str, keys: KeySet) {
         match &self.layout {
             StoreLayout::Folder(ceiling) => ceiling.keep_from_eviction(owner, keys),
             StoreLayout::Bucket(_) => {}
@@ -99,10 +98,18 @@ impl ProxyStore {
     }
 
     /// What the values of `keys` find; a bucket holds whatever comes.
-    pub(crate) fn vacancy(&self, keys: &HashSet<StorageKey>) -> Option<Vacancy> {
+    pub(crate) fn vacancy(&self, keys: &KeySet) -> Option<Vacancy> {
         match &self.layout {
             StoreLayout::Folder(ceiling) => Some(ceiling.vacancy(keys)),
             StoreLayout::Bucket(_) => None,
+        }
+    }
+
+    /// Whether nothing is stored at `key`, where that is known without a look. What another process stored may not be known yet.
+    pub(crate) fn is_vacant(&self, key: &StorageKey) -> bool {
+        match &self.layout {
+            StoreLayout::Folder(ceiling) => ceiling.is_vacant(key),
+            StoreLayout::Bucket(_) => false,
         }
     }
 

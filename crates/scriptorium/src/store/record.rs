@@ -7,6 +7,8 @@
 //! Earlier versions wrote only the JSON. Such a record is read without a check and gets a checksum when it is next written.
 //! Owns that form and its version. Must not know what records say.
 
+use std::io;
+
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, checksum};
 use serde::Serialize;
@@ -29,12 +31,30 @@ pub(crate) enum RecordError {
 
 /// The stored form of `record`.
 pub(crate) fn encode(record: &impl Serialize) -> Bytes {
-    let mut stored = vec![0; HEADER];
-    stored.extend(serde_json::to_vec(record).unwrap_or_default());
+    // Measured first: a large record is not in memory twice. What cannot be written leaves a record that is damaged.
+    let mut length = Length(HEADER + 1);
+    let _ = serde_json::to_writer(&mut length, record);
+    let mut stored = Vec::with_capacity(length.0);
+    stored.resize(HEADER, 0);
+    let _ = serde_json::to_writer(&mut stored, record);
     stored.push(b'\n');
     let header = first_line(&stored[HEADER..]);
     stored[..HEADER].copy_from_slice(header.as_bytes());
     stored.into()
+}
+
+/// Counts what is written to it.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads the stored form, or that of earlier versions.

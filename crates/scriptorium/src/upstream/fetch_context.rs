@@ -48,6 +48,8 @@ pub(crate) struct FetchContext<'a> {
     pub(crate) urgency: Urgency,
     /// Whether the client accepts only what is held, so that no registry is asked.
     pub(crate) held_only: bool,
+    /// Whether the registry said before that there is no such document, and may confirm that.
+    pub(crate) was_absent: bool,
     /// The client whose share the fetch counts in; none where no client asked.
     pub(crate) client: Option<&'a Client>,
     /// Until when the client waits where a stale answer is available. One deadline covers all fetches of the request.
@@ -57,7 +59,8 @@ pub(crate) struct FetchContext<'a> {
 impl<'a> FetchContext<'a> {
     /// The fetches of the request `id`, whose client waits.
     pub(crate) fn foreground(id: &'a str) -> Self {
-        Self { id, urgency: Urgency::Foreground, held_only: false, client: None, until: None }
+        let urgency = Urgency::Foreground;
+        Self { id, urgency, held_only: false, was_absent: false, client: None, until: None }
     }
 
     /// The fetches of work with this id that no client waits for.
@@ -80,6 +83,11 @@ impl<'a> FetchContext<'a> {
         Self { held_only: wants, ..self }
     }
 
+    /// The same for a document of which the registry said, if it `was_absent`, that there is none.
+    pub(crate) fn was_absent(self, was_absent: bool) -> Self {
+        Self { was_absent, ..self }
+    }
+
     /// The same, with a deadline that begins now unless it began before.
     pub(crate) fn waiting(self, patience: Duration) -> Self {
         Self { until: Some(self.until(patience)), ..self }
@@ -97,8 +105,9 @@ impl<'a> FetchContext<'a> {
 
     /// The same, for a task that may outlive the request.
     pub(crate) fn owned(self) -> OwnedFetchContext {
-        let Self { id, urgency, held_only, client, until } = self;
-        OwnedFetchContext { id: id.to_owned(), urgency, held_only, client: client.cloned(), until }
+        let Self { id, urgency, held_only, was_absent, client, until } = self;
+        let (id, client) = (id.to_owned(), client.cloned());
+        OwnedFetchContext { id, urgency, held_only, was_absent, client, until }
     }
 
     /// Whether no client waits.
@@ -113,13 +122,16 @@ pub(crate) struct OwnedFetchContext {
     id: String,
     urgency: Urgency,
     held_only: bool,
+    was_absent: bool,
     client: Option<Client>,
     until: Option<Instant>,
 }
 
 impl OwnedFetchContext {
     pub(crate) fn borrowed(&self) -> FetchContext<'_> {
-        let Self { id, urgency, held_only, client, until } = self;
-        FetchContext { id, urgency: *urgency, held_only: *held_only, client: client.as_ref(), until: *until }
+        let Self { id, client, .. } = self;
+        let (urgency, held_only, was_absent, until) =
+            (self.urgency, self.held_only, self.was_absent, self.until);
+        FetchContext { id, urgency, held_only, was_absent, client: client.as_ref(), until }
     }
 }

@@ -1,16 +1,21 @@
 //! The bytes of a stored document or file, read by a thread that may block.
 //!
-//! Owns that: a document without its envelope, a file block by verified block. Must not know where they go.
+//! Owns that: a document without its envelope, a file block by verified block, read ahead of whoever hashes and writes it. Must not
+//! know where they go.
 
 use std::io::{self, Read};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 
 use crate::read::envelope::Envelope;
-use crate::store::sealed::{self, BLOCK, Seal};
+use crate::store::sealed::{self, Seal, steps};
 use crate::store::{StorageKey, Store, StoreError};
+
+/// Pieces of a file, of up to 1 MiB, that are read ahead.
+const AHEAD: usize = 2;
 
 /// A store, and the runtime that its work runs on.
 pub(super) struct BlobSource {
@@ -25,36 +30,49 @@ impl BlobSource {
     }
 
     /// Opens what is stored at `key`.
-    pub(super) fn open(&self, key: &StorageKey) -> io::Result<StoredBytes<'_>> {
+    pub(super) fn open(&self, key: &StorageKey) -> io::Result<StoredBytes> {
         let gone = || StoreError::Missing { path: key.path() };
         if key.sealed_as().is_some() {
             let seal = self.runtime.block_on(sealed::open(&*self.store, key))?.ok_or_else(gone)?;
-            return Ok(StoredBytes { source: self, held: Bytes::new(), rest: Some((seal, key.clone(), 0)) });
+            let (sender, rest) = mpsc::channel(AHEAD);
+            self.runtime.spawn(read_ahead(Arc::clone(&self.store), seal, key.clone(), sender));
+            return Ok(StoredBytes { held: Bytes::new(), rest: Some(rest) });
         }
         let stored = self.runtime.block_on(self.store.read(key))?.ok_or_else(gone)?;
         let Envelope { body, .. } = Envelope::decode(&stored).map_err(io::Error::other)?;
-        Ok(StoredBytes { source: self, held: body, rest: None })
+        Ok(StoredBytes { held: body, rest: None })
+    }
+}
+
+/// Reads a file from its start until it ends, fails, or nobody takes the pieces.
+async fn read_ahead(
+    store: Arc<dyn Store>,
+    seal: Seal,
+    key: StorageKey,
+    pieces: mpsc::Sender<Result<Bytes, StoreError>>,
+) {
+    for step in steps(0..seal.length) {
+        let piece = seal.read(&*store, &key, step).await;
+        let is_last = piece.is_err();
+        if pieces.send(piece).await.is_err() || is_last {
+            return;
+        }
     }
 }
 
 /// Reads what is stored.
-pub(super) struct StoredBytes<'a> {
-    source: &'a BlobSource,
+pub(super) struct StoredBytes {
     held: Bytes,
-    /// A file, and how much of it was read.
-    rest: Option<(Seal, StorageKey, u64)>,
+    /// The pieces of a file that come behind. After a failure there are none, and the digest shows that some are missing.
+    rest: Option<mpsc::Receiver<Result<Bytes, StoreError>>>,
 }
 
-impl Read for StoredBytes<'_> {
+impl Read for StoredBytes {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if let Some((seal, key, at)) = &mut self.rest
-            && self.held.is_empty()
-            && *at < seal.length
+        if self.held.is_empty()
+            && let Some(piece) = self.rest.as_mut().and_then(mpsc::Receiver::blocking_recv)
         {
-            let end = at.saturating_add(BLOCK).min(seal.length);
-            let BlobSource { store, runtime } = self.source;
-            self.held = runtime.block_on(seal.read(&**store, key, *at..end))?;
-            *at = end;
+            self.held = piece?;
         }
         let length = self.held.len().min(into.len());
         self.held.copy_to_slice(&mut into[..length]);

@@ -20,7 +20,7 @@ use crate::store::StoreError;
 /// Bytes of a piece.
 const PIECE: u64 = 64 * 1024;
 
-/// Files that are taken in at once. Each is inflated and hashed by one thread, and may take 16 MiB for entries out of order.
+/// Files that are taken in at once. Each is inflated and hashed by one thread, and may take 4 MiB for entries out of order.
 const AT_ONCE: usize = 2;
 
 impl Taking<'_> {

@@ -123,7 +123,6 @@ impl Taking<'_> {
                 integrity: None,
                 state: LifecycleState::Available,
                 wants_files: false,
-                why: "a bundle".to_owned(),
                 registry: at,
                 archive: None,
                 trust: false,

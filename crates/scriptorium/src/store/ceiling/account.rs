@@ -2,11 +2,11 @@
 //!
 //! Owns the sums, which are never less than the space in use. Must not know how anything is removed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use crate::store::StorageKey;
 use crate::store::ledger::{EvictionClass, Ledger};
 use crate::store::space::Tally;
+use crate::store::{KeySet, StorageKey};
 
 /// Above this share of the ceiling, in percent, the background evicts.
 const HIGH: u64 = 95;
@@ -195,7 +195,7 @@ impl Account {
     }
 
     /// What the values of `keys` find, which may be stored already or not.
-    pub(super) fn vacancy(&self, keys: &HashSet<StorageKey>) -> Vacancy {
+    pub(super) fn vacancy(&self, keys: &KeySet) -> Vacancy {
         let fixed = self.ledger.fixed(keys) + self.quarantined;
         Vacancy { most: self.max.saturating_sub(fixed), free: self.usage().free() }
     }

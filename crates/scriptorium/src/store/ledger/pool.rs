@@ -102,6 +102,10 @@ impl ValuePool {
         all.into_iter().map(|(_, key, size)| (key, size))
     }
 
+    pub(super) fn sizes(&self) -> impl Iterator<Item = (&StorageKey, u64)> {
+        self.values.iter().map(|(key, value)| (key, value.size))
+    }
+
     pub(super) fn snapshot(&self) -> impl Iterator<Item = (&StorageKey, u64, f32)> {
         self.values.iter().map(|(key, value)| (key, value.size, self.faded(value)))
     }

@@ -116,7 +116,7 @@ fn an_unchanged_mirror_costs_conditional_requests_only() {
 }
 
 #[test]
-fn a_trust_view_that_does_not_exist_is_not_asked_for_again_while_that_is_fresh() {
+fn a_trust_view_that_does_not_exist_is_asked_about_by_a_condition_once_that_is_not_fresh() {
     let upstream = house();
     let setup = Setup::before(&upstream).mirror("ci", "roots = [\"@acme/lamp\"]");
     let desk = Desk::new(&setup.clone().set("cache.negative_ttl", "1h"));
@@ -126,12 +126,17 @@ fn a_trust_view_that_does_not_exist_is_not_asked_for_again_while_that_is_fresh()
     asked(&upstream);
     let (code, sync) = desk.mirror(&["sync"]);
     assert_eq!((code, asked(&upstream)), (0, (3 + 4, 0, 0)), "{sync}");
-    // Once it is not, a view that appeared comes in.
+    // Once it is not, the registry confirms that there is none, and one that appeared comes in.
     desk.configure(&setup.set("cache.negative_ttl", "1ms"));
+    let (code, sync) = desk.mirror(&["sync"]);
+    assert_eq!((code, asked(&upstream)), (0, (3 + 4 + 4, 0, 0)), "{sync}");
+    assert_eq!(sync["fetched"], json!({ "documents": 0, "archives": 0, "bytes": 0 }));
     upstream.reply(&lamp.trust("summary"), Reply::json(&lamp.trust_summary()));
     upstream.reply(&lamp.trust("detail"), Reply::json(&lamp.trust_detail()));
     let (code, sync) = desk.mirror(&["sync"]);
     assert_eq!((code, &sync["fetched"]["documents"]), (0, &json!(2)), "{sync}");
+    // A registry that keeps to the standard says by a 304 that there is one; the view is then asked for plainly, like the detail.
+    assert_eq!(asked(&upstream), (3 + 4 + 4, 2, 0), "{sync}");
     desk.configure(&Setup::before(&upstream).mirror("ci", "roots = [\"@acme/lamp\"]"));
     asked(&upstream);
     assert_eq!(desk.mirror(&["sync"]).0, 0);
