@@ -142,7 +142,7 @@ async fn what_was_seen_first_is_not_evicted_for_the_margin() {
     let ceiling = below(4 * MIB).await;
     let sighting = StorageKey::Sighting { volume: Sha256::of(b"x"), release: Sha256::of(b"y") };
     assert!(ceiling.create(&sighting, vec![1; 100].into()).await.unwrap());
-    ceiling.keep_from_eviction("a mirror", (0..4).map(archive).collect());
+    ceiling.keep_from_eviction("a mirror", (0..4).map(archive).collect::<Vec<_>>().iter().collect());
     for name in 0..4 {
         bring(&ceiling, name, 1_000_000).await.unwrap();
     }
