@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use archive::ManifestFacts;
+use policy::PolicyNeeds;
 use tracing::error;
 
 use super::Judge;
-use super::policies::needs_evidence;
 use crate::domain::{DocumentKey, Integrity, Registry, Trust, Version, VolumeName};
 use crate::policies::{FoundEvidence, PolicyInForce, ReleaseEvidence, delivery_of};
 use crate::read::document::Document;
@@ -130,6 +130,11 @@ impl Judge {
         }
         Ok(())
     }
+}
+
+/// Whether anything must be known that is not in the document itself, nor in advisories.
+pub(super) fn needs_evidence(needs: PolicyNeeds) -> bool {
+    needs.age || needs.delivery || needs.manifest || needs.trust
 }
 
 pub(super) fn active(trust: &Trust) -> Vec<String> {
