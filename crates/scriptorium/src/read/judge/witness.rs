@@ -2,8 +2,8 @@
 //!
 //! Evidence is noted as it comes. An index says since when a release is known, whether or not there are rules yet: they may
 //! come later. The rest is noted while there are rules: exact metadata says how a release is delivered, a trust detail which
-//! statements about it are in force, a verified archive what its manifest says. New evidence takes the documents that were judged without it off the hit path. Owns that. Must not know rules, nor how
-//! evidence is kept.
+//! statements about it are in force, a verified archive what its manifest says. New evidence takes the documents that were judged
+//! without it off the hit path. Owns that. Must not know rules, nor how evidence is kept.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -56,8 +56,7 @@ impl Judge {
         Ok(())
     }
 
-    /// Notes what exact metadata tells, with the categories of `trust` in force, if they were asked for. Answers with all that is known
-    /// of the volume's releases; none if no rule needs it.
+    /// Notes what exact metadata tells, with the categories of `trust` in force, if they were asked for.
     pub(super) async fn witness_release(
         &self,
         policy: &PolicyInForce,
