@@ -5,13 +5,8 @@
 
 use std::sync::Arc;
 
-use tracing::warn;
-
 use super::patience::within_budget;
-use super::record;
-use super::report::MirrorStatus;
 use super::tally::RunTally;
-use super::withheld::withheld;
 use crate::clock::Timestamp;
 use crate::domain::{DocumentKey, FileKey};
 use crate::files::{PermittedFile, SealedFiles};
@@ -25,23 +20,6 @@ pub(crate) struct MirrorDesk {
     pub(crate) documents: Arc<Documents>,
     pub(crate) files: Arc<SealedFiles>,
     pub(crate) store: Arc<ProxyStore>,
-}
-
-impl MirrorDesk {
-    /// Adds what the policy in force withholds of a mirror to what is missing of it.
-    pub(super) async fn note_withheld(&self, status: &mut MirrorStatus) {
-        if self.documents.policy().revision == 0 {
-            return;
-        }
-        match record::load(&*self.store, &status.mirror).await {
-            Ok(Some(record)) => status.missing.extend(withheld(&self.documents, &record).await),
-            Ok(None) => {}
-            Err(error) => {
-                warn!(%error, mirror = status.mirror, "the policy cannot judge what a mirror holds");
-                status.untold += 1;
-            }
-        }
-    }
 }
 
 /// One run: a plan or a sync.

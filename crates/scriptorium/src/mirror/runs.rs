@@ -18,6 +18,7 @@ use super::record::{self, MirrorLack};
 use super::report::{MirrorStatus, RunStatus, SyncReport};
 use super::sync::{SyncEnd, everything, sync};
 use super::tally::RunTally;
+use super::withheld::note_withheld;
 use crate::clock::Timestamp;
 use crate::config;
 use crate::store::KeySet;
@@ -168,7 +169,7 @@ impl Mirrors {
         let mut statuses: Vec<MirrorStatus> = self.state().values().map(MirrorState::status).collect();
         // Whoever waits for a run looks often; what the policy says is known when it has ended.
         for status in statuses.iter_mut().filter(|status| !status.running) {
-            self.desk.note_withheld(status).await;
+            note_withheld(&*self.desk.store, &self.desk.documents, status).await;
         }
         statuses
     }

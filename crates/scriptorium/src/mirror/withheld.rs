@@ -5,9 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use super::record::{LackSubject, MirrorLack, MirrorRecord, MirroredRelease};
+use tracing::warn;
+
+use super::record::{self, LackSubject, MirrorLack, MirrorRecord, MirroredRelease};
+use super::report::MirrorStatus;
 use crate::domain::Purl;
 use crate::read::Documents;
+use crate::store::Store;
 
 /// The selected releases that the policy in force refuses, with its reason. What is missing anyway is left out.
 pub(crate) async fn withheld(documents: &Documents, record: &MirrorRecord) -> Vec<MirrorLack> {
@@ -25,6 +29,21 @@ pub(crate) async fn withheld(documents: &Documents, record: &MirrorRecord) -> Ve
         }
     }
     withheld
+}
+
+/// Adds what the policy in force withholds of a mirror to what is missing of it.
+pub(super) async fn note_withheld(store: &dyn Store, documents: &Documents, status: &mut MirrorStatus) {
+    if documents.policy().revision == 0 {
+        return;
+    }
+    match record::load(store, &status.mirror).await {
+        Ok(Some(record)) => status.missing.extend(withheld(documents, &record).await),
+        Ok(None) => {}
+        Err(error) => {
+            warn!(%error, mirror = status.mirror, "the policy cannot judge what a mirror holds");
+            status.untold += 1;
+        }
+    }
 }
 
 /// Why the policy in force refuses a release.

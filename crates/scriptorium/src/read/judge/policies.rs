@@ -13,10 +13,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use policy::PolicyNeeds;
-
 use super::Judge;
 use super::trust_asked::AskedTrust;
+use super::witness::needs_evidence;
 use crate::clock::Timestamp;
 use crate::domain::lifecycle::Status;
 use crate::domain::{DocumentKey, Integrity, LifecycleState, Release, Version, VolumeName};
@@ -226,11 +225,6 @@ fn given(document: Arc<Document>, answer: CachedAnswer) -> Result<CachedAnswer, 
         Some(finding) if finding.refuses() => Err(PolicyRefusal(Arc::clone(finding)).into()),
         Some(_) | None => Ok(CachedAnswer { document, ..answer }),
     }
-}
-
-/// Whether anything must be known that is not in the document itself, nor in advisories.
-pub(super) fn needs_evidence(needs: PolicyNeeds) -> bool {
-    needs.age || needs.delivery || needs.manifest || needs.trust
 }
 
 /// The integrity that a document about one release names.

@@ -2,17 +2,17 @@
 //!
 //! Evidence is noted as it comes. An index says since when a release is known, whether or not there are rules yet: they may
 //! come later. The rest is noted while there are rules: exact metadata says how a release is delivered, a trust detail which
-//! statements about it are in force, a verified archive what its manifest says. New evidence takes the documents that were judged without it off the hit path. Owns that. Must not know rules, nor how
-//! evidence is kept.
+//! statements about it are in force, a verified archive what its manifest says. New evidence takes the documents that were judged
+//! without it off the hit path. Owns that. Must not know rules, nor how evidence is kept.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use archive::ManifestFacts;
+use policy::PolicyNeeds;
 use tracing::error;
 
 use super::Judge;
-use super::policies::needs_evidence;
 use crate::domain::{DocumentKey, Integrity, Registry, Trust, Version, VolumeName};
 use crate::policies::{FoundEvidence, PolicyInForce, ReleaseEvidence, delivery_of};
 use crate::read::document::Document;
@@ -56,8 +56,7 @@ impl Judge {
         Ok(())
     }
 
-    /// Notes what exact metadata tells, with the categories of `trust` in force, if they were asked for. Answers with all that is known
-    /// of the volume's releases; none if no rule needs it.
+    /// Notes what exact metadata tells, with the categories of `trust` in force, if they were asked for.
     pub(super) async fn witness_release(
         &self,
         policy: &PolicyInForce,
@@ -130,6 +129,11 @@ impl Judge {
         }
         Ok(())
     }
+}
+
+/// Whether anything must be known that is not in the document itself, nor in advisories.
+pub(super) fn needs_evidence(needs: PolicyNeeds) -> bool {
+    needs.age || needs.delivery || needs.manifest || needs.trust
 }
 
 pub(super) fn active(trust: &Trust) -> Vec<String> {

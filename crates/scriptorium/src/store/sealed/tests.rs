@@ -100,7 +100,7 @@ fn facts_are_kept_with_the_seal_and_bounded() {
             writer.write_all(b"hello").unwrap();
             let (value, seal) = writer.finish(known_by(), IDENTITY).unwrap();
             assert_eq!(seal.facts, content(kept));
-            let trailer = IDENTITY.len() + kept + 4 + 104;
+            let trailer = IDENTITY.len() + kept + 4 + 96;
             assert_eq!(value.len(), 5 + trailer, "{given}");
             assert_eq!(open(&storing(value).await, &KEY).await.unwrap(), Some(seal));
         }

@@ -11,21 +11,31 @@ use crate::support::proxy::scriptorium;
 use crate::support::{Proxy, Release, Upstream};
 
 const BLOCK: usize = 256 << 10;
+/// The part of a seal that has the same size in every file.
+const FOOTER: usize = 96;
 
 /// A stored value as it was written before there was a recipe: the content and its seal.
 fn sealed(content: &[u8], release: &Release) -> Vec<u8> {
+    sealed_with(content, release, b"")
+}
+
+/// The same with what its manifest says, as it is written today.
+fn sealed_with(content: &[u8], release: &Release, facts: &[u8]) -> Vec<u8> {
     let crc = |bytes: &[u8]| crc_fast::crc32_iscsi(bytes).to_le_bytes();
     let integrity =
         data_encoding::HEXLOWER.decode(&release.integrity().as_bytes()["sha256:".len()..]).unwrap();
     let mut trailer: Vec<u8> = content.chunks(BLOCK).flat_map(crc).collect();
     trailer.extend_from_slice(release.purl().as_bytes());
+    trailer.extend_from_slice(facts);
     trailer.extend_from_slice(&(content.len() as u64).to_le_bytes());
     trailer.extend_from_slice(&(BLOCK as u32).to_le_bytes());
-    trailer.extend_from_slice(&(release.purl().len() as u32).to_le_bytes());
+    trailer.extend_from_slice(&(release.purl().len() as u16).to_le_bytes());
+    trailer.extend_from_slice(&(facts.len() as u16).to_le_bytes());
     trailer.extend_from_slice(&Sha256::digest(content));
     trailer.extend_from_slice(&integrity);
     trailer.extend_from_slice(b"SCRPSEAL");
-    trailer.extend_from_slice(&1_u32.to_le_bytes());
+    trailer.extend_from_slice(&(1 + u16::from(!facts.is_empty())).to_le_bytes());
+    trailer.extend_from_slice(&0_u16.to_le_bytes());
     trailer.extend_from_slice(&crc(&trailer.clone()));
     [content, &trailer].concat()
 }
@@ -38,11 +48,11 @@ fn holding(release: &Release, archive: &[u8]) -> (Upstream, Proxy) {
     }
     proxy.stop();
     let stored = proxy.files("archives").remove(0);
-    assert_eq!(
-        fs::read(&stored).unwrap(),
-        sealed(&release.archive(), release),
-        "a seal as this proxy writes it"
-    );
+    let written = fs::read(&stored).unwrap();
+    let before_facts = release.archive().len().div_ceil(BLOCK) * 4 + release.purl().len();
+    let facts = &written[release.archive().len() + before_facts..written.len() - FOOTER];
+    assert_eq!(written, sealed_with(&release.archive(), release, facts), "a seal as this proxy writes it");
+    assert!(facts.starts_with(b"\x01{") && facts.len() < 256, "{}", facts.escape_ascii());
     fs::write(stored, sealed(archive, release)).unwrap();
     (upstream, proxy)
 }
