@@ -3,6 +3,7 @@
 mod commands;
 mod facts;
 mod first_sight;
+mod hostile;
 mod matrix;
 mod sides;
 mod under_load;
