@@ -98,12 +98,14 @@ impl Rule {
 
     /// Whether asking on `route` makes known what it looks at.
     fn is_known_on(self, route: Route) -> bool {
-        match (self.matching, route) {
-            (Matching::Name | Matching::Young | Matching::Advisory, _) | (_, Route::Archive(_)) => true,
-            (Matching::ByCdn | Matching::Untrusted, Route::Exact(_)) => true,
-            (Matching::Untrusted, Route::Summary(_) | Route::Detail(_)) => true,
-            _ => false,
-        }
+        let at_once = matches!(self.matching, Matching::Name | Matching::Young | Matching::Advisory);
+        at_once
+            || match route {
+                Route::Index(_) => false,
+                Route::Exact(_) => matches!(self.matching, Matching::ByCdn | Matching::Untrusted),
+                Route::Summary(_) | Route::Detail(_) => self.matching == Matching::Untrusted,
+                Route::Archive(_) => true,
+            }
     }
 }
 
