@@ -22,10 +22,18 @@ const MOST: usize = 200_000;
 const DEEPEST: usize = 8;
 
 /// The advisories in the `.json` files below `folders`. They are confirmed as of the file that changed last. A file that cannot
-/// be read is left out with a warning, and then they are not confirmed: it may be about anything.
+/// be read is left out with a warning, and then they are not confirmed: it may be about anything. So may a folder.
 pub(super) fn read(folders: &[PathBuf], now: Timestamp) -> BookSource {
-    let (mut source, mut is_whole) = (BookSource::default(), true);
-    for path in folders.iter().flat_map(|folder| listed(folder)).take(MOST) {
+    let (mut source, mut is_whole, mut files) = (BookSource::default(), true, Vec::new());
+    for folder in folders {
+        let begin = files.len();
+        if let Err(error) = gather(folder, DEEPEST, &mut files) {
+            is_whole = false;
+            warn!(path = %folder.display(), %error, "a folder of advisories cannot be read");
+        }
+        files[begin..].sort();
+    }
+    for path in files {
         match advisories(&path) {
             Ok((advisories, changed)) => {
                 source.advisories.extend(advisories);
@@ -41,23 +49,18 @@ pub(super) fn read(folders: &[PathBuf], now: Timestamp) -> BookSource {
     source
 }
 
-/// The files, in the order of their names.
-fn listed(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    if let Err(error) = gather(folder, DEEPEST, &mut files) {
-        warn!(path = %folder.display(), %error, "a folder of advisories cannot be read");
-    }
-    files.sort();
-    files
-}
-
 fn gather(folder: &Path, deep: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let (path, kind) = (entry.path(), entry.file_type()?);
-        if kind.is_dir() && deep > 0 {
-            gather(&path, deep - 1, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "json") && files.len() < MOST {
+        if kind.is_dir() {
+            let deeper =
+                deep.checked_sub(1).ok_or_else(|| io::Error::other("it has more levels than are read"))?;
+            gather(&path, deeper, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "json") {
+            if files.len() == MOST {
+                return Err(io::Error::other("there are more files than are read"));
+            }
             files.push(path);
         }
     }
@@ -102,6 +105,13 @@ mod tests {
         fs::remove_file(folder.path().join("bad.json")).unwrap();
         let whole = [folder.path().to_owned()];
         assert!(read(&whole, now).confirmed.is_some());
+        let with_missing = [folder.path().to_owned(), folder.path().join("missing")];
+        let source = read(&with_missing, now);
+        assert_eq!((source.advisories.len(), source.confirmed), (1, None), "so may a folder");
+        let levels = "deep/".repeat(DEEPEST + 1);
+        fs::create_dir_all(folder.path().join(&levels)).unwrap();
+        assert_eq!(read(&whole, now).confirmed, None, "and one that is too deep");
+        fs::remove_dir_all(folder.path().join("deep/deep")).unwrap();
         assert_eq!(read(&whole, Timestamp(7)).confirmed, Some(Timestamp(7)), "not later than now");
         assert_eq!(read(&[], now).confirmed, None, "no file confirms nothing");
     }

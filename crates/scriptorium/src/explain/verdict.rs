@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ExplainedRegistry, HeldArchive};
 use crate::consistency::{ArchiveRefusal, Divergence, Pin, PinError};
+use crate::domain::Release;
 use crate::domain::lifecycle::{Status, problem_of};
 use crate::policies::PolicyFinding;
 use crate::read::decision::archive::{ArchiveOffer, bring, offer};
@@ -39,6 +40,9 @@ impl VerdictRule {
     }
 }
 
+/// Said of a document that may yet turn out to be in divergence.
+const SETTLED_FIRST: &str = "; it is compared with index and pin first";
+
 /// Everything that decides how a release is answered.
 pub(super) struct ReleaseFacts {
     pub(super) exact: Option<Inspected>,
@@ -64,13 +68,16 @@ impl ReleaseFacts {
 
     /// The facts in the terms of the rule.
     fn facts(&self) -> decision::KnownFacts {
+        // What the registry withholds itself stays its answer.
+        let release = self.exact.as_ref().and_then(|exact| exact.document.content.release());
+        let offers = release.is_some_and(Release::serves_bytes);
         let due = |(_, due): &(_, bool)| if *due { OpenDivergence::Due } else { OpenDivergence::Believed };
         decision::KnownFacts {
             is_routed: self.upstream.is_some(),
             held: self.exact.as_ref().map(|exact| exact.facts),
             divergence: self.divergence.as_ref().map(due),
             is_pin_unknown: self.pin.is_err(),
-            is_policy_refused: self.policy.as_ref().is_some_and(|finding| finding.refuses()),
+            is_policy_refused: offers && self.policy.as_ref().is_some_and(|finding| finding.refuses()),
             is_archive_refused: self.refusal.is_some(),
             is_row_withdrawn: self.row.is_some(),
         }
@@ -91,7 +98,7 @@ impl ReleaseFacts {
 
     fn served(&self, exact: &Inspected, stale: Option<Stale>, settle: bool) -> VerdictRule {
         let (status, age) = (Some(exact.document.meta.status), seconds(exact.age));
-        let settled = if settle { "; it is compared with index and pin first" } else { "" };
+        let settled = if settle { SETTLED_FIRST } else { "" };
         match stale {
             None if settle => {
                 VerdictRule::new(status, "fresh, to be settled", format!("asked for {age} ago{settled}"))
@@ -147,7 +154,9 @@ impl ReleaseFacts {
 
     fn refused(&self, why: RefusalReason) -> VerdictRule {
         if let (RefusalReason::Policy, Some(finding)) = (why, &self.policy) {
-            return VerdictRule::new(Some(403), "policy", finding.reason.clone());
+            let is_settled = self.exact.as_ref().is_some_and(|exact| exact.facts.is_settled);
+            let settled = if is_settled { "" } else { SETTLED_FIRST };
+            return VerdictRule::new(Some(403), "policy", format!("{}{settled}", finding.reason));
         }
         match (why, &self.divergence, &self.refusal, &self.pin, &self.row) {
             (RefusalReason::Divergent, Some((open, _)), ..) => {

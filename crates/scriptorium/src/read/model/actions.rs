@@ -6,6 +6,7 @@
 use fastrand::Rng;
 
 use super::ledger::{Fault, Id, Lie, Outage, RELEASES, STANDINGS, Scope, Standing, volume_of};
+use super::rules::{MATCHINGS, Rule};
 use super::world::Route;
 use crate::domain::LifecycleState;
 
@@ -22,6 +23,14 @@ pub(super) enum Action {
     Lag([u64; 2]),
     /// An edge begins to confirm whatever it is asked about.
     Confirm,
+    /// Another rule of the operator, or none.
+    Rule(Option<Rule>),
+    /// One more advisory, or all are withdrawn.
+    Advise(Option<Id>),
+    /// The day ends in so many milliseconds.
+    Midnight {
+        before: u64,
+    },
     Restart {
         offline: bool,
     },
@@ -106,7 +115,10 @@ fn ask(rng: &mut Rng, last: Id) -> Action {
 }
 
 fn disturb(rng: &mut Rng, id: Id) -> Action {
-    match rng.u8(..100) {
+    match rng.u8(..112) {
+        100..=107 => Action::Rule((rng.u8(..3) > 0).then(|| rule(rng, id))),
+        108..=110 => Action::Advise((rng.u8(..3) > 0).then_some(id)),
+        111 => Action::Midnight { before: 0 },
         0..=35 => Action::Change(id, one(rng, &STANDINGS)),
         36 | 37 => Action::Confirm,
         38 | 39 => Action::Detour { stranger: rng.usize(..2), order: rng.u64(..), restart: rng.bool() },
@@ -126,6 +138,46 @@ fn disturb(rng: &mut Rng, id: Id) -> Action {
         89..=91 => Action::Lag([one(rng, &LAGS), one(rng, &LAGS)]),
         _ => Action::Restart { offline: rng.u8(..3) == 0 },
     }
+}
+
+/// A rule on the volume of a release, which may be waived.
+fn rule(rng: &mut Rng, id: Id) -> Rule {
+    Rule {
+        matching: one(rng, &MATCHINGS),
+        action: one(rng, &["deny", "hold", "discourage"]),
+        volume: volume_of(id),
+        is_audit: rng.u8(..4) == 0,
+        waived: (rng.u8(..3) == 0).then_some(id),
+    }
+}
+
+/// A release that is held is asked for again under a rule, whose facts come late.
+fn ruled_while_held(rng: &mut Rng, id: Id) -> [Action; 7] {
+    let (held, asked) = (route(rng, id), [Route::Exact(id), Route::Archive(id), Route::Index(volume_of(id))]);
+    [
+        Action::Change(id, one(rng, &STANDINGS[..2])),
+        Action::SettleOne(held, one(rng, &SETTLING)),
+        Action::Rule(Some(rule(rng, id))),
+        Action::Ask(one(rng, &asked), 1),
+        Action::Advise(rng.bool().then_some(id)),
+        Action::Ask(one(rng, &asked), 1),
+        Action::Rule(None),
+    ]
+}
+
+/// A release is let in by a waiver, which ends.
+fn waived_for_a_day(rng: &mut Rng, id: Id) -> [Action; 7] {
+    let asked = [Route::Exact(id), Route::Archive(id), Route::Index(volume_of(id))];
+    let waived = Rule { waived: Some(id), ..rule(rng, id) };
+    [
+        Action::Change(id, STANDINGS[0]),
+        Action::Rule(Some(waived)),
+        Action::SettleOne(one(rng, &asked), one(rng, &SETTLING)),
+        Action::Midnight { before: 3 },
+        Action::Ask(one(rng, &asked), 1),
+        Action::Midnight { before: 0 },
+        Action::Ask(one(rng, &asked), 1),
+    ]
 }
 
 /// A release changes while the proxy may believe it, and only one of its routes is asked.
@@ -176,12 +228,14 @@ pub(super) fn sequence(seed: u64, steps: usize) -> Vec<Action> {
                 });
             }
         }
-        match rng.u8(..10) {
+        match rng.u8(..12) {
             0..=2 => actions.push(Action::Settle { seconds: one(rng, &SETTLING), order: rng.u64(..) }),
             3 => actions.push(Action::SettleOne(route(rng, last), one(rng, &SETTLING))),
             4..=5 => actions.extend(changed_while_held(rng, last)),
             6 => actions.extend(asked_at_an_edge(rng, last)),
             7 => actions.extend(lied_about_for_long(rng, last)),
+            10 => actions.extend(ruled_while_held(rng, last)),
+            11 => actions.extend(waived_for_a_day(rng, last)),
             8 => actions.push(Action::Weather(None)),
             _ => {}
         }
@@ -203,6 +257,13 @@ fn every_lie_and_every_state_is_told_often() {
     assert!(often(&|action| matches!(action, Action::Weather(Some(_)))));
     assert!(often(&|action| matches!(action, Action::Lag(_))));
     assert!(often(&|action| matches!(action, Action::Confirm)));
+    for matching in MATCHINGS {
+        let is_it = |action: &Action| matches!(action, Action::Rule(Some(rule)) if rule.matching == matching);
+        assert!(often(&is_it), "{matching:?}");
+    }
+    assert!(often(&|action| matches!(action, Action::Rule(Some(Rule { waived: Some(_), .. })))));
+    assert!(often(&|action| matches!(action, Action::Midnight { .. })));
+    assert!(often(&|action| matches!(action, Action::Advise(None))));
     assert!(often(&|action| matches!(action, Action::Detour { .. })));
     assert!(often(&|action| matches!(action, Action::Restart { offline: true })));
 }

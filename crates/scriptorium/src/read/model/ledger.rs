@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::rules::RuleInForce;
 use crate::domain::LifecycleState;
 
 pub(super) const VOLUMES: [&str; 2] = ["@acme/review", "tools"];
@@ -142,6 +143,10 @@ pub(super) struct Release {
     pub(super) refused: bool,
     /// Archive downloads begun.
     pub(super) downloads: u32,
+    /// When its content was first told by a row or exact metadata, in milliseconds, whatever else was false.
+    pub(super) first_told: Option<u64>,
+    /// When an honest row first told it.
+    pub(super) listed_honestly: Option<u64>,
 }
 
 /// The whole of it.
@@ -162,6 +167,12 @@ pub(super) struct Ledger {
     /// Requests for each path, definite answer or not.
     pub(super) asked: HashMap<String, u32>,
     pub(super) orders: u64,
+    /// The operator's rule.
+    pub(super) rule: Option<RuleInForce>,
+    /// Releases that the advisories in force affect.
+    pub(super) advised: Vec<Id>,
+    /// When these were confirmed, in milliseconds.
+    pub(super) advisories_confirmed: Option<u64>,
 }
 
 impl Release {
@@ -196,6 +207,17 @@ impl Release {
     /// nothing contradicts a block.
     pub(super) fn is_divergent(&self) -> bool {
         !matches!(self.lie, None | Some(Lie::Archive | Lie::MissingRow | Lie::BlockedRelease))
+    }
+
+    /// Notes that these rows, or exact metadata, are told at `now`.
+    pub(super) fn note_told(&mut self, told: &Self, rows: &[Row], exact: Option<&Exact>, now: u64) {
+        let is_listed = rows.iter().any(|row| row.content == Some(0));
+        if is_listed || matches!(exact, Some(Exact::Found { content: 0, .. })) {
+            self.first_told.get_or_insert(now);
+        }
+        if is_listed && told.lie.is_none() {
+            self.listed_honestly.get_or_insert(now);
+        }
     }
 
     /// Remembers how it stands for those who hear of it late.

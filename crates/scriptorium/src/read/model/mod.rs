@@ -10,6 +10,7 @@ mod ledger;
 mod promise;
 mod promises;
 mod proxy;
+mod rules;
 mod stranger;
 mod world;
 
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use futures_util::future::join_all;
+use policy::PolicyMode;
 
 use crate::clock::Clock;
 use actions::{Action, sequence};
@@ -26,6 +28,7 @@ use ledger::{Fault, Id, Known, Ledger, Outage, RELEASES, STANDINGS, is_contradic
 use promise::{Broken, Promise, Verdict, hold};
 use promises::{Case, judge, settled};
 use proxy::{Proxy, Seen};
+use rules::{Rule, RuleInForce, governed, midnight};
 use stranger::Stranger;
 use world::{Route, Shelf, World};
 
@@ -92,6 +95,12 @@ impl Run {
                 }
             }
             Action::Confirm => self.world.ledger().confirming = true,
+            Action::Rule(rule) => self.rule(rule),
+            Action::Advise(against) => self.advise(against),
+            Action::Midnight { before } => {
+                let to = (midnight(self.now()) * 1000).saturating_sub(before);
+                self.world.clock.advance(Duration::from_millis(to.saturating_sub(self.now())));
+            }
             Action::Weather(outage) => self.world.ledger().outage = outage,
             Action::Restart { offline } => self.proxy.restart(offline),
             Action::Detour { stranger, order, restart } => {
@@ -104,6 +113,30 @@ impl Run {
             Action::SettleOne(route, seconds) => return self.settle_one(route, seconds).await,
         }
         Ok(())
+    }
+
+    /// Puts another rule in force, or none.
+    fn rule(&mut self, rule: Option<Rule>) {
+        let now = self.now();
+        let in_force = rule.map(|rule| RuleInForce { rule, waived_until: midnight(now) });
+        self.world.ledger().rule = in_force;
+        let is_audit = rule.is_some_and(|rule| rule.is_audit);
+        let mode = if is_audit { PolicyMode::Audit } else { PolicyMode::Enforce };
+        self.proxy.rule(&rule.map(|rule| rule.text(now)).unwrap_or_default(), mode);
+    }
+
+    /// One more advisory is known, or all were withdrawn.
+    fn advise(&mut self, against: Option<Id>) {
+        let advised = {
+            let mut ledger = self.world.ledger();
+            ledger.advisories_confirmed = Some(self.world.clock.now().0);
+            match against {
+                Some(id) => ledger.advised.push(id),
+                None => ledger.advised.clear(),
+            }
+            ledger.advised.clone()
+        };
+        self.proxy.advise(&advised);
     }
 
     /// Asks as so many clients at once, and holds every answer against the promises.
@@ -119,17 +152,19 @@ impl Run {
             }
             _ => None,
         };
-        let answers = join_all((0..clients).map(|_| self.proxy.get(&path))).await;
+        let mut answers = join_all((0..clients).map(|_| self.proxy.get(&path))).await;
         rest().await;
         let after = self.world.ledger().clone();
         let (shelf, now, offline) = (&self.world.shelf, self.now(), self.proxy.offline);
         let case = Case { shelf, route, before: &before, after: &after, now, offline };
-        for seen in &answers {
+        for seen in &mut answers {
             let summary = format!("{} {} {}", seen.status, seen.slug, seen.cache_status);
             let text = format!("            {path} {summary}; asked {:?}", after.asked);
             self.trace.push(Event { route: Some(route), text });
+            *seen = governed(&case, std::mem::take(seen))?;
             judge(&case, seen)?;
-            let is_told = told.is_none_or(|told| told == seen.status);
+            let is_late = seen.is_refused_by_rule && after.rule.is_some_and(|rule| rule.is_known_late());
+            let is_told = is_late || told.is_none_or(|told| told == seen.status);
             hold(Promise::Explained, is_told, || format!("{} though {told:?} was explained", seen.status))?;
         }
         hold(Promise::Whose, !after.sent_foreign, || "the registry was sent a stranger's tag".into())?;
@@ -147,7 +182,8 @@ impl Run {
 
     /// Routes every name to a stranger for a moment. Nothing is excused there, and the registry hears nothing of it.
     async fn detour(&mut self, stranger: usize, order: u64, restart: bool) -> Verdict {
-        if self.proxy.offline {
+        // Rules are about names, whoever is asked for them.
+        if self.proxy.offline || self.world.ledger().rule.is_some() {
             return Ok(());
         }
         let stranger = Arc::clone(&self.strangers[stranger]);

@@ -13,6 +13,7 @@ pub(super) enum Promise {
     OneFlight,
     Whose,
     Explained,
+    Rules,
 }
 
 impl fmt::Display for Promise {
@@ -29,6 +30,7 @@ impl fmt::Display for Promise {
                 "(h) what a registry said counts for the names that are routed to it, and for no others"
             }
             Self::Explained => "(i) an explanation says what is answered",
+            Self::Rules => "(j) every answer obeys the rule in force, and nothing else is laid to it",
         })
     }
 }

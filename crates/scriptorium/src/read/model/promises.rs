@@ -79,6 +79,9 @@ impl Case<'_> {
 
 /// What holds of every answer, whatever the weather.
 pub(super) fn judge(case: &Case<'_>, seen: &Seen) -> Verdict {
+    if seen.is_refused_by_rule {
+        return Ok(());
+    }
     fresh(case, seen)?;
     match case.route {
         Route::Index(volume) => index(case, volume, seen),
@@ -180,7 +183,7 @@ fn release(case: &Case<'_>, id: Id, seen: &Seen, kept: bool) -> Verdict {
 
 fn index(case: &Case<'_>, volume: usize, seen: &Seen) -> Verdict {
     match seen.status {
-        200 => releases_of(volume).try_for_each(|id| {
+        200 => releases_of(volume).filter(|id| !seen.lowered.contains(id)).try_for_each(|id| {
             let shown = rows(seen, id);
             let releases = case.of(id);
             if shown.iter().any(is_quarantined) {
@@ -234,6 +237,7 @@ pub(super) fn settled(ledger: &Ledger, route: Route, seconds: u64, seen: &Seen) 
         hold(promise, expected.contains(&found), || format!("{found:?} instead of {expected:?}"))
     };
     match route {
+        _ if seen.is_refused_by_rule => Ok(()),
         Route::Index(volume) => {
             if releases_of(volume).all(|id| ledger.releases[id].standing.is_none()) {
                 return expect(Promise::Truth, &[(404, "not-found")]);
@@ -298,7 +302,7 @@ fn is_unheard(release: &Release, id: Id, seconds: u64) -> bool {
 }
 
 fn settled_row(release: &Release, id: Id, seconds: u64, seen: &Seen) -> Verdict {
-    if is_unheard(release, id, seconds) {
+    if is_unheard(release, id, seconds) || seen.lowered.contains(&id) {
         return Ok(());
     }
     let shown = rows(seen, id);
@@ -318,7 +322,7 @@ fn settled_row(release: &Release, id: Id, seconds: u64, seen: &Seen) -> Verdict 
     hold(promise(release), held, || format!("row {shown:?} while {:?}, {:?}", release.standing, release.lie))
 }
 
-fn rows(seen: &Seen, id: Id) -> Vec<&Value> {
+pub(super) fn rows(seen: &Seen, id: Id) -> Vec<&Value> {
     let items = seen.json["items"].as_array().into_iter().flatten();
     items.filter(|row| row["version"] == name(id).1).collect()
 }
@@ -337,7 +341,7 @@ fn reason(row: &Value) -> &str {
     row["status"]["reason"].as_str().unwrap_or_default()
 }
 
-fn state(status: &Value) -> Option<LifecycleState> {
+pub(super) fn state(status: &Value) -> Option<LifecycleState> {
     serde_json::from_value(status["state"].clone()).ok()
 }
 

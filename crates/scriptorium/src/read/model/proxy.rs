@@ -10,18 +10,21 @@ use bytes::Bytes;
 use http::header::{AGE, HOST};
 use http::{HeaderMap, HeaderValue, Method, Version};
 use http_body_util::BodyExt;
-use serde_json::Value;
+use policy::{Policy, PolicyDocument, PolicyMode, PolicySettings};
+use serde_json::{Value, json};
 
 use super::ledger::Id;
 use super::world::{World, name};
 use crate::audit_record::AuditRecord;
 use crate::base::BaseUrl;
+use crate::clock::Clock;
 use crate::config::{self, OnDivergence};
 use crate::explain::explain;
 use crate::files::{Bounds, SealedFiles};
 use crate::limit::{self, Limiter};
 use crate::limit::{Capacity, InFlight};
 use crate::pipeline::{IncomingRequest, Pipeline};
+use crate::policies::{AdvisoryBook, BookSource};
 use crate::read::Documents;
 use crate::read::documents::LiveSettings;
 use crate::relay::{RelayServices, Volumes, any_body};
@@ -40,6 +43,8 @@ pub(super) struct Proxy {
     pipeline: Pipeline,
     home: Arc<RegistryClient>,
     pub(super) offline: bool,
+    rules: Policy,
+    advisories: BookSource,
 }
 
 /// What a client sees.
@@ -52,6 +57,10 @@ pub(super) struct Seen {
     pub(super) body: Bytes,
     pub(super) cache_status: String,
     pub(super) age: u64,
+    /// Whether the operator's rule refused it.
+    pub(super) is_refused_by_rule: bool,
+    /// The releases whose rows that lowered.
+    pub(super) lowered: Vec<Id>,
 }
 
 impl Proxy {
@@ -59,7 +68,35 @@ impl Proxy {
         let store = Arc::new(ObjectStorage::memory().unwrap());
         let home = upstream_over(world.clone(), world.clock.clone());
         let pipeline = pipeline(&world, store.clone(), live(&home, false));
-        Self { world, store, pipeline, home, offline: false }
+        let (rules, advisories) = (Policy::default(), BookSource::default());
+        Self { world, store, pipeline, home, offline: false, rules, advisories }
+    }
+
+    /// Puts these rules in force, as a reload does.
+    pub(super) fn rule(&mut self, text: &str, mode: PolicyMode) {
+        let document = PolicyDocument::parse("rules", text).unwrap();
+        let settings = PolicySettings { mode: Some(mode), ..PolicySettings::default() };
+        (self.rules, _) = Policy::compile(document, settings, self.world.clock.now().0 / 1000).unwrap();
+        self.govern();
+    }
+
+    /// Advisories against these releases and no others are known and confirmed now.
+    pub(super) fn advise(&mut self, against: &[Id]) {
+        let advisory = |id: &Id| {
+            let (name, version) = name(*id);
+            let purl = format!("pkg:volume/{}", name.replace('@', "%40"));
+            let osv = json!({"id": format!("OSV-{id}"), "affected": [{"package": {"purl": purl}, "versions": [version]}]});
+            policy::read_osv(osv.to_string().as_bytes()).unwrap().0.remove(0).into()
+        };
+        let advisories = against.iter().map(advisory).collect();
+        self.advisories = BookSource { advisories, confirmed: Some(self.world.clock.now()) };
+        self.govern();
+    }
+
+    fn govern(&self) {
+        let documents = &self.pipeline.documents;
+        documents.replace_rules(self.rules.clone());
+        documents.replace_advisories(AdvisoryBook::of([], &self.advisories, true).unwrap());
     }
 
     /// Forgets all but what is stored.
@@ -72,6 +109,7 @@ impl Proxy {
     pub(super) fn restart_before(&mut self, offline: bool, upstream: &Arc<RegistryClient>) {
         self.pipeline = pipeline(&self.world, self.store.clone(), live(upstream, offline));
         self.offline = offline;
+        self.govern();
     }
 
     /// Routes every name to `upstream`; to its own registry where there is none.
@@ -118,6 +156,7 @@ impl Proxy {
             age: text(AGE.as_str()).parse().unwrap_or_default(),
             json,
             body,
+            ..Seen::default()
         }
     }
 }

@@ -165,6 +165,7 @@ impl World {
                     is_published |= told.standing.is_some();
                     let (what, epoch) = (told.rows(id), told.epoch);
                     items.extend(what.iter().map(|row| self.row(id, row)));
+                    release.note_told(&told, &what, None, now);
                     release.known.rows = Some(Told { what, epoch, order, at: now });
                 }
                 match is_published {
@@ -184,6 +185,7 @@ impl World {
                     }
                     Exact::Refused(status) => refused(*status),
                 };
+                release.note_told(&told, &[], Some(&what), now);
                 release.known.exact = Some(Told { what, epoch, order, at: now });
                 reply
             }

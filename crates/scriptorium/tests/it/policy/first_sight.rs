@@ -156,7 +156,7 @@ fn commands_that_try_rules_change_nothing_of_a_store() {
     proxy.reconfigure(|setup| setup.policy("enforce", &rules));
     let before = contents(&proxy.data());
     let new = proxy.config().with_file_name("new.toml");
-    std::fs::write(&new, &rules.replace("strangers", "others").replace("young\"", "younger\"")).unwrap();
+    std::fs::write(&new, rules.replace("strangers", "others").replace("young\"", "younger\"")).unwrap();
     for arguments in [
         &["test", "lamp@1.0.0"][..],
         &["test", "lamp@2.0.0"],

@@ -4,6 +4,7 @@ mod commands;
 mod facts;
 mod first_sight;
 mod held_before;
+mod hostile;
 mod kept_facts;
 mod matrix;
 mod mirrored;

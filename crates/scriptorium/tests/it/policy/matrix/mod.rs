@@ -132,7 +132,7 @@ fn every_matcher_with_every_action_on_every_route() {
             }
         }
         proxy.stop();
-        each(table.known.iter().map(|case| Named(case)), |Named(case)| {
+        each(table.known.iter().map(Named), |Named(case)| {
             tested(&proxy, case, case.done(action, Known::AfterArchive));
         });
         // It was started with rules that are only counted.
