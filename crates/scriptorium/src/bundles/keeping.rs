@@ -9,7 +9,7 @@ use bundle::KeyId;
 use tracing::warn;
 
 use crate::mirror::record::{MirrorRecordError, load};
-use crate::store::{KeySet, ProxyStore, Store};
+use crate::store::{ProxyStore, StorageKeys, Store};
 
 /// For whom the ledger keeps it.
 const OWNER: &str = "imported bundles";
@@ -25,8 +25,8 @@ pub(crate) async fn imported_keys(
     store: &dyn Store,
     keys: &[KeyId],
     mut damaged: impl FnMut(MirrorRecordError),
-) -> KeySet {
-    let mut kept = KeySet::default();
+) -> StorageKeys {
+    let mut kept = StorageKeys::default();
     for key in keys {
         match load(store, &record_name(*key)).await {
             Ok(record) => record.iter().for_each(|record| kept.add(&record.keys())),

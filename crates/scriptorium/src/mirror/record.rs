@@ -16,7 +16,7 @@ use crate::domain::LifecycleState;
 use crate::domain::{DocumentKey, Integrity, Registry, Sha256, Version, VolumeName};
 use crate::read::place::place;
 use crate::store::record::{RecordError, decode, encode};
-use crate::store::{KeyPrefix, KeySet, StorageKey, Store, StoreError};
+use crate::store::{KeyPrefix, StorageKey, StorageKeys, Store, StoreError};
 
 /// Why a record cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -149,18 +149,21 @@ impl MirrorRecord {
 
     /// The keys of everything that belongs to the mirror: files, also those that are still to come, indexes, exact metadata
     /// and trust views.
-    pub(crate) fn keys(&self) -> KeySet {
+    pub(crate) fn keys(&self) -> StorageKeys {
         Self::keys_of(&self.registries, self.releases())
     }
 
     /// The same of what is selected alone.
-    pub(crate) fn selected_keys(&self) -> KeySet {
+    pub(crate) fn selected_keys(&self) -> StorageKeys {
         Self::keys_of(&self.registries, self.selected.iter())
     }
 
-    fn keys_of<'a>(registries: &[Registry], releases: impl Iterator<Item = &'a MirroredRelease>) -> KeySet {
+    fn keys_of<'a>(
+        registries: &[Registry],
+        releases: impl Iterator<Item = &'a MirroredRelease>,
+    ) -> StorageKeys {
         // Most releases have an archive and exact metadata.
-        let mut keys = KeySet::with_room_for(releases.size_hint().0.saturating_mul(2));
+        let mut keys = StorageKeys::with_room_for(releases.size_hint().0.saturating_mul(2));
         for release in releases {
             if let Some(integrity) = release.integrity.filter(|_| release.wants_files) {
                 keys.insert(&StorageKey::Archive(integrity));
@@ -222,8 +225,8 @@ pub(crate) async fn kept_keys(
     store: &Arc<dyn Store>,
     names: Option<&[String]>,
     mut damaged: impl FnMut(MirrorRecordError),
-) -> KeySet {
-    let mut kept = KeySet::default();
+) -> StorageKeys {
+    let mut kept = StorageKeys::default();
     let mut keep = |loaded: Result<Option<MirrorRecord>, MirrorRecordError>| match loaded {
         Ok(record) => record.iter().for_each(|record| kept.add(&record.keys())),
         Err(error) => damaged(error),
@@ -296,7 +299,9 @@ mod tests {
             let release = release.as_object_mut().unwrap();
             release.insert("why".to_owned(), "a root".into());
             // It wrote what there is not, too.
-            for (field, nothing) in [("archive", json!(null)), ("untrusted", json!(null)), ("trust", json!(false))] {
+            for (field, nothing) in
+                [("archive", json!(null)), ("untrusted", json!(null)), ("trust", json!(false))]
+            {
                 release.entry(field).or_insert(nothing);
             }
         }

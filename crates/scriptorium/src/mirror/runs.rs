@@ -21,7 +21,7 @@ use super::tally::RunTally;
 use super::withheld::note_withheld;
 use crate::clock::Timestamp;
 use crate::config;
-use crate::store::KeySet;
+use crate::store::StorageKeys;
 use crate::telemetry::Metrics;
 
 /// How often schedules are looked at.
@@ -84,7 +84,7 @@ impl Mirrors {
     pub(crate) fn reload(&self, config: &[config::Mirror]) {
         let mut state = self.state();
         for gone in state.keys().filter(|name| !config.iter().any(|mirror| mirror.name == **name)) {
-            self.desk.store.keep_from_eviction(gone, KeySet::default());
+            self.desk.store.keep_from_eviction(gone, StorageKeys::default());
             self.metrics.mirrors.forget(gone);
         }
         state.retain(|name, _| config.iter().any(|mirror| mirror.name == *name));
@@ -240,7 +240,7 @@ impl Mirrors {
         let mut state = self.state();
         let Some(mirror) = state.get_mut(name) else {
             // A reload took it away meanwhile.
-            return self.desk.store.keep_from_eviction(name, KeySet::default());
+            return self.desk.store.keep_from_eviction(name, StorageKeys::default());
         };
         let tally = mirror.running.take().unwrap_or_default();
         let run = mirror.status.run.get_or_insert_default();

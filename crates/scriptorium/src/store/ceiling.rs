@@ -25,7 +25,7 @@ use super::space::{FixedSpace, pages};
 use super::staged::ScratchFolders;
 use super::staging::Staging;
 use super::{
-    Committed, Damage, FileStore, KeyPrefix, KeySet, ListedValue, ObjectStorage, Staged, StorageKey,
+    Committed, Damage, FileStore, KeyPrefix, ListedValue, ObjectStorage, Staged, StorageKey, StorageKeys,
     StoreError, Uncommitted, ValueStore,
 };
 use bounded::BoundedObjects;
@@ -88,13 +88,13 @@ impl Ceiling {
     }
 
     /// Keeps `keys` from being evicted, in place of what was kept for `owner` before.
-    pub(crate) fn keep_from_eviction(&self, owner: &str, keys: KeySet) {
+    pub(crate) fn keep_from_eviction(&self, owner: &str, keys: StorageKeys) {
         self.bounded.account().ledger.keep(owner, keys);
         self.bounded.look();
     }
 
     /// What the values of `keys` find.
-    pub(crate) fn vacancy(&self, keys: &KeySet) -> Vacancy {
+    pub(crate) fn vacancy(&self, keys: &StorageKeys) -> Vacancy {
         self.bounded.account().vacancy(keys)
     }
 

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use fastrand::Rng;
 
 use super::space::Tally;
-use super::{KeySet, StorageKey};
+use super::{StorageKey, StorageKeys};
 use pool::ValuePool;
 
 mod pool;
@@ -72,7 +72,7 @@ pub(crate) struct Ledger {
     /// Apart from the values: a reader may come before its value is stored, and stay when it is replaced.
     readers: HashMap<StorageKey, u32>,
     /// What must stay, by who asked for that.
-    kept: HashMap<String, KeySet>,
+    kept: HashMap<String, StorageKeys>,
     rng: Rng,
 }
 
@@ -120,7 +120,7 @@ impl Ledger {
     }
 
     /// Keeps `keys` from being evicted, in place of what was kept for `owner` before. None of them has to be stored.
-    pub(crate) fn keep(&mut self, owner: &str, keys: KeySet) {
+    pub(crate) fn keep(&mut self, owner: &str, keys: StorageKeys) {
         if keys.is_empty() {
             self.kept.remove(owner);
         } else {
@@ -132,16 +132,16 @@ impl Ledger {
     pub(crate) fn evictable(&self) -> u64 {
         let classes = EvictionClass::EVICTABLE.into_iter();
         let bytes: u64 = classes.map(|class| self.tally(class).bytes).sum();
-        bytes - self.kept_bytes(&KeySet::default())
+        bytes - self.kept_bytes(&StorageKeys::default())
     }
 
     /// The bytes of everything that may never be evicted, without `besides`.
-    pub(crate) fn fixed(&self, besides: &KeySet) -> u64 {
+    pub(crate) fn fixed(&self, besides: &StorageKeys) -> u64 {
         self.tally(EvictionClass::Records).bytes + self.kept_bytes(besides)
     }
 
     /// The bytes of what is kept and could be evicted otherwise, without `besides`.
-    fn kept_bytes(&self, besides: &KeySet) -> u64 {
+    fn kept_bytes(&self, besides: &StorageKeys) -> u64 {
         if self.kept.is_empty() {
             return 0;
         }

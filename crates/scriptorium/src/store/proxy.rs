@@ -13,8 +13,8 @@ use futures_util::stream::BoxStream;
 use super::health::StoreHealth;
 use super::tiered::Tiered;
 use super::{
-    Ceiling, Committed, Damage, FileStore, Hold, KeyPrefix, KeySet, ListedValue, ObjectStorage, Staged,
-    StorageKey, StoreError, StoreTrouble, Uncommitted, Usage, Vacancy, ValueStore,
+    Ceiling, Committed, Damage, FileStore, Hold, KeyPrefix, ListedValue, ObjectStorage, Staged, StorageKey,
+    StorageKeys, StoreError, StoreTrouble, Uncommitted, Usage, Vacancy, ValueStore,
 };
 use crate::clock::Clock;
 
@@ -85,7 +85,7 @@ impl ProxyStore {
     }
 
     /// Keeps `keys` from being evicted, in place of what was kept for `owner` before. Nothing is evicted from a bucket.
-    pub(crate) fn keep_from_eviction(&self, owner: &str, keys: KeySet) {
+    pub(crate) fn keep_from_eviction(&self, owner: &str, keys: StorageKeys) {
         match &self.layout {
             StoreLayout::Folder(ceiling) => ceiling.keep_from_eviction(owner, keys),
             StoreLayout::Bucket(_) => {}
@@ -98,7 +98,7 @@ impl ProxyStore {
     }
 
     /// What the values of `keys` find; a bucket holds whatever comes.
-    pub(crate) fn vacancy(&self, keys: &KeySet) -> Option<Vacancy> {
+    pub(crate) fn vacancy(&self, keys: &StorageKeys) -> Option<Vacancy> {
         match &self.layout {
             StoreLayout::Folder(ceiling) => Some(ceiling.vacancy(keys)),
             StoreLayout::Bucket(_) => None,

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use crate::store::ledger::{EvictionClass, Ledger};
 use crate::store::space::Tally;
-use crate::store::{KeySet, StorageKey};
+use crate::store::{StorageKey, StorageKeys};
 
 /// Above this share of the ceiling, in percent, the background evicts.
 const HIGH: u64 = 95;
@@ -195,7 +195,7 @@ impl Account {
     }
 
     /// What the values of `keys` find, which may be stored already or not.
-    pub(super) fn vacancy(&self, keys: &KeySet) -> Vacancy {
+    pub(super) fn vacancy(&self, keys: &StorageKeys) -> Vacancy {
         let fixed = self.ledger.fixed(keys) + self.quarantined;
         Vacancy { most: self.max.saturating_sub(fixed), free: self.usage().free() }
     }

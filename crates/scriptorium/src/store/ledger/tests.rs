@@ -104,11 +104,11 @@ fn what_is_kept_stays_until_its_owner_keeps_something_else() {
     let mut ledger = ledger();
     (0..200).for_each(|number| ledger.insert(archive(number), 10));
     ledger.insert(document(7), 3);
-    ledger.keep("one", KeySet::from([archive(7), archive(1000), document(7)]));
-    ledger.keep("other", KeySet::from([archive(7), archive(8)]));
+    ledger.keep("one", StorageKeys::from([archive(7), archive(1000), document(7)]));
+    ledger.keep("other", StorageKeys::from([archive(7), archive(8)]));
     assert_eq!(ledger.evictable(), 198 * 10);
-    assert_eq!(ledger.fixed(&KeySet::default()), 10 + 10 + 3, "a value that two keep counts once");
-    assert_eq!(ledger.fixed(&KeySet::from([archive(7), archive(9)])), 10 + 3);
+    assert_eq!(ledger.fixed(&StorageKeys::default()), 10 + 10 + 3, "a value that two keep counts once");
+    assert_eq!(ledger.fixed(&StorageKeys::from([archive(7), archive(9)])), 10 + 3);
     let order: Vec<_> = ledger.order().map(|(key, _)| key.clone()).collect();
     let kept = [archive(7), archive(8), document(7)];
     assert!(order.len() == 198 && kept.iter().all(|key| !order.contains(key)));
@@ -116,10 +116,10 @@ fn what_is_kept_stays_until_its_owner_keeps_something_else() {
     assert_eq!((gone, ledger.total()), (198, 23));
     // Kept before it comes, and kept by one owner although the other gave it up.
     ledger.insert(archive(1000), 10);
-    ledger.keep("other", KeySet::default());
+    ledger.keep("other", StorageKeys::default());
     assert_eq!(evict(&mut ledger), Some(archive(8)));
     assert_eq!(evict(&mut ledger), None);
-    ledger.keep("one", KeySet::from([document(7)]));
+    ledger.keep("one", StorageKeys::from([document(7)]));
     assert_eq!(std::iter::from_fn(|| evict(&mut ledger)).count(), 2);
     assert_eq!(ledger.size_of(&document(7)), Some(3));
 }

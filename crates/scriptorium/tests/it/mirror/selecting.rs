@@ -41,6 +41,21 @@ fn a_plan_says_what_search_lists_and_what_it_does_not() {
 }
 
 #[test]
+fn a_release_that_is_delivered_by_git_has_documents_and_no_archive() {
+    let upstream = Upstream::start();
+    let release = Release::new("lint", "1.0.0");
+    let mut metadata = release.metadata("");
+    metadata["dist"] = json!({ "source": "git", "repository": "https://git.example/x", "ref": "v1" });
+    upstream.say(&release, [release.row(&upstream.url())], Reply::json(&metadata));
+    let desk = Desk::new(&Setup::before(&upstream).mirror("ci", "roots = [\"lint\"]\ntrust = false"));
+    let (code, sync) = desk.mirror(&["sync"]);
+    assert_eq!((code, &sync["complete"], &sync["releases"]), (0, &json!(true), &json!(1)), "{sync}");
+    assert_eq!((&sync["fetched"]["archives"], &sync["bytes"]), (&json!(0), &json!(0)), "{sync}");
+    upstream.down();
+    assert_eq!(desk.mirror(&["verify"]).0, 0);
+}
+
+#[test]
 fn names_are_routed_like_any_request() {
     let (private, public) = (Upstream::start(), Upstream::start());
     private.publish(&Release::new("@acme/x", "1.0.0"));

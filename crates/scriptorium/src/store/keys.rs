@@ -15,9 +15,9 @@ const SEEDS: [u64; 4] = [0x5c1a, 0x0b1b, 0x11e7, 0x4eca];
 
 /// A set of keys, none of which can be listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct KeySet(HashSet<u64, RandomState>);
+pub(crate) struct StorageKeys(HashSet<u64, RandomState>);
 
-impl KeySet {
+impl StorageKeys {
     /// Room for so many keys, so that a large set is made in one piece.
     pub(crate) fn with_room_for(keys: usize) -> Self {
         Self(HashSet::with_capacity_and_hasher(keys, RandomState::default()))
@@ -47,13 +47,13 @@ impl KeySet {
     }
 }
 
-impl<const N: usize> From<[StorageKey; N]> for KeySet {
+impl<const N: usize> From<[StorageKey; N]> for StorageKeys {
     fn from(keys: [StorageKey; N]) -> Self {
         keys.iter().collect()
     }
 }
 
-impl<'a> FromIterator<&'a StorageKey> for KeySet {
+impl<'a> FromIterator<&'a StorageKey> for StorageKeys {
     fn from_iter<I: IntoIterator<Item = &'a StorageKey>>(keys: I) -> Self {
         Self(keys.into_iter().map(fingerprint).collect())
     }
@@ -76,7 +76,8 @@ mod tests {
     #[test]
     fn a_set_has_its_keys_and_no_others() {
         let keys: Vec<_> = (0..10_000).map(archive).collect();
-        let (even, mut all): (KeySet, _) = (keys.iter().step_by(2).collect(), KeySet::with_room_for(7));
+        let (even, mut all): (StorageKeys, _) =
+            (keys.iter().step_by(2).collect(), StorageKeys::with_room_for(7));
         keys.iter().skip(1).step_by(2).for_each(|key| all.insert(key));
         assert!(all.len() == 5_000 && even.len() == 5_000 && !all.is_empty());
         for (number, key) in keys.iter().enumerate() {
@@ -95,6 +96,6 @@ mod tests {
             StorageKey::History(digest),
             StorageKey::Mirror(digest),
         ];
-        assert_eq!(KeySet::from(kinds).len(), 4);
+        assert_eq!(StorageKeys::from(kinds).len(), 4);
     }
 }
