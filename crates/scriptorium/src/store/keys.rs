@@ -1,17 +1,15 @@
 //! Sets of many keys in a few bytes a key.
 //!
-//! A set remembers a fingerprint of each key. Two keys with one fingerprint are expected once in thousands of millions of sets, and
-//! then a value that could be evicted stays: nothing is lost by it. So these sets say what must stay, and never what may go. Owns that. Must not know whose keys
-//! they are.
+//! A set remembers eight bytes of a digest of each key. Two keys with the same eight are expected once in thousands of millions of
+//! sets, and a registry cannot make one on purpose. Then a value that could be evicted stays: nothing is lost by it. So these sets
+//! say what must stay, and never what may go. Owns that. Must not know whose keys they are.
 
 use std::collections::HashSet;
 
 use ahash::RandomState;
 
 use super::StorageKey;
-
-/// The seeds of fingerprints: all sets of a process must agree.
-const SEEDS: [u64; 4] = [0x5c1a, 0x0b1b, 0x11e7, 0x4eca];
+use crate::domain::Sha256;
 
 /// A set of keys, none of which can be listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,14 +58,14 @@ impl<'a> FromIterator<&'a StorageKey> for StorageKeys {
 }
 
 fn fingerprint(key: &StorageKey) -> u64 {
-    let [one, two, three, four] = SEEDS;
-    RandomState::with_seeds(one, two, three, four).hash_one(key)
+    let digest = Sha256::of(key.path().as_bytes());
+    digest.as_bytes().iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Integrity, Sha256};
+    use crate::domain::Integrity;
 
     fn archive(number: u32) -> StorageKey {
         StorageKey::Archive(Integrity::new(Sha256::of(&number.to_le_bytes())))
