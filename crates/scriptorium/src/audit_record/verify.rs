@@ -4,6 +4,7 @@
 //! |---|---|
 //! | the first of all | with zeros, or if it says that it continues another file |
 //! | whole | with the digest of the line before |
+//! | the first of a further file, with zeros | if a line of that file says that it continues after the last line of the file before |
 //! | broken | if a seal follows that has the digest of all broken lines and of the last whole one before them |
 //! | the last, without a newline | always: a crash cut it, or it is being written; the next start seals it |
 //!
@@ -16,6 +17,9 @@ use super::entry::AuditAction;
 
 /// Longer than any line that is written.
 const LONGEST_LINE: u64 = 64 << 10;
+
+const CHANGED: &str =
+    "its `previous` is not the digest of the line before: that line was changed, or lines are missing";
 
 /// The first line that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +48,8 @@ pub(crate) struct ChainVerifier {
     pub(crate) continues: bool,
     /// Whether the last line has no newline.
     pub(crate) is_torn: bool,
+    /// The last line of the file before, until a line says that this file, which began anew, continues after it.
+    unclaimed: Option<String>,
 }
 
 impl ChainVerifier {
@@ -78,6 +84,8 @@ impl ChainVerifier {
         let unsealed = self.broken.count > 0 && !self.is_torn;
         Ok(if unsealed {
             Err(Misfit { line: self.broken_at, why: "it is no line of an audit record, and no seal follows" })
+        } else if self.unclaimed.take().is_some() {
+            Err(Misfit { line: 1, why: CHANGED })
         } else {
             Ok(())
         })
@@ -109,17 +117,19 @@ impl ChainVerifier {
             return misfit(number, "it is a seal, and no broken line stands before it");
         }
         match &self.previous {
-            Some(previous) if *previous != read.previous => {
-                return misfit(
-                    number,
-                    "its `previous` is not the digest of the line before: that line was changed, or lines are missing",
-                );
+            // Somebody else began the file before the proxy knew that it was renamed.
+            Some(previous) if number == 1 && self.lines > 0 && read.previous == ZEROS => {
+                self.unclaimed = Some(previous.clone());
             }
+            Some(previous) if *previous != read.previous => return misfit(number, CHANGED),
             None if read.previous != ZEROS && read.is(AuditAction::Continued) => self.continues = true,
             None if read.previous != ZEROS => {
                 return misfit(number, "its `previous` is not zeros: lines before it are missing");
             }
             Some(_) | None => {}
+        }
+        if read.is(AuditAction::Continued) && self.unclaimed.is_some() && self.unclaimed == read.after {
+            self.unclaimed = None;
         }
         if read.is(AuditAction::Lost) {
             self.lost += read.lines.unwrap_or(0);

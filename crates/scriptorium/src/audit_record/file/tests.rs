@@ -146,6 +146,26 @@ fn a_renamed_file_is_continued_by_the_next() {
 }
 
 #[test]
+fn a_file_that_somebody_began_fits_only_if_a_line_of_it_continues_the_one_before() {
+    let (first, second) = (Ground::of(3), Ground::of(2));
+    let begun = verified(&[&first.path, &second.path]).unwrap_err();
+    assert_eq!(begun.line, 1, "nobody says that it goes on: {begun}");
+    // A writer that had the first file open is told that there is another one.
+    let mut writer = first.open();
+    let old = first.path.with_extension("1");
+    fs::rename(&first.path, &old).unwrap();
+    fs::rename(&second.path, &first.path).unwrap();
+    writer.append(&[entry(9)]).unwrap();
+    let read = verified(&[&old, &first.path]).unwrap();
+    assert!(read.lines > 5, "{} lines", read.lines);
+    // A line that is missing at the end of the first one is still found.
+    let text = fs::read_to_string(&old).unwrap();
+    let (cut, _) = text.trim_end().rsplit_once('\n').unwrap();
+    fs::write(&old, format!("{cut}\n")).unwrap();
+    assert_eq!(verified(&[&old, &first.path]).unwrap_err().line, 1);
+}
+
+#[test]
 fn a_file_that_was_cut_is_continued_in_itself() {
     let ground = Ground::of(2);
     let mut file = ground.open();
