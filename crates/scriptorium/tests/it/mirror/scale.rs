@@ -11,9 +11,9 @@ use crate::support::{Proxy, Release, Setup, Upstream, setting};
 const VOLUMES: usize = 80;
 /// Releases of each.
 const RELEASES: usize = 10;
-/// What a mirror may cost the proxy in memory, whatever its size, and what for each release. 50,000 releases stay below 200 MiB.
+/// What a mirror may cost the proxy in memory, whatever its size, and what for each release. 50,000 releases stay below 200 MB.
 const FIXED: u64 = 40 << 20;
-const EACH: u64 = 2 << 10;
+const EACH: u64 = 2_560;
 
 /// A registry whose search lists so many volumes.
 fn large(volumes: usize) -> Upstream {
