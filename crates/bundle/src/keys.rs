@@ -12,7 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use data_encoding::{BASE64, HEXUPPER};
+use data_encoding::BASE64;
 use minisign::{KeyPair, PublicKey, SecretKey, SecretKeyBox};
 use ring::signature::Ed25519KeyPair;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -85,7 +85,7 @@ pub struct InvalidPublicKey;
 
 /// Why a text is no key identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected a key identifier as minisign prints it: 16 uppercase hexadecimal digits")]
+#[error("expected a key identifier as minisign prints it: up to 16 uppercase hexadecimal digits")]
 pub struct InvalidKeyId;
 
 /// The identifier of a pair of keys. Chosen by chance and proves nothing: two keys may share one.
@@ -105,7 +105,7 @@ impl KeyId {
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016X}", u64::from_le_bytes(self.0))
+        write!(f, "{:X}", u64::from_le_bytes(self.0))
     }
 }
 
@@ -113,9 +113,11 @@ impl FromStr for KeyId {
     type Err = InvalidKeyId;
 
     fn from_str(text: &str) -> Result<Self, InvalidKeyId> {
-        let mut bytes = HEXUPPER.decode(text.as_bytes()).map_err(|_| InvalidKeyId)?;
-        bytes.reverse();
-        Self::from_file_order(&bytes).ok_or(InvalidKeyId)
+        let is_digit = |one: u8| one.is_ascii_digit() || (b'A'..=b'F').contains(&one);
+        if !text.bytes().all(is_digit) || text.len() > 16 {
+            return Err(InvalidKeyId);
+        }
+        u64::from_str_radix(text, 16).map(|id| Self(id.to_le_bytes())).map_err(|_| InvalidKeyId)
     }
 }
 

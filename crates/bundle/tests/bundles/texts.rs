@@ -24,7 +24,7 @@ fn text_of(head: &ManifestHead, state: &State) -> String {
 fn head() -> ManifestHead {
     ManifestHead {
         origin: "volumes.corp.example".to_owned(),
-        key_id: "0123456789ABCDEF".parse::<KeyId>().unwrap(),
+        key_id: "F123456789ABCDEF".parse::<KeyId>().unwrap(),
         sequence: 7,
         kind: Coverage::Full,
         base: None,
@@ -62,7 +62,7 @@ fn each_wrong_manifest_is_refused_for_its_reason() {
         ("\"full\"", "\"delta\"", "`base` is expected"),
         ("\"full\"", "\"lifecycle\"", "a lifecycle bundle has no files"),
         ("\"base\":null", &format!("\"base\":\"{digest}\""), "`base` is expected"),
-        ("0123456789ABCDEF", "0123456789abcdef", "key identifier"),
+        ("F123456789ABCDEF", "f123456789abcdef", "key identifier"),
         ("T00:53:20Z", "T00:53:20.0Z", "expected a time"),
         ("\"status\":200", "\"status\":20", "`status`"),
         ("\"status\":200", "\"status\":70000", "invalid value"),

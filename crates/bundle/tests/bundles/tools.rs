@@ -181,7 +181,12 @@ fn only_a_public_key_is_one() {
     }
     let id = key(home.path()).id();
     assert_eq!(id.to_string().parse(), Ok(id));
-    assert!("0123456789abcdef".parse::<bundle::KeyId>().is_err());
+    for wrong in ["0123456789abcdef", "", "+1", "11112222333344445"] {
+        assert!(wrong.parse::<bundle::KeyId>().is_err(), "{wrong}");
+    }
+    // minisign prints no zeros in front; one key in sixteen has some.
+    let id: bundle::KeyId = "0D8F8B9897FE0A6C".parse().unwrap();
+    assert_eq!((id.to_string().as_str(), "D8F8B9897FE0A6C".parse()), ("D8F8B9897FE0A6C", Ok(id)));
 }
 
 #[test]
