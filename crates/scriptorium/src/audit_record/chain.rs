@@ -127,6 +127,8 @@ pub(super) struct ChainEnd {
     broken: BrokenLines,
     /// Whether the last line has no newline.
     pub(super) is_open: bool,
+    /// Whether what is broken begins like a line that a crash cut.
+    is_begun: bool,
 }
 
 impl ChainEnd {
@@ -137,6 +139,7 @@ impl ChainEnd {
             whole: ZEROS.to_owned(),
             broken: BrokenLines::default(),
             is_open: false,
+            is_begun: true,
         }
     }
 
@@ -165,7 +168,8 @@ impl ChainEnd {
         let mut broken = BrokenLines::default();
         lines[from..].iter().for_each(|line| broken.add(line));
         let last = lines.last().map_or_else(|| ZEROS.to_owned(), |line| digest(line));
-        Some(Self { last, whole, broken, is_open })
+        let is_begun = lines.get(from).is_none_or(|line| is_begun(line));
+        Some(Self { last, whole, broken, is_open, is_begun })
     }
 
     /// The line that seals what is broken; `None` where nothing is.
@@ -179,10 +183,17 @@ impl ChainEnd {
         })
     }
 
-    /// Whether every line is broken, so that the file is hardly an audit record.
+    /// Whether no line is whole, and no crash of ours left what is there.
     pub(super) fn is_foreign(&self) -> bool {
-        self.whole == ZEROS && self.broken.count > 1
+        self.whole == ZEROS && !self.is_begun
     }
+}
+
+/// Whether a broken line is the beginning of one of ours, or zeros that a crash left in its place.
+fn is_begun(line: &[u8]) -> bool {
+    const BEGINNING: &[u8] = b"{\"time\":\"";
+    BEGINNING.iter().zip(line).all(|(expected, found)| expected == found)
+        || line.iter().all(|byte| *byte == 0)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | the first of all | with zeros, or if it says that it continues another file |
 //! | whole | with the digest of the line before |
+//! | `continued` | if it goes on after the line before, or after the last line of the file before |
 //! | the first of a further file, with zeros | if a line of that file says that it continues after the last line of the file before |
 //! | broken | if a seal follows that has the digest of all broken lines and of the last whole one before them |
 //! | the last, without a newline | always: a crash cut it, or it is being written; the next start seals it |
@@ -20,6 +21,9 @@ const LONGEST_LINE: u64 = 64 << 10;
 
 const CHANGED: &str =
     "its `previous` is not the digest of the line before: that line was changed, or lines are missing";
+
+const ELSEWHERE: &str = "it goes on after a line that does not stand before it: lines were cut off, or they stand in an older file; \
+    name that file first";
 
 /// The first line that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -128,8 +132,11 @@ impl ChainVerifier {
             }
             Some(_) | None => {}
         }
-        if read.is(AuditAction::Continued) && self.unclaimed.is_some() && self.unclaimed == read.after {
-            self.unclaimed = None;
+        if read.is(AuditAction::Continued)
+            && read.after.as_ref().is_some_and(|after| *after != read.previous)
+            && self.unclaimed.take() != read.after
+        {
+            return misfit(number, ELSEWHERE);
         }
         if read.is(AuditAction::Lost) {
             self.lost += read.lines.unwrap_or(0);

@@ -156,6 +156,7 @@ fn a_file_that_somebody_began_fits_only_if_a_line_of_it_continues_the_one_before
     fs::rename(&first.path, &old).unwrap();
     fs::rename(&second.path, &first.path).unwrap();
     writer.append(&[entry(9)]).unwrap();
+    assert_eq!(verified(&[&first.path]).unwrap_err().line, 3, "alone it says that another stands before it");
     let read = verified(&[&old, &first.path]).unwrap();
     assert!(read.lines > 5, "{} lines", read.lines);
     // A line that is missing at the end of the first one is still found.
@@ -173,6 +174,26 @@ fn a_file_that_was_cut_is_continued_in_itself() {
     file.append(&[entry(2)]).unwrap();
     let read = verified(&[&ground.path]).unwrap();
     assert!(read.continues && read.lines == 2);
+}
+
+#[test]
+fn lines_that_were_cut_off_while_it_was_written_are_missed() {
+    let ground = Ground::of(4);
+    let whole = ground.bytes();
+    let second = whole.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(1).unwrap().0 + 1;
+    for is_replaced in [false, true] {
+        fs::write(&ground.path, &whole).unwrap();
+        let mut file = ground.open();
+        if is_replaced {
+            fs::write(ground.path.with_extension("new"), &whole[..second]).unwrap();
+            fs::rename(ground.path.with_extension("new"), &ground.path).unwrap();
+        } else {
+            File::options().write(true).open(&ground.path).unwrap().set_len(second as u64).unwrap();
+        }
+        file.append(&[entry(4)]).unwrap();
+        let misfit = verified(&[&ground.path]).unwrap_err();
+        assert_eq!((misfit.line, misfit.why.contains("lines were cut off")), (3, true), "{misfit}");
+    }
 }
 
 #[test]
@@ -200,6 +221,11 @@ fn what_is_no_audit_record_is_not_written_to() {
     let ground = Ground::new();
     fs::write(&ground.path, "root:x:0:0\nbin:x:1:1\n").unwrap();
     assert!(matches!(AuditFile::open(&ground.path), Err(AuditFileError::Foreign(_))));
+    for other in ["hello\n", "hello", "{\"a\":1}\n", "\u{7f}ELF\0\0"] {
+        fs::write(&ground.path, other).unwrap();
+        assert!(matches!(AuditFile::open(&ground.path), Err(AuditFileError::Foreign(_))), "{other}");
+        assert_eq!(ground.bytes(), other.as_bytes());
+    }
     fs::write(&ground.path, vec![b'x'; 5 << 20]).unwrap();
     assert!(matches!(AuditFile::open(&ground.path), Err(AuditFileError::Foreign(_))));
     let link = ground.path.with_extension("link");
