@@ -42,6 +42,10 @@ impl Several {
         }
         match self.first_found(&mut asked, &mut replies, scope).await {
             Some(answer) => Ok(answer),
+            // A registry's own words would tell what is hidden from this client from what is not there.
+            None if scope.is_narrowed() => {
+                RegistryReply::none(replies.into_iter().map(RegistryReply::in_our_words).collect())
+            }
             None => RegistryReply::none(replies),
         }
     }

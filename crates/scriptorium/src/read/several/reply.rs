@@ -35,6 +35,11 @@ impl RegistryReply {
         Self::Refused(404, Err(ReadFailure::Refused(Box::new(refusal(404)))))
     }
 
+    /// The same, with our words for a 404.
+    pub(super) fn in_our_words(self) -> Self {
+        if matches!(self, Self::Refused(404, _)) { Self::absent() } else { self }
+    }
+
     /// The answer if no registry has a document: a registry that cannot be asked counts first, then a refusal, then a 404.
     pub(super) fn none(all: Vec<Self>) -> Result<CachedAnswer, ReadFailure> {
         let weight = |reply: &Self| match reply {

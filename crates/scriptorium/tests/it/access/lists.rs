@@ -170,12 +170,23 @@ fn advisories_are_those_about_what_the_client_may_read() {
             assert_eq!(one.status == 200, shown.contains(&id), "{token:?} {id}");
         }
     }
-    let tell = |id: &str| {
-        let answer = proxy.client().get(&format!("{ADVISORIES}/{id}"));
-        (answer.status, answer.text().replace(id, "ID"), answer.cache().to_owned())
+    let tell = |id: &str, token: Option<&str>| {
+        let answer = ask(&proxy, "GET", &format!("{ADVISORIES}/{id}"), token, &[]);
+        let header = |name: &str| answer.header(name).map(str::to_owned);
+        let headers = ["cache-control", "cache-status", "vary", "content-type"].map(header);
+        (answer.status, answer.text().replace(id, "ID"), headers)
     };
-    assert_eq!(tell("C-1").0, 404);
-    assert_eq!(tell("C-1").1, tell("C-9").1, "one that is hidden is one that is not there");
+    // Not asked for before, asked for, and asked for by who may read it.
+    for token in [None, Some(OUTSIDER), Some("narrow-secret")] {
+        for _ in 0..2 {
+            let [hidden, absent] = ["C-1", "C-9"].map(|id| tell(id, token));
+            assert_eq!(
+                (hidden.0, &hidden),
+                (404, &absent),
+                "{token:?}: one that is hidden is one that is not there"
+            );
+        }
+    }
 }
 
 #[test]
