@@ -32,6 +32,7 @@ mod noted;
 mod report;
 mod selected;
 mod taking;
+mod views;
 
 use report::LeftOutSubject;
 pub(crate) use report::{ImportOutcome, ImportReport};

@@ -4,9 +4,10 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::support::catalogue::attachment;
 use crate::support::crossing::{Luggage, command, contents, export, mirror, receiver, seen};
 use crate::support::tarball::Entry;
-use crate::support::{Proxy, Release, Upstream, each, eventually, hex_digest, noise};
+use crate::support::{Proxy, Release, Reply, Upstream, each, eventually, hex_digest, noise};
 
 fn release(version: &str) -> Release {
     Release::new("lamp", version).adding(Entry::file("big", noise(5, 300_000)))
@@ -247,4 +248,41 @@ fn a_folder_that_is_no_bundle_is_refused_and_a_path_without_a_folder_is_a_mistak
     let said = mirror(&far, &["inspect", &luggage.at("bundle"), "--json"]).exits(1).json();
     assert_eq!((said["signature"].as_str(), said["sequence"].as_u64()), (Some("bad"), None), "{said}");
     assert_eq!(said["problems"].as_array().unwrap().len(), 1, "{said}");
+}
+
+#[test]
+fn a_trust_view_about_something_else_or_that_takes_something_back_is_left_out() {
+    let luggage = Luggage::new();
+    let key = luggage.key("corp");
+    let upstream = Upstream::start();
+    let (lamp, detail) = (release("1.0.0"), release("1.0.0").trust("detail"));
+    upstream.reply(&detail, Reply::json(&lamp.attested(&[attachment("one", "first", "active")])));
+    let near = seen(&upstream, &[&lamp]);
+    near.client().get(&detail).ok();
+    export(&near, &luggage, "bundle", &[]);
+    let far = receiver(&upstream, &key).start();
+    mirror(&far, &["import", &luggage.at("bundle")]).exits(0);
+    let held = far.client().get(&detail).ok().body;
+
+    let path = luggage.path("bundle/manifest.json");
+    let manifest: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    fs::remove_file(luggage.path("bundle/manifest.json.minisig")).unwrap();
+    let mut other = lamp.attested(&[attachment("one", "first", "active")]);
+    other["subject"]["integrity"] = format!("sha256:{}", "1".repeat(64)).into();
+    each([("other bytes", other), ("nothing attached", lamp.attested(&[]))], |(_, view)| {
+        let view = view.to_string();
+        let mut manifest = manifest.clone();
+        let documents = manifest["documents"].as_array_mut().unwrap();
+        let listed = documents.iter_mut().find(|one| one["route"] == *detail).unwrap();
+        listed["sha256"] = hex_digest(view.as_bytes()).into();
+        listed["size"] = view.len().into();
+        fs::write(luggage.path(&format!("bundle/blobs/sha256/{}", hex_digest(view.as_bytes()))), &view)
+            .unwrap();
+        fs::write(&path, manifest.to_string()).unwrap();
+        let said = mirror(&far, &["import", &luggage.at("bundle"), "--allow-unsigned", "--json"]);
+        let said = said.exits(1).json();
+        assert_eq!(said["left_out"][0]["release"], "lamp@1.0.0", "{said}");
+        assert!(said["left_out"][0]["reason"].as_str().unwrap().contains("its trust view"), "{said}");
+        assert!(far.client().get(&detail).ok().body == held, "what is here stays");
+    });
 }

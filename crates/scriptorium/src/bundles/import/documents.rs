@@ -120,6 +120,9 @@ impl Taking<'_> {
         if let Some(release) = release.as_ref().filter(|release| self.contradicts(release)) {
             return Err(left_out(release, "it contradicts its pin"));
         }
+        if let Some((release, trust)) = release.as_ref().zip(document.content.trust()) {
+            self.fits(registry, &key, release, trust).await?;
+        }
         self.to.store.write(&place, document.envelope().encode()).await?;
         if said.is_some() {
             self.reconcile(registry, &key, confirmed).await?;
