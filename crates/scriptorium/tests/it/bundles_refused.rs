@@ -269,7 +269,7 @@ fn a_trust_view_about_something_else_or_that_takes_something_back_is_left_out() 
     fs::remove_file(luggage.path("bundle/manifest.json.minisig")).unwrap();
     let mut other = lamp.attested(&[attachment("one", "first", "active")]);
     other["subject"]["integrity"] = format!("sha256:{}", "1".repeat(64)).into();
-    each([("other bytes", other), ("nothing attached", lamp.attested(&[]))], |(_, view)| {
+    for view in [other, lamp.attested(&[])] {
         let view = view.to_string();
         let mut manifest = manifest.clone();
         let documents = manifest["documents"].as_array_mut().unwrap();
@@ -284,5 +284,5 @@ fn a_trust_view_about_something_else_or_that_takes_something_back_is_left_out() 
         assert_eq!(said["left_out"][0]["release"], "lamp@1.0.0", "{said}");
         assert!(said["left_out"][0]["reason"].as_str().unwrap().contains("its trust view"), "{said}");
         assert!(far.client().get(&detail).ok().body == held, "what is here stays");
-    });
+    }
 }

@@ -163,7 +163,7 @@ fn a_file_that_somebody_began_fits_only_if_a_line_of_it_continues_the_one_before
     let text = fs::read_to_string(&old).unwrap();
     let (cut, _) = text.trim_end().rsplit_once('\n').unwrap();
     fs::write(&old, format!("{cut}\n")).unwrap();
-    assert_eq!(verified(&[&old, &first.path]).unwrap_err().line, 1);
+    assert_eq!(verified(&[&old, &first.path]).unwrap_err().line, 3);
 }
 
 #[test]
