@@ -19,7 +19,7 @@ use super::reconcile::{ClaimSource, Difference, DifferenceKind};
 use super::trust::shortened;
 use crate::clock::rfc3339;
 use crate::domain::check::{Attachment, Revision};
-use crate::domain::{Purl, Registry, Sha256, Trust};
+use crate::domain::{DocumentKey, Purl, Registry, Sha256, Trust};
 use crate::store::record::{self, RecordError};
 use crate::store::{Damage, StorageKey, Store, StoreError};
 
@@ -28,6 +28,16 @@ use crate::store::{Damage, StorageKey, Store, StoreError};
 pub(crate) enum TrustView {
     Summary,
     Detail,
+}
+
+impl TrustView {
+    /// The view that a key of a trust document names.
+    pub(crate) fn of(key: &DocumentKey) -> Self {
+        match key {
+            DocumentKey::TrustDetail(..) => Self::Detail,
+            _ => Self::Summary,
+        }
+    }
 }
 
 /// The history of one view: its latest revision, and the digests of attachments by the registry's names for them.

@@ -18,10 +18,6 @@ impl Taking<'_> {
         release: &Purl,
         trust: &Trust,
     ) -> Result<(), NotIn> {
-        let view = match key {
-            DocumentKey::TrustDetail(..) => TrustView::Detail,
-            _ => TrustView::Summary,
-        };
         let pin = self.pins.of(registry, release).await.map_err(|error| unpinned(release, error))?;
         let is_about_others = pin.as_ref().is_some_and(|pin| pin.integrity != trust.integrity);
         if trust.mismatch.is_some() || is_about_others {
@@ -29,7 +25,7 @@ impl Taking<'_> {
         }
         let inherits = pin.is_some_and(|pin| pin.origin.is_none());
         let history = History::new(Arc::clone(&self.to.store));
-        match history.of(registry, release, view, inherits).await {
+        match history.of(registry, release, TrustView::of(key), inherits).await {
             Ok(seen) if seen.difference(trust).is_some() => {
                 Err(left_out(release, "its trust view takes back what was seen here"))
             }

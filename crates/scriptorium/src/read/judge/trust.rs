@@ -47,10 +47,7 @@ impl Judge {
         context: FetchContext<'_>,
     ) -> Result<Settled, ReadFailure> {
         let (release, registry) = (Purl::new(name, version), document.meta.registry());
-        let of_view = match key {
-            DocumentKey::TrustDetail(..) => TrustView::Detail,
-            _ => TrustView::Summary,
-        };
+        let of_view = TrustView::of(key);
         let mut view = document;
         let mut before: Option<Difference> = None;
         for round in 1.. {
