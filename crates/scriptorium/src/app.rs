@@ -19,7 +19,7 @@ use crate::files::SealedFiles;
 use crate::issuer_keys::KeyKeeper;
 use crate::limit::InFlight;
 use crate::limit::Limiter;
-use crate::listen::{self, ListenError, ListenSettings};
+use crate::listen::{self, BackgroundWork, ListenError, ListenSettings, Work};
 use crate::mirror::{MirrorDesk, MirrorLocks, Mirrors};
 use crate::pipeline::Pipeline;
 use crate::private::PrivateError;
@@ -177,8 +177,8 @@ impl App {
     /// The pipeline without its ports, and the work that must run in the background. For benches.
     pub(crate) fn without_ports(self) -> (Arc<Pipeline>, impl Future<Output = ()> + Send + use<>) {
         let Self { pipeline, store, mirrors, advisories, metrics, audit_rate, .. } = self;
-        let background = background(&pipeline, store, mirrors, advisories, metrics, audit_rate);
-        (pipeline, background)
+        let work = background(&pipeline, store, mirrors, advisories, metrics, audit_rate);
+        (pipeline, async move { futures_util::join!(work.steady, work.patient).0 })
     }
 
     /// Serves until the process is asked to stop; blocks the calling thread.
@@ -190,11 +190,12 @@ impl App {
         let Self { imported, audit_rate, keys, mut settings, .. } = self;
         let counted = Arc::clone(&metrics);
         let work = background(&pipeline, store, mirrors, advisories, counted, audit_rate);
-        let background = async move {
+        let steady = async move {
             // Before anything that an earlier process stored may be evicted.
             kept.read().await;
-            futures_util::join!(work, imported.read(), keys.keep()).0
+            futures_util::join!(work.steady, imported.read(), keys.keep());
         };
+        let background = BackgroundWork { steady, patient: work.patient };
         let record = Arc::clone(&pipeline.audit_record);
         let reload = move || signalled(&reload, &record);
         settings.max_connections = ports::within_descriptors(settings.max_connections);
@@ -349,20 +350,26 @@ fn background(
     advisories: Arc<AdvisoryKeeper>,
     metrics: Arc<Metrics>,
     audit_rate: Option<NonZeroU64>,
-) -> impl Future<Output = ()> + Send + use<> {
+) -> BackgroundWork<impl Work + use<>, impl Work + use<>> {
     let (documents, files) = (Arc::clone(&pipeline.documents), Arc::clone(&pipeline.files));
-    let audited = Arc::clone(store.objects());
+    let (recollected, may_sync) = tokio::sync::oneshot::channel();
+    let (audited, synced) = (Arc::clone(store.objects()), Arc::clone(&mirrors));
+    let steady = async move {
+        // Before anything that an earlier process stored may be evicted.
+        mirrors.recollect().await;
+        let _ = recollected.send(());
+        futures_util::join!(store.keep(), documents.write_pins(), advisories.keep());
+    };
     let audit = async move {
         if let Some(rate) = audit_rate {
             pass::for_ever(audited, rate, metrics, Arc::new(TimerPause)).await;
         }
     };
-    async move {
-        // Before anything that an earlier process stored may be evicted.
-        mirrors.recollect().await;
-        let policy = async { futures_util::join!(advisories.keep(), files.read_manifests()) };
-        futures_util::join!(store.keep(), documents.write_pins(), audit, mirrors.keep(), policy);
-    }
+    let patient = async move {
+        let _ = may_sync.await;
+        futures_util::join!(audit, synced.keep(), files.read_manifests());
+    };
+    BackgroundWork { steady, patient }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 
 mod accept;
 mod activity;
+mod background;
 mod connection;
 mod connections;
 mod error;
@@ -138,6 +139,19 @@ impl ListenSettings {
     }
 }
 
+/// The work of a process besides answering.
+pub(crate) struct BackgroundWork<S, P> {
+    /// What answers depend on: room in the storage, records, keys.
+    pub(crate) steady: S,
+    /// What can wait as long as clients want the processor.
+    pub(crate) patient: P,
+}
+
+/// Work that a runtime can do until the process ends.
+pub(crate) trait Work: Future<Output = ()> + Send + 'static {}
+
+impl<F: Future<Output = ()> + Send + 'static> Work for F {}
+
 /// Serves both ports until a signal to stop. Blocks the calling thread, which must not belong to a runtime.
 ///
 /// SIGTERM and SIGINT stop: nothing new is accepted, idle connections are closed, and this returns once the last request
@@ -149,7 +163,7 @@ pub(crate) fn run<P: RequestHandler, A: RequestHandler>(
     public: Arc<P>,
     admin: Arc<A>,
     metrics: Arc<Metrics>,
-    background: impl Future<Output = ()> + Send + 'static,
+    background: BackgroundWork<impl Work, impl Work>,
     reload: impl Fn() + Send + 'static,
 ) -> Result<(), ListenError> {
     let tls = settings.tls.as_ref().map(Certificates::acceptor).transpose()?;
@@ -181,13 +195,16 @@ pub(crate) fn run<P: RequestHandler, A: RequestHandler>(
         .enable_all()
         .build()
         .map_err(ListenError::Start)?;
+    let idle = background::idle_threads().map_err(ListenError::Start)?;
     let mut signals = control.block_on(async { Signals::new(reload) }).map_err(ListenError::Start)?;
     let mut server = RunningServer::start().map_err(ListenError::Start)?;
     server.serve(public_port).and_then(|()| server.serve(admin_port)).map_err(ListenError::Start)?;
     let outcome = control.block_on(async {
-        tokio::spawn(background);
+        tokio::spawn(background.steady);
+        idle.spawn(background.patient);
         serve(server, &mut signals, listeners, &settings).await
     });
+    idle.shutdown_timeout(ABORT);
     control.shutdown_timeout(ABORT);
     outcome
 }
