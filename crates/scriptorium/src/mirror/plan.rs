@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use selection::Selection;
 
 use super::desk::{MirrorDesk, MirrorRun};
+use super::notices::RegistryNotices;
 use super::outlook::Outlook;
 use super::record::{self, MirrorRecord};
 use super::report::{PatternNames, PlanReport};
@@ -69,14 +70,18 @@ fn estimate(
     report.seconds = report.time(listing, budgets);
 }
 
-/// The requests for releases, by registry: exact metadata, trust views, and archives that are not here.
+/// The requests by registry: for exact metadata, trust views, archives that are not here, and notices.
 fn requests(mirror: &Mirror, record: &MirrorRecord) -> HashMap<String, u64> {
     let mut requests = HashMap::new();
     for release in &record.selected {
         let Some(registry) = record.registry_of(release) else { continue };
         let views = if mirror.trust && release.wants_files { 2 } else { 0 };
         let archive = u64::from(release.wants_files && release.archive.is_none());
-        *requests.entry(registry.name().to_owned()).or_default() += 1 + views + archive;
+        let of_registry = requests.entry(registry.name().to_owned()).or_insert_with(|| {
+            let known = record.notices.iter().find(|notices| notices.registry == release.registry);
+            known.map_or_else(|| RegistryNotices::default().requests(), RegistryNotices::requests)
+        });
+        *of_registry += 1 + views + archive;
     }
     requests
 }

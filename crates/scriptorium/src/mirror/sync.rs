@@ -1,7 +1,7 @@
 //! A sync: select, say whether it fits, bring it in, and record what is here.
 //!
 //! ```text
-//!  survey ─> fits? ─> keep what was and what comes ─> bring (in passes) ─> record ─> keep what is recorded
+//!  survey ─> fits? ─> notices ─> keep what was and what comes ─> bring (in passes) ─> record ─> keep what is recorded
 //!             └ too large: nothing is fetched, kept or evicted for it
 //! ```
 //! A kill at any moment loses nothing that was brought: the next sync finds it in the store. Owns that order, and what
@@ -13,6 +13,7 @@ use tracing::warn;
 
 use super::bringing::{AT_ONCE, Bringing, Brought};
 use super::desk::{MirrorDesk, MirrorRun};
+use super::notices;
 use super::outlook::Outlook;
 use super::patience::in_passes;
 use super::record::{self, LackSubject, MirrorLack, MirrorRecord, MirrorRecordError};
@@ -95,9 +96,13 @@ async fn bring_in(run: &MirrorRun<'_>, mirror: &Mirror, before: MirrorRecord, su
     // A large record is not kept in memory twice.
     drop(before);
     let fits = fit(run, &mut outlook, false).await;
+    let mut unsaid = Vec::new();
     let failed = match fits.refusal() {
         Some(why) => Err(why),
-        None => bring(run, mirror, &mut outlook, fits).await,
+        None => {
+            unsaid = notices::ask(run, &mut outlook.record).await;
+            bring(run, mirror, &mut outlook, fits).await
+        }
     };
     let open_lengths = outlook.open_lengths();
     let failed = match failed {
@@ -111,7 +116,7 @@ async fn bring_in(run: &MirrorRun<'_>, mirror: &Mirror, before: MirrorRecord, su
         }
     };
     let mut record = MirrorRecord { missing, untold, open_lengths, ..outlook.record };
-    record.missing.extend(failed);
+    record.missing.extend(unsaid.into_iter().chain(failed));
     record.last_sync = desk.documents.now();
     if record.missing.is_empty() && record.untold == 0 {
         record.last_success = Some(record.last_sync);

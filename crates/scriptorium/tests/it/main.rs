@@ -17,6 +17,7 @@ mod big_documents;
 mod browsers;
 mod budget;
 mod bundles;
+mod bundles_advisories;
 mod bundles_cross;
 mod bundles_killed;
 mod bundles_refused;

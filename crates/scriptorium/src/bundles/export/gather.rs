@@ -3,18 +3,18 @@
 //! Owns which documents and files belong to a release and its volume, and what of them is missing. Must not know which of it
 //! the receiver has.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use bundle::{BundleGap, BundledDocument, BundledFile, BundledFileKind, BundledPin, UtcSecond};
 
-use serde::Deserialize;
-
 use super::ExportFailure;
-use crate::bundles::selection::{BundledRelease, BundledSelection, gap_of};
+use crate::bundles::selection::{BundledNotices, BundledRelease, BundledSelection, gap_of};
 use crate::consistency::{PinError, Pins};
 use crate::domain::check::{Attachment, Locator};
-use crate::domain::{AdvisoryQuery, DocumentKey, Integrity, Purl, Registry, Sha256, Version, VolumeName};
+use crate::domain::{
+    AdvisoryPages, AdvisoryQuery, DocumentKey, Integrity, Purl, Registry, Sha256, Version, VolumeName,
+};
 use crate::read::Document;
 use crate::read::decision::archive::{ArchiveOffer, offer};
 use crate::read::envelope::Envelope;
@@ -59,22 +59,6 @@ impl Gathered {
     }
 }
 
-/// The identifiers in a list of advisories.
-#[derive(Default, Deserialize)]
-struct AdvisoryList {
-    items: Vec<ListedAdvisory>,
-}
-
-#[derive(Deserialize)]
-struct ListedAdvisory {
-    id: ListedAdvisoryId,
-}
-
-#[derive(Deserialize)]
-struct ListedAdvisoryId {
-    local: String,
-}
-
 struct Gathering<'a> {
     store: &'a dyn Store,
     pins: &'a Pins,
@@ -88,7 +72,7 @@ pub(super) async fn gather(
     lifecycle_only: bool,
 ) -> Result<Gathered, ExportFailure> {
     let pins = Pins::new(Arc::clone(&store));
-    let BundledSelection { mut releases, missing } = selection;
+    let BundledSelection { mut releases, notices, missing } = selection;
     releases.sort_by(|one, other| place_of(one).cmp(&place_of(other)));
     releases.dedup_by(|one, other| place_of(one) == place_of(other));
     let gathered = Gathered {
@@ -98,10 +82,10 @@ pub(super) async fn gather(
         missing: missing.into_iter().collect(),
     };
     let mut gathering = Gathering { store: &*store, pins: &pins, gathered };
-    let registries: BTreeSet<_> = releases.iter().map(|of| &of.registry).collect();
-    for registry in registries {
-        gathering.document(registry, &DocumentKey::Capabilities, None).await?;
-        gathering.advisories(registry, AdvisoryQuery::default()).await?;
+    let firsts: BTreeMap<_, _> = releases.iter().rev().map(|of| (&of.registry, &of.release)).collect();
+    for (registry, first) in firsts {
+        let expected = notices.iter().find(|notices| notices.registry == *registry);
+        gathering.notices(registry, first, expected).await?;
     }
     let volumes: BTreeSet<_> = releases.iter().map(|of| (&of.registry, &of.release.name)).collect();
     for (registry, name) in volumes {
@@ -134,17 +118,57 @@ impl Gathering<'_> {
     /// What is about all releases of a volume.
     async fn volume(&mut self, registry: &Registry, name: &VolumeName) -> Result<(), StoreError> {
         self.document(registry, &DocumentKey::Index(name.clone()), None).await?;
-        self.advisories(registry, AdvisoryQuery::about(name.clone())).await
+        let about = DocumentKey::Advisories(AdvisoryQuery::about(name.clone()));
+        let list = self.document(registry, &about, None).await?;
+        self.advisories_of(registry, list.as_ref()).await
     }
 
-    /// A list of advisories, and each of them that is held by itself.
-    async fn advisories(&mut self, registry: &Registry, query: AdvisoryQuery) -> Result<(), StoreError> {
-        let list = self.document(registry, &DocumentKey::Advisories(query), None).await?;
-        let listed = list.and_then(|list| serde_json::from_slice::<AdvisoryList>(list.content.body()).ok());
-        for advisory in listed.unwrap_or_default().items {
-            if let Ok(id) = advisory.id.local.parse() {
-                self.document(registry, &DocumentKey::Advisory(id), None).await?;
+    /// What a registry says about no volume. If something of it is not here that the mirror had, that is missing, in the name of
+    /// the `first` release.
+    async fn notices(
+        &mut self,
+        registry: &Registry,
+        first: &Purl,
+        expected: Option<&BundledNotices>,
+    ) -> Result<(), StoreError> {
+        let capabilities = self.document(registry, &DocumentKey::Capabilities, None).await?;
+        if capabilities.is_none() && expected.is_some_and(|expected| expected.capabilities) {
+            self.lack(first, &format!("the capabilities of its registry {} are not here", registry.name()));
+        }
+        let is_whole = self.advisories(registry).await?;
+        if !is_whole && expected.is_some_and(|expected| expected.advisories) {
+            let name = registry.name();
+            self.lack(
+                first,
+                &format!("the list of advisories of its registry {name} is not here as a whole"),
+            );
+        }
+        Ok(())
+    }
+
+    /// Every page of the list of advisories. Whether all of them are here.
+    async fn advisories(&mut self, registry: &Registry) -> Result<bool, StoreError> {
+        let mut paging = AdvisoryPages::default();
+        while let Some(query) = paging.question() {
+            let key = DocumentKey::Advisories(query).at_registry(registry.name());
+            let Some(page) = self.document(registry, &key, None).await? else { return Ok(false) };
+            self.advisories_of(registry, Some(&page)).await?;
+            if !paging.is_followed(page.content.listed()) {
+                return Ok(true);
             }
+        }
+        Ok(false)
+    }
+
+    /// Each advisory on a list that is held by itself.
+    async fn advisories_of(
+        &mut self,
+        registry: &Registry,
+        list: Option<&Document>,
+    ) -> Result<(), StoreError> {
+        let items = list.and_then(|list| list.content.listed()).map(|list| &*list.items);
+        for id in items.unwrap_or_default().iter().filter_map(|item| item.id.clone()) {
+            self.document(registry, &DocumentKey::Advisory(id), None).await?;
         }
         Ok(())
     }

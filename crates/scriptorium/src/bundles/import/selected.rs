@@ -16,6 +16,7 @@ use super::taking::Taking;
 use crate::bundles::keeping::record_name;
 use crate::domain::LifecycleState;
 use crate::domain::{DocumentKey, Integrity, Purl, Sha256, Version, VolumeName};
+use crate::mirror::notices::Notice;
 use crate::mirror::record::{MirrorRecord, MirroredRelease, load, save};
 use crate::store::StoreError;
 
@@ -63,6 +64,22 @@ impl Mention {
     }
 }
 
+/// What one item of a manifest says about no volume: the name of its registry, and the query of a page of advisories, or none for
+/// the capabilities.
+type NoticeMention = (String, Option<String>);
+
+fn notice(item: &ManifestItem<'_>) -> Option<NoticeMention> {
+    let ManifestItem::Document(document) = item else { return None };
+    let query = match key(&document.route)? {
+        DocumentKey::Capabilities => None,
+        DocumentKey::Advisories(query) if query.volume.is_none() => {
+            Some(query.to_string().trim_start_matches('?').to_owned())
+        }
+        _ => return None,
+    };
+    (document.status == 200).then(|| (document.upstream.clone(), query))
+}
+
 type Selected = BTreeMap<(VolumeName, Version), MirroredRelease>;
 
 impl Taking<'_> {
@@ -90,9 +107,29 @@ impl Taking<'_> {
                 Some(_) | None => {}
             }
         }
+        self.keep_notices(&mut record).await?;
         record.last_sync = self.to.now;
         record.selected = selected.into_values().collect();
         save(&*self.to.store, &record).await
+    }
+
+    /// Adds what the bundle has of what registries say about no volume.
+    async fn keep_notices(&self, record: &mut MirrorRecord) -> Result<(), StoreError> {
+        let mut mentions = pin!(items(&self.bundle, |item| notice(&item)));
+        while let Some(mention) = mentions.next().await {
+            let (name, query) = mention.map_err(std::io::Error::other)?;
+            let ours = self.to.upstreams.named(&name).map(|upstream| &**upstream.registry());
+            let Some(registry) = ours.filter(|ours| self.registries.named(&name) == Some(*ours)) else {
+                continue;
+            };
+            let at = record.index_of(registry);
+            let notices = record.notices_of(at);
+            match query {
+                Some(query) => notices.add_page(query),
+                None => notices.capabilities = Notice::Here,
+            }
+        }
+        Ok(())
     }
 
     /// All of the bundle that can go in is in: what it did not select is kept no longer.

@@ -12,7 +12,9 @@ use serde_json::json;
 use crate::bundles::ImportLine;
 use crate::cli::answer;
 use crate::mirror::record::{LackSubject, MirrorLack};
-use crate::mirror::report::{MirrorStatus, PatternNames, PlanReport, ProofReport, SyncReport};
+use crate::mirror::report::{
+    MirrorStatus, PatternNames, PlanReport, ProofReport, RegistryStatus, SyncReport,
+};
 
 pub(super) fn plans(plans: Vec<PlanReport>, as_json: bool) -> ExitCode {
     let is_whole = plans.iter().all(|plan| plan.missing.is_empty() && plan.untold == 0);
@@ -30,6 +32,7 @@ pub(super) fn plans(plans: Vec<PlanReport>, as_json: bool) -> ExitCode {
         for name in &plan.unlisted {
             let _ = writeln!(text, "  search    does not list {name}, which a root names");
         }
+        registries(text, &plan.registries);
         lacks(text, &plan.missing, plan.untold);
     })
 }
@@ -43,6 +46,7 @@ pub(super) fn syncs(syncs: Vec<SyncReport>, as_json: bool) -> ExitCode {
         let _ = writeln!(text, "  holds     {releases} releases of {volumes} volumes, {}", ByteSize(*bytes));
         let fetches = format!("{} documents, {} archives", fetched.documents, fetched.archives);
         let _ = writeln!(text, "  fetched   {fetches}, {} in {requests} requests", ByteSize(fetched.bytes));
+        registries(text, &sync.registries);
         lacks(text, &sync.missing, sync.untold);
     })
 }
@@ -71,6 +75,7 @@ fn describe(text: &mut String, status: &MirrorStatus) {
     let _ = writeln!(text, "  complete  {}{running}", last_success.as_deref().unwrap_or("never"));
     let _ = writeln!(text, "  last      {}", last_sync.as_deref().unwrap_or("never"));
     let _ = writeln!(text, "  holds     {releases} releases, {}", ByteSize(*bytes));
+    registries(text, &status.registries);
     lacks(text, &status.missing, status.untold);
 }
 
@@ -105,6 +110,16 @@ fn show<R: Serialize>(
 fn told(text: &str, is_whole: bool) -> ExitCode {
     let written = answer(text);
     if is_whole { written } else { ExitCode::FAILURE }
+}
+
+/// What the registries said about no volume.
+fn registries(text: &mut String, registries: &[RegistryStatus]) {
+    for RegistryStatus { registry, capabilities, advisories } in registries {
+        let capabilities = if *capabilities { "its capabilities" } else { "no capabilities" };
+        let listed =
+            advisories.map_or_else(|| "no list of advisories".to_owned(), |of| format!("{of} advisories"));
+        let _ = writeln!(text, "  of        {registry}: {listed}, {capabilities}");
+    }
 }
 
 fn lacks(text: &mut String, lacks: &[MirrorLack], untold: usize) {

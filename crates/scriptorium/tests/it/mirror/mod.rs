@@ -6,6 +6,7 @@ mod failing;
 mod fitting;
 mod keeping;
 mod killed;
+pub(crate) mod notices;
 mod scale;
 mod selecting;
 
