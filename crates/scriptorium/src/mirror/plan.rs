@@ -23,16 +23,13 @@ pub(crate) async fn plan(desk: &MirrorDesk, mirror: &Mirror, tally: &RunTally) -
     let before = record::load(&*desk.store, &mirror.name).await.ok().flatten();
     let mut report = PlanReport { mirror: mirror.name.clone(), ..PlanReport::default() };
     if desk.documents.live().policy.offline {
-        report.missing = everything(mirror, "cache.offline is true: no registry may be asked");
-        return report;
+        let why = "cache.offline is true: no registry may be asked";
+        return PlanReport::not_run(&mirror.name, everything(mirror, why));
     }
     let run = MirrorRun::begin(desk, tally, &mirror.name);
     let surveyed = match survey(&run, mirror, before.as_ref()).await {
         Ok(surveyed) => surveyed,
-        Err(bound) => {
-            report.missing = everything(mirror, &bound.to_string());
-            return report;
-        }
+        Err(bound) => return PlanReport::not_run(&mirror.name, everything(mirror, &bound.to_string())),
     };
     let Survey { selection, volumes, lost } = surveyed;
     let Selection { releases, missing, untold, patterns, unlisted } = selection;

@@ -143,6 +143,11 @@ impl From<&PatternYield> for PatternNames {
 }
 
 impl PlanReport {
+    /// A plan of the mirror `name` that was not made.
+    pub(super) fn not_run(name: &str, missing: Vec<MirrorLack>) -> Self {
+        Self { mirror: name.to_owned(), missing, ..Self::default() }
+    }
+
     /// Notes the bytes that are known.
     pub(super) fn weigh(&mut self, outlook: &Outlook) {
         let lengths: Vec<_> = outlook.to_fetch().map(|(_, release)| outlook.length(release)).collect();

@@ -56,6 +56,7 @@ mod healing;
 mod hostile_client;
 mod hosts;
 mod invalidate;
+mod json_outcomes;
 mod late_index;
 mod lifecycle;
 mod links;
