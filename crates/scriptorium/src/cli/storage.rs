@@ -3,7 +3,7 @@
 //! Owns how `--config` or `--data` leads to it, and the refusal of a folder that does not exist. Must not know what
 //! is stored.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bundle::{KeyId, TrustedKey};
@@ -80,6 +80,37 @@ impl StorageArgs {
     pub(super) fn open(&self) -> Result<Arc<ObjectStorage>, CommandFailure> {
         open_existing(&self.load()?)
     }
+}
+
+/// Refuses a bundle's folder, given by `flag`, that lies in a folder of the storage, or has one in it: each would take the other's files
+/// for its own.
+pub(super) fn apart(storage: &Storage, flag: &str, folder: &Path) -> Result<(), CommandFailure> {
+    let own = match &storage.url {
+        Location::File(own) => Some(own),
+        Location::S3 { .. } => Some(&storage.tier),
+        Location::Memory => None,
+    };
+    for own in own.into_iter().chain(&storage.scratch) {
+        let [near, far] = [resolved(folder), resolved(own)];
+        if near.starts_with(&far) || far.starts_with(&near) {
+            let (folder, own) = (folder.display(), own.display());
+            let text =
+                format!("{flag} {folder}: expected a folder apart from those of the storage, such as {own}");
+            return Err(super::usage(&text));
+        }
+    }
+    Ok(())
+}
+
+/// `path` without links, as far as it exists.
+fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let real = path.ancestors().find_map(|known| {
+        let rest = path.strip_prefix(known).ok()?;
+        Some(known.canonicalize().ok()?.join(rest))
+    });
+    // `join` with nothing ends in a slash.
+    real.map_or(path, |real| real.components().collect())
 }
 
 /// The store that `storage` names, created if it does not exist.

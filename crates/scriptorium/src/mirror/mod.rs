@@ -18,7 +18,7 @@
 
 mod bringing;
 mod desk;
-mod enumeration;
+pub(crate) mod enumeration;
 mod lock;
 #[cfg(test)]
 mod memory;

@@ -31,7 +31,8 @@ pub(crate) async fn plan(desk: &MirrorDesk, mirror: &Mirror, tally: &RunTally) -
         Ok(surveyed) => surveyed,
         Err(bound) => return PlanReport::not_run(&mirror.name, everything(mirror, &bound.to_string())),
     };
-    let Survey { selection, volumes, lost } = surveyed;
+    let Survey { selection, volumes, lost, remarks } = surveyed;
+    report.search = remarks;
     let Selection { releases, missing, untold, patterns, unlisted } = selection;
     let outlook = Outlook::of(desk, mirror, before.as_ref(), releases).await;
     let too_large = fit_by_knowledge(desk, &outlook).refusal();

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 
+use super::enumeration::SearchRemark;
 use super::notices::RegistryNotices;
 use crate::clock::Timestamp;
 use crate::domain::LifecycleState;
@@ -96,6 +97,9 @@ pub(crate) struct MirrorRecord {
     /// What the registries say about no volume.
     #[serde(default)]
     pub(crate) notices: Vec<RegistryNotices>,
+    /// What was odd about searches when the last sync looked.
+    #[serde(default)]
+    pub(crate) remarks: Vec<SearchRemark>,
 }
 
 impl MirrorRecord {
@@ -112,6 +116,7 @@ impl MirrorRecord {
             untold: 0,
             open_lengths: Vec::new(),
             notices: Vec::new(),
+            remarks: Vec::new(),
         }
     }
 
@@ -306,13 +311,14 @@ mod tests {
                 pages: vec![String::new(), "offset=2".to_owned()],
                 ..RegistryNotices::default()
             }],
+            remarks: Vec::new(),
         }
     }
 
     #[test]
     fn a_record_of_an_earlier_version_is_read() {
         let mut stored = serde_json::to_value(record("ci")).unwrap();
-        for new in ["open_lengths", "notices"] {
+        for new in ["open_lengths", "notices", "remarks"] {
             assert!(stored.as_object_mut().unwrap().remove(new).is_some());
         }
         for release in stored["selected"].as_array_mut().unwrap() {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use selection::PatternYield;
 use serde::{Deserialize, Serialize};
 
+use super::enumeration::SearchRemark;
 use super::notices::{Notice, RegistryNotices};
 use super::outlook::Outlook;
 use super::record::{MirrorLack, MirrorRecord};
@@ -31,6 +32,9 @@ pub(crate) struct SyncReport {
     /// What the registries said about no volume.
     #[serde(default)]
     pub(crate) registries: Vec<RegistryStatus>,
+    /// What is odd about searches.
+    #[serde(default)]
+    pub(crate) search: Vec<SearchRemark>,
 }
 
 /// What is here of a registry's notices.
@@ -74,6 +78,7 @@ impl SyncReport {
             missing: record.missing.clone(),
             untold: record.untold,
             registries: RegistryStatus::all(record),
+            search: record.remarks.clone(),
         }
     }
 
@@ -90,6 +95,7 @@ impl SyncReport {
             missing,
             untold: 0,
             registries: Vec::new(),
+            search: Vec::new(),
         }
     }
 
@@ -125,6 +131,9 @@ pub(crate) struct PlanReport {
     /// What earlier syncs brought of what registries say about no volume.
     #[serde(default)]
     pub(crate) registries: Vec<RegistryStatus>,
+    /// What is odd about searches.
+    #[serde(default)]
+    pub(crate) search: Vec<SearchRemark>,
     #[serde(skip)]
     pub(super) by_registry: HashMap<String, u64>,
 }
@@ -192,6 +201,9 @@ pub(crate) struct MirrorStatus {
     /// What the registries said about no volume.
     #[serde(default)]
     pub(crate) registries: Vec<RegistryStatus>,
+    /// What is odd about searches.
+    #[serde(default)]
+    pub(crate) search: Vec<SearchRemark>,
     /// The run under way, or the last one of this process.
     pub(crate) run: Option<RunStatus>,
     #[serde(skip)]
@@ -220,6 +232,7 @@ impl MirrorStatus {
             last_success_at: record.last_success,
             last_sync: Some(record.last_sync.to_string()),
             registries: RegistryStatus::all(record),
+            search: record.remarks.clone(),
             releases: record.selected.len(),
             bytes: record.bytes(),
             missing: record.missing.clone(),

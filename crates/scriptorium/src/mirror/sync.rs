@@ -88,11 +88,12 @@ pub(super) fn everything(mirror: &Mirror, why: &str) -> Vec<MirrorLack> {
 }
 
 async fn bring_in(run: &MirrorRun<'_>, mirror: &Mirror, before: MirrorRecord, surveyed: Survey) -> SyncEnd {
-    let Survey { volumes, lost, selection } = surveyed;
+    let Survey { volumes, lost, selection, remarks } = surveyed;
     let (desk, volumes) = (run.desk, volumes.len());
     let Selection { releases, missing, untold, .. } = selection;
     let mut outlook = Outlook::of(desk, mirror, Some(&before), releases).await;
     let missing = missing.into_iter().map(lack).chain(lost).collect();
+    outlook.record.remarks = remarks;
     // A large record is not kept in memory twice.
     drop(before);
     let fits = fit(run, &mut outlook, false).await;

@@ -55,6 +55,7 @@ pub(in crate::cli) struct ExportArgs {
 
 pub(super) fn run(args: ExportArgs) -> Result<ExitCode, CommandFailure> {
     let config = args.args.load()?;
+    storage::apart(&config.storage, "--to", &args.to)?;
     let password = args.password.then(super::password).transpose()?;
     let key = SigningKey::load(&args.key, password.as_deref())
         .map_err(|error| crate::cli::usage(&error.to_string()))?;

@@ -50,6 +50,7 @@ pub(in crate::cli) struct ImportArgs {
 
 pub(super) fn run(args: &ImportArgs) -> Result<ExitCode, CommandFailure> {
     let config = args.args.load()?;
+    storage::apart(&config.storage, "DIR", &args.folder)?;
     let report = report(&config, args)?;
     recorded::record(config.log.audit.as_deref(), entry(&report, args));
     Ok(show(&report, args))

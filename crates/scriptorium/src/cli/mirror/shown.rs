@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::bundles::ImportLine;
 use crate::cli::answer;
+use crate::mirror::enumeration::SearchRemark;
 use crate::mirror::record::{LackSubject, MirrorLack};
 use crate::mirror::report::{
     MirrorStatus, PatternNames, PlanReport, ProofReport, RegistryStatus, SyncReport,
@@ -32,6 +33,7 @@ pub(super) fn plans(plans: Vec<PlanReport>, as_json: bool) -> ExitCode {
         for name in &plan.unlisted {
             let _ = writeln!(text, "  search    does not list {name}, which a root names");
         }
+        remarks(text, &plan.search);
         registries(text, &plan.registries);
         lacks(text, &plan.missing, plan.untold);
     })
@@ -46,6 +48,7 @@ pub(super) fn syncs(syncs: Vec<SyncReport>, as_json: bool) -> ExitCode {
         let _ = writeln!(text, "  holds     {releases} releases of {volumes} volumes, {}", ByteSize(*bytes));
         let fetches = format!("{} documents, {} archives", fetched.documents, fetched.archives);
         let _ = writeln!(text, "  fetched   {fetches}, {} in {requests} requests", ByteSize(fetched.bytes));
+        remarks(text, &sync.search);
         registries(text, &sync.registries);
         lacks(text, &sync.missing, sync.untold);
     })
@@ -75,6 +78,7 @@ fn describe(text: &mut String, status: &MirrorStatus) {
     let _ = writeln!(text, "  complete  {}{running}", last_success.as_deref().unwrap_or("never"));
     let _ = writeln!(text, "  last      {}", last_sync.as_deref().unwrap_or("never"));
     let _ = writeln!(text, "  holds     {releases} releases, {}", ByteSize(*bytes));
+    remarks(text, &status.search);
     registries(text, &status.registries);
     lacks(text, &status.missing, status.untold);
 }
@@ -110,6 +114,23 @@ fn show<R: Serialize>(
 fn told(text: &str, is_whole: bool) -> ExitCode {
     let written = answer(text);
     if is_whole { written } else { ExitCode::FAILURE }
+}
+
+/// What is odd about searches.
+fn remarks(text: &mut String, remarks: &[SearchRemark]) {
+    for SearchRemark { registry, unusable, names, listed, stated } in remarks {
+        if *unusable > 0 {
+            let more = if names.len() as u64 == *unusable { "" } else { ", …" };
+            let names = format!("`{}`{more}", names.join("`, `"));
+            let _ = writeln!(
+                text,
+                "  search    of {registry} lists {unusable} names that no volume can have: {names}"
+            );
+        }
+        if let Some(stated) = stated {
+            let _ = writeln!(text, "  search    of {registry} states {stated} names and lists {listed}");
+        }
+    }
 }
 
 /// What the registries said about no volume.
