@@ -94,7 +94,9 @@ fn what_a_command_cannot_use_is_told() {
 fn a_mirror_whose_run_the_proxy_refuses_is_reported_and_the_others_run() {
     let upstream = Upstream::start();
     let [lamp, bulb] = ["lamp", "bulb"].map(|name| Release::new(name, "1.0.0"));
-    [&lamp, &bulb].map(|release| upstream.publish(release));
+    for release in [&lamp, &bulb] {
+        upstream.publish(release);
+    }
     let proxy = Setup::before(&upstream)
         .mirror("ci", "roots = [\"lamp\"]\ntrust = false")
         .mirror("other", "roots = [\"bulb\"]\ntrust = false")

@@ -25,8 +25,8 @@ use crate::store::{StorageKey, Store, StoreError, sealed};
 pub(super) struct GatheredItem<T> {
     pub(super) item: T,
     pub(super) registry: Registry,
-    /// The release that lacks something without it.
-    release: Option<Purl>,
+    /// The release that lacks something without it, or the first of many.
+    release: Purl,
     pub(super) place: StorageKey,
 }
 
@@ -39,24 +39,28 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// Drops the items whose blobs could not be written.
+    /// Drops the items whose blobs could not be written. Each of them is missing.
     pub(super) fn drop_lost(&mut self, lost: &HashSet<Sha256>) {
-        const REASON: &str = "it was removed or replaced while the bundle was written";
         let Self { documents, files, missing, .. } = self;
-        documents.retain(|one| keep(lost, &one.item.sha256, one.release.as_ref(), missing));
-        files.retain(|one| keep(lost, &one.item.sha256, one.release.as_ref(), missing));
-
-        fn keep(
-            lost: &HashSet<Sha256>,
-            digest: &Sha256,
-            release: Option<&Purl>,
-            missing: &mut BTreeSet<BundleGap>,
-        ) -> bool {
-            let is_lost = lost.contains(digest);
-            missing.extend(release.filter(|_| is_lost).map(|release| gap_of(release, REASON)));
+        documents.retain(|one| {
+            let is_lost = lost.contains(&one.item.sha256);
+            missing.extend(is_lost.then(|| gap_of(&one.release, &gone(&one.item.route))));
             !is_lost
-        }
+        });
+        files.retain(|one| {
+            let is_lost = lost.contains(&one.item.sha256);
+            let what = match one.item.kind {
+                BundledFileKind::Archive => "its archive",
+                BundledFileKind::TrustArtifact => "a trust artifact of it",
+            };
+            missing.extend(is_lost.then(|| gap_of(&one.release, &gone(what))));
+            !is_lost
+        });
     }
+}
+
+fn gone(what: &str) -> String {
+    format!("{what} was removed or replaced while the bundle was written")
 }
 
 struct Gathering<'a> {
@@ -87,9 +91,11 @@ pub(super) async fn gather(
         let expected = notices.iter().find(|notices| notices.registry == *registry);
         gathering.notices(registry, first, expected).await?;
     }
-    let volumes: BTreeSet<_> = releases.iter().map(|of| (&of.registry, &of.release.name)).collect();
-    for (registry, name) in volumes {
-        gathering.volume(registry, name).await?;
+    let of_volume =
+        |of: &'_ BundledRelease| ((of.registry.clone(), of.release.name.clone()), of.release.clone());
+    let volumes: BTreeMap<_, _> = releases.iter().rev().map(of_volume).collect();
+    for ((registry, _), first) in &volumes {
+        gathering.volume(registry, first).await?;
     }
     for BundledRelease { registry, release } in &releases {
         gathering.release(registry, release, lifecycle_only).await?;
@@ -115,12 +121,12 @@ fn order(file: &BundledFile) -> impl Ord + '_ {
 }
 
 impl Gathering<'_> {
-    /// What is about all releases of a volume.
-    async fn volume(&mut self, registry: &Registry, name: &VolumeName) -> Result<(), StoreError> {
-        self.document(registry, &DocumentKey::Index(name.clone()), None).await?;
-        let about = DocumentKey::Advisories(AdvisoryQuery::about(name.clone()));
-        let list = self.document(registry, &about, None).await?;
-        self.advisories_of(registry, list.as_ref()).await
+    /// What is about all releases of a volume, of which `first` is one.
+    async fn volume(&mut self, registry: &Registry, first: &Purl) -> Result<(), StoreError> {
+        self.document(registry, &DocumentKey::Index(first.name.clone()), first).await?;
+        let about = DocumentKey::Advisories(AdvisoryQuery::about(first.name.clone()));
+        let list = self.document(registry, &about, first).await?;
+        self.advisories_of(registry, first, list.as_ref()).await
     }
 
     /// What a registry says about no volume. If something of it is not here that the mirror had, that is missing, in the name of
@@ -131,11 +137,11 @@ impl Gathering<'_> {
         first: &Purl,
         expected: Option<&BundledNotices>,
     ) -> Result<(), StoreError> {
-        let capabilities = self.document(registry, &DocumentKey::Capabilities, None).await?;
+        let capabilities = self.document(registry, &DocumentKey::Capabilities, first).await?;
         if capabilities.is_none() && expected.is_some_and(|expected| expected.capabilities) {
             self.lack(first, &format!("the capabilities of its registry {} are not here", registry.name()));
         }
-        let is_whole = self.advisories(registry).await?;
+        let is_whole = self.advisories(registry, first).await?;
         if !is_whole && expected.is_some_and(|expected| expected.advisories) {
             let name = registry.name();
             self.lack(
@@ -147,12 +153,12 @@ impl Gathering<'_> {
     }
 
     /// Every page of the list of advisories. Whether all of them are here.
-    async fn advisories(&mut self, registry: &Registry) -> Result<bool, StoreError> {
+    async fn advisories(&mut self, registry: &Registry, first: &Purl) -> Result<bool, StoreError> {
         let mut paging = AdvisoryPages::default();
         while let Some(query) = paging.question() {
             let key = DocumentKey::Advisories(query).at_registry(registry.name());
-            let Some(page) = self.document(registry, &key, None).await? else { return Ok(false) };
-            self.advisories_of(registry, Some(&page)).await?;
+            let Some(page) = self.document(registry, &key, first).await? else { return Ok(false) };
+            self.advisories_of(registry, first, Some(&page)).await?;
             if !paging.is_followed(page.content.listed()) {
                 return Ok(true);
             }
@@ -164,11 +170,12 @@ impl Gathering<'_> {
     async fn advisories_of(
         &mut self,
         registry: &Registry,
+        first: &Purl,
         list: Option<&Document>,
     ) -> Result<(), StoreError> {
         let items = list.and_then(|list| list.content.listed()).map(|list| &*list.items);
         for id in items.unwrap_or_default().iter().filter_map(|item| item.id.clone()) {
-            self.document(registry, &DocumentKey::Advisory(id), None).await?;
+            self.document(registry, &DocumentKey::Advisory(id), first).await?;
         }
         Ok(())
     }
@@ -181,7 +188,7 @@ impl Gathering<'_> {
     ) -> Result<(), ExportFailure> {
         let (name, version) = (release.name.clone(), release.version.clone());
         let exact = DocumentKey::Release(name.clone(), version.clone());
-        let exact = self.document(registry, &exact, Some(release)).await?;
+        let exact = self.document(registry, &exact, release).await?;
         match &exact {
             Some(exact) if !lifecycle_only => self.archive(registry, release, exact).await?,
             Some(_) => {}
@@ -189,9 +196,9 @@ impl Gathering<'_> {
         }
         if !lifecycle_only {
             let summary = DocumentKey::TrustSummary(name.clone(), version.clone());
-            self.document(registry, &summary, Some(release)).await?;
+            self.document(registry, &summary, release).await?;
             let detail = DocumentKey::TrustDetail(name, version);
-            if let Some(detail) = self.document(registry, &detail, Some(release)).await? {
+            if let Some(detail) = self.document(registry, &detail, release).await? {
                 self.artifacts(registry, release, &detail).await?;
             }
         }
@@ -214,7 +221,7 @@ impl Gathering<'_> {
         &mut self,
         registry: &Registry,
         key: &DocumentKey,
-        release: Option<&Purl>,
+        release: &Purl,
     ) -> Result<Option<Document>, StoreError> {
         let place = place(registry, key);
         let Some(stored) = self.store.read(&place).await? else { return Ok(None) };
@@ -235,7 +242,7 @@ impl Gathering<'_> {
             confirmed: UtcSecond::saturating(confirmed),
         };
         let Ok(document) = Document::new(key, envelope) else { return Ok(None) };
-        let (registry, release) = (registry.clone(), release.cloned());
+        let (registry, release) = (registry.clone(), release.clone());
         self.gathered.documents.push(GatheredItem { item, registry, release, place });
         Ok(Some(document))
     }
@@ -305,7 +312,7 @@ impl Gathering<'_> {
     ) {
         let (volume, version) = (release.name.clone(), release.version.clone());
         let item = BundledFile { kind, volume, version, integrity, sha256, size };
-        let (registry, release) = (registry.clone(), Some(release.clone()));
+        let (registry, release) = (registry.clone(), release.clone());
         self.gathered.files.push(GatheredItem { item, registry, release, place });
     }
 
