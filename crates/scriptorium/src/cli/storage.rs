@@ -94,8 +94,9 @@ pub(super) fn apart(storage: &Storage, flag: &str, folder: &Path) -> Result<(), 
         let [near, far] = [resolved(folder), resolved(own)];
         if near.starts_with(&far) || far.starts_with(&near) {
             let (folder, own) = (folder.display(), own.display());
-            let text =
-                format!("{flag} {folder}: expected a folder apart from those of the storage, such as {own}");
+            let text = format!(
+                "{flag} {folder}: expected a folder that is not in the storage's {own}, nor above it"
+            );
             return Err(super::usage(&text));
         }
     }

@@ -134,6 +134,16 @@ impl MirrorRecord {
         })
     }
 
+    /// The notices of the registry at this place.
+    pub(crate) fn notices_of(&mut self, registry: usize) -> &mut RegistryNotices {
+        let at = self.notices.iter().position(|known| known.registry == registry);
+        let at = at.unwrap_or_else(|| {
+            self.notices.push(RegistryNotices { registry, ..RegistryNotices::default() });
+            self.notices.len() - 1
+        });
+        &mut self.notices[at]
+    }
+
     /// The registry that a release belongs to.
     pub(crate) fn registry_of(&self, release: &MirroredRelease) -> Option<&Registry> {
         self.registries.get(release.registry)

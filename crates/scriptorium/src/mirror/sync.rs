@@ -13,7 +13,7 @@ use tracing::warn;
 
 use super::bringing::{AT_ONCE, Bringing, Brought};
 use super::desk::{MirrorDesk, MirrorRun};
-use super::notices;
+use super::inquiry::inquire;
 use super::outlook::Outlook;
 use super::patience::in_passes;
 use super::record::{self, LackSubject, MirrorLack, MirrorRecord, MirrorRecordError};
@@ -101,7 +101,7 @@ async fn bring_in(run: &MirrorRun<'_>, mirror: &Mirror, before: MirrorRecord, su
     let failed = match fits.refusal() {
         Some(why) => Err(why),
         None => {
-            unsaid = notices::ask(run, &mut outlook.record).await;
+            unsaid = inquire(run, &mut outlook.record).await;
             bring(run, mirror, &mut outlook, fits).await
         }
     };

@@ -301,14 +301,14 @@ fn a_bundle_and_a_storage_are_apart() {
     {
         let said =
             mirror(&near, &["export", "ci", "--to", &to.display().to_string(), "--key", &key]).exits(2);
-        assert!(said.err.contains("apart from those of the storage"), "{}", said.err);
+        assert!(said.err.contains("not in the storage's"), "{}", said.err);
     }
     assert!(contents(&data) == before, "something was written");
     // A neighbour whose name begins alike is another folder.
     let beside = format!("{}-bundle", data.display());
     mirror(&near, &["export", "ci", "--to", &beside, "--key", &key]).exits(0);
     let said = mirror(&far, &["import", &far.data().display().to_string()]).exits(2);
-    assert!(said.err.contains("apart from those of the storage"), "{}", said.err);
+    assert!(said.err.contains("not in the storage's"), "{}", said.err);
     // A folder with other things in it is not taken over.
     fs::create_dir(luggage.path("papers")).unwrap();
     fs::write(luggage.path("papers/letter.txt"), "dear").unwrap();
