@@ -90,6 +90,16 @@ fn every_question_about_advisories_is_answered_without_a_registry() {
     assert_eq!(far.client().get("/api/v1/advisories?volume=lamp&severity=high").status, 504);
     let capable = far.client().get("/api/v1/capabilities").ok();
     assert_eq!(capable.json()["apis"]["advisories"], true);
+    // Like the releases they are kept from eviction.
+    let kept: String = far
+        .files("mirrors")
+        .iter()
+        .map(|record| String::from_utf8_lossy(&std::fs::read(record).unwrap()).into_owned())
+        .collect();
+    assert!(
+        kept.contains(r#""capabilities":"here""#) && kept.contains(r#""pages":["","offset=2"]"#),
+        "{kept}"
+    );
     let age: u64 = capable.header("age").unwrap().parse().unwrap();
     assert!((3600..3900).contains(&age), "as old as its registry said: {age}");
 }
