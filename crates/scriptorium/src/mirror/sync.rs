@@ -1,7 +1,7 @@
 //! A sync: select, say whether it fits, bring it in, and record what is here.
 //!
 //! ```text
-//!  survey ─> fits? ─> notices ─> keep what was and what comes ─> bring (in passes) ─> record ─> keep what is recorded
+//!  survey ─> fits? ─> keep what was and what comes ─> bring (in passes) ─> notices ─> record ─> keep what is recorded
 //!             └ too large: nothing is fetched, kept or evicted for it
 //! ```
 //! A kill at any moment loses nothing that was brought: the next sync finds it in the store. Owns that order, and what
@@ -97,13 +97,9 @@ async fn bring_in(run: &MirrorRun<'_>, mirror: &Mirror, before: MirrorRecord, su
     // A large record is not kept in memory twice.
     drop(before);
     let fits = fit(run, &mut outlook, false).await;
-    let mut unsaid = Vec::new();
     let failed = match fits.refusal() {
         Some(why) => Err(why),
-        None => {
-            unsaid = inquire(run, &mut outlook.record).await;
-            bring(run, mirror, &mut outlook, fits).await
-        }
+        None => bring(run, mirror, &mut outlook, fits).await,
     };
     let open_lengths = outlook.open_lengths();
     let failed = match failed {
@@ -117,6 +113,8 @@ async fn bring_in(run: &MirrorRun<'_>, mirror: &Mirror, before: MirrorRecord, su
         }
     };
     let mut record = MirrorRecord { missing, untold, open_lengths, ..outlook.record };
+    // Last, so that a registry that does not answer such questions holds up no release.
+    let unsaid = inquire(run, &mut record).await;
     record.missing.extend(unsaid.into_iter().chain(failed));
     record.last_sync = desk.documents.now();
     if record.missing.is_empty() && record.untold == 0 {

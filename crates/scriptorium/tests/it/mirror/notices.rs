@@ -130,3 +130,15 @@ fn each_registry_of_a_mirror_is_asked_and_no_other() {
     assert_eq!(counts, [("corp", 2), ("public", 1)]);
     assert!(idle.seen().is_empty());
 }
+
+#[test]
+fn a_list_that_hangs_holds_up_no_release() {
+    let upstream = house();
+    let held = upstream.hold(LIST);
+    let desk = Desk::new(&lamps(&upstream));
+    let sync = desk.command(&["sync", "ci", "--json"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    crate::support::eventually("the question", || (upstream.requests(LIST) == 1).then_some(()));
+    assert_eq!(asked(&upstream).2, 4, "every archive came before");
+    held.release();
+    assert_eq!(sync.wait_with_output().unwrap().status.code(), Some(0));
+}
