@@ -35,6 +35,8 @@ impl Outlook {
         releases: Vec<SelectedRelease>,
     ) -> Self {
         let mut record = wanted(desk, mirror, before, releases);
+        // A file that was removed since the last sync is missed only then.
+        desk.store.counted().await;
         let files = record.selected.iter_mut().filter(|release| release.wants_files);
         stream::iter(files).for_each_concurrent(LOOKS_AT_ONCE, |release| look_for(desk, release)).await;
         let mut outlook = Self { record, lengths: HashMap::new() };

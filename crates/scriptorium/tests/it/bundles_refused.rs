@@ -269,7 +269,10 @@ fn a_trust_view_about_something_else_or_that_takes_something_back_is_left_out() 
     fs::remove_file(luggage.path("bundle/manifest.json.minisig")).unwrap();
     let mut other = lamp.attested(&[attachment("one", "first", "active")]);
     other["subject"]["integrity"] = format!("sha256:{}", "1".repeat(64)).into();
-    for view in [other, lamp.attested(&[])] {
+    // A statement that was verified against another release.
+    let mut strange = attachment("one", "first", "active");
+    strange["verification"] = serde_json::json!({ "subjectDigest": format!("sha256:{}", "1".repeat(64)) });
+    for view in [other, lamp.attested(&[strange]), lamp.attested(&[])] {
         let view = view.to_string();
         let mut manifest = manifest.clone();
         let documents = manifest["documents"].as_array_mut().unwrap();
