@@ -116,6 +116,18 @@ impl BundleFolder {
         let _ = unlinkat(&self.handle, name, AtFlags::REMOVEDIR);
     }
 
+    /// The name of something in it; none if it is empty.
+    pub(crate) fn first_entry(&self) -> io::Result<Option<String>> {
+        for entry in Dir::read_from(&self.handle)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy();
+            if !matches!(&*name, "." | "..") {
+                return Ok(Some(name.into_owned()));
+            }
+        }
+        Ok(None)
+    }
+
     /// Every name in it for which `is_wanted`; others are not remembered.
     pub(crate) fn names(&self, is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<String>> {
         let mut names = Vec::new();

@@ -146,6 +146,7 @@ impl App {
             mirrors: Arc::clone(&mirrors),
             imported: Arc::clone(&imported),
             kept: Arc::clone(&kept),
+            advisories: Arc::clone(&advisories),
         };
         let audit_record = Arc::clone(&pipeline.audit_record);
         let reports = AdminReports { metrics: Arc::clone(&metrics), audit_record, clock };

@@ -98,7 +98,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     let start = seconds();
-    let verified = verify(vec!["*".parse()?], SelectionRules::default(), catalogue)?;
+    let verified = verify(vec!["*".parse()?], SelectionRules::default(), catalogue, |_| None)?;
     println!("verify: {} problems, {:.2} s", verified.problems.len(), seconds() - start);
     pins()
 }

@@ -72,7 +72,8 @@ enum Index {
         /// The places of those that a range may be given: available, and no prerelease that is left out.
         candidates: Box<[u32]>,
     },
-    Unreadable(Box<str>),
+    /// There are no rows, and this is why: a sentence.
+    Missing(Box<str>),
 }
 
 #[derive(Debug)]
@@ -100,6 +101,8 @@ pub(crate) struct Catalogue {
     asked: usize,
     rows: usize,
     dependencies: usize,
+    /// Why further releases of a volume are not among its rows.
+    notes: HashMap<VolumeId, Box<str>>,
     /// What [`Catalogue::highest`] found; rows never change, so it stays true.
     highest: RefCell<HighestMatches>,
 }
@@ -118,6 +121,7 @@ impl Catalogue {
             asked: 0,
             rows: 0,
             dependencies: 0,
+            notes: HashMap::new(),
             highest: RefCell::default(),
         }
     }
@@ -140,10 +144,10 @@ impl Catalogue {
         !matches!(self.index(volume), Index::Unknown)
     }
 
-    /// Why the index could not be read, if that was the answer.
-    pub(crate) fn unreadable(&self, volume: VolumeId) -> Option<&str> {
+    /// Why there are no rows, if that was the answer.
+    pub(crate) fn missing(&self, volume: VolumeId) -> Option<&str> {
         match self.index(volume) {
-            Index::Unreadable(reason) => Some(reason),
+            Index::Missing(reason) => Some(reason),
             Index::Unknown | Index::Read { .. } => None,
         }
     }
@@ -156,7 +160,7 @@ impl Catalogue {
     pub(crate) fn releases(&self, volume: VolumeId) -> &[KnownRelease] {
         match self.index(volume) {
             Index::Read { releases, .. } => releases,
-            Index::Unknown | Index::Unreadable(_) => &[],
+            Index::Unknown | Index::Missing(_) => &[],
         }
     }
 
@@ -174,7 +178,7 @@ impl Catalogue {
     fn candidate_places(&self, volume: VolumeId) -> &[u32] {
         match self.index(volume) {
             Index::Read { candidates, .. } => candidates,
-            Index::Unknown | Index::Unreadable(_) => &[],
+            Index::Unknown | Index::Missing(_) => &[],
         }
     }
 

@@ -99,10 +99,11 @@ fn nothing(catalogue: &Catalogue, root: ReleaseId, volume: VolumeId, set: &Versi
     if volume == root.volume {
         return format!("{name} is at {} already", catalogue.version(root));
     }
-    if let Some(reason) = catalogue.unreadable(volume) {
-        return format!("the index of {name} cannot be read: {reason}");
-    }
-    format!("no available release of {name} is in {set}")
+    let text = match catalogue.missing(volume) {
+        Some(why) => why.to_owned(),
+        None => format!("no available release of {name} is in {set}"),
+    };
+    catalogue.noted(volume, text)
 }
 
 fn highest(catalogue: &Catalogue, root: ReleaseId, volume: VolumeId, set: &VersionSet) -> Option<ReleaseId> {

@@ -30,6 +30,8 @@ pub(crate) struct RootRelease {
 pub(crate) struct Rooting<'a> {
     catalogue: &'a Catalogue,
     versions: RootVersions,
+    /// Whether rows are what is held, and not what registries list.
+    is_proof: bool,
     taken: &'a mut Taken,
     found: Vec<RootRelease>,
     places: HashMap<ReleaseId, usize>,
@@ -41,10 +43,11 @@ pub(crate) fn select(
     roots: &[Root],
     ids: &[Option<VolumeId>],
     enumerations: &[Enumeration],
-    versions: RootVersions,
+    (versions, is_proof): (RootVersions, bool),
     taken: &mut Taken,
 ) -> Vec<RootRelease> {
-    let mut rooting = Rooting { catalogue, versions, taken, found: Vec::new(), places: HashMap::new() };
+    let mut rooting =
+        Rooting { catalogue, versions, is_proof, taken, found: Vec::new(), places: HashMap::new() };
     for (at, (root, volume)) in roots.iter().zip(ids).enumerate() {
         match (root.kind(), *volume) {
             (RootKind::Pattern(pattern), _) => {
@@ -117,6 +120,7 @@ impl Rooting<'_> {
         }
         if !any && !told {
             let reason = match volumes.len() {
+                0 if self.is_proof => "nothing that is held matches it".to_owned(),
                 0 => "search lists no volume that it matches".to_owned(),
                 count => {
                     format!("search lists {count} volumes that it matches, and none has a release to take")
@@ -131,7 +135,14 @@ impl Rooting<'_> {
         let Some(release) = named(catalogue, volume, version) else {
             let reason = match catalogue.releases(volume) {
                 [] => catalogue.why_nothing(volume, None),
-                _ => format!("the index of `{}` does not list {version}", catalogue.name(volume)),
+                _ => {
+                    let name = catalogue.name(volume);
+                    let text = match self.is_proof {
+                        true => format!("`{name}` {version} is not held"),
+                        false => format!("the index of `{name}` does not list {version}"),
+                    };
+                    catalogue.noted(volume, text)
+                }
             };
             return self.miss(root, reason);
         };

@@ -148,8 +148,21 @@ impl Selector {
         name: &VolumeName,
         answer: Result<Vec<CatalogueRow>, String>,
     ) -> Result<(), BoundExceeded> {
+        let why = |reason| format!("the index of `{name}` cannot be read: {reason}");
         let volume = self.catalogue.intern(name);
-        self.catalogue.answer(volume, answer)
+        self.catalogue.answer(volume, answer.map_err(why))
+    }
+
+    /// Says that a volume has no rows, by a sentence.
+    pub(crate) fn answer_nothing(&mut self, name: &VolumeName, why: String) -> Result<(), BoundExceeded> {
+        let volume = self.catalogue.intern(name);
+        self.catalogue.answer(volume, Err(why))
+    }
+
+    /// Says why further releases of a volume are not among its rows.
+    pub(crate) fn note(&mut self, name: &VolumeName, why: String) {
+        let volume = self.catalogue.intern(name);
+        self.catalogue.note(volume, why);
     }
 
     /// Gives the names that search lists for a pattern, or the reason why it could not be asked. Names that do not match,
@@ -180,8 +193,9 @@ impl Selector {
     }
 
     fn select_roots(&mut self) {
-        let Self { roots, ids, rules, catalogue, enumerations, taken, .. } = self;
-        self.root_releases = rooting::select(catalogue, roots, ids, enumerations, rules.versions, taken);
+        let Self { roots, ids, rules, catalogue, enumerations, taken, is_proof, .. } = self;
+        let how = (rules.versions, *is_proof);
+        self.root_releases = rooting::select(catalogue, roots, ids, enumerations, how, taken);
     }
 
     fn after_roots(&mut self) -> Stage {

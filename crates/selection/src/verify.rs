@@ -32,7 +32,7 @@ impl Verified {
 }
 
 /// Proves that every root release has a complete solution within what is held. A pattern stands for the held volumes that
-/// it matches. With the closure `none` roots only have to be held, since such a mirror has no dependencies.
+/// it matches. `withheld` says why releases that are held may not be used: they are not among the rows. With the closure `none` roots only have to be held, since such a mirror has no dependencies.
 ///
 /// ```
 /// use archive::LifecycleState;
@@ -45,7 +45,7 @@ impl Verified {
 ///     integrity: None,
 ///     dependencies: vec![("wire".to_owned(), "^2.0.0".to_owned())],
 /// };
-/// let verified = verify(vec!["lamp".parse()?], SelectionRules::default(), [("lamp".parse()?, vec![lamp])])?;
+/// let verified = verify(vec!["lamp".parse()?], SelectionRules::default(), [("lamp".parse()?, vec![lamp])], |_| None)?;
 /// assert!(verified.problems[0].reason.contains("lamp 1.0.0 depends on wire ^2.0.0"));
 /// # Ok(())
 /// # }
@@ -57,6 +57,7 @@ pub fn verify(
     roots: Vec<Root>,
     rules: SelectionRules,
     held: impl IntoIterator<Item = (VolumeName, Vec<CatalogueRow>)>,
+    withheld: impl Fn(&VolumeName) -> Option<String>,
 ) -> Result<Verified, BoundExceeded> {
     let mut selector = Selector::proving(roots, rules);
     let mut releases = 0;
@@ -64,6 +65,9 @@ pub fn verify(
     for (name, rows) in held {
         releases += rows.len();
         if !rows.is_empty() {
+            if let Some(why) = withheld(&name) {
+                selector.note(&name, why);
+            }
             selector.answer_volume(&name, Ok(rows))?;
             names.push(name);
         }
@@ -75,7 +79,8 @@ pub fn verify(
                     selector.answer_pattern(pattern, Ok(names.clone()))?;
                 }
                 for name in &questions.volumes {
-                    selector.answer_volume(name, Err("none of its releases is held".to_owned()))?;
+                    let why = withheld(name).unwrap_or_else(|| format!("no release of `{name}` is held"));
+                    selector.answer_nothing(name, why)?;
                 }
             }
             NextStep::Done(selection) => {

@@ -260,22 +260,35 @@ fn held_releases_prove_that_roots_resolve() {
     };
     let rules = SelectionRules::default();
     // `b` 1.1.0 lacks its dependency; a resolver takes 1.0.0.
-    let proof = verify(roots(&["@acme/*", "b@1.0.0"]), rules.clone(), held()).unwrap();
+    let proof = verify(roots(&["@acme/*", "b@1.0.0"]), rules.clone(), held(), |_| None).unwrap();
     assert!(proof.is_proof(), "{:?}", proof.problems);
     assert_eq!((proof.roots, proof.releases), (2, 4));
-    let lacking = verify(roots(&["lone", "b", "gone@^1.0", "zoo-*"]), rules.clone(), held()).unwrap();
+    let lacking =
+        verify(roots(&["lone", "b", "gone@^1.0", "zoo-*"]), rules.clone(), held(), |_| None).unwrap();
     let problems: Vec<_> = lacking.problems.iter().map(|problem| problem.reason.as_str()).collect();
     assert_eq!(
         problems,
         [
-            "lone@1.0.0 has no solution: lone 1.0.0 depends on c ^1.0.0; the index of c cannot be read: none of its \
-             releases is held",
-            "b@1.1.0 has no solution: b 1.1.0 depends on c ^1.0.0; the index of c cannot be read: none of its \
-             releases is held",
-            "the index of `gone` cannot be read: none of its releases is held",
-            "search lists no volume that it matches",
+            "lone@1.0.0 has no solution: lone 1.0.0 depends on c ^1.0.0; no release of `c` is held",
+            "b@1.1.0 has no solution: b 1.1.0 depends on c ^1.0.0; no release of `c` is held",
+            "no release of `gone` is held",
+            "nothing that is held matches it",
+        ]
+    );
+    // What is held and may not be used is said in the words of whoever knows why.
+    let withheld = |name: &archive::VolumeName| Some(format!("{name} 1.2.0 is denied"));
+    let denied =
+        verify(roots(&["gone", "b@1.2.0", "b@^1.2", "lone"]), rules.clone(), held(), withheld).unwrap();
+    let problems: Vec<_> = denied.problems.iter().map(|problem| problem.reason.as_str()).collect();
+    assert_eq!(
+        problems,
+        [
+            "gone 1.2.0 is denied",
+            "`b` 1.2.0 is not held; b 1.2.0 is denied",
+            "no release matches `b` ^1.2; the highest available one is 1.1.0; b 1.2.0 is denied",
+            "lone@1.0.0 has no solution: lone 1.0.0 depends on c ^1.0.0; c 1.2.0 is denied",
         ]
     );
     let bare = SelectionRules { closure: Closure::None, ..rules };
-    assert!(verify(roots(&["lone"]), bare, held()).unwrap().is_proof());
+    assert!(verify(roots(&["lone"]), bare, held(), |_| None).unwrap().is_proof());
 }

@@ -138,7 +138,7 @@ fn examine(registry: &Registry, seen: &mut Seen) {
     seen.unsolvable += unsolvable;
     // Whoever has only the mirror comes to the same roots without a solution.
     let roots = roots.iter().map(|root| root.parse().unwrap()).collect();
-    let verified = verify(roots, rules, held).unwrap();
+    let verified = verify(roots, rules, held, |_| None).unwrap();
     let problems = verified.problems.iter().filter(|problem| problem.reason.contains(" has no solution: "));
     assert_eq!(problems.count(), unsolvable, "{:#?}", verified.problems);
     assert!(verified.problems.iter().all(|held| matches!(held.subject, MissingSubject::Root(_))));

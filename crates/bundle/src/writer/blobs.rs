@@ -81,11 +81,6 @@ fn existing(root: &BundleFolder) -> io::Result<Option<(BundleFolder, BundleFolde
     }
 }
 
-/// The names among the blobs for which `is_wanted`.
-pub(super) fn names(root: &BundleFolder, is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<String>> {
-    existing(root)?.map_or(Ok(Vec::new()), |(_, blobs)| blobs.names(is_wanted))
-}
-
 /// Removes all blobs of an earlier bundle, and their folders unless something else is in them.
 pub(super) fn remove_all(root: &BundleFolder) -> io::Result<()> {
     let Some((outer, inner)) = existing(root)? else { return Ok(()) };

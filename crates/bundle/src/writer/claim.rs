@@ -1,15 +1,13 @@
 //! Taking a folder over for a new bundle.
 //!
-//! Owns what may be removed from a folder that is not empty: what an earlier export wrote, and nothing in a folder where there was
-//! none. Must not know what is written next.
+//! Owns which folder is taken: an empty one, or one that an earlier export wrote into, from which that alone is removed. Must not
+//! know what is written next.
 
 use std::io::Read;
 
-use archive::Sha256;
-
-use super::{ExportError, blobs, parts};
+use super::{ExportError, parts};
 use crate::folder::{BundleFolder, EntryFault};
-use crate::layout::{BLOBS, MANIFEST, PARTIAL, SIGNATURE, UNFINISHED, is_part};
+use crate::layout::{MANIFEST, PARTIAL, SIGNATURE, UNFINISHED};
 
 /// How every manifest begins, of whichever version.
 const BEGINNING: &[u8] = b"{\"format\":\"scriptorium-bundle/";
@@ -19,7 +17,7 @@ pub(super) fn claim(root: &BundleFolder) -> Result<(), ExportError> {
     let io = ExportError::at(root, UNFINISHED);
     let is_marked = !matches!(root.read(UNFINISHED), Err(EntryFault::Missing));
     if !is_marked && !has_manifest(root)? {
-        expect_unused(root)?;
+        expect_empty(root)?;
     }
     root.create(UNFINISHED).map_err(&io)?;
     // Without its signature what is there is no bundle any more, before anything of it changes.
@@ -46,14 +44,9 @@ fn has_manifest(root: &BundleFolder) -> Result<bool, ExportError> {
     }
 }
 
-fn expect_unused(root: &BundleFolder) -> Result<(), ExportError> {
-    let parts = root.names(is_part).map_err(ExportError::at(root, MANIFEST))?;
-    if let Some(part) = parts.first() {
-        return Err(ExportError::Occupied { path: root.path_of(part) });
-    }
-    let blobs = blobs::names(root, |name| Sha256::from_hex(name).is_ok());
-    match blobs.map_err(ExportError::at(root, BLOBS[0]))?.first() {
+fn expect_empty(root: &BundleFolder) -> Result<(), ExportError> {
+    match root.first_entry().map_err(ExportError::at(root, MANIFEST))? {
         None => Ok(()),
-        Some(_) => Err(ExportError::Occupied { path: root.path_of(BLOBS[0]) }),
+        Some(name) => Err(ExportError::Occupied { path: root.path_of(&name) }),
     }
 }

@@ -44,8 +44,8 @@ pub enum ExportError {
         /// The folder.
         path: PathBuf,
     },
-    /// Something is there that no export wrote, under a name that this one would take.
-    #[error("{path} is not of a bundle, and would be replaced; export to an empty folder")]
+    /// Something is there, and no export wrote into the folder.
+    #[error("{path} is there, and its folder is no bundle; export to an empty or a new folder")]
     Occupied {
         /// The file.
         path: PathBuf,

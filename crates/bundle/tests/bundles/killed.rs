@@ -120,11 +120,12 @@ fn two_exports_never_write_to_one_folder() {
 }
 
 #[test]
-fn what_is_not_ours_in_the_folder_stays() {
+fn what_is_not_ours_in_the_folder_of_a_bundle_stays() {
     for layout in LAYOUTS {
         let home = home();
         let key = key(home.path());
         let target = home.path().join("b");
+        State::small().export(&target, layout, head(&key), &key).unwrap();
         fs::create_dir_all(target.join("blobs/sha256")).unwrap();
         for name in ["notes.txt", "part-1.tar", "blobs/notes.txt", "blobs/sha256/notes.txt"] {
             fs::write(target.join(name), "mine").unwrap();
@@ -135,9 +136,10 @@ fn what_is_not_ours_in_the_folder_stays() {
 }
 
 #[test]
-fn nothing_is_taken_over_that_no_export_wrote() {
+fn a_folder_is_taken_over_only_if_it_is_empty_or_an_export_wrote_into_it() {
     let digest = Sha256::of(b"").hex();
-    for name in ["manifest.json", "part-0001.tar", &format!("blobs/sha256/{digest}")] {
+    for name in ["manifest.json", "part-0001.tar", "notes.txt", ".hidden", &format!("blobs/sha256/{digest}")]
+    {
         for layout in LAYOUTS {
             let home = home();
             let key = key(home.path());

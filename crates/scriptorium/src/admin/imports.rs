@@ -25,6 +25,7 @@ impl Admin {
     /// Takes up what another process wrote to the storage: documents, divergences, files.
     pub(super) async fn reread(&self, asked: ResponseContext<'_>) -> ActionOutcome {
         let reread = self.documents.reread().await;
+        self.advisories.look_again();
         self.imported.read().await;
         // Before what came counts, so that nothing of it is evicted.
         self.kept.read().await;

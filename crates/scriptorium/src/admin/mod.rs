@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tracing::info;
 
+use crate::advisories::AdvisoryKeeper;
 use crate::audit_record::{AuditAction, AuditEntry, AuditRecord};
 use crate::bundles::{ImportAge, KeptImports};
 use crate::clock::Clock;
@@ -75,6 +76,7 @@ pub(crate) struct Admin {
     reload: Arc<Reload>,
     imported: Arc<ImportAge>,
     kept: Arc<KeptImports>,
+    advisories: Arc<AdvisoryKeeper>,
     mirrors: Arc<Mirrors>,
     audit_record: Arc<AuditRecord>,
 }
@@ -85,6 +87,7 @@ pub(crate) struct Deliveries {
     pub(crate) mirrors: Arc<Mirrors>,
     pub(crate) imported: Arc<ImportAge>,
     pub(crate) kept: Arc<KeptImports>,
+    pub(crate) advisories: Arc<AdvisoryKeeper>,
 }
 
 /// Where the admin port reports what was asked of it.
@@ -111,7 +114,7 @@ impl Admin {
         deliveries: Deliveries,
         reports: AdminReports,
     ) -> Self {
-        let Deliveries { mirrors, imported, kept } = deliveries;
+        let Deliveries { mirrors, imported, kept, advisories } = deliveries;
         let AdminReports { metrics, audit_record, clock } = reports;
         let refusals = RefusalLog::new(Arc::clone(&metrics), clock);
         let slots = Semaphore::new(AT_ONCE);
@@ -125,6 +128,7 @@ impl Admin {
             reload,
             imported,
             kept,
+            advisories,
             mirrors,
             audit_record,
         }

@@ -1,7 +1,8 @@
 //! The list of advisories of one registry, as the cache has it.
 //!
 //! A registry may give its list in pages. A page that is missing makes the list one that could not be asked: a part would say that
-//! the other advisories do not exist. Owns the paging and its bounds. Must not know what is done with the list.
+//! the other advisories do not exist. Owns how a list is looked up. Must not know how its pages follow each other (`domain`), nor what is
+//! done with the list.
 
 use std::sync::Arc;
 
@@ -9,13 +10,10 @@ use policy::read_registry_advisories;
 use tracing::{info, warn};
 
 use crate::clock::Timestamp;
-use crate::domain::{AdvisoryQuery, DocumentKey, Registry};
+use crate::domain::{AdvisoryPages, DocumentKey, MOST_ADVISORY_PAGES, Registry};
 use crate::policies::BookSource;
 use crate::read::content::DocumentContent;
 use crate::read::{BackgroundWork, Documents, FetchContext, ReadFailure};
-
-/// Pages of one list.
-const MOST_PAGES: usize = 1_000;
 
 /// One page of a list.
 #[derive(Debug, Clone)]
@@ -88,10 +86,8 @@ pub(super) async fn read(
 async fn pages(documents: &Documents, registry: &Registry, look_up: LookUp) -> Result<Vec<ListPage>, String> {
     let id = BackgroundWork::Advisories.request_id();
     let context = FetchContext::background(&id);
-    let (mut pages, mut count) = (Vec::new(), 0);
-    while pages.len() < MOST_PAGES {
-        let query = if count == 0 { String::new() } else { format!("offset={count}") };
-        let query = AdvisoryQuery::parse(&query).map_err(|error| error.to_string())?;
+    let (mut pages, mut paging) = (Vec::new(), AdvisoryPages::default());
+    while let Some(query) = paging.question() {
         let key = DocumentKey::Advisories(query).at_registry(registry.name());
         let document = match look_up {
             LookUp::Asking => documents.get(&key, context).await.map(|answer| answer.document),
@@ -101,15 +97,10 @@ async fn pages(documents: &Documents, registry: &Registry, look_up: LookUp) -> R
         if document.meta.status != 200 && document.meta.status != 404 {
             return Err(format!("it answers {}", document.meta.status));
         }
-        let (items, total) = match document.content.listed() {
-            Some(list) => (list.items.len(), list.total),
-            None => (0, None),
-        };
-        count += items;
         pages.push(ListPage { content: Arc::clone(&document.content), confirmed: document.meta.fetched_at });
-        if items == 0 || total.is_none_or(|total| count as u64 >= total) {
+        if !paging.is_followed(document.content.listed()) {
             return Ok(pages);
         }
     }
-    Err(format!("its list does not end within {MOST_PAGES} pages"))
+    Err(format!("its list does not end within {MOST_ADVISORY_PAGES} pages"))
 }

@@ -49,6 +49,11 @@ impl AdvisoryKeeper {
         self.changed.notify_one();
     }
 
+    /// Looks at everything anew: another process changed what is stored.
+    pub(crate) fn look_again(&self) {
+        self.changed.notify_one();
+    }
+
     /// Keeps the book up to date. Never ends.
     pub(crate) async fn keep(&self) {
         let mut known = KnownSources::default();

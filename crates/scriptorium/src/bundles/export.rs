@@ -167,3 +167,6 @@ impl BundleOrder {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,3 +131,32 @@ impl BundleJournal {
         self.signed.insert(key, sequence);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::ObjectStorage;
+
+    #[tokio::test]
+    async fn the_last_hundred_imports_are_remembered_the_newest_first() {
+        let line = |sequence| ImportLine {
+            at: Timestamp(sequence * 1000),
+            origin: "https://up".to_owned(),
+            key_id: "00000000000000A7".parse().unwrap(),
+            signature: "trusted".to_owned(),
+            sequence,
+            kind: "full".to_owned(),
+            outcome: "imported".to_owned(),
+            releases: 1,
+            left_out: 0,
+            confirmed: Timestamp(sequence * 1000),
+        };
+        let store = ObjectStorage::memory().unwrap();
+        let mut journal = BundleJournal::default();
+        (1..=103).for_each(|sequence| journal.note(line(sequence)));
+        journal.write(&store).await.unwrap();
+        let read = BundleJournal::read(&store).await.unwrap();
+        let sequences: Vec<u64> = read.imports().map(|import| import.sequence).collect();
+        assert_eq!(sequences, (4..=103).rev().collect::<Vec<_>>());
+    }
+}

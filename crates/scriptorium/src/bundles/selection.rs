@@ -5,6 +5,7 @@
 use bundle::{BundleGap, GapSubject};
 
 use crate::domain::{Purl, Registry};
+use crate::mirror::notices::{Notice, RegistryNotices};
 use crate::mirror::record::{LackSubject, MirrorLack, MirrorRecord};
 
 /// A release of a mirror.
@@ -14,10 +15,19 @@ pub(crate) struct BundledRelease {
     pub(crate) release: Purl,
 }
 
+/// What a mirror has of what a registry says about no volume.
+#[derive(Debug, Clone)]
+pub(crate) struct BundledNotices {
+    pub(crate) registry: Registry,
+    pub(crate) capabilities: bool,
+    pub(crate) advisories: bool,
+}
+
 /// What a mirror selected.
 #[derive(Debug, Default)]
 pub(crate) struct BundledSelection {
     pub(crate) releases: Vec<BundledRelease>,
+    pub(crate) notices: Vec<BundledNotices>,
     pub(crate) missing: Vec<BundleGap>,
 }
 
@@ -36,7 +46,14 @@ impl From<&MirrorRecord> for BundledSelection {
             Some(BundledRelease { registry, release: Purl::new(&release.volume, &release.version) })
         };
         let releases = record.releases().filter_map(release).collect();
-        Self { releases, missing: record.missing.iter().map(gap).collect() }
+        let notices = |notices: &RegistryNotices| {
+            let registry = record.registries.get(notices.registry)?.clone();
+            let [capabilities, advisories] =
+                [notices.capabilities, notices.advisories].map(|notice| notice == Notice::Here);
+            Some(BundledNotices { registry, capabilities, advisories })
+        };
+        let notices = record.notices.iter().filter_map(notices).collect();
+        Self { releases, notices, missing: record.missing.iter().map(gap).collect() }
     }
 }
 

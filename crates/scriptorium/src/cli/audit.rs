@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytesize::ByteSize;
 use clap::Args;
 
+use super::CommandFailure;
 use super::storage::{StorageArgs, StorageToChange, open_existing};
 use super::{progress, recorded};
 use crate::audit::finding::{AuditCount, AuditCounts, Finding};
@@ -42,11 +43,11 @@ pub(super) struct AuditArgs {
 }
 
 pub(super) fn run(args: &AuditArgs) -> ExitCode {
-    look(args, true).unwrap_or_else(|code| code)
+    look(args, true).unwrap_or_else(|failure| failure.told(args.json))
 }
 
 /// Checks each value and, with `compare`, what is known of each release.
-pub(super) fn look(args: &AuditArgs, compare: bool) -> Result<ExitCode, ExitCode> {
+pub(super) fn look(args: &AuditArgs, compare: bool) -> Result<ExitCode, CommandFailure> {
     let StorageToChange { storage, audit, .. } = args.storage.load_for_change()?;
     let store: Arc<dyn Store> = open_existing(&storage)?;
     let report = super::wait(async {

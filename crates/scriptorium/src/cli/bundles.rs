@@ -12,6 +12,7 @@ use std::time::Duration;
 use bundle::UtcSecond;
 use clap::{Args, Subcommand};
 
+use super::CommandFailure;
 use crate::bundles::{BundleJournal, ImportLine};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::{Config, Location, Overrides, parse_size};
@@ -112,18 +113,21 @@ pub(super) enum BundleCommand {
 }
 
 pub(super) fn run(command: BundleCommand) -> ExitCode {
-    let done = match command {
-        BundleCommand::Key { out, password } => key::run(&out, password),
-        BundleCommand::Receipt(args) => receipt::run(&args),
-        BundleCommand::Export(args) => export::run(args),
-        BundleCommand::Inspect { folder, args } => inspect::run(&folder, &args),
-        BundleCommand::Import(args) => import::run(&args),
+    let (done, as_json) = match command {
+        BundleCommand::Key { out, password } => (key::run(&out, password), false),
+        BundleCommand::Receipt(args) => (receipt::run(&args), args.json),
+        BundleCommand::Export(args) => {
+            let as_json = args.args.json;
+            (export::run(args), as_json)
+        }
+        BundleCommand::Inspect { folder, args } => (inspect::run(&folder, &args), args.json),
+        BundleCommand::Import(args) => (import::run(&args), args.args.json),
     };
-    done.unwrap_or_else(|code| code)
+    done.unwrap_or_else(|failure| failure.told(as_json))
 }
 
 impl BundleArgs {
-    fn load(&self) -> Result<Config, ExitCode> {
+    fn load(&self) -> Result<Config, CommandFailure> {
         let beside = Overrides { beside: true, ..Overrides::default() };
         let loaded = super::load(self.config.as_deref(), beside);
         loaded.map(|loaded| loaded.config).map_err(|errors| super::refuse(&errors))
@@ -131,7 +135,7 @@ impl BundleArgs {
 }
 
 /// The last imports that a configuration's storage remembers, the newest first; and whether the configuration has mirrors.
-pub(super) fn imports(config: Option<&Path>) -> Result<(Vec<ImportLine>, bool), ExitCode> {
+pub(super) fn imports(config: Option<&Path>) -> Result<(Vec<ImportLine>, bool), CommandFailure> {
     let config = BundleArgs { config: config.map(Path::to_owned), json: false }.load()?;
     let has_mirrors = !config.mirrors.is_empty();
     let is_kept = match &config.storage.url {
@@ -147,13 +151,8 @@ pub(super) fn imports(config: Option<&Path>) -> Result<(Vec<ImportLine>, bool), 
     Ok((journal.imports().cloned().collect(), has_mirrors))
 }
 
-fn usage(line: &str) -> ExitCode {
-    super::complain(line);
-    ExitCode::from(2)
-}
-
 /// The first line of standard input; a terminal does not show it.
-fn password() -> Result<String, ExitCode> {
+fn password() -> Result<String, CommandFailure> {
     if io::stdin().is_terminal() {
         return rpassword::prompt_password("Password: ").map_err(|error| super::fail(&error));
     }
@@ -163,12 +162,12 @@ fn password() -> Result<String, ExitCode> {
 }
 
 /// The same for a new key: what nobody sees is typed twice.
-fn new_password() -> Result<String, ExitCode> {
+fn new_password() -> Result<String, CommandFailure> {
     let typed = password()?;
     if io::stdin().is_terminal() {
         let again = rpassword::prompt_password("Password again: ").map_err(|error| super::fail(&error))?;
         if again != typed {
-            return Err(usage("the two passwords differ; no key was made"));
+            return Err(super::usage("the two passwords differ; no key was made"));
         }
     }
     Ok(typed)
@@ -179,12 +178,12 @@ fn now() -> Timestamp {
 }
 
 /// When a bundle is made: `SOURCE_DATE_EPOCH` where that is set, so that the same state gives the same bytes.
-fn created() -> Result<UtcSecond, ExitCode> {
+fn created() -> Result<UtcSecond, CommandFailure> {
     let Some(told) = env::var_os("SOURCE_DATE_EPOCH") else {
         return Ok(UtcSecond::saturating(now().0 / 1000));
     };
     let second = told.to_str().and_then(|text| text.parse().ok()).and_then(|at| UtcSecond::new(at).ok());
-    second.ok_or_else(|| usage("SOURCE_DATE_EPOCH: expected seconds since 1970"))
+    second.ok_or_else(|| super::usage("SOURCE_DATE_EPOCH: expected seconds since 1970"))
 }
 
 /// How long a bundle may be imported.

@@ -15,6 +15,6 @@ pub(super) fn run(file: Option<&Path>) -> ExitCode {
             }
             super::answer(&loaded.config.to_toml())
         }
-        Err(errors) => super::refuse(&errors),
+        Err(errors) => super::refuse(&errors).told(false),
     }
 }

@@ -32,10 +32,7 @@ enum DemoError {
 pub(super) fn run() -> ExitCode {
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            super::complain(&format!("demo: {failure}"));
-            ExitCode::FAILURE
-        }
+        Err(failure) => super::failed(&format!("demo: {failure}")).told(false),
     }
 }
 

@@ -11,6 +11,7 @@ use clap::Args;
 use http::{Method, StatusCode};
 use url::form_urlencoded;
 
+use super::CommandFailure;
 use super::admin_port;
 use crate::app;
 use crate::config::{Config, Overrides};
@@ -48,13 +49,12 @@ pub(super) struct ExplainArgs {
 const LONGEST: usize = 1 << 20;
 
 pub(super) fn run(args: &ExplainArgs) -> ExitCode {
-    explain(args).unwrap_or_else(|code| code)
+    explain(args).unwrap_or_else(|failure| failure.told(args.json))
 }
 
-fn explain(args: &ExplainArgs) -> Result<ExitCode, ExitCode> {
+fn explain(args: &ExplainArgs) -> Result<ExitCode, CommandFailure> {
     let (volume, version) = release(&args.release).ok_or_else(|| {
-        super::complain(&format!("expected a release such as `@acme/x@1.2.3`, got `{}`", args.release));
-        ExitCode::from(2)
+        super::usage(&format!("expected a release such as `@acme/x@1.2.3`, got `{}`", args.release))
     })?;
     let overrides = Overrides { data: args.data.clone(), beside: true, ..Overrides::default() };
     let config =
@@ -76,12 +76,13 @@ fn release(text: &str) -> Option<(VolumeName, Version)> {
 }
 
 /// Asks the admin port; `None` when nothing listens there.
-fn ask(config: &Config, volume: &VolumeName, version: &Version) -> Result<Option<Explanation>, ExitCode> {
+fn ask(
+    config: &Config,
+    volume: &VolumeName,
+    version: &Version,
+) -> Result<Option<Explanation>, CommandFailure> {
     let admin = config.server.admin_listen;
-    let fail = |why: &str| {
-        super::complain(&format!("the admin port at {admin}: {why}"));
-        ExitCode::FAILURE
-    };
+    let fail = |why: &str| super::failed(&format!("the admin port at {admin}: {why}"));
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("volume", volume.as_str()).append_pair("version", &version.to_string());
     let target = format!("/admin/v1/explain?{}", query.finish());
@@ -97,7 +98,7 @@ fn ask(config: &Config, volume: &VolumeName, version: &Version) -> Result<Option
     }
 }
 
-fn stored(config: &Config, volume: &VolumeName, version: &Version) -> Result<Explanation, ExitCode> {
+fn stored(config: &Config, volume: &VolumeName, version: &Version) -> Result<Explanation, CommandFailure> {
     let store: Arc<dyn Store> = super::storage::open_existing(&config.storage)?;
     super::wait(async {
         let documents = app::documents_under_policy(config, Arc::clone(&store)).await;

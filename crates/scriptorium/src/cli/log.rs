@@ -48,10 +48,7 @@ pub(super) fn run(command: &LogCommand) -> ExitCode {
     let LogCommand::Verify { files } = command;
     match verify(files) {
         Ok(read) => super::answer(&text(&read)),
-        Err(error) => {
-            super::complain(&error.to_string());
-            ExitCode::FAILURE
-        }
+        Err(error) => super::failed(&error.to_string()).told(false),
     }
 }
 

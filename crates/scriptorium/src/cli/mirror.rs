@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::CommandFailure;
 use super::bundles::{self, BundleCommand};
 use crate::config::{Config, Overrides};
 use crate::mirror::RunKind;
@@ -99,18 +100,18 @@ pub(super) struct MirrorArgs {
 }
 
 pub(super) fn run(command: MirrorCommand) -> ExitCode {
-    let done = match command {
+    let (done, as_json) = match command {
         MirrorCommand::Bundles(command) => return bundles::run(command),
-        MirrorCommand::Plan { name, shared } => run_each(&shared, &[name], RunKind::Plan),
-        MirrorCommand::Sync { names, shared } => run_each(&shared, &names, RunKind::Sync),
-        MirrorCommand::Status { names, shared } => status(&shared, &names),
-        MirrorCommand::Verify { names, shared } => verify(&shared, &names),
+        MirrorCommand::Plan { name, shared } => (run_each(&shared, &[name], RunKind::Plan), shared.json),
+        MirrorCommand::Sync { names, shared } => (run_each(&shared, &names, RunKind::Sync), shared.json),
+        MirrorCommand::Status { names, shared } => (status(&shared, &names), shared.json),
+        MirrorCommand::Verify { names, shared } => (verify(&shared, &names), shared.json),
     };
-    done.unwrap_or_else(|code| code)
+    done.unwrap_or_else(|failure| failure.told(as_json))
 }
 
 /// The configuration, and those of its mirrors that are named.
-fn load(args: &MirrorArgs, names: &[String], asks: bool) -> Result<(Config, Vec<String>), ExitCode> {
+fn load(args: &MirrorArgs, names: &[String], asks: bool) -> Result<(Config, Vec<String>), CommandFailure> {
     let overrides = Overrides { beside: !asks, ..Overrides::default() };
     let loaded = super::load(args.config.as_deref(), overrides).map_err(|errors| super::refuse(&errors))?;
     let config = loaded.config;
@@ -121,12 +122,11 @@ fn load(args: &MirrorArgs, names: &[String], asks: bool) -> Result<(Config, Vec<
         None if names.is_empty() => return Ok((config, known)),
         None => return Ok((config, names.to_vec())),
     };
-    super::complain(&refusal);
-    Err(ExitCode::from(2))
+    Err(super::usage(&refusal))
 }
 
 /// Runs each mirror, in the running proxy or here.
-fn run_each(args: &MirrorArgs, names: &[String], kind: RunKind) -> Result<ExitCode, ExitCode> {
+fn run_each(args: &MirrorArgs, names: &[String], kind: RunKind) -> Result<ExitCode, CommandFailure> {
     let (config, names) = load(args, names, true)?;
     let watched = super::progress::is_watched(args.json);
     let runs: Vec<RunStatus> = match beside::statuses(&config)? {
@@ -139,7 +139,7 @@ fn run_each(args: &MirrorArgs, names: &[String], kind: RunKind) -> Result<ExitCo
     })
 }
 
-fn status(args: &MirrorArgs, names: &[String]) -> Result<ExitCode, ExitCode> {
+fn status(args: &MirrorArgs, names: &[String]) -> Result<ExitCode, CommandFailure> {
     let (imports, has_mirrors) = bundles::imports(args.config.as_deref())?;
     // A site that only takes bundles in has no mirror.
     if !has_mirrors && names.is_empty() && !imports.is_empty() {
@@ -157,7 +157,7 @@ fn status(args: &MirrorArgs, names: &[String]) -> Result<ExitCode, ExitCode> {
     Ok(shown::statuses(names.iter().map(of).collect(), &imports, args.json))
 }
 
-fn verify(args: &MirrorArgs, names: &[String]) -> Result<ExitCode, ExitCode> {
+fn verify(args: &MirrorArgs, names: &[String]) -> Result<ExitCode, CommandFailure> {
     let (config, names) = load(args, names, false)?;
     Ok(shown::proofs(alone::prove(&config, &names)?, args.json))
 }

@@ -9,6 +9,7 @@ mod bundles;
 mod config_check;
 mod demo;
 mod explain;
+mod failure;
 mod log;
 mod mirror;
 mod pins;
@@ -30,6 +31,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime;
 
+pub(crate) use self::failure::{CommandFailure, fail, failed, refuse, usage, usages};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, ConfigErrors, Loaded, Overrides};
 
@@ -224,21 +226,9 @@ fn load(file: Option<&Path>, overrides: Overrides) -> Result<Loaded, ConfigError
     Ok(loaded)
 }
 
-/// Reports the errors of a configuration.
-pub(crate) fn refuse(errors: &ConfigErrors) -> ExitCode {
-    complain(&errors.to_string());
-    ExitCode::from(2)
-}
-
 /// Writes a line for people to standard error. If that is closed, nobody reads it.
 pub(crate) fn complain(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
-}
-
-/// Reports why a command failed, with all causes.
-pub(crate) fn fail(failure: &(dyn Error + 'static)) -> ExitCode {
-    complain(&with_causes(failure));
-    ExitCode::FAILURE
 }
 
 /// A failure with all its causes.
@@ -248,13 +238,13 @@ pub(crate) fn with_causes(failure: &(dyn Error + 'static)) -> String {
 }
 
 /// Runs a command's future to its end.
-pub(crate) fn wait<T>(work: impl Future<Output = T>) -> Result<T, ExitCode> {
+pub(crate) fn wait<T>(work: impl Future<Output = T>) -> Result<T, CommandFailure> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     runtime.map(|runtime| runtime.block_on(work)).map_err(|error| fail(&error))
 }
 
 /// The same with at most so many threads for work that blocks: the C library keeps some memory for each of them.
-pub(crate) fn wait_on_threads<T>(threads: usize, work: impl Future<Output = T>) -> Result<T, ExitCode> {
+pub(crate) fn wait_on_threads<T>(threads: usize, work: impl Future<Output = T>) -> Result<T, CommandFailure> {
     let runtime = runtime::Builder::new_current_thread().enable_all().max_blocking_threads(threads).build();
     runtime.map(|runtime| runtime.block_on(work)).map_err(|error| fail(&error))
 }

@@ -13,6 +13,7 @@ use clap::{Args, Subcommand};
 use futures_util::StreamExt;
 use serde_json::json;
 
+use super::CommandFailure;
 use super::recorded;
 use super::storage::{self, StorageArgs, StorageToChange};
 use crate::app;
@@ -114,16 +115,17 @@ pub(super) struct CheckArgs {
 }
 
 pub(super) fn run(command: PinsCommand) -> ExitCode {
+    let as_json = matches!(&command, PinsCommand::Check(CheckArgs { json: true, .. }));
     let done = match command {
         PinsCommand::Export(storage) => export(&storage),
         PinsCommand::Import { storage, file } => import(&storage, file.as_deref()),
         PinsCommand::Remove { storage, release, upstream } => remove(&storage, &release, upstream.as_deref()),
         PinsCommand::Check(args) => check(&args),
     };
-    done.unwrap_or_else(|code| code)
+    done.unwrap_or_else(|failure| failure.told(as_json))
 }
 
-fn export(storage: &StorageArgs) -> Result<ExitCode, ExitCode> {
+fn export(storage: &StorageArgs) -> Result<ExitCode, CommandFailure> {
     let pins = Pins::new(storage.open()?);
     let mut code = ExitCode::SUCCESS;
     let exported = super::wait(pins.sorted(|error| {
@@ -134,7 +136,7 @@ fn export(storage: &StorageArgs) -> Result<ExitCode, ExitCode> {
     Ok(if written == ExitCode::SUCCESS { code } else { written })
 }
 
-fn import(storage: &StorageArgs, file: Option<&Path>) -> Result<ExitCode, ExitCode> {
+fn import(storage: &StorageArgs, file: Option<&Path>) -> Result<ExitCode, CommandFailure> {
     let StorageToChange { storage: place, registries, audit } = storage.load_for_change()?;
     let proposals = read(input(file)?)?;
     let pins = Pins::new(storage::open(&place)?);
@@ -147,7 +149,7 @@ fn import(storage: &StorageArgs, file: Option<&Path>) -> Result<ExitCode, ExitCo
     Ok(if conflicts == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn remove(storage: &StorageArgs, release: &str, upstream: Option<&str>) -> Result<ExitCode, ExitCode> {
+fn remove(storage: &StorageArgs, release: &str, upstream: Option<&str>) -> Result<ExitCode, CommandFailure> {
     let (volume, version) = named(release)?;
     let StorageToChange { storage: place, registries: configured, audit } = storage.load_for_change()?;
     let pins = Pins::new(storage::open_existing(&place)?);
@@ -171,21 +173,18 @@ fn remove(storage: &StorageArgs, release: &str, upstream: Option<&str>) -> Resul
 }
 
 /// `NAME` or `NAME@VERSION`; a scope begins with the first `@`.
-fn named(release: &str) -> Result<(VolumeName, Option<Version>), ExitCode> {
+fn named(release: &str) -> Result<(VolumeName, Option<Version>), CommandFailure> {
     let (name, version) = match release.rsplit_once('@') {
         Some((name, version)) if !name.is_empty() => (name, Some(version)),
         Some(_) | None => (release, None),
     };
-    let refuse = |error: &dyn std::error::Error| {
-        super::complain(&format!("{release}: {error}"));
-        ExitCode::from(2)
-    };
+    let refuse = |error: &dyn std::error::Error| super::usage(&format!("{release}: {error}"));
     let name = name.parse::<VolumeName>().map_err(|error| refuse(&error))?;
     let version = version.map(str::parse::<Version>).transpose().map_err(|error| refuse(&error))?;
     Ok((name, version))
 }
 
-fn input(file: Option<&Path>) -> Result<Box<dyn BufRead>, ExitCode> {
+fn input(file: Option<&Path>) -> Result<Box<dyn BufRead>, CommandFailure> {
     let Some(file) = file.filter(|file| *file != Path::new("-")) else {
         let input = io::stdin().lock();
         if input.is_terminal() {
@@ -193,37 +192,33 @@ fn input(file: Option<&Path>) -> Result<Box<dyn BufRead>, ExitCode> {
         }
         return Ok(Box::new(input));
     };
-    let opened = File::open(file).map_err(|error| {
-        super::complain(&format!("{}: {error}", file.display()));
-        ExitCode::from(2)
-    })?;
+    let opened = File::open(file).map_err(|error| super::usage(&format!("{}: {error}", file.display())))?;
     Ok(Box::new(BufReader::new(opened)))
 }
 
 /// Reads every line; on errors, reports all of them and imports nothing.
-fn read(input: impl BufRead) -> Result<Proposals, ExitCode> {
+fn read(input: impl BufRead) -> Result<Proposals, CommandFailure> {
     let (mut proposals, mut malformed) = (Proposals::default(), 0_u64);
     for line in lines(input, SystemClock::default().now()) {
         match line {
             Ok(line) if malformed == 0 => proposals.add(line),
             Ok(_) => {}
             Err(error) => {
-                super::complain(&error.to_string());
-                match error {
-                    LineError::Unreadable(_) => return Err(ExitCode::FAILURE),
-                    LineError::Malformed { .. } => malformed += 1,
+                if let LineError::Unreadable(_) = error {
+                    return Err(super::failed(&error.to_string()));
                 }
+                super::complain(&error.to_string());
+                malformed += 1;
             }
         }
     }
     if malformed > 0 {
-        super::complain(&format!("nothing was imported: lines that are no pins: {malformed}"));
-        return Err(ExitCode::from(2));
+        return Err(super::usage(&format!("nothing was imported: lines that are no pins: {malformed}")));
     }
     Ok(proposals)
 }
 
-fn check(args: &CheckArgs) -> Result<ExitCode, ExitCode> {
+fn check(args: &CheckArgs) -> Result<ExitCode, CommandFailure> {
     let loaded = super::load(args.config.as_deref(), Overrides::default());
     let config = loaded.map_err(|errors| super::refuse(&errors))?.config;
     may_ask(&config, args.upstream.as_deref())?;
@@ -256,7 +251,7 @@ fn check(args: &CheckArgs) -> Result<ExitCode, ExitCode> {
     Ok(if tally.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn may_ask(config: &Config, only: Option<&str>) -> Result<(), ExitCode> {
+fn may_ask(config: &Config, only: Option<&str>) -> Result<(), CommandFailure> {
     let names: Vec<_> = config.upstreams.iter().map(|upstream| &*upstream.name).collect();
     let refusal = match only {
         _ if config.cache.offline => "cache.offline is true: no registry may be asked".to_owned(),
@@ -265,8 +260,7 @@ fn may_ask(config: &Config, only: Option<&str>) -> Result<(), ExitCode> {
         }
         Some(_) | None => return Ok(()),
     };
-    super::complain(&refusal);
-    Err(ExitCode::from(2))
+    Err(super::usage(&refusal))
 }
 
 fn show(compared: &ComparedPin, args: &CheckArgs) {

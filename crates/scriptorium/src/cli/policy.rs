@@ -9,6 +9,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use policy::{Policy, PolicyError, PolicyMode};
 
+use super::CommandFailure;
 use super::storage::open_existing;
 use crate::audit::releases::{ReleasesInStore, releases};
 use crate::clock::{Clock, SystemClock};
@@ -92,12 +93,12 @@ pub(super) struct PolicyArgs {
 }
 
 pub(super) fn run(command: PolicyCommand) -> ExitCode {
-    let done = match command {
-        PolicyCommand::Test { release, shared, json } => tested::run(&shared, &release, json),
-        PolicyCommand::Diff { file, shared, json } => changed::run(&shared, &file, json),
-        PolicyCommand::Baseline { from, shared } => baseline::run(&shared, &from),
+    let (done, as_json) = match command {
+        PolicyCommand::Test { release, shared, json } => (tested::run(&shared, &release, json), json),
+        PolicyCommand::Diff { file, shared, json } => (changed::run(&shared, &file, json), json),
+        PolicyCommand::Baseline { from, shared } => (baseline::run(&shared, &from), false),
     };
-    done.unwrap_or_else(|code| code)
+    done.unwrap_or_else(|failure| failure.told(as_json))
 }
 
 /// The configuration and its store.
@@ -107,7 +108,7 @@ struct Trying {
 }
 
 impl Trying {
-    fn new(args: &PolicyArgs) -> Result<Self, ExitCode> {
+    fn new(args: &PolicyArgs) -> Result<Self, CommandFailure> {
         let overrides = Overrides { beside: true, ..Overrides::default() };
         let loaded =
             super::load(args.config.as_deref(), overrides).map_err(|errors| super::refuse(&errors))?;
@@ -116,24 +117,22 @@ impl Trying {
     }
 
     /// The rules of the configuration.
-    fn rules(&self) -> Result<Policy, ExitCode> {
+    fn rules(&self) -> Result<Policy, CommandFailure> {
         compiled(self.config.policy.compile(now()))
     }
 
     /// The rules of the configuration with another file of rules.
-    fn rules_with(&self, file: &Path) -> Result<Policy, ExitCode> {
+    fn rules_with(&self, file: &Path) -> Result<Policy, CommandFailure> {
         let mut keys = self.config.policy.clone();
         // What the rules say is the same in both modes, and a configuration without rules needs none.
         keys.mode = keys.mode.or(Some(PolicyMode::Enforce));
-        keys.replace_file(file.to_owned()).map_err(|why| {
-            super::complain(&format!("expected a readable file at {}: {why}", file.display()));
-            ExitCode::from(2)
-        })?;
+        keys.replace_file(file.to_owned())
+            .map_err(|why| super::usage(&format!("expected a readable file at {}: {why}", file.display())))?;
         compiled(keys.compile(now()))
     }
 
     /// Every release in the store. What cannot be read is complained of and left out.
-    fn releases(&self) -> Result<ReleasesInStore, ExitCode> {
+    fn releases(&self) -> Result<ReleasesInStore, CommandFailure> {
         let unreadable = |why: String| super::complain(&format!("left out: {why}"));
         super::wait(releases(&self.store, unreadable))?.map_err(|error| super::fail(&error))
     }
@@ -144,13 +143,8 @@ fn now() -> u64 {
     SystemClock::default().now().0 / 1000
 }
 
-fn compiled<T>(compiled: Result<(Policy, T), Vec<PolicyError>>) -> Result<Policy, ExitCode> {
-    compiled.map(|(rules, _)| rules).map_err(|errors| {
-        for error in errors {
-            super::complain(&error.to_string());
-        }
-        ExitCode::from(2)
-    })
+fn compiled<T>(compiled: Result<(Policy, T), Vec<PolicyError>>) -> Result<Policy, CommandFailure> {
+    compiled.map(|(rules, _)| rules).map_err(|errors| super::usages(&errors))
 }
 
 /// A release as a command names it.

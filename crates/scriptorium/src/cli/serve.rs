@@ -13,7 +13,7 @@ use crate::telemetry;
 pub(super) fn run(args: &ServeArgs) -> ExitCode {
     let loaded = match args.load() {
         Ok(loaded) => loaded,
-        Err(errors) => return super::refuse(&errors),
+        Err(errors) => return super::refuse(&errors).told(false),
     };
     let (_log, access) = match telemetry::logging(loaded.config.log.format, loaded.config.log.level) {
         Ok(log) => log,

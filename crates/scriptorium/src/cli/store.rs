@@ -104,12 +104,12 @@ pub(super) struct GcArgs {
 }
 
 pub(super) fn run(command: &StoreCommand) -> ExitCode {
-    let done = match command {
-        StoreCommand::Stats(args) => stats::run(args),
-        StoreCommand::Gc(args) => gc::run(args),
-        StoreCommand::Verify(args) => audit::look(args, false),
+    let (done, as_json) = match command {
+        StoreCommand::Stats(args) => (stats::run(args), args.json),
+        StoreCommand::Gc(args) => (gc::run(args), args.json),
+        StoreCommand::Verify(args) => (audit::look(args, false), args.json),
     };
-    done.unwrap_or_else(|code| code)
+    done.unwrap_or_else(|failure| failure.told(as_json))
 }
 
 /// A line for each kind, and one for all of them.

@@ -34,6 +34,16 @@ impl AdvisoryQuery {
         Self { volume: Some(volume), further: UnknownParameters::default() }
     }
 
+    /// The number of advisories before those that are asked for, if the query asks for nothing else than a page of all.
+    pub(crate) fn page(&self) -> Option<u64> {
+        let query = self.to_string();
+        if query.is_empty() {
+            return Some(0);
+        }
+        let offset = query.strip_prefix("?offset=")?;
+        offset.parse().ok().filter(|number: &u64| number.to_string() == *offset)
+    }
+
     /// Reads the query part of a URL, without its `?`.
     pub(crate) fn parse(query: &str) -> Result<Self, InvalidAdvisoryQuery> {
         let (mut volume, mut rest) = (None, Vec::new());
@@ -81,6 +91,15 @@ mod tests {
             ("severity=high", "?severity=high"),
         ] {
             assert_eq!(AdvisoryQuery::parse(query).unwrap().to_string(), canonical, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_all_is_told_from_other_questions() {
+        let page = |query: &str| AdvisoryQuery::parse(query).unwrap().page();
+        assert_eq!((page(""), page("offset=0"), page("offset=200")), (Some(0), Some(0), Some(200)));
+        for other in ["offset=02", "offset=x", "offset=2&severity=high", "volume=x&offset=2", "limit=2"] {
+            assert_eq!(page(other), None, "{other}");
         }
     }
 

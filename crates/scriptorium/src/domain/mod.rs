@@ -4,6 +4,7 @@
 //! HTTP servers, storage or configuration: everything here is a pure function of its input.
 
 pub(crate) mod advisories;
+pub(crate) mod advisory_pages;
 pub(crate) mod change;
 pub(crate) mod check;
 pub(crate) mod document;
@@ -22,6 +23,7 @@ pub(crate) mod several;
 pub(crate) use archive::{Integrity, LifecycleState, Purl, Sha256, Version, VolumeName, VolumePattern};
 
 pub(crate) use advisories::AdvisoryQuery;
+pub(crate) use advisory_pages::{AdvisoryPages, MOST_ADVISORY_PAGES};
 pub(crate) use change::{Change, UploadId};
 pub(crate) use check::{Dist, Facts, Release, Row, Rows, Trust};
 pub(crate) use document::{AdvisoryId, DocumentKey, GlobalQuestion, Resource};

@@ -214,7 +214,7 @@ impl<'a> Bringing<'a> {
 }
 
 /// Whether a document is proved and outlives this process.
-fn held(answer: &CachedAnswer) -> Result<(), Setback> {
+pub(super) fn held(answer: &CachedAnswer) -> Result<(), Setback> {
     let document = &answer.document;
     if document.meta.keeping.withheld {
         return Err(Setback::Final("its registry forbids storing it (Cache-Control)".to_owned()));

@@ -6,6 +6,7 @@
 //! └─ sync         select, bring in, record
 //!    ├─ survey    the selector and its questions: indexes (`rows`) and search (`enumeration`)
 //!    ├─ outlook   what of it is here, and `sizing`: whether the storage can hold the rest
+//!    ├─ inquiry   what registries say about no volume (`notices`): capabilities, and lists of advisories
 //!    ├─ bringing  one release: exact metadata, archive, trust
 //!    └─ record    what was selected and brought, and the stored values that belong to it
 //! withheld        what of it the operator's policy refuses
@@ -17,10 +18,12 @@
 
 mod bringing;
 mod desk;
-mod enumeration;
+pub(crate) mod enumeration;
+mod inquiry;
 mod lock;
 #[cfg(test)]
 mod memory;
+pub(crate) mod notices;
 mod outlook;
 mod patience;
 mod plan;

@@ -9,6 +9,7 @@ use futures_util::stream::{self, StreamExt};
 use selection::SelectedRelease;
 
 use super::desk::MirrorDesk;
+use super::notices::RegistryNotices;
 use super::record::{MirrorRecord, MirroredRelease};
 use crate::config::Mirror;
 use crate::domain::{DocumentKey, Integrity, Purl, Registry, Version, VolumeName};
@@ -34,6 +35,8 @@ impl Outlook {
         releases: Vec<SelectedRelease>,
     ) -> Self {
         let mut record = wanted(desk, mirror, before, releases);
+        // A file that was removed since the last sync is missed only then.
+        desk.store.counted().await;
         let files = record.selected.iter_mut().filter(|release| release.wants_files);
         stream::iter(files).for_each_concurrent(LOOKS_AT_ONCE, |release| look_for(desk, release)).await;
         let mut outlook = Self { record, lengths: HashMap::new() };
@@ -112,7 +115,19 @@ fn wanted(
         let registry = record.index_of(registry);
         record.kept.push(MirroredRelease { registry, ..release.clone() });
     }
+    if let Some(before) = before {
+        keep_notices(&mut record, before);
+    }
     record
+}
+
+/// What is here of the notices of registries that a release still belongs to.
+fn keep_notices(record: &mut MirrorRecord, before: &MirrorRecord) {
+    for known in &before.notices {
+        let registry = before.registries.get(known.registry);
+        let at = registry.and_then(|registry| record.registries.iter().position(|now| now == registry));
+        record.notices.extend(at.map(|registry| RegistryNotices { registry, ..known.clone() }));
+    }
 }
 
 /// Finds whether an archive is here, by this mirror's last sync or by anybody else. What that sync had and nobody removed is here;

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use selection::Selection;
 
 use super::desk::{MirrorDesk, MirrorRun};
+use super::notices::RegistryNotices;
 use super::outlook::Outlook;
 use super::record::{self, MirrorRecord};
 use super::report::{PatternNames, PlanReport};
@@ -22,18 +23,16 @@ pub(crate) async fn plan(desk: &MirrorDesk, mirror: &Mirror, tally: &RunTally) -
     let before = record::load(&*desk.store, &mirror.name).await.ok().flatten();
     let mut report = PlanReport { mirror: mirror.name.clone(), ..PlanReport::default() };
     if desk.documents.live().policy.offline {
-        report.missing = everything(mirror, "cache.offline is true: no registry may be asked");
-        return report;
+        let why = "cache.offline is true: no registry may be asked";
+        return PlanReport::not_run(&mirror.name, everything(mirror, why));
     }
     let run = MirrorRun::begin(desk, tally, &mirror.name);
     let surveyed = match survey(&run, mirror, before.as_ref()).await {
         Ok(surveyed) => surveyed,
-        Err(bound) => {
-            report.missing = everything(mirror, &bound.to_string());
-            return report;
-        }
+        Err(bound) => return PlanReport::not_run(&mirror.name, everything(mirror, &bound.to_string())),
     };
-    let Survey { selection, volumes, lost } = surveyed;
+    let Survey { selection, volumes, lost, remarks } = surveyed;
+    report.search = remarks;
     let Selection { releases, missing, untold, patterns, unlisted } = selection;
     let outlook = Outlook::of(desk, mirror, before.as_ref(), releases).await;
     let too_large = fit_by_knowledge(desk, &outlook).refusal();
@@ -69,14 +68,18 @@ fn estimate(
     report.seconds = report.time(listing, budgets);
 }
 
-/// The requests for releases, by registry: exact metadata, trust views, and archives that are not here.
+/// The requests by registry: for exact metadata, trust views, archives that are not here, and notices.
 fn requests(mirror: &Mirror, record: &MirrorRecord) -> HashMap<String, u64> {
     let mut requests = HashMap::new();
     for release in &record.selected {
         let Some(registry) = record.registry_of(release) else { continue };
         let views = if mirror.trust && release.wants_files { 2 } else { 0 };
         let archive = u64::from(release.wants_files && release.archive.is_none());
-        *requests.entry(registry.name().to_owned()).or_default() += 1 + views + archive;
+        let of_registry = requests.entry(registry.name().to_owned()).or_insert_with(|| {
+            let known = record.notices.iter().find(|notices| notices.registry == release.registry);
+            known.map_or_else(|| RegistryNotices::default().requests(), RegistryNotices::requests)
+        });
+        *of_registry += 1 + views + archive;
     }
     requests
 }

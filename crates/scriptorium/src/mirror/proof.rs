@@ -3,7 +3,7 @@
 //! Owns what counts as held: exact metadata, an archive that is as it was sealed, or delivery by Git, and no rule of the operator's
 //! policy that refuses it. Must not ask a registry.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use selection::{CatalogueRow, verify};
@@ -37,8 +37,8 @@ pub(crate) async fn prove(store: &Arc<dyn Store>, documents: &Documents, mirror:
             return report;
         }
     };
-    let held = held(store, documents, &record, &mut report.problems).await;
-    match verify(roots, rules(mirror), held) {
+    let Held { rows, refused } = held(store, documents, &record, &mut report.problems).await;
+    match verify(roots, rules(mirror), rows, |name| refused.get(name).cloned()) {
         Ok(verified) => {
             report.releases = verified.releases;
             report.problems.extend(verified.problems.into_iter().map(lack));
@@ -49,18 +49,31 @@ pub(crate) async fn prove(store: &Arc<dyn Store>, documents: &Documents, mirror:
     report
 }
 
+/// What there is to resolve with.
+struct Held {
+    rows: Vec<(VolumeName, Vec<CatalogueRow>)>,
+    /// Why the policy refuses releases of a volume that are held: the highest of them.
+    refused: HashMap<VolumeName, String>,
+}
+
 /// The rows of the releases that are held. What is damaged or gone is a problem.
 async fn held(
     store: &Arc<dyn Store>,
     documents: &Documents,
     record: &MirrorRecord,
     problems: &mut Vec<MirrorLack>,
-) -> Vec<(VolumeName, Vec<CatalogueRow>)> {
+) -> Held {
+    let mut refused: HashMap<VolumeName, (Version, String)> = HashMap::new();
     let mut volumes: BTreeMap<&VolumeName, HashSet<&Version>> = BTreeMap::new();
     problems.extend(withheld(documents, record).await);
     for release in record.releases() {
         // Said already of what is selected. What is only kept may be refused.
-        if reason(documents, release).await.is_some() {
+        if let Some(why) = reason(documents, release).await {
+            let said = (release.version.clone(), why);
+            let highest = refused.entry(release.volume.clone()).or_insert_with(|| said.clone());
+            if highest.0 < said.0 {
+                *highest = said;
+            }
             continue;
         }
         match look(store, documents, release).await {
@@ -71,6 +84,11 @@ async fn held(
         }
     }
     let mut held = Vec::new();
+    let said = |(name, (version, why))| {
+        let why = format!("`{name}` {version}: {why}");
+        (name, why)
+    };
+    let refused = refused.into_iter().map(said).collect();
     for (volume, versions) in volumes {
         let listed = match documents.held_index(volume).await {
             Some(index) => rows(index).await.unwrap_or_default(),
@@ -79,7 +97,7 @@ async fn held(
         let listed = listed.into_iter().filter(|row| versions.contains(&row.version));
         held.push((volume.clone(), listed.collect()));
     }
-    held
+    Held { rows: held, refused }
 }
 
 /// Reads everything of one release.

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 
+use super::enumeration::SearchRemark;
+use super::notices::RegistryNotices;
 use crate::clock::Timestamp;
 use crate::domain::LifecycleState;
 use crate::domain::{DocumentKey, Integrity, Registry, Sha256, Version, VolumeName};
@@ -92,6 +94,12 @@ pub(crate) struct MirrorRecord {
     /// The lengths of selected archives that are not here, as far as registries said them.
     #[serde(default)]
     pub(crate) open_lengths: Vec<(Integrity, u64)>,
+    /// What the registries say about no volume.
+    #[serde(default)]
+    pub(crate) notices: Vec<RegistryNotices>,
+    /// What was odd about searches when the last sync looked.
+    #[serde(default)]
+    pub(crate) remarks: Vec<SearchRemark>,
 }
 
 impl MirrorRecord {
@@ -107,6 +115,8 @@ impl MirrorRecord {
             missing: Vec::new(),
             untold: 0,
             open_lengths: Vec::new(),
+            notices: Vec::new(),
+            remarks: Vec::new(),
         }
     }
 
@@ -122,6 +132,16 @@ impl MirrorRecord {
             self.registries.push(registry.clone());
             self.registries.len() - 1
         })
+    }
+
+    /// The notices of the registry at this place.
+    pub(crate) fn notices_of(&mut self, registry: usize) -> &mut RegistryNotices {
+        let at = self.notices.iter().position(|known| known.registry == registry);
+        let at = at.unwrap_or_else(|| {
+            self.notices.push(RegistryNotices { registry, ..RegistryNotices::default() });
+            self.notices.len() - 1
+        });
+        &mut self.notices[at]
     }
 
     /// The registry that a release belongs to.
@@ -147,10 +167,15 @@ impl MirrorRecord {
         seen.chain(self.open_lengths.iter().copied())
     }
 
-    /// The keys of everything that belongs to the mirror: files, also those that are still to come, indexes, exact metadata
-    /// and trust views.
+    /// The keys of everything that belongs to the mirror: files, also those that are still to come, indexes, exact metadata,
+    /// trust views and notices.
     pub(crate) fn keys(&self) -> StorageKeys {
-        Self::keys_of(&self.registries, self.releases())
+        let mut keys = Self::keys_of(&self.registries, self.releases());
+        for notices in &self.notices {
+            let registry = self.registries.get(notices.registry);
+            registry.into_iter().flat_map(|of| notices.places(of)).for_each(|place| keys.insert(&place));
+        }
+        keys
     }
 
     /// The same of what is selected alone.
@@ -257,6 +282,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::mirror::notices::Notice;
     use crate::store::ObjectStorage;
 
     fn release(name: &str, archive: Option<u64>) -> MirroredRelease {
@@ -288,13 +314,23 @@ mod tests {
             }],
             untold: 0,
             open_lengths: vec![(Integrity::new(Sha256::of(b"b")), 70)],
+            notices: vec![RegistryNotices {
+                capabilities: Notice::Here,
+                advisories: Notice::Here,
+                listed: 3,
+                pages: vec![String::new(), "offset=2".to_owned()],
+                ..RegistryNotices::default()
+            }],
+            remarks: Vec::new(),
         }
     }
 
     #[test]
     fn a_record_of_an_earlier_version_is_read() {
         let mut stored = serde_json::to_value(record("ci")).unwrap();
-        assert!(stored.as_object_mut().unwrap().remove("open_lengths").is_some());
+        for new in ["open_lengths", "notices", "remarks"] {
+            assert!(stored.as_object_mut().unwrap().remove(new).is_some());
+        }
         for release in stored["selected"].as_array_mut().unwrap() {
             let release = release.as_object_mut().unwrap();
             release.insert("why".to_owned(), "a root".into());
@@ -306,7 +342,8 @@ mod tests {
             }
         }
         let read: MirrorRecord = serde_json::from_value(stored).unwrap();
-        assert_eq!(read, MirrorRecord { open_lengths: Vec::new(), ..record("ci") });
+        let earlier = MirrorRecord { open_lengths: Vec::new(), notices: Vec::new(), ..record("ci") };
+        assert_eq!(read, earlier);
     }
 
     #[test]
@@ -337,8 +374,8 @@ mod tests {
         let archive = |name: &str| StorageKey::Archive(Integrity::new(Sha256::of(name.as_bytes())));
         assert!(["a", "b", "c"].iter().all(|name| keys.contains(&archive(name))));
         assert!(keys.contains(&StorageKey::TrustArtifact(Sha256::of(b"shared"))));
-        // Three archives and one artifact; an index and exact metadata of each of three releases.
-        assert_eq!(keys.len(), 4 + 6);
+        // Three archives and one artifact; an index and exact metadata of each of three releases; the registry's notices.
+        assert_eq!(keys.len(), 4 + 6 + 3);
         assert_eq!(record("ci").bytes(), 105, "each file of what is selected once");
         let named = kept_keys(&store, Some(&["other".to_owned()]), |error| panic!("{error}")).await;
         assert!(named.is_empty());

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use selection::PatternYield;
 use serde::{Deserialize, Serialize};
 
+use super::enumeration::SearchRemark;
+use super::notices::{Notice, RegistryNotices};
 use super::outlook::Outlook;
 use super::record::{MirrorLack, MirrorRecord};
 use super::tally::{RunCounts, RunTally};
@@ -27,6 +29,32 @@ pub(crate) struct SyncReport {
     pub(crate) missing: Vec<MirrorLack>,
     /// How many more things are missing than are listed.
     pub(crate) untold: usize,
+    /// What the registries said about no volume.
+    #[serde(default)]
+    pub(crate) registries: Vec<RegistryStatus>,
+    /// What is odd about searches.
+    #[serde(default)]
+    pub(crate) search: Vec<SearchRemark>,
+}
+
+/// What is here of a registry's notices.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RegistryStatus {
+    pub(crate) registry: String,
+    pub(crate) capabilities: bool,
+    /// How many advisories it lists; none where it has no list, or that is not here.
+    pub(crate) advisories: Option<usize>,
+}
+
+impl RegistryStatus {
+    fn all(record: &MirrorRecord) -> Vec<Self> {
+        let status = |notices: &RegistryNotices| {
+            let registry = record.registries.get(notices.registry)?.name().to_owned();
+            let advisories = (notices.advisories == Notice::Here).then_some(notices.listed);
+            Some(Self { registry, capabilities: notices.capabilities == Notice::Here, advisories })
+        };
+        record.notices.iter().filter_map(status).collect()
+    }
 }
 
 /// What came whole from registries.
@@ -49,6 +77,8 @@ impl SyncReport {
             fetched: Fetches::default(),
             missing: record.missing.clone(),
             untold: record.untold,
+            registries: RegistryStatus::all(record),
+            search: record.remarks.clone(),
         }
     }
 
@@ -64,6 +94,8 @@ impl SyncReport {
             fetched: Fetches::default(),
             missing,
             untold: 0,
+            registries: Vec::new(),
+            search: Vec::new(),
         }
     }
 
@@ -96,6 +128,12 @@ pub(crate) struct PlanReport {
     pub(crate) patterns: Vec<PatternNames>,
     /// Volumes that exist, that a pattern matches, and that search did not list. They are taken because a root names them.
     pub(crate) unlisted: Vec<String>,
+    /// What earlier syncs brought of what registries say about no volume.
+    #[serde(default)]
+    pub(crate) registries: Vec<RegistryStatus>,
+    /// What is odd about searches.
+    #[serde(default)]
+    pub(crate) search: Vec<SearchRemark>,
     #[serde(skip)]
     pub(super) by_registry: HashMap<String, u64>,
 }
@@ -114,10 +152,16 @@ impl From<&PatternYield> for PatternNames {
 }
 
 impl PlanReport {
+    /// A plan of the mirror `name` that was not made.
+    pub(super) fn not_run(name: &str, missing: Vec<MirrorLack>) -> Self {
+        Self { mirror: name.to_owned(), missing, ..Self::default() }
+    }
+
     /// Notes the bytes that are known.
     pub(super) fn weigh(&mut self, outlook: &Outlook) {
         let lengths: Vec<_> = outlook.to_fetch().map(|(_, release)| outlook.length(release)).collect();
         self.releases = outlook.record.selected.len();
+        self.registries = RegistryStatus::all(&outlook.record);
         self.held_bytes = outlook.record.bytes();
         self.bytes = self.held_bytes + lengths.iter().flatten().sum::<u64>();
         self.bytes_unknown = lengths.iter().filter(|length| length.is_none()).count();
@@ -154,6 +198,12 @@ pub(crate) struct MirrorStatus {
     pub(crate) untold: usize,
     /// When the last sync ended.
     pub(crate) last_sync: Option<String>,
+    /// What the registries said about no volume.
+    #[serde(default)]
+    pub(crate) registries: Vec<RegistryStatus>,
+    /// What is odd about searches.
+    #[serde(default)]
+    pub(crate) search: Vec<SearchRemark>,
     /// The run under way, or the last one of this process.
     pub(crate) run: Option<RunStatus>,
     #[serde(skip)]
@@ -181,6 +231,8 @@ impl MirrorStatus {
             last_success: record.last_success.map(|at| at.to_string()),
             last_success_at: record.last_success,
             last_sync: Some(record.last_sync.to_string()),
+            registries: RegistryStatus::all(record),
+            search: record.remarks.clone(),
             releases: record.selected.len(),
             bytes: record.bytes(),
             missing: record.missing.clone(),

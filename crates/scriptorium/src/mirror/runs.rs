@@ -15,7 +15,7 @@ use super::desk::MirrorDesk;
 use super::lock::MirrorLocks;
 use super::plan::plan;
 use super::record::{self, MirrorLack};
-use super::report::{MirrorStatus, RunStatus, SyncReport};
+use super::report::{MirrorStatus, PlanReport, RunStatus, SyncReport};
 use super::sync::{SyncEnd, everything, sync};
 use super::tally::RunTally;
 use super::withheld::note_withheld;
@@ -32,6 +32,18 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 pub(crate) enum RunKind {
     Plan,
     Sync,
+}
+
+impl RunKind {
+    /// How a run ended that did not begin.
+    pub(crate) fn not_run(self, mirror: &config::Mirror, why: &str) -> RunStatus {
+        let (mut run, missing) = (RunStatus::default(), everything(mirror, why));
+        match self {
+            Self::Plan => run.planned = Some(PlanReport::not_run(&mirror.name, missing)),
+            Self::Sync => run.synced = Some(SyncReport::not_run(&mirror.name, missing)),
+        }
+        run
+    }
 }
 
 /// Why no run is started.

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use selection::{BoundExceeded, NextStep, Selection, SelectionBounds, SelectionRules, Selector};
 
 use super::desk::MirrorRun;
-use super::enumeration::enumerate;
+use super::enumeration::{Enumerated, SearchRemark, enumerate};
 use super::patience::{Attempt, Setback, in_passes, refused};
 use super::record::{LackSubject, MirrorLack, MirrorRecord, MirroredRelease};
 use super::rows::rows;
@@ -24,6 +24,8 @@ pub(super) struct Survey {
     pub(super) volumes: HashSet<VolumeName>,
     /// Mirrored releases of indexes that list nothing any more.
     pub(super) lost: Vec<MirrorLack>,
+    /// What is odd about searches.
+    pub(super) remarks: Vec<SearchRemark>,
 }
 
 /// Why there is no selection.
@@ -57,15 +59,16 @@ pub(super) async fn survey(
         mirrored.entry(&release.volume).or_default().push(release);
     }
     let mut selector = Selector::new(mirror.all_roots(), rules(mirror));
-    let (mut volumes, mut lost) = (HashSet::new(), Vec::new());
+    let (mut volumes, mut lost, mut remarks) = (HashSet::new(), Vec::new(), Vec::new());
     loop {
         let step;
         (selector, step) = advance(selector).await?;
         let questions = match step {
-            NextStep::Done(selection) => return Ok(Survey { selection, volumes, lost }),
+            NextStep::Done(selection) => return Ok(Survey { selection, volumes, lost, remarks }),
             NextStep::Ask(questions) => questions,
         };
-        let mut listed = enumerate(run, &questions.patterns).await;
+        let Enumerated { patterns: mut listed, remarks: more } = enumerate(run, &questions.patterns).await;
+        remarks.extend(more);
         for pattern in &questions.patterns {
             let names = listed.remove(pattern).unwrap_or_else(|| Ok(Vec::new()));
             selector.answer_pattern(pattern, names)?;

@@ -1,7 +1,7 @@
 //! A sync: select, say whether it fits, bring it in, and record what is here.
 //!
 //! ```text
-//!  survey ─> fits? ─> keep what was and what comes ─> bring (in passes) ─> record ─> keep what is recorded
+//!  survey ─> fits? ─> keep what was and what comes ─> bring (in passes) ─> notices ─> record ─> keep what is recorded
 //!             └ too large: nothing is fetched, kept or evicted for it
 //! ```
 //! A kill at any moment loses nothing that was brought: the next sync finds it in the store. Owns that order, and what
@@ -13,6 +13,7 @@ use tracing::warn;
 
 use super::bringing::{AT_ONCE, Bringing, Brought};
 use super::desk::{MirrorDesk, MirrorRun};
+use super::inquiry::inquire;
 use super::outlook::Outlook;
 use super::patience::in_passes;
 use super::record::{self, LackSubject, MirrorLack, MirrorRecord, MirrorRecordError};
@@ -87,11 +88,12 @@ pub(super) fn everything(mirror: &Mirror, why: &str) -> Vec<MirrorLack> {
 }
 
 async fn bring_in(run: &MirrorRun<'_>, mirror: &Mirror, before: MirrorRecord, surveyed: Survey) -> SyncEnd {
-    let Survey { volumes, lost, selection } = surveyed;
+    let Survey { volumes, lost, selection, remarks } = surveyed;
     let (desk, volumes) = (run.desk, volumes.len());
     let Selection { releases, missing, untold, .. } = selection;
     let mut outlook = Outlook::of(desk, mirror, Some(&before), releases).await;
     let missing = missing.into_iter().map(lack).chain(lost).collect();
+    outlook.record.remarks = remarks;
     // A large record is not kept in memory twice.
     drop(before);
     let fits = fit(run, &mut outlook, false).await;
@@ -111,7 +113,9 @@ async fn bring_in(run: &MirrorRun<'_>, mirror: &Mirror, before: MirrorRecord, su
         }
     };
     let mut record = MirrorRecord { missing, untold, open_lengths, ..outlook.record };
-    record.missing.extend(failed);
+    // Last, so that a registry that does not answer such questions holds up no release.
+    let unsaid = inquire(run, &mut record).await;
+    record.missing.extend(unsaid.into_iter().chain(failed));
     record.last_sync = desk.documents.now();
     if record.missing.is_empty() && record.untold == 0 {
         record.last_success = Some(record.last_sync);

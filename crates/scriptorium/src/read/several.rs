@@ -13,6 +13,7 @@
 //! Once one registry has answered, the others are waited for only as long as a client waits before it gets a stale answer;
 //! a later one counts as unreachable, and its answer is there for the next question. An item about a volume that is routed
 //! to another registry is left out, and so is what a client may not read: a registry that it may not read at all is not asked.
+//! While no registry may be asked, a registry's whole list of advisories speaks for it where nothing newer is held (`whole_list`).
 //! Owns that table, which registries are asked and how long they are waited for. Must not
 //! know how an answer is composed (`composed`), nor how it is kept (`compositions`).
 
@@ -36,6 +37,7 @@ mod composed;
 mod reply;
 mod search;
 mod shown;
+mod whole_list;
 
 use reply::RegistryReply;
 
@@ -60,7 +62,7 @@ impl Several {
         // A client waits once, however many registries are asked.
         let context = context.waiting(self.env.patience);
         match key.global().filter(|_| self.env.live().upstreams.are_several()) {
-            None => self.judge.learn(key, context).await,
+            None => self.or_of_whole_list(key, self.judge.learn(key, context).await).await,
             Some(question) => {
                 let registries = self.env.live().upstreams.iter().count();
                 let scope = ReadScope::new(std::iter::repeat_n(Readable::All, registries));
@@ -79,7 +81,7 @@ impl Several {
     ) -> Result<CachedAnswer, ReadFailure> {
         let context = context.waiting(self.env.patience);
         match key.global() {
-            None => self.judge.learn(key, context).await,
+            None => self.or_of_whole_list(key, self.judge.learn(key, context).await).await,
             Some(question) => self.composed_of(key, question, scope, context).await,
         }
     }
@@ -110,7 +112,7 @@ impl Several {
     }
 
     async fn part(&self, key: &DocumentKey, context: FetchContext<'_>) -> RegistryReply {
-        self.judge.stated(key, context).await.into()
+        self.or_of_whole_list(key, self.judge.stated(key, context).await).await.into()
     }
 
     /// The answers to these questions, in their order; where there is no question, there is nothing to add. Once one is

@@ -98,6 +98,12 @@ impl Ceiling {
         self.bounded.account().vacancy(keys)
     }
 
+    /// Waits until the values of an earlier process are counted.
+    pub(crate) async fn counted(&self) {
+        // It fails only if the sender is gone, which this holds.
+        let _ = self.bounded.counted.subscribe().wait_for(|counted| *counted).await;
+    }
+
     /// Whether everything is counted and nothing is stored at `key`.
     pub(crate) fn is_vacant(&self, key: &StorageKey) -> bool {
         let account = self.bounded.account();

@@ -105,6 +105,13 @@ impl ProxyStore {
         }
     }
 
+    /// Waits until it is known what is stored, where that is ever known: while it is [kept](Self::keep).
+    pub(crate) async fn counted(&self) {
+        if let StoreLayout::Folder(ceiling) = &self.layout {
+            ceiling.counted().await;
+        }
+    }
+
     /// Whether nothing is stored at `key`, where that is known without a look. What another process stored may not be known yet.
     pub(crate) fn is_vacant(&self, key: &StorageKey) -> bool {
         match &self.layout {

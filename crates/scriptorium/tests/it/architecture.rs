@@ -60,7 +60,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("reload", "config"),
     (
         "admin",
-        "audit_record domain clock telemetry route base store read mirror bundles respond explain reload",
+        "advisories audit_record domain clock telemetry route base store read mirror bundles respond explain reload",
     ),
     (
         "app",

@@ -179,7 +179,8 @@ fn minisign_verifies_the_manifest_and_the_same_state_gives_the_same_bytes() {
 fn a_delta_carries_what_the_receipt_lacks_and_lifecycle_only_carries_a_block() {
     let (upstream, near, releases) = sender();
     let luggage = Luggage::new();
-    let far = receiver(&upstream, &luggage.key("corp")).start();
+    let key = luggage.key("corp");
+    let far = receiver(&upstream, &key).start();
     export(&near, &luggage, "first", &["--part-size", "1MiB"]);
     assert!(luggage.path("first/part-0001.tar").is_file());
     mirror(&far, &["import", &luggage.at("first")]).exits(0);
@@ -204,6 +205,17 @@ fn a_delta_carries_what_the_receipt_lacks_and_lifecycle_only_carries_a_block() {
     );
     mirror(&far, &["import", &luggage.at("delta")]).exits(0);
     assert!(far.client().get(&late.download()).ok().body == late.archive());
+
+    // Where its base is not, a delta goes in, and what it lacks is told.
+    let other = receiver(&upstream, &key).start();
+    mirror(&other, &["import", &luggage.at("delta")]).exits(0);
+    assert!(other.client().get(&late.download()).ok().body == late.archive());
+    let row = other.row_of(&releases[0]);
+    assert!(
+        row["state"] == "unavailable" && row["reason"].as_str().unwrap().starts_with("not-held:"),
+        "{row}"
+    );
+    assert_eq!(other.row_of(&late)["state"], "available");
 
     let blocked = lamp("1.0.0").state("blocked", "it steals");
     upstream.say(

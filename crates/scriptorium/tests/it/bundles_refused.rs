@@ -269,7 +269,10 @@ fn a_trust_view_about_something_else_or_that_takes_something_back_is_left_out() 
     fs::remove_file(luggage.path("bundle/manifest.json.minisig")).unwrap();
     let mut other = lamp.attested(&[attachment("one", "first", "active")]);
     other["subject"]["integrity"] = format!("sha256:{}", "1".repeat(64)).into();
-    for view in [other, lamp.attested(&[])] {
+    // A statement that was verified against another release.
+    let mut strange = attachment("one", "first", "active");
+    strange["verification"] = serde_json::json!({ "subjectDigest": format!("sha256:{}", "1".repeat(64)) });
+    for view in [other, lamp.attested(&[strange]), lamp.attested(&[])] {
         let view = view.to_string();
         let mut manifest = manifest.clone();
         let documents = manifest["documents"].as_array_mut().unwrap();
@@ -285,4 +288,34 @@ fn a_trust_view_about_something_else_or_that_takes_something_back_is_left_out() 
         assert!(said["left_out"][0]["reason"].as_str().unwrap().contains("its trust view"), "{said}");
         assert!(far.client().get(&detail).ok().body == held, "what is here stays");
     }
+}
+
+#[test]
+fn a_bundle_and_a_storage_are_apart() {
+    let luggage = Luggage::new();
+    let (_upstream, near, far) = sites(&luggage, &luggage.key("corp"));
+    let before = contents(&near.data());
+    let link = luggage.path("link");
+    std::os::unix::fs::symlink(near.data(), &link).unwrap();
+    let key = luggage.at("corp.key");
+    let data = near.data();
+    for to in
+        [&data, &data.join("bundle"), &data.join("new/deep"), data.parent().unwrap(), &link.join("bundle")]
+    {
+        let said =
+            mirror(&near, &["export", "ci", "--to", &to.display().to_string(), "--key", &key]).exits(2);
+        assert!(said.err.contains("not in the storage's"), "{}", said.err);
+    }
+    assert!(contents(&data) == before, "something was written");
+    // A neighbour whose name begins alike is another folder.
+    let beside = format!("{}-bundle", data.display());
+    mirror(&near, &["export", "ci", "--to", &beside, "--key", &key]).exits(0);
+    let said = mirror(&far, &["import", &far.data().display().to_string()]).exits(2);
+    assert!(said.err.contains("not in the storage's"), "{}", said.err);
+    // A folder with other things in it is not taken over.
+    fs::create_dir(luggage.path("papers")).unwrap();
+    fs::write(luggage.path("papers/letter.txt"), "dear").unwrap();
+    let said = mirror(&near, &["export", "ci", "--to", &luggage.at("papers"), "--key", &key]).exits(1);
+    assert!(said.err.contains("letter.txt") && said.err.contains("a new folder"), "{}", said.err);
+    assert_eq!(contents(&luggage.path("papers")).len(), 1);
 }

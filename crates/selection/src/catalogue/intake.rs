@@ -30,7 +30,12 @@ impl Catalogue {
         }
     }
 
-    /// Takes the answer for a volume. The first answer counts; whether it was asked for does not.
+    /// Notes why further releases of `volume` are not among its rows.
+    pub(crate) fn note(&mut self, volume: VolumeId, why: String) {
+        self.notes.insert(volume, why.into());
+    }
+
+    /// Takes the rows of a volume, or the sentence that says why there are none. The first answer counts; whether it was asked for does not.
     pub(crate) fn answer(
         &mut self,
         volume: VolumeId,
@@ -41,7 +46,7 @@ impl Catalogue {
             return Ok(());
         }
         let index = match answer {
-            Err(reason) => Index::Unreadable(reason.into()),
+            Err(why) => Index::Missing(why.into()),
             Ok(rows) => self.read(volume, rows)?,
         };
         self.volumes[volume.0 as usize].index = index;

@@ -13,9 +13,21 @@ const LISTED: usize = 5;
 impl Catalogue {
     /// Why no release of an answered volume matches `range`, or why none can be taken where there is no range.
     pub(crate) fn why_nothing(&self, volume: VolumeId, range: Option<&VersionRange>) -> String {
+        self.noted(volume, self.nothing_among_rows(volume, range))
+    }
+
+    /// `text`, with why further releases are not among the rows.
+    pub(crate) fn noted(&self, volume: VolumeId, text: String) -> String {
+        match self.notes.get(&volume) {
+            Some(note) => format!("{text}; {note}"),
+            None => text,
+        }
+    }
+
+    fn nothing_among_rows(&self, volume: VolumeId, range: Option<&VersionRange>) -> String {
         let name = self.name(volume);
-        if let Some(reason) = self.unreadable(volume) {
-            return format!("the index of `{name}` cannot be read: {reason}");
+        if let Some(why) = self.missing(volume) {
+            return why.to_owned();
         }
         let releases = self.releases(volume);
         if releases.is_empty() {

@@ -3,18 +3,18 @@
 //! Owns which documents and files belong to a release and its volume, and what of them is missing. Must not know which of it
 //! the receiver has.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use bundle::{BundleGap, BundledDocument, BundledFile, BundledFileKind, BundledPin, UtcSecond};
 
-use serde::Deserialize;
-
 use super::ExportFailure;
-use crate::bundles::selection::{BundledRelease, BundledSelection, gap_of};
+use crate::bundles::selection::{BundledNotices, BundledRelease, BundledSelection, gap_of};
 use crate::consistency::{PinError, Pins};
 use crate::domain::check::{Attachment, Locator};
-use crate::domain::{AdvisoryQuery, DocumentKey, Integrity, Purl, Registry, Sha256, Version, VolumeName};
+use crate::domain::{
+    AdvisoryPages, AdvisoryQuery, DocumentKey, Integrity, Purl, Registry, Sha256, Version, VolumeName,
+};
 use crate::read::Document;
 use crate::read::decision::archive::{ArchiveOffer, offer};
 use crate::read::envelope::Envelope;
@@ -25,8 +25,8 @@ use crate::store::{StorageKey, Store, StoreError, sealed};
 pub(super) struct GatheredItem<T> {
     pub(super) item: T,
     pub(super) registry: Registry,
-    /// The release that lacks something without it.
-    release: Option<Purl>,
+    /// The release that lacks something without it, or the first of many.
+    release: Purl,
     pub(super) place: StorageKey,
 }
 
@@ -39,40 +39,28 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// Drops the items whose blobs could not be written.
+    /// Drops the items whose blobs could not be written. Each of them is missing.
     pub(super) fn drop_lost(&mut self, lost: &HashSet<Sha256>) {
-        const REASON: &str = "it was removed or replaced while the bundle was written";
         let Self { documents, files, missing, .. } = self;
-        documents.retain(|one| keep(lost, &one.item.sha256, one.release.as_ref(), missing));
-        files.retain(|one| keep(lost, &one.item.sha256, one.release.as_ref(), missing));
-
-        fn keep(
-            lost: &HashSet<Sha256>,
-            digest: &Sha256,
-            release: Option<&Purl>,
-            missing: &mut BTreeSet<BundleGap>,
-        ) -> bool {
-            let is_lost = lost.contains(digest);
-            missing.extend(release.filter(|_| is_lost).map(|release| gap_of(release, REASON)));
+        documents.retain(|one| {
+            let is_lost = lost.contains(&one.item.sha256);
+            missing.extend(is_lost.then(|| gap_of(&one.release, &gone(&one.item.route))));
             !is_lost
-        }
+        });
+        files.retain(|one| {
+            let is_lost = lost.contains(&one.item.sha256);
+            let what = match one.item.kind {
+                BundledFileKind::Archive => "its archive",
+                BundledFileKind::TrustArtifact => "a trust artifact of it",
+            };
+            missing.extend(is_lost.then(|| gap_of(&one.release, &gone(what))));
+            !is_lost
+        });
     }
 }
 
-/// The identifiers in a list of advisories.
-#[derive(Default, Deserialize)]
-struct AdvisoryList {
-    items: Vec<ListedAdvisory>,
-}
-
-#[derive(Deserialize)]
-struct ListedAdvisory {
-    id: ListedAdvisoryId,
-}
-
-#[derive(Deserialize)]
-struct ListedAdvisoryId {
-    local: String,
+fn gone(what: &str) -> String {
+    format!("{what} was removed or replaced while the bundle was written")
 }
 
 struct Gathering<'a> {
@@ -88,7 +76,7 @@ pub(super) async fn gather(
     lifecycle_only: bool,
 ) -> Result<Gathered, ExportFailure> {
     let pins = Pins::new(Arc::clone(&store));
-    let BundledSelection { mut releases, missing } = selection;
+    let BundledSelection { mut releases, notices, missing } = selection;
     releases.sort_by(|one, other| place_of(one).cmp(&place_of(other)));
     releases.dedup_by(|one, other| place_of(one) == place_of(other));
     let gathered = Gathered {
@@ -98,14 +86,16 @@ pub(super) async fn gather(
         missing: missing.into_iter().collect(),
     };
     let mut gathering = Gathering { store: &*store, pins: &pins, gathered };
-    let registries: BTreeSet<_> = releases.iter().map(|of| &of.registry).collect();
-    for registry in registries {
-        gathering.document(registry, &DocumentKey::Capabilities, None).await?;
-        gathering.advisories(registry, AdvisoryQuery::default()).await?;
+    let firsts: BTreeMap<_, _> = releases.iter().rev().map(|of| (&of.registry, &of.release)).collect();
+    for (registry, first) in firsts {
+        let expected = notices.iter().find(|notices| notices.registry == *registry);
+        gathering.notices(registry, first, expected).await?;
     }
-    let volumes: BTreeSet<_> = releases.iter().map(|of| (&of.registry, &of.release.name)).collect();
-    for (registry, name) in volumes {
-        gathering.volume(registry, name).await?;
+    let of_volume =
+        |of: &'_ BundledRelease| ((of.registry.clone(), of.release.name.clone()), of.release.clone());
+    let volumes: BTreeMap<_, _> = releases.iter().rev().map(of_volume).collect();
+    for ((registry, _), first) in &volumes {
+        gathering.volume(registry, first).await?;
     }
     for BundledRelease { registry, release } in &releases {
         gathering.release(registry, release, lifecycle_only).await?;
@@ -131,20 +121,61 @@ fn order(file: &BundledFile) -> impl Ord + '_ {
 }
 
 impl Gathering<'_> {
-    /// What is about all releases of a volume.
-    async fn volume(&mut self, registry: &Registry, name: &VolumeName) -> Result<(), StoreError> {
-        self.document(registry, &DocumentKey::Index(name.clone()), None).await?;
-        self.advisories(registry, AdvisoryQuery::about(name.clone())).await
+    /// What is about all releases of a volume, of which `first` is one.
+    async fn volume(&mut self, registry: &Registry, first: &Purl) -> Result<(), StoreError> {
+        self.document(registry, &DocumentKey::Index(first.name.clone()), first).await?;
+        let about = DocumentKey::Advisories(AdvisoryQuery::about(first.name.clone()));
+        let list = self.document(registry, &about, first).await?;
+        self.advisories_of(registry, first, list.as_ref()).await
     }
 
-    /// A list of advisories, and each of them that is held by itself.
-    async fn advisories(&mut self, registry: &Registry, query: AdvisoryQuery) -> Result<(), StoreError> {
-        let list = self.document(registry, &DocumentKey::Advisories(query), None).await?;
-        let listed = list.and_then(|list| serde_json::from_slice::<AdvisoryList>(list.content.body()).ok());
-        for advisory in listed.unwrap_or_default().items {
-            if let Ok(id) = advisory.id.local.parse() {
-                self.document(registry, &DocumentKey::Advisory(id), None).await?;
+    /// What a registry says about no volume. If something of it is not here that the mirror had, that is missing, in the name of
+    /// the `first` release.
+    async fn notices(
+        &mut self,
+        registry: &Registry,
+        first: &Purl,
+        expected: Option<&BundledNotices>,
+    ) -> Result<(), StoreError> {
+        let capabilities = self.document(registry, &DocumentKey::Capabilities, first).await?;
+        if capabilities.is_none() && expected.is_some_and(|expected| expected.capabilities) {
+            self.lack(first, &format!("the capabilities of its registry {} are not here", registry.name()));
+        }
+        let is_whole = self.advisories(registry, first).await?;
+        if !is_whole && expected.is_some_and(|expected| expected.advisories) {
+            let name = registry.name();
+            self.lack(
+                first,
+                &format!("the list of advisories of its registry {name} is not here as a whole"),
+            );
+        }
+        Ok(())
+    }
+
+    /// Every page of the list of advisories. Whether all of them are here.
+    async fn advisories(&mut self, registry: &Registry, first: &Purl) -> Result<bool, StoreError> {
+        let mut paging = AdvisoryPages::default();
+        while let Some(query) = paging.question() {
+            let key = DocumentKey::Advisories(query).at_registry(registry.name());
+            let Some(page) = self.document(registry, &key, first).await? else { return Ok(false) };
+            self.advisories_of(registry, first, Some(&page)).await?;
+            if !paging.is_followed(page.content.listed()) {
+                return Ok(true);
             }
+        }
+        Ok(false)
+    }
+
+    /// Each advisory on a list that is held by itself.
+    async fn advisories_of(
+        &mut self,
+        registry: &Registry,
+        first: &Purl,
+        list: Option<&Document>,
+    ) -> Result<(), StoreError> {
+        let items = list.and_then(|list| list.content.listed()).map(|list| &*list.items);
+        for id in items.unwrap_or_default().iter().filter_map(|item| item.id.clone()) {
+            self.document(registry, &DocumentKey::Advisory(id), first).await?;
         }
         Ok(())
     }
@@ -157,7 +188,7 @@ impl Gathering<'_> {
     ) -> Result<(), ExportFailure> {
         let (name, version) = (release.name.clone(), release.version.clone());
         let exact = DocumentKey::Release(name.clone(), version.clone());
-        let exact = self.document(registry, &exact, Some(release)).await?;
+        let exact = self.document(registry, &exact, release).await?;
         match &exact {
             Some(exact) if !lifecycle_only => self.archive(registry, release, exact).await?,
             Some(_) => {}
@@ -165,9 +196,9 @@ impl Gathering<'_> {
         }
         if !lifecycle_only {
             let summary = DocumentKey::TrustSummary(name.clone(), version.clone());
-            self.document(registry, &summary, Some(release)).await?;
+            self.document(registry, &summary, release).await?;
             let detail = DocumentKey::TrustDetail(name, version);
-            if let Some(detail) = self.document(registry, &detail, Some(release)).await? {
+            if let Some(detail) = self.document(registry, &detail, release).await? {
                 self.artifacts(registry, release, &detail).await?;
             }
         }
@@ -190,7 +221,7 @@ impl Gathering<'_> {
         &mut self,
         registry: &Registry,
         key: &DocumentKey,
-        release: Option<&Purl>,
+        release: &Purl,
     ) -> Result<Option<Document>, StoreError> {
         let place = place(registry, key);
         let Some(stored) = self.store.read(&place).await? else { return Ok(None) };
@@ -211,7 +242,7 @@ impl Gathering<'_> {
             confirmed: UtcSecond::saturating(confirmed),
         };
         let Ok(document) = Document::new(key, envelope) else { return Ok(None) };
-        let (registry, release) = (registry.clone(), release.cloned());
+        let (registry, release) = (registry.clone(), release.clone());
         self.gathered.documents.push(GatheredItem { item, registry, release, place });
         Ok(Some(document))
     }
@@ -281,7 +312,7 @@ impl Gathering<'_> {
     ) {
         let (volume, version) = (release.name.clone(), release.version.clone());
         let item = BundledFile { kind, volume, version, integrity, sha256, size };
-        let (registry, release) = (registry.clone(), Some(release.clone()));
+        let (registry, release) = (registry.clone(), release.clone());
         self.gathered.files.push(GatheredItem { item, registry, release, place });
     }
 

@@ -16,6 +16,7 @@ use super::taking::Taking;
 use crate::bundles::keeping::record_name;
 use crate::domain::LifecycleState;
 use crate::domain::{DocumentKey, Integrity, Purl, Sha256, Version, VolumeName};
+use crate::mirror::notices::Notice;
 use crate::mirror::record::{MirrorRecord, MirroredRelease, load, save};
 use crate::store::StoreError;
 
@@ -63,7 +64,56 @@ impl Mention {
     }
 }
 
+/// What one item of a manifest says about no volume: the name of its registry, and the query of a page of advisories, or none for
+/// the capabilities.
+type NoticeMention = (String, Option<String>);
+
+fn notice(item: &ManifestItem<'_>) -> Option<NoticeMention> {
+    let ManifestItem::Document(document) = item else { return None };
+    let query = match key(&document.route)? {
+        DocumentKey::Capabilities => None,
+        DocumentKey::Advisories(query) if query.volume.is_none() => {
+            Some(query.to_string().trim_start_matches('?').to_owned())
+        }
+        _ => return None,
+    };
+    (document.status == 200).then(|| (document.upstream.clone(), query))
+}
+
 type Selected = BTreeMap<(VolumeName, Version), MirroredRelease>;
+
+/// The releases that were mentioned so far.
+#[derive(Debug, Default)]
+struct Mentioned {
+    releases: Selected,
+    /// Whether there were more than are kept.
+    is_more: bool,
+}
+
+impl Mentioned {
+    /// Notes a mention of a release of the registry at this place of the record.
+    fn note(&mut self, mention: Mention, registry: usize) {
+        let Purl { name, version } = mention.release.clone();
+        let place = (name, version);
+        if self.releases.len() >= MOST_KEPT && !self.releases.contains_key(&place) {
+            self.is_more = true;
+            return;
+        }
+        let release = self.releases.entry(place).or_insert_with_key(|(volume, version)| MirroredRelease {
+            volume: volume.clone(),
+            version: version.clone(),
+            integrity: None,
+            state: LifecycleState::Available,
+            wants_files: false,
+            registry,
+            archive: None,
+            trust: false,
+            artifacts: Vec::new(),
+            untrusted: None,
+        });
+        mention.note(release);
+    }
+}
 
 impl Taking<'_> {
     /// Records what the bundle of `by` selected, before anything of it is here. What earlier ones selected is kept as well until
@@ -90,9 +140,29 @@ impl Taking<'_> {
                 Some(_) | None => {}
             }
         }
+        self.keep_notices(&mut record).await?;
         record.last_sync = self.to.now;
         record.selected = selected.into_values().collect();
         save(&*self.to.store, &record).await
+    }
+
+    /// Adds what the bundle has of what registries say about no volume.
+    async fn keep_notices(&self, record: &mut MirrorRecord) -> Result<(), StoreError> {
+        let mut mentions = pin!(items(&self.bundle, |item| notice(&item)));
+        while let Some(mention) = mentions.next().await {
+            let (name, query) = mention.map_err(std::io::Error::other)?;
+            let ours = self.to.upstreams.named(&name).map(|upstream| &**upstream.registry());
+            let Some(registry) = ours.filter(|ours| self.registries.named(&name) == Some(*ours)) else {
+                continue;
+            };
+            let at = record.index_of(registry);
+            let notices = record.notices_of(at);
+            match query {
+                Some(query) => notices.add_page(query),
+                None => notices.capabilities = Notice::Here,
+            }
+        }
+        Ok(())
     }
 
     /// All of the bundle that can go in is in: what it did not select is kept no longer.
@@ -105,35 +175,40 @@ impl Taking<'_> {
 
     /// The releases that the manifest mentions and that belong to a registry here, which is added to `record`.
     async fn selected(&self, record: &mut MirrorRecord) -> Result<Selected, StoreError> {
-        let (mut selected, mut is_full) = (Selected::new(), false);
+        let mut mentioned = Mentioned::default();
         let mut mentions = pin!(items(&self.bundle, |item| Mention::of(&item)));
         while let Some(mention) = mentions.next().await {
             let mention = mention.map_err(std::io::Error::other)?;
-            let Some(registry) = self.registry_of(&mention.release.name) else { continue };
-            let Purl { name, version } = mention.release.clone();
-            let place = (name, version);
-            if !selected.contains_key(&place) && selected.len() >= MOST_KEPT {
-                is_full = true;
-                continue;
+            if let Some(registry) = self.registry_of(&mention.release.name) {
+                mentioned.note(mention, record.index_of(registry));
             }
-            let at = record.index_of(registry);
-            let release = selected.entry(place).or_insert_with_key(|(volume, version)| MirroredRelease {
-                volume: volume.clone(),
-                version: version.clone(),
-                integrity: None,
-                state: LifecycleState::Available,
-                wants_files: false,
-                registry: at,
-                archive: None,
-                trust: false,
-                artifacts: Vec::new(),
-                untrusted: None,
-            });
-            mention.note(release);
         }
-        if is_full {
+        if mentioned.is_more {
             self.warn(format!("it has more than {MOST_KEPT} releases, and those beyond may be evicted"));
         }
-        Ok(selected)
+        Ok(mentioned.releases)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_releases_are_kept_as_the_documentation_says_and_more_is_told() {
+        let mention = |number: usize| Mention {
+            release: Purl::new(&"lamp".parse().unwrap(), &format!("1.0.{number}").parse().unwrap()),
+            integrity: Some(Integrity::new(Sha256::of(b"lamp"))),
+            artifact: None,
+            trust: false,
+        };
+        let mut mentioned = Mentioned::default();
+        (0..100_000).for_each(|number| mentioned.note(mention(number), 0));
+        assert_eq!((mentioned.releases.len(), mentioned.is_more), (100_000, false));
+        mentioned.note(Mention { trust: true, ..mention(7) }, 0);
+        assert!(!mentioned.is_more, "it is kept already");
+        mentioned.note(mention(100_000), 0);
+        assert_eq!((mentioned.releases.len(), mentioned.is_more), (100_000, true));
+        assert_eq!(mentioned.releases.values().filter(|release| release.trust).count(), 1);
     }
 }

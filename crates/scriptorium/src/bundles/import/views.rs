@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use super::taking::{NotIn, Taking, left_out, unpinned};
-use crate::consistency::History;
 use crate::consistency::history::TrustView;
+use crate::consistency::{ClaimSource, History, reconcile_trust};
 use crate::domain::{DocumentKey, Purl, Registry, Trust};
 
 impl Taking<'_> {
@@ -19,8 +19,8 @@ impl Taking<'_> {
         trust: &Trust,
     ) -> Result<(), NotIn> {
         let pin = self.pins.of(registry, release).await.map_err(|error| unpinned(release, error))?;
-        let is_about_others = pin.as_ref().is_some_and(|pin| pin.integrity != trust.integrity);
-        if trust.mismatch.is_some() || is_about_others {
+        let pinned = pin.as_ref().map(|pin| (ClaimSource::Pin, pin.integrity));
+        if reconcile_trust(trust, pinned).is_some() {
             return Err(left_out(release, "its trust view is about something else"));
         }
         let inherits = pin.is_some_and(|pin| pin.origin.is_none());

@@ -16,6 +16,7 @@ use policy::PolicyMode;
 use super::BundleArgs;
 use crate::app;
 use crate::bundles::{BundleOrder, BundledSelection, MadeBundle};
+use crate::cli::CommandFailure;
 use crate::cli::storage;
 use crate::config::Config;
 use crate::domain::Sha256;
@@ -49,14 +50,15 @@ pub(in crate::cli) struct ExportArgs {
     #[arg(long, value_name = "DURATION", value_parser = super::lifetime)]
     expires: Option<Duration>,
     #[command(flatten)]
-    args: BundleArgs,
+    pub(super) args: BundleArgs,
 }
 
-pub(super) fn run(args: ExportArgs) -> Result<ExitCode, ExitCode> {
+pub(super) fn run(args: ExportArgs) -> Result<ExitCode, CommandFailure> {
     let config = args.args.load()?;
+    storage::apart(&config.storage, "--to", &args.to)?;
     let password = args.password.then(super::password).transpose()?;
-    let key =
-        SigningKey::load(&args.key, password.as_deref()).map_err(|error| super::usage(&error.to_string()))?;
+    let key = SigningKey::load(&args.key, password.as_deref())
+        .map_err(|error| crate::cli::usage(&error.to_string()))?;
     let receipt = args.receipt.as_deref().map(receipt).transpose()?;
     let created = super::created()?;
     let objects = storage::open_existing(&config.storage)?;
@@ -86,13 +88,12 @@ pub(super) fn run(args: ExportArgs) -> Result<ExitCode, ExitCode> {
 }
 
 /// What the mirror selected when it was last synced.
-async fn selection(store: &dyn Store, mirror: &str) -> Result<BundledSelection, ExitCode> {
+async fn selection(store: &dyn Store, mirror: &str) -> Result<BundledSelection, CommandFailure> {
     let record = load(store, mirror).await.map_err(|error| crate::cli::fail(&error))?;
     let record = record.ok_or_else(|| {
-        crate::cli::complain(&format!(
+        crate::cli::failed(&format!(
             "the mirror `{mirror}` was never synced; run `scriptorium mirror sync {mirror}`"
-        ));
-        ExitCode::FAILURE
+        ))
     })?;
     Ok(BundledSelection::from(&record))
 }
@@ -102,12 +103,9 @@ async fn allowed(
     config: &Config,
     store: &Arc<dyn Store>,
     mut selection: BundledSelection,
-) -> Result<BundledSelection, ExitCode> {
-    let rules = config.policy.compile(super::now().0 / 1000).map_err(|errors| {
-        errors.iter().for_each(|error| crate::cli::complain(&error.to_string()));
-        ExitCode::from(2)
-    });
-    let (rules, _) = rules?;
+) -> Result<BundledSelection, CommandFailure> {
+    let rules = config.policy.compile(super::now().0 / 1000);
+    let (rules, _) = rules.map_err(|errors| crate::cli::usages(&errors))?;
     if rules.is_empty() || rules.mode() == PolicyMode::Audit {
         return Ok(selection);
     }
@@ -125,8 +123,8 @@ async fn allowed(
     Ok(BundledSelection { releases: allowed, ..selection })
 }
 
-fn receipt(path: &Path) -> Result<(Receipt, Sha256), ExitCode> {
-    let refuse = |why: String| super::usage(&format!("--for {}: {why}", path.display()));
+fn receipt(path: &Path) -> Result<(Receipt, Sha256), CommandFailure> {
+    let refuse = |why: String| crate::cli::usage(&format!("--for {}: {why}", path.display()));
     let file = File::open(path).map_err(|error| refuse(error.to_string()))?;
     Receipt::read(file).map_err(|error| refuse(error.to_string()))
 }

@@ -17,6 +17,7 @@ use crate::bundles::{
     BundleImport, BundleJournal, ExaminedBundle, ImportOptions, ImportOutcome, ImportReport, JournalError,
     examine, import_lock,
 };
+use crate::cli::CommandFailure;
 use crate::cli::{progress, recorded, running, storage};
 use crate::clock::Timestamp;
 use crate::config::{Config, Location};
@@ -35,7 +36,7 @@ pub(in crate::cli) struct ImportArgs {
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     #[command(flatten)]
-    args: BundleArgs,
+    pub(super) args: BundleArgs,
     /// Take in what is intact when some of it is missing or damaged
     #[arg(long)]
     partial: bool,
@@ -47,8 +48,9 @@ pub(in crate::cli) struct ImportArgs {
     any_sequence: bool,
 }
 
-pub(super) fn run(args: &ImportArgs) -> Result<ExitCode, ExitCode> {
+pub(super) fn run(args: &ImportArgs) -> Result<ExitCode, CommandFailure> {
     let config = args.args.load()?;
+    storage::apart(&config.storage, "DIR", &args.folder)?;
     let report = report(&config, args)?;
     recorded::record(config.log.audit.as_deref(), entry(&report, args));
     Ok(show(&report, args))
@@ -69,7 +71,7 @@ fn entry(report: &ImportReport, args: &ImportArgs) -> AuditEntry {
 }
 
 /// Takes the bundle in.
-fn report(config: &Config, args: &ImportArgs) -> Result<Box<ImportReport>, ExitCode> {
+fn report(config: &Config, args: &ImportArgs) -> Result<Box<ImportReport>, CommandFailure> {
     let bundle = match inspect::open(&args.folder, &config.bundles.trusted_keys)? {
         Ok(bundle) => bundle,
         Err(error) => return Ok(ImportReport::of(None).refused(error.to_string())),
@@ -135,7 +137,7 @@ fn take_in(
     examined: ExaminedBundle,
     now: Timestamp,
     bar: &ProgressBar,
-) -> Result<ImportReport, ExitCode> {
+) -> Result<ImportReport, CommandFailure> {
     let upstreams = app::upstreams(config).map_err(|error| crate::cli::fail(&error))?;
     crate::cli::wait_on_threads(THREADS, async {
         let store = app::import_store(&config.storage, objects).await;
@@ -154,12 +156,15 @@ fn take_in(
     })?
 }
 
-fn lock(locks: &MirrorLocks) -> Result<Option<MirrorLock>, ExitCode> {
+fn lock(locks: &MirrorLocks) -> Result<Option<MirrorLock>, CommandFailure> {
     import_lock(locks).map_err(|error| crate::cli::fail(&error))
 }
 
 /// The journal of a store; a new one in place of a damaged one, if the operator allows any order.
-fn journal(existing: Option<&Arc<ObjectStorage>>, options: ImportOptions) -> Result<BundleJournal, ExitCode> {
+fn journal(
+    existing: Option<&Arc<ObjectStorage>>,
+    options: ImportOptions,
+) -> Result<BundleJournal, CommandFailure> {
     let Some(store) = existing else { return Ok(BundleJournal::default()) };
     match crate::cli::wait(BundleJournal::read(&**store))? {
         Err(JournalError::Damaged(_)) if options.any_sequence => Ok(BundleJournal::default()),

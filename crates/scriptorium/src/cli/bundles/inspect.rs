@@ -15,13 +15,14 @@ use bytesize::ByteSize;
 use serde_json::{Value, json};
 
 use super::BundleArgs;
+use crate::cli::CommandFailure;
 use crate::cli::progress;
 
-pub(super) fn run(folder: &Path, args: &BundleArgs) -> Result<ExitCode, ExitCode> {
+pub(super) fn run(folder: &Path, args: &BundleArgs) -> Result<ExitCode, CommandFailure> {
     let config = args.load()?;
     let bundle = match open(folder, &config.bundles.trusted_keys)? {
         Ok(bundle) => bundle,
-        Err(error) => return Ok(unreadable(&SignatureVerdict::Missing, &error, args.json)),
+        Err(error) => return unreadable(&SignatureVerdict::Missing, &error, args.json),
     };
     let bar = progress::bar(progress::is_watched(args.json).then_some(0));
     let inspected = bundle.inspect_watched(|done, of| {
@@ -31,7 +32,7 @@ pub(super) fn run(folder: &Path, args: &BundleArgs) -> Result<ExitCode, ExitCode
     bar.finish_and_clear();
     let inspection = match inspected {
         Ok(inspection) => inspection,
-        Err(error) => return Ok(unreadable(bundle.signature(), &error, args.json)),
+        Err(error) => return unreadable(bundle.signature(), &error, args.json),
     };
     let is_expired = inspection.head.is_expired(UtcSecond::saturating(super::now().0 / 1000));
     let written = crate::cli::answer(&match args.json {
@@ -43,9 +44,13 @@ pub(super) fn run(folder: &Path, args: &BundleArgs) -> Result<ExitCode, ExitCode
 }
 
 /// Shows that there is no manifest, or none that can be read. Nothing of its head is known then.
-fn unreadable(signature: &SignatureVerdict, why: &(dyn Error + 'static), as_json: bool) -> ExitCode {
+fn unreadable(
+    signature: &SignatureVerdict,
+    why: &(dyn Error + 'static),
+    as_json: bool,
+) -> Result<ExitCode, CommandFailure> {
     if !as_json {
-        return crate::cli::fail(why);
+        return Err(crate::cli::fail(why));
     }
     let reason = crate::cli::with_causes(why);
     let shown = json!({
@@ -58,22 +63,22 @@ fn unreadable(signature: &SignatureVerdict, why: &(dyn Error + 'static), as_json
         "problems": [{ "reason": reason }],
     });
     crate::cli::answer(&format!("{shown}\n"));
-    ExitCode::FAILURE
+    Ok(ExitCode::FAILURE)
 }
 
 /// Opens the bundle in `folder`, if there is one. A path that leads to no folder is a mistake of whoever typed it.
 pub(super) fn open(
     folder: &Path,
     trusted: &[TrustedKey],
-) -> Result<Result<OpenBundle, BundleOpenError>, ExitCode> {
+) -> Result<Result<OpenBundle, BundleOpenError>, CommandFailure> {
     if !folder.is_dir() {
-        return Err(super::usage(&format!("{}: expected the folder of a bundle", folder.display())));
+        return Err(crate::cli::usage(&format!("{}: expected the folder of a bundle", folder.display())));
     }
     let scratch = tempfile::tempfile().map_err(|error| crate::cli::fail(&error))?;
     Ok(OpenBundle::open(folder, trusted, scratch))
 }
 
-fn json(bundle: &OpenBundle, inspection: &Inspection, is_expired: bool) -> Result<String, ExitCode> {
+fn json(bundle: &OpenBundle, inspection: &Inspection, is_expired: bool) -> Result<String, CommandFailure> {
     let head = serde_json::to_value(&inspection.head).map_err(|error| crate::cli::fail(&error))?;
     let mut shown = json!({ "format": bundle::FORMAT });
     let facts = json!({
@@ -112,7 +117,7 @@ fn problem(problem: &BundleProblem) -> Value {
     }
 }
 
-fn missing(bundle: &OpenBundle) -> Result<Vec<Value>, ExitCode> {
+fn missing(bundle: &OpenBundle) -> Result<Vec<Value>, CommandFailure> {
     let mut missing = Vec::new();
     let read = bundle.items(|item| {
         if let bundle::ManifestItem::Gap(gap) = item {

@@ -7,10 +7,12 @@ use std::process::ExitCode;
 
 use bundle::{KeyFileError, SigningKey};
 
-pub(super) fn run(out: &Path, with_password: bool) -> Result<ExitCode, ExitCode> {
+use crate::cli::CommandFailure;
+
+pub(super) fn run(out: &Path, with_password: bool) -> Result<ExitCode, CommandFailure> {
     let password = with_password.then(super::new_password).transpose()?;
     let key = SigningKey::make_files(out, password.as_deref()).map_err(|error| match error {
-        KeyFileError::InvalidPassword => super::usage(&error.to_string()),
+        KeyFileError::InvalidPassword => crate::cli::usage(&error.to_string()),
         error => crate::cli::fail(&error),
     })?;
     let name = out.display();

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use super::BundleArgs;
 use crate::app;
 use crate::bundles::receipt;
+use crate::cli::CommandFailure;
 use crate::cli::storage;
 use crate::store::Store;
 
-pub(super) fn run(args: &BundleArgs) -> Result<ExitCode, ExitCode> {
+pub(super) fn run(args: &BundleArgs) -> Result<ExitCode, CommandFailure> {
     let config = args.load()?;
     let store: Arc<dyn Store> = storage::open_existing(&config.storage)?;
     let upstreams = app::upstreams(&config).map_err(|error| crate::cli::fail(&error))?;

@@ -2,7 +2,6 @@
 //!
 //! Owns how that is put together, and that a store that does not exist holds nothing. Must not know how answers are shown.
 
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use indicatif::ProgressBar;
 
 use crate::app;
 use crate::audit_record::AuditAction;
+use crate::cli::CommandFailure;
 use crate::cli::storage::open;
 use crate::cli::{fail, progress, recorded, wait};
 use crate::config::{Config, Location};
@@ -29,7 +29,7 @@ pub(super) fn run(
     names: &[String],
     kind: RunKind,
     watched: bool,
-) -> Result<Vec<RunStatus>, ExitCode> {
+) -> Result<Vec<RunStatus>, CommandFailure> {
     let (mirrors, work) = app::mirrors_alone(config).map_err(|error| fail(&error))?;
     let bar = progress::releases(watched);
     let runs = wait(async {
@@ -73,7 +73,7 @@ async fn watch(mirrors: &Mirrors, names: &[String], bar: &ProgressBar) {
 }
 
 /// How mirrors stand by their records.
-pub(super) fn statuses(config: &Config, names: &[String]) -> Result<Vec<MirrorStatus>, ExitCode> {
+pub(super) fn statuses(config: &Config, names: &[String]) -> Result<Vec<MirrorStatus>, CommandFailure> {
     let Some(store) = existing(config)? else { return Ok(Vec::new()) };
     let store: Arc<dyn Store> = store;
     wait(async {
@@ -93,7 +93,7 @@ pub(super) fn statuses(config: &Config, names: &[String]) -> Result<Vec<MirrorSt
 }
 
 /// Proves mirrors from the store.
-pub(super) fn prove(config: &Config, names: &[String]) -> Result<Vec<ProofReport>, ExitCode> {
+pub(super) fn prove(config: &Config, names: &[String]) -> Result<Vec<ProofReport>, CommandFailure> {
     let store: Arc<dyn Store> = match existing(config)? {
         Some(store) => store,
         None => Arc::new(ObjectStorage::memory().map_err(|error| fail(&error))?),
@@ -110,7 +110,7 @@ pub(super) fn prove(config: &Config, names: &[String]) -> Result<Vec<ProofReport
 }
 
 /// The store, if there is one yet.
-fn existing(config: &Config) -> Result<Option<Arc<ObjectStorage>>, ExitCode> {
+fn existing(config: &Config) -> Result<Option<Arc<ObjectStorage>>, CommandFailure> {
     match &config.storage.url {
         Location::File(folder) if !folder.is_dir() => Ok(None),
         Location::File(_) | Location::Memory | Location::S3 { .. } => open(&config.storage).map(Some),

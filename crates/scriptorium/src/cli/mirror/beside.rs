@@ -2,15 +2,15 @@
 //!
 //! Owns how a run is started there and waited for. Must not know how answers are shown.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
 use indicatif::ProgressBar;
 use serde::Deserialize;
 
+use crate::cli::CommandFailure;
 use crate::cli::admin_port::{AdminPortError, ask, refusal};
-use crate::cli::{complain, progress, wait, with_causes};
+use crate::cli::{failed, progress, wait, with_causes};
 use crate::config::Config;
 use crate::mirror::RunKind;
 use crate::mirror::report::{MirrorStatus, RunStatus};
@@ -31,25 +31,27 @@ struct Started {
 }
 
 /// How the proxy's mirrors stand; `None` when no proxy runs.
-pub(super) fn statuses(config: &Config) -> Result<Option<Vec<MirrorStatus>>, ExitCode> {
-    wait(list(config))?.map_err(|error| fail(config, &with_causes(&*error)))
+pub(super) fn statuses(config: &Config) -> Result<Option<Vec<MirrorStatus>>, CommandFailure> {
+    wait(list(config))?.map_err(|error| failed(&unanswered(config, &error)))
 }
 
-/// Runs each mirror in the proxy, one after the other.
+/// Runs each mirror in the proxy, one after the other. One that the proxy does not run costs the others nothing.
 pub(super) fn run(
     config: &Config,
     names: &[String],
     kind: RunKind,
     watched: bool,
-) -> Result<Vec<RunStatus>, ExitCode> {
-    let runs = wait(async {
+) -> Result<Vec<RunStatus>, CommandFailure> {
+    wait(async {
         let mut runs = Vec::new();
-        for name in names {
-            runs.push(run_one(config, name, kind, watched).await?);
+        for mirror in names.iter().filter_map(|name| config.mirrors.iter().find(|one| one.name == *name)) {
+            runs.push(match run_one(config, &mirror.name, kind, watched).await {
+                Ok(run) => run,
+                Err(error) => kind.not_run(mirror, &unanswered(config, &error)),
+            });
         }
-        Ok::<_, AdminPortError>(runs)
-    })?;
-    runs.map_err(|error| fail(config, &with_causes(&*error)))
+        runs
+    })
 }
 
 async fn run_one(
@@ -95,7 +97,7 @@ async fn list(config: &Config) -> Result<Option<Vec<MirrorStatus>>, AdminPortErr
     }
 }
 
-fn fail(config: &Config, why: &str) -> ExitCode {
-    complain(&format!("the admin port at {}: {why}", config.server.admin_listen));
-    ExitCode::FAILURE
+/// Why the proxy gave no answer.
+fn unanswered(config: &Config, error: &AdminPortError) -> String {
+    format!("the admin port at {}: {}", config.server.admin_listen, with_causes(&**error))
 }

@@ -11,8 +11,11 @@ use serde_json::json;
 
 use crate::bundles::ImportLine;
 use crate::cli::answer;
+use crate::mirror::enumeration::SearchRemark;
 use crate::mirror::record::{LackSubject, MirrorLack};
-use crate::mirror::report::{MirrorStatus, PatternNames, PlanReport, ProofReport, SyncReport};
+use crate::mirror::report::{
+    MirrorStatus, PatternNames, PlanReport, ProofReport, RegistryStatus, SyncReport,
+};
 
 pub(super) fn plans(plans: Vec<PlanReport>, as_json: bool) -> ExitCode {
     let is_whole = plans.iter().all(|plan| plan.missing.is_empty() && plan.untold == 0);
@@ -30,6 +33,8 @@ pub(super) fn plans(plans: Vec<PlanReport>, as_json: bool) -> ExitCode {
         for name in &plan.unlisted {
             let _ = writeln!(text, "  search    does not list {name}, which a root names");
         }
+        remarks(text, &plan.search);
+        registries(text, &plan.registries);
         lacks(text, &plan.missing, plan.untold);
     })
 }
@@ -43,6 +48,8 @@ pub(super) fn syncs(syncs: Vec<SyncReport>, as_json: bool) -> ExitCode {
         let _ = writeln!(text, "  holds     {releases} releases of {volumes} volumes, {}", ByteSize(*bytes));
         let fetches = format!("{} documents, {} archives", fetched.documents, fetched.archives);
         let _ = writeln!(text, "  fetched   {fetches}, {} in {requests} requests", ByteSize(fetched.bytes));
+        remarks(text, &sync.search);
+        registries(text, &sync.registries);
         lacks(text, &sync.missing, sync.untold);
     })
 }
@@ -71,6 +78,8 @@ fn describe(text: &mut String, status: &MirrorStatus) {
     let _ = writeln!(text, "  complete  {}{running}", last_success.as_deref().unwrap_or("never"));
     let _ = writeln!(text, "  last      {}", last_sync.as_deref().unwrap_or("never"));
     let _ = writeln!(text, "  holds     {releases} releases, {}", ByteSize(*bytes));
+    remarks(text, &status.search);
+    registries(text, &status.registries);
     lacks(text, &status.missing, status.untold);
 }
 
@@ -105,6 +114,33 @@ fn show<R: Serialize>(
 fn told(text: &str, is_whole: bool) -> ExitCode {
     let written = answer(text);
     if is_whole { written } else { ExitCode::FAILURE }
+}
+
+/// What is odd about searches.
+fn remarks(text: &mut String, remarks: &[SearchRemark]) {
+    for SearchRemark { registry, unusable, names, listed, stated } in remarks {
+        if *unusable > 0 {
+            let more = if names.len() as u64 == *unusable { "" } else { ", …" };
+            let names = format!("`{}`{more}", names.join("`, `"));
+            let _ = writeln!(
+                text,
+                "  search    of {registry} lists {unusable} names that no volume can have: {names}"
+            );
+        }
+        if let Some(stated) = stated {
+            let _ = writeln!(text, "  search    of {registry} states {stated} names and lists {listed}");
+        }
+    }
+}
+
+/// What the registries said about no volume.
+fn registries(text: &mut String, registries: &[RegistryStatus]) {
+    for RegistryStatus { registry, capabilities, advisories } in registries {
+        let capabilities = if *capabilities { "its capabilities" } else { "no capabilities" };
+        let listed =
+            advisories.map_or_else(|| "no list of advisories".to_owned(), |of| format!("{of} advisories"));
+        let _ = writeln!(text, "  of        {registry}: {listed}, {capabilities}");
+    }
 }
 
 fn lacks(text: &mut String, lacks: &[MirrorLack], untold: usize) {

@@ -12,7 +12,8 @@ use policy::{MissingFact, PolicyDocument, RuleReport, WaiverDeclaration, day_of}
 use super::{PolicyArgs, Trying};
 use crate::app::documents_under;
 use crate::audit::releases::ReleasesInStore;
-use crate::cli::{answer, complain, fail, wait};
+use crate::cli::CommandFailure;
+use crate::cli::{answer, complain, fail, usage, wait};
 use crate::domain::{Integrity, Purl, Version, VolumeName};
 
 /// How long a waiver lasts.
@@ -23,7 +24,7 @@ const LONGEST_LIST: u64 = 64 << 20;
 /// Releases in use, with their integrity where it is known.
 type InUse = BTreeMap<(VolumeName, Version), Option<Integrity>>;
 
-pub(super) fn run(args: &PolicyArgs, from: &Path) -> Result<ExitCode, ExitCode> {
+pub(super) fn run(args: &PolicyArgs, from: &Path) -> Result<ExitCode, CommandFailure> {
     let trying = Trying::new(args)?;
     let in_use = match from.to_str() {
         Some("store") => held(trying.releases()?),
@@ -43,11 +44,8 @@ fn held(stored: ReleasesInStore) -> InUse {
 }
 
 /// The releases of a list, or every line that is none.
-fn listed(path: &Path) -> Result<InUse, ExitCode> {
-    let refuse = |why: String| {
-        complain(&why);
-        ExitCode::from(2)
-    };
+fn listed(path: &Path) -> Result<InUse, CommandFailure> {
+    let refuse = |why: String| usage(&why);
     let unreadable =
         |why: String| refuse(format!("expected `store`, or a file of releases at {}: {why}", path.display()));
     let length = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
@@ -86,7 +84,7 @@ struct Baseline {
     notes: Vec<String>,
 }
 
-async fn waivers(trying: &Trying, in_use: InUse) -> Result<Baseline, ExitCode> {
+async fn waivers(trying: &Trying, in_use: InUse) -> Result<Baseline, CommandFailure> {
     let rules = trying.rules()?;
     let mut made = Baseline::default();
     if rules.is_empty() {

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::{PolicyArgs, Trying};
 use crate::app::documents_under;
 use crate::audit::releases::ReleasesInStore;
+use crate::cli::CommandFailure;
 use crate::cli::{answer, fail, wait};
 use crate::domain::Purl;
 
@@ -59,7 +60,7 @@ impl From<&PolicyVerdict> for RuledOutcome {
     }
 }
 
-pub(super) fn run(args: &PolicyArgs, file: &Path, json: bool) -> Result<ExitCode, ExitCode> {
+pub(super) fn run(args: &PolicyArgs, file: &Path, json: bool) -> Result<ExitCode, CommandFailure> {
     let trying = Trying::new(args)?;
     let stored = trying.releases()?;
     let diff = wait(compare(&trying, file, stored))??;
@@ -69,7 +70,11 @@ pub(super) fn run(args: &PolicyArgs, file: &Path, json: bool) -> Result<ExitCode
     }))
 }
 
-async fn compare(trying: &Trying, file: &Path, stored: ReleasesInStore) -> Result<PolicyDiff, ExitCode> {
+async fn compare(
+    trying: &Trying,
+    file: &Path,
+    stored: ReleasesInStore,
+) -> Result<PolicyDiff, CommandFailure> {
     let (before, after) = (trying.rules()?, trying.rules_with(file)?);
     let under = async |rules| {
         documents_under(&trying.config, Arc::clone(&trying.store), rules).await.map_err(|error| fail(&error))

@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::{PolicyArgs, Trying};
 use crate::app::documents_under;
-use crate::cli::{answer, complain, fail, wait};
+use crate::cli::CommandFailure;
+use crate::cli::{answer, fail, failed, usage, wait};
 use crate::domain::{Purl, Version, VolumeName};
 
 /// The answer of the command.
@@ -52,11 +53,9 @@ impl From<&Lowering> for DecidingRule {
     }
 }
 
-pub(super) fn run(args: &PolicyArgs, named: &str, json: bool) -> Result<ExitCode, ExitCode> {
-    let (name, version) = super::release(named).ok_or_else(|| {
-        complain(&format!("expected a release such as `@acme/x@1.2.3`, got `{named}`"));
-        ExitCode::from(2)
-    })?;
+pub(super) fn run(args: &PolicyArgs, named: &str, json: bool) -> Result<ExitCode, CommandFailure> {
+    let (name, version) = super::release(named)
+        .ok_or_else(|| usage(&format!("expected a release such as `@acme/x@1.2.3`, got `{named}`")))?;
     let trying = Trying::new(args)?;
     let tested = wait(test(&trying, name, version))??;
     let code = if tested.refused { ExitCode::FAILURE } else { ExitCode::SUCCESS };
@@ -67,7 +66,7 @@ pub(super) fn run(args: &PolicyArgs, named: &str, json: bool) -> Result<ExitCode
     Ok(if written == ExitCode::SUCCESS { code } else { written })
 }
 
-async fn test(trying: &Trying, name: VolumeName, version: Version) -> Result<TestedRelease, ExitCode> {
+async fn test(trying: &Trying, name: VolumeName, version: Version) -> Result<TestedRelease, CommandFailure> {
     let rules = trying.rules()?;
     let mode = rules.mode().as_str();
     let documents = documents_under(&trying.config, Arc::clone(&trying.store), rules).await;
@@ -80,8 +79,7 @@ async fn test(trying: &Trying, name: VolumeName, version: Version) -> Result<Tes
         .await
         .map_err(|error| fail(&error))?;
     let Some(trial) = trial else {
-        complain(&format!("{named}: no upstream has this name in its `volumes`"));
-        return Err(ExitCode::FAILURE);
+        return Err(failed(&format!("{named}: no upstream has this name in its `volumes`")));
     };
     let unknown = unknown(&trial.reports);
     let decides = trial.verdict.lowering();

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::{GcArgs, Shown, kinds, table};
 use crate::audit_record::AuditAction;
 use crate::bundles::imported_keys;
+use crate::cli::CommandFailure;
 use crate::cli::storage::{EvictionKeepers, StorageToChange, open_existing};
 use crate::cli::{answer, complain, fail, progress, recorded, wait, with_causes};
 use crate::mirror::record::{MirrorRecordError, kept_keys};
@@ -34,7 +35,7 @@ struct GcOutcome {
     applied: bool,
 }
 
-pub(super) fn run(args: &GcArgs) -> Result<ExitCode, ExitCode> {
+pub(super) fn run(args: &GcArgs) -> Result<ExitCode, CommandFailure> {
     let StorageToChange { storage, audit, .. } = args.storage.load_for_change()?;
     let store = open_existing(&storage)?;
     let to = args.to.unwrap_or(storage.max_size);

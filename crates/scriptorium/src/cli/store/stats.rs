@@ -9,12 +9,13 @@ use bytesize::ByteSize;
 use serde_json::json;
 
 use super::{Shown, StatsArgs, kinds, table};
+use crate::cli::CommandFailure;
 use crate::cli::storage::open_existing;
 use crate::cli::{answer, fail, wait};
 use crate::store::StoreError;
 use crate::store::stats::{self, Tallies};
 
-pub(super) fn run(args: &StatsArgs) -> Result<ExitCode, ExitCode> {
+pub(super) fn run(args: &StatsArgs) -> Result<ExitCode, CommandFailure> {
     let storage = args.storage.load()?;
     let store = open_existing(&storage)?;
     let counted = wait(async {

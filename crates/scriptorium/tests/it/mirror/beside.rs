@@ -231,7 +231,13 @@ fn a_command_beside_a_proxy_that_wants_a_token_says_which_variable_has_it() {
             assert_eq!(code, Some(1), "{arguments:?} with {token:?}: {said}");
             assert!(said.contains("SCRIPTORIUM_ADMIN_TOKEN"), "{arguments:?} with {token:?}: {said}");
             assert!(!said.contains("barley") && !said.contains("sesame"), "{said}");
-            assert!(printed.is_empty(), "{arguments:?} with {token:?}");
+            match arguments.contains(&"--json") {
+                true => {
+                    let told: Value = serde_json::from_slice(&printed).unwrap();
+                    assert!(told["error"].as_str().unwrap().contains("SCRIPTORIUM_ADMIN_TOKEN"), "{told}");
+                }
+                false => assert!(printed.is_empty(), "{arguments:?} with {token:?}"),
+            }
         }
     }
     assert!(upstream.seen().is_empty(), "nothing was started");

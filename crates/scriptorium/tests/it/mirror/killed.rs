@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -12,8 +12,13 @@ use crate::support::mirror::{Desk, depending, mirror, missing, reason};
 use crate::support::tarball::Entry;
 use crate::support::{Release, Reply, Seed, Setup, Upstream, eventually, noise, setting};
 
-/// Kills of a sync, and of a proxy that syncs; `SCRIPTORIUM_MIRROR_KILLS` sets another number.
+/// Kills of a sync under way, and of a proxy that syncs; `SCRIPTORIUM_MIRROR_KILLS` sets another number.
 const KILLS: u64 = 60;
+
+fn kills() -> u64 {
+    setting("SCRIPTORIUM_MIRROR_KILLS", KILLS)
+}
+
 const RELEASES: usize = 24;
 
 /// A registry whose archives take a moment, and the mirror of all of them.
@@ -48,16 +53,23 @@ fn assert_it_goes_on(upstream: &Upstream, releases: &[Release], config: &Path) {
 fn a_sync_that_is_killed_goes_on_where_it_stood() {
     let (upstream, releases, setup) = slow_registry();
     let desk = Desk::new(&setup);
-    let seed = Seed::from("MIRROR_SEED");
-    let (kills, mut killed) = (setting("SCRIPTORIUM_MIRROR_KILLS", KILLS), 0);
-    for kill in 0..kills {
+    let begun = Instant::now();
+    assert_eq!(desk.mirror(&["sync"]).0, 0);
+    let (seed, whole, kills) = (Seed::from("MIRROR_SEED"), begun.elapsed(), kills());
+    let (mut killed, mut runs) = (0, 0);
+    while killed < kills {
         let mut sync = desk.command(&["sync", "--json"]).stdout(Stdio::null()).spawn().unwrap();
-        thread::sleep(Duration::from_millis(seed.choices(kill).u64(5..400)));
-        killed += u64::from(sync.try_wait().unwrap().is_none());
+        thread::sleep(whole.mul_f64(seed.choices(runs).f64()));
+        runs += 1;
+        if let Some(status) = sync.try_wait().unwrap() {
+            assert!(status.success(), "undisturbed it failed: {status}");
+            std::fs::remove_dir_all(desk.data()).unwrap();
+            continue;
+        }
         sync.kill().unwrap();
         sync.wait().unwrap();
+        killed += 1;
     }
-    assert!(killed > 0, "no sync was killed under way");
     assert_it_goes_on(&upstream, &releases, &desk.config());
 }
 
@@ -65,20 +77,25 @@ fn a_sync_that_is_killed_goes_on_where_it_stood() {
 fn a_proxy_that_is_killed_while_it_syncs_goes_on_where_it_stood() {
     let (upstream, releases, setup) = slow_registry();
     let mut proxy = setup.start();
-    let seed = Seed::from("MIRROR_SEED");
-    let (kills, mut killed) = (setting("SCRIPTORIUM_MIRROR_KILLS", KILLS), 0);
-    for kill in 0..kills {
-        let mut chance = seed.choices(kill);
+    let (seed, kills) = (Seed::from("MIRROR_SEED"), kills());
+    let (mut killed, mut runs) = (0, 0);
+    while killed < kills {
+        let mut chance = seed.choices(runs);
+        runs += 1;
         assert_eq!(proxy.admin().send("POST", "/admin/v1/mirrors/ci/sync", &[]).status, 202);
         thread::sleep(Duration::from_millis(chance.u64(..300)));
         let status = proxy.admin().get("/admin/v1/mirrors").ok().json();
-        killed += u64::from(status["mirrors"][0]["running"] == true);
-        proxy.crash_and_restart();
+        let is_under_way = status["mirrors"][0]["running"] == true;
+        killed += u64::from(is_under_way);
+        proxy.crash();
+        if !is_under_way {
+            std::fs::remove_dir_all(proxy.data()).unwrap();
+        }
+        proxy.revive();
         // A client gets right bytes whatever the sync left.
         let release = &releases[chance.usize(..RELEASES)];
         assert_eq!(proxy.client().get(&release.download()).ok().body, release.archive());
     }
-    assert!(killed > 0, "no proxy was killed while it synced");
     assert_it_goes_on(&upstream, &releases, &proxy.config());
 }
 

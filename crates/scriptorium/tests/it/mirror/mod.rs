@@ -6,6 +6,7 @@ mod failing;
 mod fitting;
 mod keeping;
 mod killed;
+pub(crate) mod notices;
 mod scale;
 mod selecting;
 
@@ -44,8 +45,8 @@ fn a_mirror_outlives_its_registry() {
     assert_eq!(desk.mirror(&["verify"]).0, 1);
     let (code, plan) = desk.mirror(&["plan", "ci"]);
     assert_eq!((code, &plan["volumes"], &plan["releases"]), (0, &json!(3), &json!(4)), "{plan}");
-    // Three indexes; exact metadata and archive of four releases.
-    assert_eq!((&plan["requests"], &plan["bytes_unknown"]), (&json!(3 + 4 + 4), &json!(4)), "{plan}");
+    // Three indexes; exact metadata and archive of four releases; the registry's notices.
+    assert_eq!((&plan["requests"], &plan["bytes_unknown"]), (&json!(3 + 4 + 4 + 2), &json!(4)), "{plan}");
     assert_eq!(asked(&upstream).2, 0, "a plan reads documents only");
 
     let (code, sync) = desk.mirror(&["sync"]);
@@ -129,14 +130,14 @@ fn a_trust_view_that_does_not_exist_is_asked_about_by_a_condition_once_that_is_n
     // Once it is not, the registry confirms that there is none, and one that appeared comes in.
     desk.configure(&setup.set("cache.negative_ttl", "1ms"));
     let (code, sync) = desk.mirror(&["sync"]);
-    assert_eq!((code, asked(&upstream)), (0, (3 + 4 + 4, 0, 0)), "{sync}");
+    assert_eq!((code, asked(&upstream)), (0, (3 + 4 + 4 + 2, 0, 0)), "{sync}");
     assert_eq!(sync["fetched"], json!({ "documents": 0, "archives": 0, "bytes": 0 }));
     upstream.reply(&lamp.trust("summary"), Reply::json(&lamp.trust_summary()));
     upstream.reply(&lamp.trust("detail"), Reply::json(&lamp.trust_detail()));
     let (code, sync) = desk.mirror(&["sync"]);
     assert_eq!((code, &sync["fetched"]["documents"]), (0, &json!(2)), "{sync}");
     // A registry that keeps to the standard says by a 304 that there is one; the view is then asked for plainly, like the detail.
-    assert_eq!(asked(&upstream), (3 + 4 + 4, 2, 0), "{sync}");
+    assert_eq!(asked(&upstream), (3 + 4 + 4 + 2, 2, 0), "{sync}");
     desk.configure(&Setup::before(&upstream).mirror("ci", "roots = [\"@acme/lamp\"]"));
     asked(&upstream);
     assert_eq!(desk.mirror(&["sync"]).0, 0);

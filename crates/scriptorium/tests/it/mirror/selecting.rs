@@ -98,3 +98,46 @@ fn lists_add_roots_and_each_lack_has_its_reason() {
     assert_eq!(sync["fetched"]["archives"], 3, "{sync}");
     assert_eq!(upstream.requests(&blocked.source()), 0);
 }
+
+#[test]
+fn names_that_no_volume_can_have_are_counted_and_named_and_cost_the_others_nothing() {
+    let upstream = Upstream::start();
+    upstream.publish(&Release::new("lint", "1.0.0"));
+    let odd: Vec<String> = (0..30).map(|number| format!("Odd\u{202e} {number}")).collect();
+    let all: Vec<&str> = ["lint"].into_iter().chain(odd.iter().map(String::as_str)).collect();
+    list(&upstream, &all);
+    let desk = Desk::new(&Setup::before(&upstream).mirror("ci", "roots = [\"*\"]\ntrust = false"));
+    for command in ["plan", "sync", "status"] {
+        let (code, said) = desk.mirror(&[command, "ci"]);
+        let remark = &said["search"][0];
+        assert_eq!(
+            (code, &remark["registry"], &remark["unusable"]),
+            (0, &json!("public"), &json!(30)),
+            "{said}"
+        );
+        let names = remark["names"].as_array().unwrap();
+        assert_eq!((names.len(), &names[0]), (20, &json!("Odd\\u{202e} 0")), "{said}");
+        let shown = desk.command(&[command, "ci"]).output().unwrap();
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        assert!(
+            shown.contains("of public lists 30 names that no volume can have: `Odd\\u{202e} 0`"),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn pages_that_bring_nothing_new_end_a_search_whatever_total_it_states() {
+    let upstream = Upstream::start();
+    upstream.publish(&Release::new("lint", "1.0.0"));
+    let page = json!({ "items": [{ "name": "lint", "latestVersion": "1.0.0" }], "total": 1_000_000_000 });
+    upstream.reply("/api/v1/search", Reply::json(&page));
+    let desk = Desk::new(&Setup::before(&upstream).mirror("ci", "roots = [\"*\"]\ntrust = false"));
+    let (code, sync) = desk.mirror(&["sync", "ci"]);
+    assert_eq!((code, &sync["releases"]), (0, &json!(1)), "{sync}");
+    assert_eq!(upstream.requests("/api/v1/search"), 2);
+    assert_eq!(sync["search"][0]["stated"], 1_000_000_000, "{sync}");
+    let shown = desk.command(&["status", "ci"]).output().unwrap();
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("of public states 1000000000 names and lists 2"), "{shown}");
+}

@@ -50,11 +50,29 @@ fn a_root_that_a_rule_refuses_is_missing_for_a_sync_too() {
     let (code, said) = desk.mirror(&["verify", "ci"]);
     assert_eq!(code, 1);
     assert!(missing(&said).contains(&"lamp@1.1.0".to_owned()), "{said}");
+    for problem in said["problems"].as_array().unwrap() {
+        assert!(problem["reason"].as_str().unwrap().contains("policy:no-lamps"), "{problem}");
+    }
     for command in ["sync", "status", "verify"] {
         let (code, said) = desk.mirror(&[command, "ci"]);
         assert_eq!(code, 1, "{command}: {said}");
         assert!(missing(&said).contains(&"lamp@1.1.0".to_owned()), "{command}: {said}");
     }
+}
+
+#[test]
+fn a_root_of_which_everything_is_refused_is_told_with_the_rule_and_not_with_its_index() {
+    let (_upstream, setup, desk) = synced("lamp");
+    desk.configure(&setup.clone().policy("enforce", &denying(">=1.0.0")));
+    let (code, said) = desk.mirror(&["verify", "ci"]);
+    assert_eq!(
+        (code, missing(&said)),
+        (1, vec!["lamp".into(), "lamp@1.0.0".into(), "lamp@1.1.0".into()]),
+        "{said}"
+    );
+    let why = reason(&said, "lamp");
+    assert!(why.contains("`lamp` 1.1.0: the policy does not allow it: policy:no-lamps"), "{why}");
+    assert!(!why.contains("index"), "{why}");
 }
 
 #[test]
