@@ -26,7 +26,8 @@ type Row = [u64; 3];
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(case) = arguments.only {
-        let [allocations, bytes, nanoseconds] = measured(case, arguments.hits.unwrap_or(case.hits()));
+        let [allocations, bytes, nanoseconds] =
+            measured(case, arguments.hits.unwrap_or(case.hits()), arguments.rules);
         println!("{allocations} {bytes} {nanoseconds}");
         return ExitCode::SUCCESS;
     }
@@ -48,8 +49,8 @@ fn main() -> ExitCode {
 }
 
 /// Measures in this process.
-fn measured(case: Case, hits: u32) -> Row {
-    let proxy = Proxy::start();
+fn measured(case: Case, hits: u32, with_rules: bool) -> Row {
+    let proxy = Proxy::start(with_rules);
     let (mut counts, mut bytes, mut times) = (Vec::new(), Vec::new(), Vec::new());
     proxy.drive(case, hits, |hit| {
         let mut took = Duration::ZERO;

@@ -19,6 +19,9 @@ pub(crate) struct Arguments {
     /// How many
     #[arg(long, requires = "only")]
     pub(crate) hits: Option<u32>,
+    /// With a policy of many rules and waivers in force
+    #[arg(long, requires = "only")]
+    pub(crate) rules: bool,
     /// What `cargo bench` adds
     #[arg(long, hide = true)]
     bench: bool,

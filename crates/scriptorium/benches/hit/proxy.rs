@@ -17,6 +17,10 @@ use tokio::runtime::Runtime;
 
 const VERSION: &str = "1.0.0";
 
+/// A policy that takes valgrind seconds to load, not minutes.
+const RULES: usize = 100;
+const WAIVERS: usize = 500;
+
 /// A kind of hit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Case {
@@ -60,8 +64,8 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy that logs to standard error and has an empty cache.
-    pub(crate) fn start() -> Self {
+    /// A proxy that logs to standard error and has an empty cache; with a long policy or none.
+    pub(crate) fn start(with_rules: bool) -> Self {
         let registry = RegistryServer::start();
         for (name, size) in [("index-2k", 2_000), ("index-50k", 50_000)] {
             registry.publish_index_of_size(name, size);
@@ -73,8 +77,10 @@ impl Proxy {
             "upstreams = [{{ name = \"origin\", url = \"{}\" }}]\n\
              storage.url = \"memory:///\"\n\
              cache = {{ index_ttl = \"1d\", release_ttl = \"1d\", negative_ttl = \"1d\" }}\n\
-             rate_limits.anonymous = \"1000000000/s\"\n",
-            registry.url()
+             rate_limits.anonymous = \"1000000000/s\"\n\
+             {}",
+            registry.url(),
+            if with_rules { policy() } else { String::new() }
         );
         let (proxy, background) =
             PortlessProxy::new(&LoadedConfig::parse(config.as_bytes()).unwrap(), true).unwrap();
@@ -163,6 +169,32 @@ impl Case {
         }
         ArrivedRequest::new(request, ([192, 0, 2, 1], 50_000).into())
     }
+}
+
+/// Rules that look at everything that is known of a release and lower none of these, rules about others, and waivers.
+fn policy() -> String {
+    let mut policy = "policy = { mode = \"enforce\", advisories = \"open\" }\n".to_owned();
+    let of_all = [
+        r#"younger_than = "7d", not_volumes = ["*-*"]"#,
+        r#"advisory = "low""#,
+        r#"resembles = ["review-agent"]"#,
+        r#"permissions = { shell = "allow" }"#,
+        r#"delivery = "git""#,
+    ];
+    let of_others = (0..RULES).map(|rule| format!(r#"volumes = ["@v{rule}/*"]"#));
+    for (rule, matches) in of_all.map(str::to_owned).into_iter().chain(of_others).enumerate() {
+        let action = ["hold", "deny", "discourage"][rule % 3];
+        policy +=
+            &format!("[[policy.rules]]\nid = \"r{rule}\"\naction = \"{action}\"\nmatch = {{ {matches} }}\n");
+    }
+    for waiver in 0..WAIVERS {
+        let release = format!("@v{waiver}/x@1.0.0");
+        policy += &format!(
+            "[[policy.waivers]]\nrule = \"r{}\"\nrelease = \"{release}\"\nuntil = \"9999-12-31\"\nby = \"a\"\nwhy = \"b\"\n",
+            waiver % RULES
+        );
+    }
+    policy
 }
 
 /// Reads the whole body as a server does, and counts its bytes.
