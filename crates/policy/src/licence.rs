@@ -1,9 +1,10 @@
 //! Licence expressions, and the licences that an operator allows.
 //!
-//! Owns what an expression needs: of `A OR B` one allowed licence is enough, `A AND B` needs both. The grammar and the list
-//! of identifiers are the `spdx` crate's. Deprecated identifiers (`GPL-3.0`) are read, for manifests have them; each is a
+//! Owns what an expression needs: of `A OR B` one allowed licence is enough, `A AND B` needs both. Identifiers are matched without case (SPDX
+//! specification, "License expressions"), and operators may be in lower case. The grammar and the list of identifiers are the `spdx` crate's. Deprecated identifiers (`GPL-3.0`) are read, for manifests have them; each is a
 //! licence of its own. Must not know manifests.
 
+use spdx::identifiers::{EXCEPTIONS, LICENSES};
 use spdx::{Expression, Licensee, ParseMode};
 
 /// The longest expression that is read.
@@ -36,7 +37,9 @@ impl AllowedLicences {
         if expression.len() > MAX_EXPRESSION {
             return LicenceNeed::Unreadable;
         }
-        let Ok(expression) = Expression::parse_mode(expression, MODE) else { return LicenceNeed::Unreadable };
+        let Ok(expression) = Expression::parse_mode(&as_listed(expression), MODE) else {
+            return LicenceNeed::Unreadable;
+        };
         match expression
             .evaluate_with_failures(|needed| self.0.iter().any(|licence| licence.satisfies(needed)))
         {
@@ -55,7 +58,22 @@ impl AllowedLicences {
 
 /// One licence with its exception, as in `Apache-2.0 WITH LLVM-exception`.
 pub(crate) fn licence(text: &str) -> Option<Licensee> {
-    Licensee::parse_mode(text, MODE).ok()
+    Licensee::parse_mode(&as_listed(text), MODE).ok()
+}
+
+/// `expression` with each identifier of a licence or an exception as the list spells it.
+fn as_listed(expression: &str) -> String {
+    let mut spelled = String::with_capacity(expression.len());
+    for part in expression.split_inclusive(|end: char| end.is_whitespace() || matches!(end, '(' | ')' | '+'))
+    {
+        let word = part.trim_end_matches(|end: char| end.is_whitespace() || matches!(end, '(' | ')' | '+'));
+        let licences = LICENSES.iter().map(|licence| licence.name);
+        let listed = licences.chain(EXCEPTIONS.iter().map(|exception| exception.name));
+        let listed = listed.into_iter().find(|name| name.eq_ignore_ascii_case(word));
+        spelled.push_str(listed.unwrap_or(word));
+        spelled.push_str(&part[word.len()..]);
+    }
+    spelled
 }
 
 #[cfg(test)]
@@ -77,6 +95,10 @@ mod tests {
             "MIT AND Apache-2.0",
             "Apache-2.0 WITH LLVM-exception",
             "LicenseRef-corp",
+            "mit",
+            "(mIt OR gpl-3.0-ONLY) AND apache-2.0",
+            "APACHE-2.0 WITH llvm-EXCEPTION",
+            "mit or gpl-3.0-only",
         ] {
             assert_eq!(few.need(enough), LicenceNeed::Allowed, "{enough}");
         }
@@ -95,7 +117,7 @@ mod tests {
             "UNLICENSED",
             "MIT OR",
             "MIT/Apache-2.0",
-            "mit",
+            "mitt",
             "see LICENSE",
             "(MIT",
             &"MIT OR ".repeat(200),
@@ -103,6 +125,17 @@ mod tests {
             assert_eq!(few.need(unreadable), LicenceNeed::Unreadable, "{unreadable}");
         }
         assert_eq!(few.need("MIT AND GPL-3.0-only"), LicenceNeed::Outside(vec!["GPL-3.0-only".to_owned()]));
+    }
+
+    #[test]
+    fn a_licence_is_the_same_in_any_case() {
+        for listed in LICENSES.iter().map(|licence| licence.name).filter(|name| licence(name).is_some()) {
+            for spelled in [listed.to_lowercase(), listed.to_uppercase()] {
+                assert_eq!(licence(&spelled), licence(listed), "{spelled}");
+                assert_eq!(allowed(&[&*spelled]).need(listed), LicenceNeed::Allowed, "{spelled}");
+                assert_eq!(allowed(&[listed]).need(&spelled), LicenceNeed::Allowed, "{spelled}");
+            }
+        }
     }
 
     #[test]
