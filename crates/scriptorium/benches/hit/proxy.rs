@@ -173,9 +173,9 @@ impl Case {
 
 /// Rules that look at everything that is known of a release and lower none of these, rules about others, and waivers.
 fn policy() -> String {
-    let mut policy = "policy = { mode = \"enforce\", advisories = \"open\" }\n".to_owned();
+    let mut policy = "[policy]\nmode = \"enforce\"\nadvisories = \"open\"\n".to_owned();
     let of_all = [
-        r#"younger_than = "7d", not_volumes = ["*-*"]"#,
+        r#"younger_than = "7d", not_volumes = ["index-*", "archive-*"]"#,
         r#"advisory = "low""#,
         r#"resembles = ["review-agent"]"#,
         r#"permissions = { shell = "allow" }"#,

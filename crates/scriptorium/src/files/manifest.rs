@@ -41,7 +41,7 @@ impl SealedFiles {
     ) -> Result<CachedAnswer, ReadFailure> {
         let FileFetch { registry, expected } = &file.origin.fetch;
         let ExpectedFile::Archive { release, integrity } = expected else { return Ok(gate) };
-        if !self.documents.needs_manifest(release) {
+        if self.documents.is_judged_for_bytes(&gate) {
             return Ok(gate);
         }
         if self.documents.waits_for_manifest(release, *integrity).await?.is_some() {

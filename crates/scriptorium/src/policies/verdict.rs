@@ -72,6 +72,8 @@ pub(crate) struct KeptVerdict {
     waived: Option<Arc<Waiver>>,
     /// What is said against releases that an index lists.
     pub(crate) rows: Arc<[ReleaseFinding]>,
+    /// Whether a rule looks at the manifest of the release, and that was not known.
+    waits_for_manifest: bool,
 }
 
 impl KeptVerdict {
@@ -80,7 +82,14 @@ impl KeptVerdict {
 
     /// That of a document that was not judged: it holds while there are no rules.
     pub(crate) fn none() -> Self {
-        Self { revision: 0, until: Timestamp(u64::MAX), release: None, waived: None, rows: Arc::default() }
+        Self {
+            revision: 0,
+            until: Timestamp(u64::MAX),
+            release: None,
+            waived: None,
+            rows: Arc::default(),
+            waits_for_manifest: false,
+        }
     }
 
     /// That of a document that no rule concerns.
@@ -105,6 +114,17 @@ impl KeptVerdict {
     /// A waiver without which a rule would say something against the release.
     pub(crate) fn waived(&self) -> Option<&Arc<Waiver>> {
         self.waived.as_ref()
+    }
+
+    /// The same, made without the manifest that a rule looks at.
+    pub(crate) fn waiting_for_manifest(self, waits_for_manifest: bool) -> Self {
+        Self { waits_for_manifest, ..self }
+    }
+
+    /// Whether it is the verdict of the policy with this `revision`, and the bytes of the release can change nothing about it.
+    #[inline]
+    pub(crate) fn holds_for_bytes(&self, revision: u64, now: Timestamp) -> bool {
+        !self.waits_for_manifest && self.holds(revision, now)
     }
 
     /// The same, which something else may change at `until`.
@@ -158,6 +178,14 @@ mod tests {
         assert!(
             KeptVerdict::unneeded().holds(0, Timestamp(9)) && KeptVerdict::unneeded().holds(7, Timestamp(9))
         );
+    }
+
+    #[test]
+    fn a_verdict_without_the_manifest_holds_for_documents_alone() {
+        let verdict = KeptVerdict::on_release(3, None, None);
+        assert!(verdict.holds_for_bytes(3, Timestamp(9)) && !verdict.holds_for_bytes(4, Timestamp(9)));
+        let early = verdict.waiting_for_manifest(true);
+        assert!(early.holds(3, Timestamp(9)) && !early.holds_for_bytes(3, Timestamp(9)));
     }
 
     #[test]

@@ -56,6 +56,11 @@ impl Documents {
         self.judge.evidence.readings()
     }
 
+    /// Whether the verdict on `answer`, exact metadata, is in force and was made with everything that rules look at.
+    pub(crate) fn is_judged_for_bytes(&self, answer: &CachedAnswer) -> bool {
+        answer.document.verdict.holds_for_bytes(self.env.policy.revision(), self.env.now())
+    }
+
     /// Whether a rule judges `release` by its manifest.
     pub(crate) fn needs_manifest(&self, release: &Purl) -> bool {
         self.env.policy.revision() != 0 && self.policy().needs(&release.name).manifest

@@ -143,18 +143,19 @@ impl Judge {
             return Ok(KeptVerdict::on_release(policy.revision, None, None));
         }
         let (registry, integrity) = (document.meta.registry(), integrity_in(document));
-        let integrity = integrity.as_ref();
-        let evidence = match needs_evidence(policy.needs(name)) {
-            true => self.known_evidence(&registry, (name, version), integrity, policy.needs(name)).await?,
+        let (integrity, needs) = (integrity.as_ref(), policy.needs(name));
+        let evidence = match needs_evidence(needs) {
+            true => self.known_evidence(&registry, (name, version), integrity, needs).await?,
             false => None,
         };
         let evidence = evidence.as_ref();
+        let waits = needs.manifest && evidence.is_none_or(|evidence| evidence.manifest.is_none());
         let release =
             JudgedRelease { registry: &registry, name, version, integrity, evidence, is_trust_unknown };
         let verdict = policy.verdict(release, self.env.now());
         let finding = PolicyFinding::of(&verdict, !policy.is_audit()).map(Arc::new);
         let waived = verdict.waived.first().cloned();
-        let kept = KeptVerdict::on_release(policy.revision, finding, waived);
+        let kept = KeptVerdict::on_release(policy.revision, finding, waived).waiting_for_manifest(waits);
         Ok(kept.ending(verdict.until.map(moment)))
     }
 
