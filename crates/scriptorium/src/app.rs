@@ -25,7 +25,7 @@ use crate::pipeline::Pipeline;
 use crate::private::PrivateError;
 use crate::read::Documents;
 use crate::relay::{RelayServices, Volumes};
-use crate::reload::{ConfigSource, Reload, ReloadReport};
+use crate::reload::{ConfigSource, Reload};
 use crate::store::{BucketError, ProxyStore, StoreError};
 use crate::telemetry::{AccessLog, Metrics, TelemetryError};
 use crate::upstream::NoTransport;
@@ -216,7 +216,7 @@ fn signalled(reload: &Reload, record: &AuditRecord) {
     let entry = AuditEntry::new(AuditAction::Reload, &Actor::Signal, None).logged();
     let entry = match reload.reload() {
         Ok(report) => entry.with("about", report.to_string()),
-        Err(_) => entry.with("about", ReloadReport::NOTHING),
+        Err(refused) => entry.with("about", refused.summary()),
     };
     record.enter(entry);
 }

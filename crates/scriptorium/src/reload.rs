@@ -49,11 +49,6 @@ pub(crate) struct ReloadReport {
     pub(crate) restart: Vec<String>,
 }
 
-impl ReloadReport {
-    /// What is said of a reload that changed nothing because of an error.
-    pub(crate) const NOTHING: &str = "nothing applied";
-}
-
 /// How many keys; which they are is in the log.
 impl fmt::Display for ReloadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,6 +65,16 @@ pub(crate) enum ReloadError {
     /// The configuration is not valid, or a part cannot apply it. It holds every error.
     #[error(transparent)]
     Refused(#[from] ConfigErrors),
+}
+
+impl ReloadError {
+    /// What the audit record says of it, without a value of the configuration: the log has every error.
+    pub(crate) fn summary(&self) -> String {
+        match self {
+            Self::NothingToReread => "refused: there is no configuration to read again".to_owned(),
+            Self::Refused(errors) => format!("refused: {} errors, nothing applied", errors.0.len()),
+        }
+    }
 }
 
 /// Reloads the configuration of a running proxy.

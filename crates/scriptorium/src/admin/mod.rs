@@ -23,7 +23,7 @@ use crate::domain::problem::{Problem, ProblemKind};
 use crate::explain::explain;
 use crate::mirror::Mirrors;
 use crate::read::Documents;
-use crate::reload::{Reload, ReloadError, ReloadReport};
+use crate::reload::{Reload, ReloadError};
 use crate::respond::{
     Body, ErrorResponse, Response, ResponseContext, misdirected, nosniff, problem, storage_failed,
 };
@@ -272,7 +272,8 @@ impl Admin {
         let reloaded = tokio::task::spawn_blocking(move || reload.reload()).await;
         let about = match &reloaded {
             Ok(Ok(report)) => report.to_string(),
-            Ok(Err(_)) | Err(_) => ReloadReport::NOTHING.to_owned(),
+            Ok(Err(refused)) => refused.summary(),
+            Err(_) => "it died, nothing is known to be applied".to_owned(),
         };
         let response = match reloaded {
             Ok(Ok(report)) => document(&report, asked),

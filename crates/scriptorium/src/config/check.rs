@@ -4,6 +4,7 @@
 //! Owns those rules. Must not know how values are written down.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use policy::PolicyError;
 use rustls::RootCertStore;
@@ -94,7 +95,9 @@ pub(super) fn policy(policy: &PolicyKeys, now: Timestamp, reading: &mut ConfigRe
         reading.refuse("policy.file", format!("expected a readable file at {}: {why}", path.display()));
     }
     match policy.compile(now.0 / 1000) {
-        Ok((_, warnings)) => warnings.iter().map(ToString::to_string).collect(),
+        Ok((_, warnings)) => {
+            warnings.iter().map(ToString::to_string).chain(unread_folders(&policy.osv)).collect()
+        }
         Err(errors) => {
             for PolicyError { place, fault } in errors {
                 let list =
@@ -108,6 +111,18 @@ pub(super) fn policy(policy: &PolicyKeys, now: Timestamp, reading: &mut ConfigRe
             Vec::new()
         }
     }
+}
+
+/// One sentence for each folder of advisories that cannot be read. It may be mounted later, so the proxy starts all the same.
+fn unread_folders(folders: &[PathBuf]) -> impl Iterator<Item = String> {
+    let unread = |(index, folder): (usize, &PathBuf)| {
+        let why = std::fs::read_dir(folder).err()?;
+        Some(format!(
+            "policy.osv[{index}] ({}) cannot be read: {why}; until it can, rules on advisories say what `policy.advisories` says",
+            folder.display()
+        ))
+    };
+    folders.iter().enumerate().filter_map(unread)
 }
 
 fn check_home(table: &str, url: &Url, listeners: &Listeners, reading: &mut ConfigReading<'_>) {

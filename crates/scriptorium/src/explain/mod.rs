@@ -187,6 +187,7 @@ async fn known(
     };
     let trial = documents.try_out(release, None, true).await?;
     let policy = trial.as_ref().and_then(Trial::finding);
+    let awaited = trial.as_ref().and_then(Trial::awaited);
     let reports = trial.map(|trial| trial.reports).unwrap_or_default();
     let live = documents.live();
     let upstream = live.upstreams.for_volume(&release.name).map(|upstream| ExplainedRegistry {
@@ -207,6 +208,7 @@ async fn known(
         upstream,
         offline: live.policy.offline,
         policy: policy.map(Arc::new),
+        awaited,
         exact,
         pin,
         archive,

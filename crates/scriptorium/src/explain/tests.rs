@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::consistency::{About, ClaimSource, DifferenceKind, Testimony};
-use policy::PolicyAction;
+use policy::{MissingFact, PolicyAction};
 
 use crate::domain::LifecycleState;
 use crate::policies::PolicyFinding;
@@ -13,6 +13,7 @@ use crate::read::decision::HeldFacts;
 use crate::read::envelope::{Envelope, Meta};
 use crate::read::freshness::Freshness;
 use crate::read::keeping::{Cap, CappedBy, Keeping};
+use crate::read::trial::AwaitedFact;
 
 const DIGEST: &str = "sha256:f7e51421b3759bf543486409eed53c8eb4b3a06b840c21b1a72269c835c7f9d1";
 
@@ -86,6 +87,7 @@ fn known(exact: Option<Inspected>, is_archive_held: bool, offline: bool) -> Rele
         offline,
         refusal,
         policy: None,
+        awaited: None,
     }
 }
 
@@ -122,6 +124,23 @@ fn every_rule_has_its_case() {
         let expected =
             [of_exact, of_archive].map(|(status, rule): (Option<u16>, &str)| (status, rule.to_owned()));
         assert_eq!(rules(&known(Some(exact), sealed, offline)), expected);
+    }
+}
+
+#[test]
+fn what_a_rule_has_to_know_first_is_told_and_no_status_is_promised() {
+    let judged = "policy, to be judged";
+    for (fact, sealed, of_exact, of_archive) in [
+        (MissingFact::Trust, true, (None, judged), (None, judged)),
+        (MissingFact::Manifest, true, (Some(200), "fresh"), (None, judged)),
+        (MissingFact::Manifest, false, (Some(200), "fresh"), (None, "fetch")),
+    ] {
+        let mut known = known(Some(inspected("available", Freshness::Fresh)), sealed, false);
+        known.awaited = Some(AwaitedFact { rule: "no-shell".to_owned(), fact });
+        let expected =
+            [of_exact, of_archive].map(|(status, rule): (Option<u16>, &str)| (status, rule.to_owned()));
+        assert_eq!(rules(&known), expected, "{fact:?}");
+        assert!(known.verdict().archive.why.contains("`no-shell`"), "{fact:?}");
     }
 }
 

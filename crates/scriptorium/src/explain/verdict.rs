@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use policy::MissingFact;
 use serde::{Deserialize, Serialize};
 
 use super::{ExplainedRegistry, HeldArchive};
@@ -16,6 +17,7 @@ use crate::read::decision::archive::{ArchiveOffer, bring, offer};
 use crate::read::decision::{self, Decision, OpenDivergence, Reach, RefusalReason, decide};
 use crate::read::inspect::Inspected;
 use crate::read::outcome::Stale;
+use crate::read::trial::AwaitedFact;
 
 /// The answers to the two requests about a release.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +59,8 @@ pub(super) struct ReleaseFacts {
     pub(super) refusal: Option<Arc<ArchiveRefusal>>,
     /// What the operator's policy says against the release.
     pub(super) policy: Option<Arc<PolicyFinding>>,
+    /// What a rule has to know first.
+    pub(super) awaited: Option<AwaitedFact>,
 }
 
 impl ReleaseFacts {
@@ -90,7 +94,10 @@ impl ReleaseFacts {
             return VerdictRule::new(None, "divergent, due", why);
         }
         match (decide(&facts, Reach::of(self.offline, false)), &self.exact) {
-            (Decision::Serve { stale, settle }, Some(exact)) => self.served(exact, stale, settle),
+            (Decision::Serve { stale, settle }, Some(exact)) => match self.awaits(MissingFact::Trust) {
+                Some(waits) if exact.document.content.release().is_some() => waits,
+                Some(_) | None => self.served(exact, stale, settle),
+            },
             (Decision::Refuse(why), _) => self.refused(why),
             (Decision::Ask { .. } | Decision::Serve { .. }, exact) => self.asked(exact.as_ref(), &facts),
         }
@@ -187,6 +194,18 @@ impl ReleaseFacts {
         }
     }
 
+    /// Said of an answer that waits for `fact`.
+    fn awaits(&self, fact: MissingFact) -> Option<VerdictRule> {
+        let AwaitedFact { rule, .. } = self.awaited.as_ref().filter(|awaited| awaited.fact == fact)?;
+        let first = match fact {
+            MissingFact::Manifest => {
+                "the manifest in the archive, which is read and judged before the first byte is sent"
+            }
+            _ => "trust metadata, which is asked for and judged first",
+        };
+        Some(VerdictRule::new(None, "policy, to be judged", format!("the rule `{rule}` looks at {first}")))
+    }
+
     fn archive(&self, exact: &VerdictRule) -> VerdictRule {
         let release = self.exact.as_ref().and_then(|exact| exact.document.content.release());
         let (Some(200), Some(release)) = (exact.status, release) else {
@@ -208,19 +227,22 @@ impl ReleaseFacts {
             (ArchiveOffer::Malformed, ..) => {
                 VerdictRule::new(Some(502), "no archive", "the release names no archive")
             }
-            (ArchiveOffer::Archive { .. }, true, _) => VerdictRule::new(
-                Some(200),
-                "sealed",
-                format!("the release is {state} and its archive is held"),
-            ),
+            (ArchiveOffer::Archive { .. }, true, _) => {
+                self.awaits(MissingFact::Manifest).unwrap_or_else(|| {
+                    let why = format!("the release is {state} and its archive is held");
+                    VerdictRule::new(Some(200), "sealed", why)
+                })
+            }
             (ArchiveOffer::Archive { .. }, false, Err(_)) => {
                 VerdictRule::new(Some(504), "offline", "the archive is not held")
             }
-            (ArchiveOffer::Archive { .. }, false, Ok(())) => VerdictRule::new(
-                None,
-                "fetch",
-                "the archive is not held; it is fetched and verified as a whole first",
-            ),
+            (ArchiveOffer::Archive { .. }, false, Ok(())) => {
+                let why = "the archive is not held; it is fetched and verified as a whole first";
+                match self.awaits(MissingFact::Manifest) {
+                    Some(waits) => VerdictRule::new(None, "fetch", format!("{why}; {}", waits.why)),
+                    None => VerdictRule::new(None, "fetch", why),
+                }
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use policy::{PolicyVerdict, RuleReport};
+use policy::{MatcherReport, MissingFact, PolicyAction, PolicyVerdict, RuleReport};
 
 use super::document::Document;
 use super::documents::Documents;
@@ -35,6 +35,31 @@ impl Trial {
     pub(crate) fn finding(&self) -> Option<PolicyFinding> {
         PolicyFinding::of(&self.verdict, self.is_enforced)
     }
+
+    /// The first rule that may refuse the release once a fact is known for which the proxy looks by itself, and that fact.
+    pub(crate) fn awaited(&self) -> Option<AwaitedFact> {
+        let refuses = |report: &&RuleReport| matches!(report.action, PolicyAction::Deny | PolicyAction::Hold);
+        let awaited = |report: &RuleReport| {
+            if report.waiver.as_ref().is_some_and(|waiver| waiver.applies) {
+                return None;
+            }
+            let late = |matcher: &MatcherReport| {
+                matcher.lacks.filter(|fact| matches!(fact, MissingFact::Manifest | MissingFact::Trust))
+            };
+            let may_match = report.matchers.iter().all(|matcher| matcher.holds || late(matcher).is_some());
+            let fact = report.matchers.iter().find_map(late).filter(|_| may_match && !report.matches)?;
+            Some(AwaitedFact { rule: report.rule.clone(), fact })
+        };
+        let rules = self.reports.iter().filter(|_| self.is_enforced && !self.is_withheld);
+        rules.filter(refuses).find_map(awaited)
+    }
+}
+
+/// A fact that a rule has to know before the proxy gives what the rule may refuse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AwaitedFact {
+    pub(crate) rule: String,
+    pub(crate) fact: MissingFact,
 }
 
 impl Documents {
