@@ -161,7 +161,7 @@ fn findings(
         Some(clocks) => skew(&upstream.name, clocks),
         None => Diagnosis {
             outcome: CheckOutcome::Unchecked,
-            ..Diagnosis::good("clock", &*upstream.name, "the registry does not say what time it is")
+            ..Diagnosis::good("clock", &*upstream.name, "no answer says what time it is")
         },
     });
     found

@@ -99,6 +99,8 @@ const DOORS: &[(&str, &str)] = &[
     ("jsonwebtoken", "access/"),
     ("ring::signature", "access/signature.rs"),
     ("nix", "listen/tcp_info.rs"),
+    ("sd_notify", "listen/service_manager.rs"),
+    ("procfs", "listen/holder.rs"),
     ("SystemTime::now", "clock.rs"),
 ];
 

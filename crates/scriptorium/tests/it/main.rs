@@ -99,6 +99,7 @@ mod restart;
 mod resumed;
 mod routes;
 mod second_questions;
+mod service_manager;
 mod set_up;
 mod settle;
 mod several;
