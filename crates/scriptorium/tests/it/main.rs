@@ -76,6 +76,7 @@ mod object_storage;
 mod offline_rows;
 mod old_http;
 mod only_if_cached;
+mod packaging;
 mod pauses;
 mod pins;
 mod pins_damage;
