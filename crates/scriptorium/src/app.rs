@@ -26,6 +26,7 @@ use crate::private::PrivateError;
 use crate::read::Documents;
 use crate::relay::{RelayServices, Volumes};
 use crate::reload::{ConfigSource, Reload};
+use crate::rights::MissingRight;
 use crate::store::{BucketError, ProxyStore, StoreError};
 use crate::telemetry::{AccessLog, Metrics, TelemetryError};
 use crate::upstream::NoTransport;
@@ -41,6 +42,7 @@ mod trials;
 
 use parts::RunningParts;
 pub(crate) use parts::carried_files;
+pub(crate) use ports::descriptors_for;
 use registries::RegistryFactory;
 pub(crate) use registries::{documents, upstreams};
 pub(crate) use storage::{import_store, kept_store};
@@ -52,6 +54,9 @@ pub(crate) enum AppError {
     /// The store cannot be opened.
     #[error("storage.url cannot be used")]
     Store(#[from] StoreError),
+    /// This user has too few rights on a folder.
+    #[error("{key}: {right}")]
+    Right { key: &'static str, right: MissingRight },
     /// The bucket cannot be used.
     #[error(transparent)]
     Bucket(#[from] BucketError),

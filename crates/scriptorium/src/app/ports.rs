@@ -14,6 +14,11 @@ use crate::listen::{Certificates, ListenError, ListenSettings, TrustedProxies};
 /// Descriptors that are not for connections of clients: files, connections to registries, the admin port.
 const OTHERS: u64 = 2_048;
 
+/// The descriptors that so many connections and everything beside them need.
+pub(crate) fn descriptors_for(connections: usize) -> u64 {
+    u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHERS)
+}
+
 /// The configured number of connections, or fewer if the system has fewer descriptors: without a descriptor
 /// no file could be read either.
 pub(super) fn within_descriptors(connections: usize) -> usize {

@@ -128,8 +128,8 @@ impl UpstreamObserver for Exchanges {
         let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         match error {
             None => info!(target: "scriptorium::upstream", request_id, upstream, resource, status, micros),
-            Some(ExchangeFailure { why: error, causes }) => {
-                warn!(target: "scriptorium::upstream", request_id, upstream, resource, status, micros, error, causes);
+            Some(ExchangeFailure { why: error, causes, remedy }) => {
+                warn!(target: "scriptorium::upstream", request_id, upstream, resource, status, micros, error, causes, remedy);
             }
         }
     }

@@ -12,6 +12,7 @@ use tracing::warn;
 use super::{AppError, folders};
 use crate::clock::Clock;
 use crate::config::{self, Durability, Location};
+use crate::rights;
 use crate::store::{BucketError, Ceiling, ObjectStorage, ProxyStore, STAGING, StorageBucket, Store};
 
 /// Opens the storage that is configured. A proxy starts without a bucket that it cannot reach yet.
@@ -36,7 +37,10 @@ pub(super) fn open(storage: &config::Storage, clock: &Arc<dyn Clock>) -> Result<
             }
             // These copies need not survive a power cut.
             folders::staging(&storage.tier)?;
-            let near = bounded(ObjectStorage::local(&storage.tier, false).map_err(AppError::Tier)?);
+            let near = bounded(
+                ObjectStorage::local(&storage.tier, false)
+                    .map_err(|error| refused("storage.tier", &storage.tier, AppError::Tier(error)))?,
+            );
             let far = ObjectStorage::s3(&bucket, &storage.tier.join(STAGING))?;
             let far = Arc::new(far.with_max_quarantine(storage.max_quarantine));
             ProxyStore::bucket(far, near, Arc::clone(clock))
@@ -48,7 +52,14 @@ pub(super) fn open(storage: &config::Storage, clock: &Arc<dyn Clock>) -> Result<
 fn local(storage: &config::Storage, root: &Path) -> Result<ObjectStorage, AppError> {
     folders::staging(root)?;
     let durable = storage.durability == Durability::Commit;
-    Ok(ObjectStorage::local(root, durable)?.with_max_quarantine(max_quarantine(storage)))
+    let opened = ObjectStorage::local(root, durable);
+    let opened = opened.map_err(|error| refused("storage.url", root, AppError::Store(error)))?;
+    Ok(opened.with_max_quarantine(max_quarantine(storage)))
+}
+
+/// The right that is missing, if that is why `folder` cannot be used.
+fn refused(key: &'static str, folder: &Path, error: AppError) -> AppError {
+    rights::missing(folder).map_or(error, |right| AppError::Right { key, right })
 }
 
 /// Most bytes in quarantine. They count towards the ceiling, so they may take only a little of it.

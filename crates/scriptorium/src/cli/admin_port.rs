@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST};
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -32,16 +32,37 @@ pub(super) async fn ask(
     target: &str,
     longest: usize,
 ) -> Result<Option<(StatusCode, Bytes)>, AdminPortError> {
-    let connected = timeout(TIMEOUT, TcpStream::connect(reachable(admin))).await;
-    let Ok(Ok(stream)) = connected else { return Ok(None) };
-    let mut request =
-        http::Request::builder().method(method).uri(target).header(HOST, reachable(admin).to_string());
+    let mut request = request(admin, method, target)?;
     if let Ok(token) = std::env::var(TOKEN) {
         let credential = HeaderValue::from_str(&format!("Bearer {token}"));
         let no_token = || format!("{TOKEN} has characters that no token has; set it to the admin token");
-        request = request.header(AUTHORIZATION, credential.map_err(|_| no_token())?);
+        request.headers_mut().insert(AUTHORIZATION, credential.map_err(|_| no_token())?);
     }
-    timeout(TIMEOUT, exchange(stream, request.body(Empty::new())?, longest)).await?.map(Some)
+    send(admin, request, longest).await
+}
+
+/// The same for a question that anybody may ask. No token is sent.
+pub(super) async fn probe(
+    admin: SocketAddr,
+    target: &str,
+    longest: usize,
+) -> Result<Option<(StatusCode, Bytes)>, AdminPortError> {
+    send(admin, request(admin, Method::GET, target)?, longest).await
+}
+
+fn request(admin: SocketAddr, method: Method, target: &str) -> Result<Request<Empty<Bytes>>, http::Error> {
+    let request = Request::builder().method(method).uri(target);
+    request.header(HOST, reachable(admin).to_string()).body(Empty::new())
+}
+
+async fn send(
+    admin: SocketAddr,
+    request: Request<Empty<Bytes>>,
+    longest: usize,
+) -> Result<Option<(StatusCode, Bytes)>, AdminPortError> {
+    let connected = timeout(TIMEOUT, TcpStream::connect(reachable(admin))).await;
+    let Ok(Ok(stream)) = connected else { return Ok(None) };
+    timeout(TIMEOUT, exchange(stream, request, longest)).await?.map(Some)
 }
 
 /// Why an answer with `status` is none, in words for the operator.
@@ -54,7 +75,7 @@ pub(super) fn refusal(status: StatusCode, body: &[u8]) -> String {
 
 async fn exchange(
     stream: TcpStream,
-    request: http::Request<Empty<Bytes>>,
+    request: Request<Empty<Bytes>>,
     longest: usize,
 ) -> Result<(StatusCode, Bytes), AdminPortError> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;

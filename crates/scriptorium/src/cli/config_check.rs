@@ -7,6 +7,14 @@ use std::process::ExitCode;
 
 use crate::config::Overrides;
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  scriptorium config check --config /etc/scriptorium.toml
+  scriptorium config check --config new.toml > effective.toml && diff running.toml effective.toml
+
+The effective configuration goes to standard output, secrets redacted. Every error goes to
+standard error at once, each with its place, its key and what was expected; exit code 2.";
+
 pub(super) fn run(file: Option<&Path>) -> ExitCode {
     match super::load(file, Overrides::default()) {
         Ok(loaded) => {

@@ -3,16 +3,25 @@
 //! Owns what a newcomer sees. Must not treat the proxy any differently from `serve`.
 
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
 
 use bibliotheca::RegistryServer;
 use bibliotheca::sample::{self, SampleError};
+use clap::Args;
 
 use crate::app::{App, AppError};
 use crate::config::{Config, Location, LogLevel, Upstream};
 use crate::telemetry::{self, TelemetryError};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  scriptorium demo
+  curl -i http://127.0.0.1:8080/api/v1/capabilities      # from another terminal
+  scriptorium demo --listen 127.0.0.1:8081 --admin-listen 127.0.0.1:9091
+
+Nothing outside this machine is contacted and nothing is left behind. Ctrl-C ends it.";
 
 /// Why the demo does not run.
 #[derive(Debug, thiserror::Error)]
@@ -29,18 +38,40 @@ enum DemoError {
     Url(#[from] url::ParseError),
 }
 
-pub(super) fn run() -> ExitCode {
-    match serve() {
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// Where the proxy listens [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    listen: Option<SocketAddr>,
+    /// Where its admin port listens, which needs no token here [default: 127.0.0.1:9090]
+    #[arg(long, value_name = "ADDR", value_parser = loopback)]
+    admin_listen: Option<SocketAddr>,
+}
+
+pub(super) fn run(args: &DemoArgs) -> ExitCode {
+    match serve(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => super::failed(&format!("demo: {failure}")).told(false),
     }
 }
 
-fn serve() -> Result<(), DemoError> {
+/// An address that can be printed before anything listens there.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let parsed = text.parse().ok().filter(|address: &SocketAddr| address.port() != 0);
+    parsed.ok_or_else(|| "expected an address and a port, such as 127.0.0.1:8081".to_owned())
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let parsed = address(text)?;
+    let refused = || "expected a loopback address, since the demo's admin port needs no token".to_owned();
+    parsed.ip().is_loopback().then_some(parsed).ok_or_else(refused)
+}
+
+fn serve(args: &DemoArgs) -> Result<(), DemoError> {
     let folder = tempfile::tempdir()?;
     let registry = RegistryServer::over(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?)?;
     sample::publish(&registry)?;
-    let config = configure(&registry, folder.path())?;
+    let config = configure(args, &registry, folder.path())?;
     let (_log, access) = telemetry::logging(config.log.format, config.log.level)?;
     let app = App::new(&config, access, false, None)?;
     super::answer(&welcome(&config, &registry));
@@ -48,11 +79,13 @@ fn serve() -> Result<(), DemoError> {
     Ok(())
 }
 
-fn configure(registry: &RegistryServer, folder: &Path) -> Result<Config, DemoError> {
+fn configure(args: &DemoArgs, registry: &RegistryServer, folder: &Path) -> Result<Config, DemoError> {
     let mut config = Config::default();
     config.upstreams.push(Upstream::new("sample", registry.url().parse()?));
     config.storage.url = Location::File(folder.to_path_buf());
     config.log.level = LogLevel::Warn;
+    config.server.listen = args.listen.unwrap_or(config.server.listen);
+    config.server.admin_listen = args.admin_listen.unwrap_or(config.server.admin_listen);
     Ok(config)
 }
 

@@ -6,11 +6,16 @@
 mod admin_port;
 mod audit;
 mod bundles;
+mod completions;
 mod config_check;
+mod config_init;
 mod demo;
+mod doctor;
 mod explain;
 mod failure;
+mod health;
 mod log;
+mod manual;
 mod mirror;
 mod pins;
 mod policy;
@@ -28,7 +33,7 @@ use std::iter::successors;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tokio::runtime;
 
 pub(crate) use self::failure::{CommandFailure, fail, failed, refuse, usage, usages};
@@ -51,39 +56,6 @@ Examples:
 
 Exit codes: 0 done, 1 failed at run time, 2 bad usage or configuration.";
 
-const SERVE_EXAMPLES: &str = "\
-Examples:
-  scriptorium serve --upstream https://registry.example.com --listen 127.0.0.1:8080 --data ./cache
-  scriptorium serve --config /etc/scriptorium.toml
-  SCRIPTORIUM_CACHE__INDEX_TTL=10s scriptorium serve --config /etc/scriptorium.toml
-
-Flags win over the environment, the environment over the file, the file over the defaults.
-A setting's variable is SCRIPTORIUM_SECTION__KEY; an element of a list has its number:
-SCRIPTORIUM_UPSTREAMS__0__URL.
-SIGTERM finishes what is in flight within server.shutdown_grace.";
-
-const DEMO_EXAMPLES: &str = "\
-Examples:
-  scriptorium demo
-  curl -i http://127.0.0.1:8080/api/v1/capabilities      # from another terminal
-
-Nothing outside this machine is contacted and nothing is left behind. Ctrl-C ends it.";
-
-const CHECK_EXAMPLES: &str = "\
-Examples:
-  scriptorium config check --config /etc/scriptorium.toml
-  scriptorium config check --config new.toml > effective.toml && diff running.toml effective.toml
-
-The effective configuration goes to standard output, secrets redacted. Every error goes to
-standard error at once, each with its place, its key and what was expected; exit code 2.";
-
-const HASH_EXAMPLES: &str = "\
-Examples:
-  printf %s \"$TOKEN\" | scriptorium token hash
-  openssl rand -hex 32 | tee ci.token | scriptorium token hash >> tokens.toml
-
-Only the digest goes into the configuration, so that reading it reveals no token.";
-
 /// A caching, verifying pull-through proxy for Agent Volumes registries.
 ///
 /// Stands in front of one or more registries, answers from its cache, and sends no byte of an archive before all of it
@@ -98,11 +70,17 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a sample registry with the proxy in front of it, and print curl lines to try
-    #[command(after_help = DEMO_EXAMPLES)]
-    Demo,
+    #[command(after_help = demo::EXAMPLES)]
+    Demo(demo::DemoArgs),
     /// Run the proxy
-    #[command(after_help = SERVE_EXAMPLES)]
-    Serve(ServeArgs),
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(serve::ServeArgs),
+    /// Check from this machine whether a configuration will work, and say what to do where it will not
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::DoctorArgs),
+    /// Tell by the exit code whether the running proxy takes requests
+    #[command(after_help = health::EXAMPLES)]
+    Health(health::HealthArgs),
     /// Work with a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -130,17 +108,32 @@ enum Command {
     /// Work with the audit record
     #[command(subcommand)]
     Log(log::LogCommand),
+    /// Print what a shell needs to complete these commands
+    #[command(after_help = completions::EXAMPLES)]
+    Completions {
+        /// The shell
+        shell: completions::Shell,
+    },
+    /// Print the manual page of the program, or of a command
+    #[command(after_help = manual::EXAMPLES)]
+    Man {
+        /// The command, such as: mirror sync
+        command: Vec<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Print the effective configuration, or everything that is wrong with it
-    #[command(after_help = CHECK_EXAMPLES)]
+    #[command(after_help = config_check::EXAMPLES)]
     Check {
         /// The configuration file; without it, the environment and the defaults
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Write a short configuration file for this machine, with a comment at every key
+    #[command(after_help = config_init::EXAMPLES)]
+    Init(config_init::InitArgs),
     /// Print a configuration file with every key, its default and what it is for
     Sample,
     /// Print the reference page of every key, in Markdown
@@ -150,40 +143,8 @@ enum ConfigCommand {
 #[derive(Debug, Subcommand)]
 enum TokenCommand {
     /// Read a token on standard input and print its sha256 line for the configuration
-    #[command(after_help = HASH_EXAMPLES)]
+    #[command(after_help = token_hash::EXAMPLES)]
     Hash,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ServeArgs {
-    /// The configuration file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// The one registry to stand in front of, instead of those in the file
-    #[arg(long, value_name = "URL")]
-    pub(crate) upstream: Option<String>,
-    /// Where to listen [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) listen: Option<String>,
-    /// The folder that documents and archives are kept in [default: /var/lib/scriptorium]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-    /// Take over the listening sockets of the instance that is running
-    #[arg(long)]
-    pub(crate) upgrade: bool,
-}
-
-impl ServeArgs {
-    /// The configuration of these arguments.
-    pub(crate) fn load(&self) -> Result<Loaded, ConfigErrors> {
-        let overrides = Overrides {
-            upstream: self.upstream.clone(),
-            listen: self.listen.clone(),
-            data: self.data.clone(),
-            ..Overrides::default()
-        };
-        load(self.config.as_deref(), overrides)
-    }
 }
 
 /// Runs the command of this process.
@@ -200,9 +161,12 @@ pub fn run() -> ExitCode {
 
 fn dispatch(command: Command) -> ExitCode {
     match command {
-        Command::Demo => demo::run(),
+        Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Health(args) => health::run(&args),
         Command::Config(ConfigCommand::Check { config }) => config_check::run(config.as_deref()),
+        Command::Config(ConfigCommand::Init(args)) => config_init::run(&args),
         Command::Config(ConfigCommand::Sample) => answer(&config::sample()),
         Command::Config(ConfigCommand::Reference) => answer(&config::reference()),
         Command::Explain(args) => explain::run(&args),
@@ -213,17 +177,23 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Policy(command) => policy::run(command),
         Command::Token(TokenCommand::Hash) => token_hash::run(),
         Command::Log(command) => log::run(&command),
+        Command::Completions { shell } => completions::run(shell, Cli::command()),
+        Command::Man { command } => manual::run(&command, Cli::command()),
     }
 }
 
-/// Loads a configuration with this process's environment. A variable that is not Unicode cannot be a setting.
+/// Loads a configuration with this process's environment.
 fn load(file: Option<&Path>, overrides: Overrides) -> Result<Loaded, ConfigErrors> {
-    let env = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let now = SystemClock::default().now();
-    let mut loaded = Config::load(file, env, overrides, now)?;
+    let mut loaded = Config::load(file, environment(), overrides, now)?;
     loaded.notes.extend(loaded.config.expired_tokens(now.0));
     Ok(loaded)
+}
+
+/// This process's environment. A variable that is not Unicode cannot be a setting.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// Writes a line for people to standard error. If that is closed, nobody reads it.
@@ -274,7 +244,6 @@ mod tests {
     use super::storage::StorageArgs;
     use super::store::{GcArgs, StatsArgs, StoreCommand};
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn arguments_are_sound() {
@@ -284,7 +253,7 @@ mod tests {
     #[test]
     fn every_command_is_understood() {
         let parse = |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.command);
-        assert!(matches!(parse("scriptorium demo"), Ok(Command::Demo)));
+        assert!(matches!(parse("scriptorium demo"), Ok(Command::Demo(_))));
         assert!(matches!(parse("scriptorium token hash"), Ok(Command::Token(TokenCommand::Hash))));
         let check = parse("scriptorium config check --config a.toml").unwrap();
         assert!(
@@ -334,6 +303,10 @@ mod tests {
             ("scriptorium mirror plan", 2),
             ("scriptorium log verify", 2),
             ("scriptorium policy baseline", 2),
+            ("scriptorium demo --listen 127.0.0.1:0", 2),
+            ("scriptorium demo --admin-listen 0.0.0.0:9090", 2),
+            ("scriptorium health --admin https://127.0.0.1:9090", 2),
+            ("scriptorium completions tcsh", 2),
             ("scriptorium --help", 0),
             ("scriptorium --version", 0),
         ] {
@@ -347,8 +320,13 @@ mod tests {
             vec![],
             vec!["demo"],
             vec!["serve"],
+            vec!["doctor"],
+            vec!["health"],
+            vec!["completions"],
+            vec!["man"],
             vec!["audit"],
             vec!["config", "check"],
+            vec!["config", "init"],
             vec!["explain"],
             vec!["pins", "export"],
             vec!["pins", "import"],

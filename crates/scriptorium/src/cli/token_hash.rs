@@ -22,6 +22,13 @@ enum TokenError {
     NotAToken,
 }
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  printf %s \"$TOKEN\" | scriptorium token hash
+  openssl rand -hex 32 | tee ci.token | scriptorium token hash >> tokens.toml
+
+Only the digest goes into the configuration, so that reading it reveals no token.";
+
 pub(super) fn run() -> ExitCode {
     let input = io::stdin().lock();
     if input.is_terminal() {

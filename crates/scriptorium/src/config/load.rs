@@ -3,6 +3,7 @@
 //! Owns that order, and what can be asked of a configuration as a whole. Must not know how a value is read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::about::{self, AppliedBy};
@@ -13,6 +14,9 @@ use super::sections::Config;
 use super::sources::{Overrides, SourceValue};
 use super::{check, environment, notes};
 use crate::clock::Timestamp;
+
+/// The keys whose errors leave the address of the admin port unknown.
+const ADMIN_LISTEN: [&str; 2] = ["server", "server.admin_listen"];
 
 /// A valid configuration, and what its operator should know.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,13 +44,9 @@ impl Config {
         now: Timestamp,
     ) -> Result<Loaded, ConfigErrors> {
         let env: BTreeMap<String, String> = env.collect();
-        let sources = file.map_or_else(|| Ok(SourceValue::default()), SourceValue::from_file);
-        let mut sources = sources.map_err(ConfigErrors)?;
         let needs_upstreams = !overrides.beside;
         let mut reading = ConfigReading::new(&env, file);
-        reading.errors = sources.overlay_environment(&env);
-        sources.overlay_flags(overrides);
-        let mut config: Self = TableReader::read(sources, "", &mut reading).unwrap_or_default();
+        let mut config = Self::read(file, overrides, &mut reading)?;
         let from_environment = environment::fill(&mut config, &mut reading);
         check::check(&config, needs_upstreams, &mut reading);
         let warnings = check::policy(&config.policy, now, &mut reading);
@@ -56,6 +56,40 @@ impl Config {
         } else {
             Err(ConfigErrors(reading.errors))
         }
+    }
+
+    /// The address of the admin port. Other keys may be wrong: a running proxy does not end because its file is being
+    /// edited.
+    ///
+    /// # Errors
+    /// What is wrong with `server.admin_listen`, or with the file as a whole.
+    pub(crate) fn admin_listen(
+        file: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+        overrides: Overrides,
+    ) -> Result<SocketAddr, ConfigErrors> {
+        let env = env.collect();
+        let mut reading = ConfigReading::new(&env, file);
+        let config = Self::read(file, overrides, &mut reading)?;
+        reading.errors.retain(|error| ADMIN_LISTEN.contains(&error.key.as_str()));
+        if reading.errors.is_empty() {
+            Ok(config.server.admin_listen)
+        } else {
+            Err(ConfigErrors(reading.errors))
+        }
+    }
+
+    /// Reads every key, and leaves a default where a value is wrong.
+    fn read(
+        file: Option<&Path>,
+        overrides: Overrides,
+        reading: &mut ConfigReading<'_>,
+    ) -> Result<Self, ConfigErrors> {
+        let sources = file.map_or_else(|| Ok(SourceValue::default()), SourceValue::from_file);
+        let mut sources = sources.map_err(ConfigErrors)?;
+        reading.errors = sources.overlay_environment(reading.env);
+        sources.overlay_flags(overrides);
+        Ok(TableReader::read(sources, "", reading).unwrap_or_default())
     }
 
     /// Notes on tokens that are past their last day at `now`, in milliseconds since 1970; one sentence each.

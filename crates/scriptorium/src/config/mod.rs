@@ -34,7 +34,7 @@ pub(crate) use about::AppliedBy;
 pub(crate) use error::{ConfigError, ConfigErrors, ValueOrigin};
 pub(crate) use formats::parse_size;
 pub(crate) use load::Loaded;
-pub(crate) use pages::{reference, sample};
+pub(crate) use pages::{file_of, reference, sample};
 pub(crate) use sections::*;
 pub(crate) use sources::Overrides;
 pub(crate) use value::{

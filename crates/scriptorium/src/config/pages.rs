@@ -77,6 +77,34 @@ pub(crate) fn sample() -> String {
     page.text
 }
 
+/// A file with these keys only: section, key and value in TOML. Each has the comment of its declaration.
+#[must_use]
+pub(crate) fn file_of(head: &str, values: &[(&str, &str, String)]) -> String {
+    let mut page = ConfigPage { text: head.to_owned(), explained: HashMap::new() };
+    for section in section::about::<Config>() {
+        let (head, keys) = match &section.nested {
+            Nested::Nothing => continue,
+            Nested::Table(keys) => (format!("\n[{}]", section.name), keys),
+            Nested::Tables(keys) => (format!("\n[[{}]]", section.name), keys),
+        };
+        let value = |key: &KeyAbout| {
+            values
+                .iter()
+                .find(|(of, name, _)| *of == section.name && *name == key.name)
+                .map(|(.., value)| value)
+        };
+        let mut chosen = keys.iter().filter_map(|key| Some((key, value(key)?))).peekable();
+        if chosen.peek().is_some() {
+            page.line(format_args!("{head}"));
+        }
+        for (key, value) in chosen {
+            page.comment(section.name, key);
+            page.line(format_args!("{} = {value}", key.name));
+        }
+    }
+    page.text
+}
+
 /// The reference page, in Markdown.
 #[must_use]
 pub(crate) fn reference() -> String {

@@ -6,13 +6,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::holder::PortHolder;
+
 /// Why the ports could not be opened, or are no longer served.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListenError {
     #[error(
-        "{address} is already in use: stop what listens there (`ss -ltnp` names it), or choose another `{key}`"
+        "{address} is already in use by {}: stop it, or choose another `{key}`",
+        holder.as_ref().map_or_else(|| "another process (`ss -ltnp` names it)".to_owned(), ToString::to_string)
     )]
-    AddressInUse { key: &'static str, address: SocketAddr },
+    AddressInUse { key: &'static str, address: SocketAddr, holder: Option<PortHolder> },
     #[error(
         "no permission to listen on {address}: choose a `{key}` port above 1023, or grant CAP_NET_BIND_SERVICE"
     )]

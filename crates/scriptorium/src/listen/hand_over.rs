@@ -69,20 +69,20 @@ impl HandOver {
         })
     }
 
-    /// Sends the listeners to the process that waits, and waits until that process confirms them.
-    pub(super) fn hand_over(&self, listeners: &[BoundListener]) -> Result<(), String> {
+    /// Sends the listeners to the process that waits, and waits until that process confirms them. Answers with its number.
+    pub(super) fn hand_over(&self, listeners: &[BoundListener]) -> Result<u32, String> {
         let path =
             self.found().ok_or("no process waits for the sockets; start it first, with `--upgrade`")?;
         let failed = |error: io::Error| format!("{}: {error}", path.display());
         let mut next = UnixStream::connect(&path).map_err(failed)?;
-        is_ours(&next)?;
+        let pid = is_ours(&next)?;
         next.set_read_timeout(Some(ANSWER_TIMEOUT))
             .and_then(|()| next.set_write_timeout(Some(ANSWER_TIMEOUT)))
             .map_err(failed)?;
         send(&next, listeners).map_err(failed)?;
         let mut answer = [0; TAKEN.len()];
         next.read_exact(&mut answer).map_err(failed)?;
-        if answer == TAKEN { Ok(()) } else { Err("the next process did not confirm the sockets".to_owned()) }
+        if answer == TAKEN { Ok(pid) } else { Err("the next process did not confirm the sockets".to_owned()) }
     }
 
     /// Waits for the running process and takes the listeners that it sends.
@@ -190,11 +190,12 @@ fn listens_at(listener: &TcpListener, address: SocketAddr) -> bool {
     is_there && socket_acceptconn(listener).unwrap_or(false)
 }
 
-/// Asks the kernel whether the process at the other end is of this user.
-fn is_ours(stream: &UnixStream) -> Result<(), String> {
-    let other = socket_peercred(stream).map_err(|error| error.to_string())?.uid.as_raw();
+/// Asks the kernel whether the process at the other end is of this user. Answers with its number.
+fn is_ours(stream: &UnixStream) -> Result<u32, String> {
+    let peer = socket_peercred(stream).map_err(|error| error.to_string())?;
+    let other = peer.uid.as_raw();
     if other == user() {
-        return Ok(());
+        return Ok(peer.pid.as_raw_nonzero().get().unsigned_abs());
     }
     Err(format!("the process at the other end belongs to user {other}, and this one to user {}", user()))
 }
@@ -254,7 +255,7 @@ mod tests {
     fn exchanged(
         meeting: &HandOver,
         listeners: &[BoundListener],
-    ) -> (Result<(), String>, Result<Vec<BoundListener>, TakeOverError>) {
+    ) -> (Result<u32, String>, Result<Vec<BoundListener>, TakeOverError>) {
         let path = meeting.folders[0].join(&meeting.name);
         thread::scope(|scope| {
             let next = scope.spawn(|| meeting.take_over());
@@ -272,7 +273,7 @@ mod tests {
         let (meeting, listeners) = (hand_over(&home), [listener(), listener()]);
         assert!(meeting.hand_over(&listeners).unwrap_err().contains("--upgrade"), "nobody waits yet");
         let (sent, taken) = exchanged(&meeting, &listeners);
-        sent.unwrap();
+        assert_eq!(sent, Ok(std::process::id()));
         let taken = taken.unwrap();
         let addresses =
             |listeners: &[BoundListener]| listeners.iter().map(|bound| bound.address).collect::<Vec<_>>();

@@ -11,7 +11,8 @@
 //! 4. `peer` finds out which client a connection belongs to, which a load balancer may say with the PROXY protocol.
 //! 5. `connection` speaks HTTP on it, once the `head` of a request is there. `stream` and `http2` notice clients that
 //!    take nothing, `idle_timeout` those that send no request.
-//! 6. `signals` says when to stop; requests in flight are finished within the grace period.
+//! 6. `signals` says when to stop; requests in flight are finished within the grace period. `service_manager` is told of all
+//!    that.
 
 mod accept;
 mod activity;
@@ -21,6 +22,7 @@ mod connections;
 mod error;
 mod hand_over;
 mod head;
+mod holder;
 mod http2;
 mod idle_timeout;
 mod loads;
@@ -29,6 +31,7 @@ mod peer;
 mod proxy_protocol;
 mod replay;
 mod server;
+mod service_manager;
 mod signals;
 mod socket;
 mod stream;
@@ -49,6 +52,7 @@ use self::connections::ConnectionLimits;
 pub(crate) use self::error::ListenError;
 use self::hand_over::BoundListener;
 pub(crate) use self::hand_over::HandOver;
+pub(crate) use self::holder::port_holder;
 pub(crate) use self::peer::Peer;
 use self::peer::PeerResolver;
 pub(crate) use self::peer::TrustedProxies;
@@ -196,7 +200,9 @@ pub(crate) fn run<P: RequestHandler, A: RequestHandler>(
         .build()
         .map_err(ListenError::Start)?;
     let idle = background::idle_threads().map_err(ListenError::Start)?;
-    let mut signals = control.block_on(async { Signals::new(reload) }).map_err(ListenError::Start)?;
+    let mut signals = control
+        .block_on(async { Signals::new(move || service_manager::reloading(&reload)) })
+        .map_err(ListenError::Start)?;
     let mut server = RunningServer::start().map_err(ListenError::Start)?;
     server.serve(public_port).and_then(|()| server.serve(admin_port)).map_err(ListenError::Start)?;
     let outcome = control.block_on(async {
@@ -215,13 +221,22 @@ async fn serve(
     listeners: Vec<BoundListener>,
     settings: &ListenSettings,
 ) -> Result<(), ListenError> {
+    service_manager::ready();
+    let threads = server.threads();
     let stop = tokio::select! {
         stop = signals.stop(|| settings.hand_over.hand_over(&listeners)) => stop,
         () = server.failed() => return Err(ListenError::Ended),
+        () = service_manager::watched(&threads) => return Err(ListenError::Ended),
     };
     match stop {
-        Stop::Finish => tracing::info!("stopping: no new connections, requests in flight are finished"),
-        Stop::HandedOver => tracing::info!("stopping: the next process has the listening sockets"),
+        Stop::Finish => {
+            service_manager::stopping();
+            tracing::info!("stopping: no new connections, requests in flight are finished");
+        }
+        Stop::HandedOver(next) => {
+            service_manager::handed_over(next);
+            tracing::info!(next, "stopping: the next process has the listening sockets");
+        }
     }
     // Clients could still connect to them, and would never be accepted.
     drop(listeners);

@@ -77,6 +77,11 @@ impl RunningServer {
         Ok(())
     }
 
+    /// The threads that accept and serve.
+    pub(super) fn threads(&self) -> Vec<Handle> {
+        self.workers.iter().chain([&self.acceptor]).map(|worker| worker.runtime.clone()).collect()
+    }
+
     /// Waits until a thread has ended.
     pub(super) async fn failed(&mut self) {
         let threads = self.workers.iter().chain([&self.acceptor]);

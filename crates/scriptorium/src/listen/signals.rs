@@ -12,8 +12,8 @@ use tokio::task::block_in_place;
 pub(super) enum Stop {
     /// After the requests in flight.
     Finish,
-    /// The same; the next process has the listening sockets.
-    HandedOver,
+    /// The same; the next process, of this number, has the listening sockets.
+    HandedOver(u32),
 }
 
 /// The signals that end the process, which no longer do so by themselves.
@@ -41,13 +41,13 @@ impl Signals {
 
     /// Waits for a signal to stop. SIGQUIT calls `hand_over`; if that fails, the process goes on, since stopping would end
     /// the service.
-    pub(super) async fn stop(&mut self, hand_over: impl Fn() -> Result<(), String>) -> Stop {
+    pub(super) async fn stop(&mut self, hand_over: impl Fn() -> Result<u32, String>) -> Stop {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return Stop::Finish,
                 _ = self.interrupt.recv() => return Stop::Finish,
                 _ = self.quit.recv() => match block_in_place(&hand_over) {
-                    Ok(()) => return Stop::HandedOver,
+                    Ok(next) => return Stop::HandedOver(next),
                     Err(reason) => tracing::warn!(reason, "SIGQUIT is ignored: the sockets were not handed over"),
                 },
             }

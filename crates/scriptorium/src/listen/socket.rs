@@ -13,6 +13,7 @@ use rustix::net::sockopt::{
 
 use super::ListenError;
 use super::hand_over::{BoundListener, HandOver, TakeOverError};
+use super::holder::port_holder;
 
 /// A client that does not answer is asked whether it is still there: after how long, how often, how many times.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
@@ -82,7 +83,7 @@ fn prepare(listener: &TcpListener) -> io::Result<()> {
 
 fn refused(key: &'static str, address: SocketAddr, source: io::Error) -> ListenError {
     match source.kind() {
-        io::ErrorKind::AddrInUse => ListenError::AddressInUse { key, address },
+        io::ErrorKind::AddrInUse => ListenError::AddressInUse { key, address, holder: port_holder(address) },
         io::ErrorKind::PermissionDenied => ListenError::Permission { key, address },
         _ => ListenError::Bind { key, address, source },
     }
@@ -100,7 +101,9 @@ mod tests {
         let address = taken.local_addr().unwrap();
         let refused = Sockets::new(None).unwrap().claim("server.listen", address).unwrap_err();
         assert!(matches!(refused, ListenError::AddressInUse { key: "server.listen", .. }), "{refused}");
-        assert!(refused.to_string().contains(&address.to_string()));
+        let told = refused.to_string();
+        assert!(told.contains(&address.to_string()), "{told}");
+        assert!(told.contains(&format!("process {}", std::process::id())), "{told}");
     }
 
     #[test]

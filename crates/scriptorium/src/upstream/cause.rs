@@ -79,6 +79,35 @@ impl ConnectFailure {
         }
     }
 
+    /// The advice for the operator: the key or the file that helps.
+    pub(crate) fn remedy(self) -> &'static str {
+        match self {
+            Self::Name => "check the host in `url`, and the name servers of this machine (/etc/resolv.conf)",
+            Self::Refused => "check host and port in `url`, and whether the registry runs",
+            Self::Filtered => "let the firewall pass it, or set `proxy` if this network has an egress proxy",
+            Self::NoRoute => "check the network of this machine, or set `proxy` if it has an egress proxy",
+            Self::Closed => "check port and scheme of `url`, and what stands between here and there",
+            Self::TlsName => "use in `url` a host that the certificate names, or have its owner renew it",
+            Self::TlsExpired => {
+                "have its owner renew the certificate; if the dates look right, set this machine's clock"
+            }
+            Self::TlsAuthority => {
+                "name the PEM file of its authority (or of its own certificate) in `ca_file`, or add it to the \
+                 machine's authorities (update-ca-certificates, SSL_CERT_FILE)"
+            }
+            Self::TlsClient => "set `client_cert` and `client_key` to an identity that the server accepts",
+            Self::NotTls => "write http:// in `url`, or name the port that speaks TLS",
+            Self::OnlyTls => "write https:// in `url`",
+            Self::Tls => "see the cause; both sides need TLS 1.2 or 1.3",
+            Self::ProxyUnreachable => {
+                "check `proxy` (or HTTPS_PROXY), and `no_proxy` for hosts that need none"
+            }
+            Self::ProxyCredential => "name the variable with user:password in `proxy_auth_env`",
+            Self::ProxyRefused => "let the egress proxy pass this host, or list it in `no_proxy`",
+            Self::System => "see the cause",
+        }
+    }
+
     /// The advice for the client.
     pub(super) fn advice(self) -> &'static str {
         if self.may_pass() { "try again later" } else { "tell this proxy's operator" }

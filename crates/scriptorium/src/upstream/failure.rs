@@ -208,6 +208,14 @@ impl CouldNotAsk {
         Facets { fault, reach, again, health, word }
     }
 
+    /// What the operator can do where no connection could be made.
+    pub(super) fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreachable(why) => Some(why.remedy()),
+            _ => None,
+        }
+    }
+
     /// How long to wait before asking again, where that is known.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self.facets().again {

@@ -46,7 +46,6 @@ use futures_util::stream::{self, BoxStream};
 use secrecy::ExposeSecret;
 use url::Url;
 
-#[cfg(test)]
 pub(crate) use self::cause::ConnectFailure;
 use self::failure::status_label;
 pub(crate) use self::failure::{Again, CouldNotAsk, FailureSide, Health, RequestReach};

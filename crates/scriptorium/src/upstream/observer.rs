@@ -39,6 +39,8 @@ pub(crate) struct ExchangeFailure<'a> {
     pub(crate) why: &'a str,
     /// The errors of the system and of libraries, outermost first, for the log.
     pub(crate) causes: Option<&'a str>,
+    /// What the operator can do, where that is known.
+    pub(crate) remedy: Option<&'static str>,
 }
 
 /// Whether and how a registry is asked.
@@ -98,7 +100,7 @@ impl ExchangeRecord {
     pub(super) fn failed(mut self, why: &CouldNotAsk, causes: Option<String>) {
         self.tell(
             why.facets().word,
-            Some(ExchangeFailure { why: &why.to_string(), causes: causes.as_deref() }),
+            Some(ExchangeFailure { why: &why.to_string(), causes: causes.as_deref(), remedy: why.remedy() }),
         );
     }
 
@@ -113,7 +115,7 @@ impl Drop for ExchangeRecord {
     fn drop(&mut self) {
         if self.open {
             let why = "the caller no longer waits for the answer";
-            self.tell("cancelled", Some(ExchangeFailure { why, causes: None }));
+            self.tell("cancelled", Some(ExchangeFailure { why, causes: None, remedy: None }));
         }
     }
 }

@@ -22,6 +22,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("progress", ""),
     ("admission", ""),
     ("private", ""),
+    ("rights", ""),
     ("flight", ""),
     ("long_work", "admission"),
     ("config", "domain clock"),
@@ -64,11 +65,12 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "app",
-        "clock private telemetry config base advisories upstream store files read audit mirror bundles relay respond pipeline listen reload admin limit issuer_keys audit_record",
+        "clock private rights telemetry config base advisories upstream store files read audit mirror bundles relay respond pipeline listen reload admin limit issuer_keys audit_record",
     ),
+    ("doctor", "clock config domain store upstream listen rights app"),
     (
         "cli",
-        "domain clock private telemetry config store consistency audit audit_record mirror bundles explain app",
+        "domain clock private telemetry config store consistency audit audit_record mirror bundles explain app doctor",
     ),
     ("main", "cli"),
     ("lib", ""),
@@ -97,6 +99,8 @@ const DOORS: &[(&str, &str)] = &[
     ("jsonwebtoken", "access/"),
     ("ring::signature", "access/signature.rs"),
     ("nix", "listen/tcp_info.rs"),
+    ("sd_notify", "listen/service_manager.rs"),
+    ("procfs", "listen/holder.rs"),
     ("SystemTime::now", "clock.rs"),
 ];
 

@@ -40,6 +40,7 @@ fn assert_told(setup: Setup, cause: &str, detail: &str, words: &str) {
     assert_eq!((field("status"), field("upstream")), (cause.into(), "public".into()), "{records:?}");
     assert_eq!((field("request_id"), records[0]["level"].clone()), ("who-asked".into(), "WARN".into()));
     assert!(field("causes").as_str().is_some_and(|causes| causes.contains(words)), "{cause}: {records:?}");
+    assert!(field("remedy").as_str().is_some_and(|remedy| !remedy.is_empty()), "{cause}: {records:?}");
 
     let status = proxy.admin().get("/admin/v1/status").ok().json();
     let failure = &status["upstreams"][0]["last_failure"];

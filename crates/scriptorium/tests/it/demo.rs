@@ -6,16 +6,21 @@ use std::process::{Command, Stdio};
 use sha2::{Digest, Sha256};
 
 use crate::support::proxy::{capture, scriptorium, signal};
-use crate::support::{Client, eventually};
+use crate::support::{Client, eventually, free_ports};
 
 #[test]
 fn the_printed_curl_lines_work() {
-    let free = ["127.0.0.1:8080", "127.0.0.1:9090"].iter().all(|address| TcpListener::bind(address).is_ok());
-    if !free || Command::new("curl").arg("--version").output().is_err() {
-        eprintln!("skipped: the demo needs ports 8080 and 9090, this test curl");
+    if Command::new("curl").arg("--version").output().is_err() {
+        eprintln!("skipped: no curl here");
         return;
     }
-    let mut demo = scriptorium().arg("demo").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let [listen, admin] = free_ports().map(|port| format!("127.0.0.1:{port}"));
+    let mut demo = scriptorium()
+        .args(["demo", "--listen", &listen, "--admin-listen", &admin])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let printed = capture(demo.stdout.take().unwrap());
     let logged = capture(demo.stderr.take().unwrap());
     let lines = eventually("three curl lines", || {
@@ -32,14 +37,14 @@ fn the_printed_curl_lines_work() {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{line}\n{errors}\n{}", logged.lock().unwrap());
     }
-    artifacts_equal_their_digests(Client("127.0.0.1:8080".parse().unwrap()));
-    every_release_is_answered(Client("127.0.0.1:8080".parse().unwrap()));
-    let admin = Client("127.0.0.1:9090".parse().unwrap());
+    artifacts_equal_their_digests(Client(listen.parse().unwrap()));
+    every_release_is_answered(Client(listen.parse().unwrap()));
+    let admin = Client(admin.parse().unwrap());
     admin.send("POST", "/admin/v1/reload", &[]).problem(409, "about:blank");
     signal(demo.id(), "INT");
     let status = eventually("the demo's end", || demo.try_wait().unwrap());
     assert_eq!(status.code(), Some(0));
-    assert!(TcpListener::bind("127.0.0.1:8080").is_ok(), "something was left behind");
+    assert!(TcpListener::bind(&listen).is_ok(), "something was left behind");
 }
 
 /// Follows every locator of a sample release's trust detail.
@@ -48,7 +53,7 @@ fn artifacts_equal_their_digests(client: Client) {
     let mut followed = 0;
     for attachment in detail["attachments"].as_array().unwrap() {
         let Some(url) = attachment["locator"]["url"].as_str() else { continue };
-        let bytes = client.get(url.strip_prefix("http://127.0.0.1:8080").unwrap()).ok().body;
+        let bytes = client.get(url.strip_prefix(&format!("http://{}", client.0)).unwrap()).ok().body;
         let digest = format!("sha256:{}", data_encoding::HEXLOWER.encode(&Sha256::digest(bytes)));
         assert_eq!(attachment["artifactDigest"], digest);
         followed += 1;

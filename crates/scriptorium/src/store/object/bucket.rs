@@ -123,6 +123,7 @@ impl StorageBucket {
         let create = || bucket.put_opts(&path, "proof".into(), PutMode::Create.into());
         create().await.map_err(|error| self.told(error))?;
         let again = create().await;
+        bucket.get(&path).await.map_err(|error| self.told(error))?;
         bucket.delete(&path).await.map_err(|error| self.told(error))?;
         match again {
             Ok(_) => Err(BucketError::Unconditional),

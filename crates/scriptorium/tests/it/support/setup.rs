@@ -60,7 +60,7 @@ impl Setup {
     }
 
     /// Sets `section.key` where nothing else was said.
-    pub(super) fn set_unless(self, key: &str, value: impl Into<Value>) -> Self {
+    pub(crate) fn set_unless(self, key: &str, value: impl Into<Value>) -> Self {
         let (section, name) = key.split_once('.').unwrap();
         let said = self.table.get(section).and_then(|section| section.get(name)).is_some();
         if said { self } else { self.set(key, value) }

@@ -1,0 +1,155 @@
+//! What `packaging/` ships: configurations that the program takes, and a board and alerts about metrics that it has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use crate::support::proxy::scriptorium;
+use crate::support::tarball::Entry;
+use crate::support::{Release, Reply, Setup, Upstream, eventually};
+
+fn packaging(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging").join(file)
+}
+
+fn read(file: &str) -> String {
+    fs::read_to_string(packaging(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// The selectors of a text, such as `scriptorium_store_state{state!="ok"}`: each metric with the labels that it must have.
+fn selectors(text: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let is_word = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
+    let mut found = BTreeMap::<_, BTreeSet<_>>::new();
+    for prefix in ["scriptorium_", "process_"] {
+        for (at, _) in text.match_indices(prefix) {
+            if text[..at].ends_with(is_word) {
+                continue;
+            }
+            let rest = &text[at..];
+            let (name, rest) = rest.split_at(rest.find(|letter| !is_word(letter)).unwrap_or(rest.len()));
+            let inside = rest.strip_prefix('{').and_then(|rest| rest.split('}').next()).unwrap_or_default();
+            let labels =
+                inside.split(',').map(|label| label.split(['=', '!']).next().unwrap().trim().to_owned());
+            // Prometheus adds these two.
+            let labels = labels.filter(|label| !matches!(&**label, "" | "job" | "instance"));
+            found.entry(name.to_owned()).or_default().extend(labels);
+        }
+    }
+    found
+}
+
+/// Every metric that is asked about, on a proxy to which everything happened that it counts.
+fn whole_metrics() -> String {
+    let upstream = Upstream::start();
+    let (lamp, desk) = (Release::new("lamp", "1.0.0"), Release::new("desk", "1.0.0"));
+    upstream.publish(&lamp);
+    upstream.publish(&desk);
+    let other = lamp.clone().adding(Entry::file("extra.txt", "not in the tree")).archive();
+    upstream.reply(&lamp.source(), Reply::archive(other));
+    let setup = Setup::before(&upstream).mirror("ci", "roots = [\"desk\"]");
+    let proxy = setup.set("rate_limits.anonymous", "5/h").start();
+    proxy.client().get(&desk.download()).ok();
+    assert_ne!(proxy.client().get(&lamp.download()).status, 200);
+    while proxy.client().get(&desk.index()).status != 429 {}
+    proxy.admin().send("POST", "/admin/v1/mirrors/ci/sync", &[]);
+    eventually("a complete sync", || {
+        let metrics = proxy.admin().get("/metrics").ok().text();
+        metrics.contains("scriptorium_mirror_last_success_timestamp_seconds{").then_some(metrics)
+    })
+}
+
+#[test]
+fn board_and_alerts_ask_about_metrics_that_a_proxy_has() {
+    let metrics = whole_metrics();
+    for file in ["grafana/scriptorium.json", "prometheus/scriptorium.rules.yml"] {
+        let asked = selectors(&read(file).replace("\\\"", "\""));
+        assert!(asked.len() > 8, "{file}: {asked:?}");
+        for (name, labels) in asked {
+            let samples: Vec<_> = metrics
+                .lines()
+                .filter(|line| line.strip_prefix(&*name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+                .collect();
+            assert!(!samples.is_empty(), "{file}: no proxy has {name}");
+            for label in labels {
+                let has = samples.iter().any(|sample| sample.contains(&format!("{label}=\"")));
+                assert!(has, "{file}: {name} has no label {label}: {samples:?}");
+            }
+        }
+    }
+    promtool(&["check", "metrics"], &metrics);
+    promtool(&["check", "rules", packaging("prometheus/scriptorium.rules.yml").to_str().unwrap()], "");
+    promtool(&["test", "rules", packaging("prometheus/scriptorium.test.yml").to_str().unwrap()], "");
+}
+
+/// Runs promtool, if it is here.
+fn promtool(arguments: &[&str], input: &str) {
+    let installed = std::env::var("SCRIPTORIUM_PROMTOOL").unwrap_or_else(|_| "promtool".to_owned());
+    let spawned = Command::new(installed)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = spawned else {
+        let required = std::env::var_os("SCRIPTORIUM_REQUIRE_PROMTOOL").is_some();
+        assert!(!required, "promtool is not here");
+        return eprintln!("skipped: no promtool here");
+    };
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "promtool {arguments:?}: {output:?}");
+}
+
+fn check(text: &str, environment: &[(&str, &str)]) -> Output {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("scriptorium.toml");
+    fs::write(&file, text).unwrap();
+    let mut command = scriptorium();
+    command.args(["config", "check", "--config"]).arg(file).envs(environment.iter().copied());
+    command.output().unwrap()
+}
+
+/// What is indented by `spaces` below the first line that ends in `head`.
+fn block(text: &str, head: &str, spaces: usize) -> String {
+    let (_, rest) = text.split_once(&format!("{head}\n")).unwrap_or_else(|| panic!("no {head}"));
+    let indent = " ".repeat(spaces);
+    let inside = rest.lines().take_while(|line| line.is_empty() || line.starts_with(&indent));
+    inside.map(|line| format!("{}\n", line.get(spaces..).unwrap_or_default())).collect()
+}
+
+#[test]
+fn every_configuration_that_is_shipped_is_valid() {
+    let registry = [
+        ("SCRIPTORIUM_UPSTREAMS__0__NAME", "public"),
+        ("SCRIPTORIUM_UPSTREAMS__0__URL", "https://r.example.com"),
+    ];
+    let manifest = read("kubernetes/scriptorium.yaml");
+    for (name, text, environment) in [
+        ("debian", read("debian/scriptorium.toml"), &[][..]),
+        ("container", read("container.toml"), &registry[..]),
+        ("kubernetes", block(&manifest, "scriptorium.toml: |", 4), &[][..]),
+    ] {
+        let output = check(&text, environment);
+        assert!(output.status.success(), "{name}: {output:?}");
+    }
+}
+
+#[test]
+fn a_second_replica_on_a_folder_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("scriptorium.toml");
+    let script = block(&read("kubernetes/scriptorium.yaml"), "            - |", 14);
+    let script = script.replace("/etc/scriptorium/scriptorium.toml", file.to_str().unwrap());
+    assert!(script.contains("exit 1"), "{script}");
+    let starts = |pod: &str, url: &str| {
+        fs::write(&file, format!("[storage]\nurl = \"{url}\"\n")).unwrap();
+        Command::new("sh").args(["-ec", &script]).env("POD", pod).output().unwrap().status.success()
+    };
+    assert!(starts("scriptorium-0", "file:///var/lib/scriptorium"));
+    assert!(!starts("scriptorium-1", "file:///var/lib/scriptorium"));
+    assert!(starts("scriptorium-1", "s3://volumes/cache"));
+}
