@@ -26,7 +26,7 @@ pub(crate) enum Notice {
 /// The notices of one registry, as far as they are here.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RegistryNotices {
-    /// Its place in [`MirrorRecord::registries`].
+    /// Its place among the registries of the record.
     pub(crate) registry: usize,
     pub(crate) capabilities: Notice,
     pub(crate) advisories: Notice,
