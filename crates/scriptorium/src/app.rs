@@ -19,7 +19,7 @@ use crate::files::SealedFiles;
 use crate::issuer_keys::KeyKeeper;
 use crate::limit::InFlight;
 use crate::limit::Limiter;
-use crate::listen::{self, BackgroundWork, ListenError, ListenSettings, Work};
+use crate::listen::{self, ListenError, ListenSettings, ProcessWork, Work};
 use crate::mirror::{MirrorDesk, MirrorLocks, Mirrors};
 use crate::pipeline::Pipeline;
 use crate::private::PrivateError;
@@ -201,7 +201,7 @@ impl App {
             kept.read().await;
             futures_util::join!(work.steady, imported.read(), keys.keep());
         };
-        let background = BackgroundWork { steady, patient: work.patient };
+        let background = ProcessWork { steady, patient: work.patient };
         let record = Arc::clone(&pipeline.audit_record);
         let reload = move || signalled(&reload, &record);
         settings.max_connections = ports::within_descriptors(settings.max_connections);
@@ -356,26 +356,27 @@ fn background(
     advisories: Arc<AdvisoryKeeper>,
     metrics: Arc<Metrics>,
     audit_rate: Option<NonZeroU64>,
-) -> BackgroundWork<impl Work + use<>, impl Work + use<>> {
+) -> ProcessWork<impl Work + use<>, impl Work + use<>> {
     let (documents, files) = (Arc::clone(&pipeline.documents), Arc::clone(&pipeline.files));
     let (recollected, may_sync) = tokio::sync::oneshot::channel();
     let (audited, synced) = (Arc::clone(store.objects()), Arc::clone(&mirrors));
-    let steady = async move {
-        // Before anything that an earlier process stored may be evicted.
-        mirrors.recollect().await;
-        let _ = recollected.send(());
-        futures_util::join!(store.keep(), documents.write_pins(), advisories.keep());
-    };
     let audit = async move {
         if let Some(rate) = audit_rate {
             pass::for_ever(audited, rate, metrics, Arc::new(TimerPause)).await;
         }
     };
-    let patient = async move {
-        let _ = may_sync.await;
-        futures_util::join!(audit, synced.keep(), files.read_manifests());
+    let steady = async move {
+        // Before anything that an earlier process stored may be evicted.
+        mirrors.recollect().await;
+        let _ = recollected.send(());
+        futures_util::join!(store.keep(), documents.write_pins(), audit, advisories.keep());
     };
-    BackgroundWork { steady, patient }
+    let patient = async move {
+        if may_sync.await.is_ok() {
+            futures_util::join!(synced.keep(), files.read_manifests());
+        }
+    };
+    ProcessWork { steady, patient }
 }
 
 #[cfg(test)]

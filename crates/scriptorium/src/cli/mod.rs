@@ -35,6 +35,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use self::failure::{CommandFailure, fail, failed, refuse, usage, usages};
 use crate::clock::{Clock, SystemClock};
@@ -149,6 +150,7 @@ enum TokenCommand {
 
 /// Runs the command of this process.
 pub fn run() -> ExitCode {
+    outlive_file_limit();
     match Cli::try_parse() {
         Ok(cli) => dispatch(cli.command),
         Err(answer) => {
@@ -157,6 +159,14 @@ pub fn run() -> ExitCode {
             ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2))
         }
     }
+}
+
+/// Lets a write beyond the limit on the size of files (`ulimit -f`) fail. The signal that comes with it would end the process.
+fn outlive_file_limit() {
+    let Ok(runtime) = runtime::Builder::new_current_thread().enable_all().build() else { return };
+    let _entered = runtime.enter();
+    // The handler stays when the runtime is gone.
+    let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
 }
 
 fn dispatch(command: Command) -> ExitCode {

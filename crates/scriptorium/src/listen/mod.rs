@@ -144,7 +144,7 @@ impl ListenSettings {
 }
 
 /// The work of a process besides answering.
-pub(crate) struct BackgroundWork<S, P> {
+pub(crate) struct ProcessWork<S, P> {
     /// What answers depend on: room in the storage, records, keys.
     pub(crate) steady: S,
     /// What can wait as long as clients want the processor.
@@ -167,7 +167,7 @@ pub(crate) fn run<P: RequestHandler, A: RequestHandler>(
     public: Arc<P>,
     admin: Arc<A>,
     metrics: Arc<Metrics>,
-    background: BackgroundWork<impl Work, impl Work>,
+    background: ProcessWork<impl Work, impl Work>,
     reload: impl Fn() + Send + 'static,
 ) -> Result<(), ListenError> {
     let tls = settings.tls.as_ref().map(Certificates::acceptor).transpose()?;

@@ -130,6 +130,7 @@ impl<'a> Bringing<'a> {
                 return Err(Setback::Final(format!("it is {}", metadata.status.state)));
             }
             ArchiveOffer::Withdrawn => return Ok(()),
+            ArchiveOffer::Archive { .. } if !release.wants_files => return Ok(()),
             ArchiveOffer::ByGit => release.wants_files = false,
             ArchiveOffer::Malformed => {
                 return Err(Setback::Final("its exact metadata names no archive".to_owned()));

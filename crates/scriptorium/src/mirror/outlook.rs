@@ -6,11 +6,11 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::stream::{self, StreamExt};
-use selection::SelectedRelease;
 
 use super::desk::MirrorDesk;
 use super::notices::RegistryNotices;
 use super::record::{MirrorRecord, MirroredRelease};
+use super::survey::Survey;
 use crate::config::Mirror;
 use crate::domain::{DocumentKey, Integrity, Purl, Registry, Version, VolumeName};
 use crate::store::{StorageKey, sealed};
@@ -32,9 +32,9 @@ impl Outlook {
         desk: &MirrorDesk,
         mirror: &Mirror,
         before: Option<&MirrorRecord>,
-        releases: Vec<SelectedRelease>,
+        survey: &Survey,
     ) -> Self {
-        let mut record = wanted(desk, mirror, before, releases);
+        let mut record = wanted(desk, mirror, before, survey);
         // A file that was removed since the last sync is missed only then.
         desk.store.counted().await;
         let files = record.selected.iter_mut().filter(|release| release.wants_files);
@@ -74,8 +74,9 @@ fn wanted(
     desk: &MirrorDesk,
     mirror: &Mirror,
     before: Option<&MirrorRecord>,
-    releases: Vec<SelectedRelease>,
+    survey: &Survey,
 ) -> MirrorRecord {
+    let releases = &survey.selection.releases;
     let mut record = MirrorRecord::empty(&mirror.name, desk.documents.now());
     record.last_success = before.and_then(|before| before.last_success);
     let mut earlier: HashMap<(&VolumeName, &Version), (&MirroredRelease, Option<&Registry>)> = HashMap::new();
@@ -84,7 +85,7 @@ fn wanted(
         earlier.insert((&release.volume, &release.version), (release, registry));
     }
     record.selected.reserve_exact(releases.len());
-    for selected in &releases {
+    for selected in releases {
         let name = &selected.name;
         // Without a registry its index could not have been read; a reload may have taken it away since.
         let Ok(upstream) = desk.documents.upstream_of(&DocumentKey::Index(name.volume.clone())) else {
@@ -110,11 +111,17 @@ fn wanted(
             artifacts: known.map(|known| known.artifacts.clone()).unwrap_or_default(),
         });
     }
+    let taken: HashSet<VolumeName> = record.selected.iter().map(|release| release.volume.clone()).collect();
     for (release, registry) in earlier.into_values() {
         let Some(registry) = registry else { continue };
-        let registry = record.index_of(registry);
-        record.kept.push(MirroredRelease { registry, ..release.clone() });
+        let release = MirroredRelease { registry: record.index_of(registry), ..release.clone() };
+        match survey.passes_over(&release.volume) && !taken.contains(&release.volume) {
+            true => record.selected.push(MirroredRelease { wants_files: false, ..release }),
+            false => record.kept.push(release),
+        }
     }
+    // Those of earlier syncs come in any order; the record of one state is one text.
+    record.selected.sort_by(|one, other| (&one.volume, &one.version).cmp(&(&other.volume, &other.version)));
     if let Some(before) = before {
         keep_notices(&mut record, before);
     }

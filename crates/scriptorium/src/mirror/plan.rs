@@ -31,10 +31,10 @@ pub(crate) async fn plan(desk: &MirrorDesk, mirror: &Mirror, tally: &RunTally) -
         Ok(surveyed) => surveyed,
         Err(bound) => return PlanReport::not_run(&mirror.name, everything(mirror, &bound.to_string())),
     };
-    let Survey { selection, volumes, lost, remarks } = surveyed;
+    let outlook = Outlook::of(desk, mirror, before.as_ref(), &surveyed).await;
+    let Survey { selection, volumes, lost, remarks, .. } = surveyed;
     report.search = remarks;
-    let Selection { releases, missing, untold, patterns, unlisted } = selection;
-    let outlook = Outlook::of(desk, mirror, before.as_ref(), releases).await;
+    let Selection { missing, untold, patterns, unlisted, .. } = selection;
     let too_large = fit_by_knowledge(desk, &outlook).refusal();
     let too_large = too_large.into_iter().flat_map(|why| everything(mirror, &why));
     report.missing = missing.into_iter().map(lack).chain(lost).chain(too_large).collect();

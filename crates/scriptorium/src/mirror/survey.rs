@@ -12,7 +12,7 @@ use super::patience::{Attempt, Setback, in_passes, refused};
 use super::record::{LackSubject, MirrorLack, MirrorRecord, MirroredRelease};
 use super::rows::rows;
 use crate::config::Mirror;
-use crate::domain::{DocumentKey, VolumeName};
+use crate::domain::{DocumentKey, VolumeName, VolumePattern};
 
 /// Indexes that are asked for at once.
 const AT_ONCE: usize = 8;
@@ -26,6 +26,18 @@ pub(super) struct Survey {
     pub(super) lost: Vec<MirrorLack>,
     /// What is odd about searches.
     pub(super) remarks: Vec<SearchRemark>,
+    /// Patterns of roots that search answered.
+    patterns: Vec<VolumePattern>,
+    /// Volumes of which nothing is known now: their index was not read, or lists nothing.
+    silent: HashSet<VolumeName>,
+}
+
+impl Survey {
+    /// Whether a root covers a volume of which nothing is to be taken now, such as one whose releases are all blocked. What is said of
+    /// it still belongs to the mirror: a site that has its releases from a bundle learns of the block from nobody else.
+    pub(super) fn passes_over(&self, name: &VolumeName) -> bool {
+        !self.silent.contains(name) && self.patterns.iter().any(|pattern| pattern.matches(name))
+    }
 }
 
 /// Why there is no selection.
@@ -54,23 +66,29 @@ pub(super) async fn survey(
     mirror: &Mirror,
     before: Option<&MirrorRecord>,
 ) -> Result<Survey, NotSurveyed> {
-    let mut mirrored: HashMap<&VolumeName, Vec<&MirroredRelease>> = HashMap::new();
+    let mut mirrored: MirroredVolumes<'_> = HashMap::new();
     for release in before.into_iter().flat_map(MirrorRecord::releases) {
         mirrored.entry(&release.volume).or_default().push(release);
     }
     let mut selector = Selector::new(mirror.all_roots(), rules(mirror));
     let (mut volumes, mut lost, mut remarks) = (HashSet::new(), Vec::new(), Vec::new());
+    let (mut patterns, mut silent) = (Vec::new(), HashSet::new());
     loop {
         let step;
         (selector, step) = advance(selector).await?;
         let questions = match step {
-            NextStep::Done(selection) => return Ok(Survey { selection, volumes, lost, remarks }),
+            NextStep::Done(selection) => {
+                let mut survey = Survey { selection, volumes, lost, remarks, patterns, silent };
+                look_for_unlisted(run, &mirrored, &mut survey).await;
+                return Ok(survey);
+            }
             NextStep::Ask(questions) => questions,
         };
         let Enumerated { patterns: mut listed, remarks: more } = enumerate(run, &questions.patterns).await;
         remarks.extend(more);
         for pattern in &questions.patterns {
             let names = listed.remove(pattern).unwrap_or_else(|| Ok(Vec::new()));
+            patterns.extend(names.is_ok().then(|| pattern.clone()));
             selector.answer_pattern(pattern, names)?;
         }
         let attempt = |name: VolumeName| index(run, name);
@@ -82,17 +100,46 @@ pub(super) async fn survey(
                 None if rows.is_empty() && mirrored.contains_key(&name) => Some(LOST.to_owned()),
                 None => None,
             };
-            if rows.is_empty() && is_definite {
-                lost.extend(mirrored.get(&name).into_iter().flatten().map(|release| MirrorLack {
-                    subject: LackSubject::Release(release.id()),
-                    reason: format!("{LOST}; what was mirrored stays"),
-                }));
+            if rows.is_empty() {
+                silent.insert(name.clone());
+                lost.extend(is_definite.then(|| lost_of(&mirrored, &name)).into_iter().flatten());
             }
             volumes.insert(name.clone());
             selector.answer_volume(&name, reason.map_or(Ok(rows), Err))
         };
         in_passes(questions.volumes, run.at_once(AT_ONCE), attempt, end).await?;
     }
+}
+
+/// Mirrored releases, by their volume.
+type MirroredVolumes<'a> = HashMap<&'a VolumeName, Vec<&'a MirroredRelease>>;
+
+/// Reads the indexes of mirrored volumes that search lists no more.
+async fn look_for_unlisted(run: &MirrorRun<'_>, mirrored: &MirroredVolumes<'_>, survey: &mut Survey) {
+    let is_unlisted = |name: &VolumeName| !survey.volumes.contains(name) && survey.passes_over(name);
+    let unlisted: Vec<VolumeName> =
+        mirrored.keys().filter(|name| is_unlisted(name)).map(|name| (*name).clone()).collect();
+    let end = |name: VolumeName, rows: Option<Vec<_>>, _: Option<String>| {
+        let is_definite = rows.is_some();
+        if rows.is_none_or(|rows| rows.is_empty()) {
+            survey.lost.extend(is_definite.then(|| lost_of(mirrored, &name)).into_iter().flatten());
+            survey.silent.insert(name.clone());
+        }
+        survey.volumes.insert(name);
+        Ok::<(), std::convert::Infallible>(())
+    };
+    let Ok(()) = in_passes(unlisted, run.at_once(AT_ONCE), |name| index(run, name), end).await;
+}
+
+/// What is said of the mirrored releases of a volume whose index lists nothing any more.
+fn lost_of<'a>(
+    mirrored: &'a MirroredVolumes<'_>,
+    name: &VolumeName,
+) -> impl Iterator<Item = MirrorLack> + use<'a> {
+    mirrored.get(name).into_iter().flatten().map(|release| MirrorLack {
+        subject: LackSubject::Release(release.id()),
+        reason: format!("{LOST}; what was mirrored stays"),
+    })
 }
 
 /// Goes on with a selection, on a thread that blocks nobody: a solution may take seconds.

@@ -88,10 +88,12 @@ pub(super) fn everything(mirror: &Mirror, why: &str) -> Vec<MirrorLack> {
 }
 
 async fn bring_in(run: &MirrorRun<'_>, mirror: &Mirror, before: MirrorRecord, surveyed: Survey) -> SyncEnd {
-    let Survey { volumes, lost, selection, remarks } = surveyed;
-    let (desk, volumes) = (run.desk, volumes.len());
-    let Selection { releases, missing, untold, .. } = selection;
-    let mut outlook = Outlook::of(desk, mirror, Some(&before), releases).await;
+    let desk = run.desk;
+    let mut outlook = Outlook::of(desk, mirror, Some(&before), &surveyed).await;
+    let Survey { volumes, lost, selection, remarks, .. } = surveyed;
+    let volumes = volumes.len();
+    let Selection { missing, untold, releases, .. } = selection;
+    drop(releases);
     let missing = missing.into_iter().map(lack).chain(lost).collect();
     outlook.record.remarks = remarks;
     // A large record is not kept in memory twice.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::bucket::Bucket;
 use crate::support::crossing::{Luggage, command, export, mirror, receiver, see, seen};
+use crate::support::mirror::list;
 use crate::support::tarball::Entry;
 use crate::support::{Proxy, Release, Reply, Setup, Upstream, each, eventually, hex_digest, noise};
 
@@ -24,6 +25,45 @@ fn row(far: &Proxy, release: &Release) -> Value {
 #[track_caller]
 fn import(far: &Proxy, luggage: &Luggage, from: &str) -> Value {
     mirror(far, &["import", &luggage.at(from), "--json"]).exits(0).json()
+}
+
+#[test]
+fn what_befalls_a_whole_volume_of_a_pattern_is_carried_over() {
+    let refused = [("blocked", 403, "authorization-failed"), ("tombstoned", 404, "not-found")];
+    let cases = refused.into_iter().flat_map(|refused| {
+        [(refused, "--lifecycle-only", true), (refused, "--lifecycle-only", false), (refused, "--json", true)]
+    });
+    each(cases, |((state, status, slug), how, is_listed)| {
+        let (luggage, upstream) = (Luggage::new(), Upstream::start());
+        let (gone, stays) = (lamp("1.0.0"), Release::new("lantern", "1.0.0"));
+        [&gone, &stays].into_iter().for_each(|release| upstream.publish(release));
+        list(&upstream, &["lamp", "lantern"]);
+        let far = receiver(&upstream, &luggage.key("corp")).start();
+        let near = Setup::before(&upstream).mirror("ci", "roots = [\"la*\"]").start();
+        mirror(&near, &["sync", "ci"]).exits(0);
+        export(&near, &luggage, "first", &[]);
+        import(&far, &luggage, "first");
+        assert_eq!(far.client().get(&gone.download()).status, 200);
+
+        let changed = lamp("1.0.0").state(state, "a reason");
+        let answer = Reply::problem(status, slug, "Gone", "a reason");
+        upstream.say(&changed, [changed.row(&upstream.url())], answer);
+        if !is_listed {
+            list(&upstream, &["lantern"]);
+        }
+        near.admin().post("/admin/v1/invalidate", r#"{"pattern":"*"}"#).ok();
+        // Each sync of what did not change again says the same.
+        for round in ["second", "third"] {
+            let synced = mirror(&near, &["sync", "ci", "--json"]).exits(0).json();
+            assert_eq!(synced["mirrors"][0]["complete"], true, "{synced}");
+            mirror(&near, &["verify", "ci"]).exits(0);
+            export(&near, &luggage, round, &[how]);
+            import(&far, &luggage, round);
+            assert_eq!(row(&far, &changed)["state"], state);
+            assert_eq!(far.client().get(&changed.download()).status, status, "{state}, {how}");
+            far.client().get(&stays.download()).ok();
+        }
+    });
 }
 
 #[test]

@@ -7,7 +7,8 @@ use serde_json::Value;
 use crate::support::crossing::Luggage;
 use crate::support::mirror::{Desk, missing, reason};
 use crate::support::proxy::scriptorium;
-use crate::support::{Release, Setup, Upstream};
+use crate::support::tarball::Entry;
+use crate::support::{Release, Setup, Upstream, noise};
 
 /// Runs a command, and gives its exit code and the one object that it printed.
 #[track_caller]
@@ -113,4 +114,16 @@ fn a_mirror_whose_run_the_proxy_refuses_is_reported_and_the_others_run() {
         }
     }
     held.release();
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_and_not_the_end() {
+    let upstream = Upstream::start();
+    upstream.publish(&Release::new("lamp", "1.0.0").adding(Entry::file("big", noise(1, 200_000))));
+    let desk = Desk::new(&Setup::before(&upstream).mirror("ci", "roots = [\"lamp\"]\ntrust = false"));
+    let sync = desk.command(&["sync", "ci"]);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -f 100; exec \"$@\"", "sh"]).arg(sync.get_program()).args(sync.get_args());
+    let (code, told) = one_object(limited);
+    assert_eq!((code, missing(&told["mirrors"][0]).len()), (1, 1), "{told}");
 }
