@@ -39,17 +39,16 @@ fn give_way() {
 
 #[cfg(test)]
 mod tests {
-    #![cfg(target_os = "linux")]
-
-    use thread_priority::unix::{NormalThreadSchedulePolicy, ThreadSchedulePolicy, thread_schedule_policy};
-    use tokio::task::spawn_blocking;
-
-    use super::*;
-
+    #[cfg(target_os = "linux")]
     #[test]
     fn work_that_can_wait_gives_way_and_nothing_else_does() {
+        use thread_priority::unix::{
+            NormalThreadSchedulePolicy, ThreadSchedulePolicy, thread_schedule_policy,
+        };
+        use tokio::task::spawn_blocking;
+
         let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-        let runtime = idle_threads().unwrap();
+        let runtime = super::idle_threads().unwrap();
         let found = runtime.block_on(async {
             let task = tokio::spawn(async { thread_schedule_policy().unwrap() }).await.unwrap();
             let blocking = spawn_blocking(|| thread_schedule_policy().unwrap()).await.unwrap();
