@@ -24,7 +24,7 @@ VOLUMES = 2_000
 
 
 def measure(bench: Bench) -> dict:
-    """First the highest rate; then half of it, in turns beside a sync and alone."""
+    """First the highest rate; then a quarter of it, in turns beside a sync and alone."""
     served, loading = bench.split_cpus()
     path, rounds = index_of("index-2k"), bench.rounds
     mirrors = [f"m{number}" for number in range(rounds)]
@@ -110,7 +110,7 @@ def ask(proxy: Scriptorium, method: str, below: str) -> dict:
 def table(found: dict) -> Iterator[str]:
     rates = {name: median(each["per_second"] for each in found[name]) for name in ("alone", "beside")}
     slowest = {name: [each["p99_ms"] for each in found[name]] for name in ("alone", "beside")}
-    yield "| p99, 2 KB document, at half rate | alone | beside a sync | p99 alone | beside a sync | ratio |"
+    yield "| p99, 2 KB document, at a quarter of the highest rate | alone | beside a sync | p99 alone | beside a sync | ratio |"
     yield "|---|--:|--:|--:|--:|--:|"
     cells = [f"{rates[name]:,.0f} req/s" for name in ("alone", "beside")]
     cells += [f"{median(slowest[name]):.2f} ms" for name in ("alone", "beside")]
