@@ -84,11 +84,17 @@ impl ServerCertVerifier for Anybody {
 
 /// Gets `target` with HTTP/1.1 over TLS; all that the proxy said until it hung up.
 pub(crate) fn get(stream: TcpStream, target: &str) -> Vec<u8> {
-    let mut stream = shake_hands(stream, b"http/1.1").unwrap();
-    let request = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut said = Vec::new();
-    stream.read_to_end(&mut said).unwrap();
+    let said = try_get(stream, target).unwrap();
     assert!(said.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&said));
     said
+}
+
+/// The same, of which the proxy may close the connection at any moment.
+pub(crate) fn try_get(stream: TcpStream, target: &str) -> io::Result<Vec<u8>> {
+    let mut stream = shake_hands(stream, b"http/1.1")?;
+    let request = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said)?;
+    Ok(said)
 }
