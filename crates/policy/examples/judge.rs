@@ -43,7 +43,11 @@ fn main() {
             delivery: Some(Delivery::Cdn),
             manifest: Some(&manifest),
             trust: TrustFacts::Known(&["signature"]),
-            advisories: AdvisoryFacts { about: advisories.about(name), confirmed: Some(NOW) },
+            advisories: AdvisoryFacts {
+                about: advisories.about(name),
+                confirmed: Some(NOW),
+                ..AdvisoryFacts::default()
+            },
             ..PolicyFacts::of(name, version)
         };
         let verdict = policy.verdict(&facts, NOW);

@@ -5,16 +5,19 @@
 
 mod affected;
 mod index;
+mod naming;
 mod osv;
 mod registry;
 mod severity;
+mod unread;
 
 use archive::{Version, VolumeName};
 
 pub use index::{Advisories, TooManyAdvisories};
 pub use osv::read_osv;
-pub use registry::{read_registry_advisories, read_registry_advisory};
+pub use registry::read_registry_advisory;
 pub use severity::{AdvisorySeverity, InvalidAdvisorySeverity};
+pub use unread::UnreadAdvisory;
 
 use affected::Affected;
 
@@ -42,15 +45,6 @@ pub enum AdvisoryFault {
     /// It does not say which volume it is about.
     #[error("expected `affected` to name a volume")]
     Volume,
-}
-
-/// One advisory of a document that cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AdvisoryRefusal {
-    /// Which one: its place in the document.
-    pub place: String,
-    /// Why.
-    pub fault: AdvisoryFault,
 }
 
 /// An advisory.

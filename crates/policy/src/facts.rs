@@ -9,7 +9,7 @@ use std::sync::Arc;
 use archive::{Integrity, ManifestFacts, Version, VolumeName};
 use serde::{Deserialize, Serialize};
 
-use crate::advisory::Advisory;
+use crate::advisory::{Advisory, UnreadAdvisory};
 
 /// Everything that a policy may look at. Seconds are counted from 1970 on.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +93,10 @@ pub enum TrustFacts<'a> {
 pub struct AdvisoryFacts<'a> {
     /// The advisories about the volume, whichever versions they affect.
     pub about: &'a [Arc<Advisory>],
+    /// Those that cannot be read and name the volume: which versions they affect is not known.
+    pub unread: &'a [Arc<UnreadAdvisory>],
+    /// How many cannot be read and name no volume.
+    pub unread_about_any: usize,
     /// When a source last confirmed them; `None` if none ever did.
     pub confirmed: Option<u64>,
 }

@@ -65,8 +65,8 @@ mod waiver;
 
 pub use action::{InvalidPolicyAction, PolicyAction};
 pub use advisory::{
-    Advisories, Advisory, AdvisoryFault, AdvisoryRefusal, AdvisorySeverity, InvalidAdvisorySeverity,
-    TooManyAdvisories, read_osv, read_registry_advisories, read_registry_advisory,
+    Advisories, Advisory, AdvisoryFault, AdvisorySeverity, InvalidAdvisorySeverity, TooManyAdvisories,
+    UnreadAdvisory, read_osv, read_registry_advisory,
 };
 pub use declaration::{MatchDeclaration, PermissionsDeclaration, RuleDeclaration, WaiverDeclaration};
 pub use document::PolicyDocument;
@@ -81,5 +81,5 @@ pub use policy::Policy;
 pub use report::{MatcherReport, RuleReport, WaiverReport};
 pub use rule::PolicyNeeds;
 pub use settings::{InvalidPolicySetting, OnOldAdvisories, PolicyMode, PolicySettings};
-pub use verdict::{Lowering, PolicyOutcome, PolicyVerdict};
+pub use verdict::{Lowering, PolicyOutcome, PolicyVerdict, UnknownFact};
 pub use waiver::Waiver;

@@ -9,7 +9,7 @@
 //! | younger than | the integrity was first seen here less than this ago | never seen: holds |
 //! | delivery | the archive comes so | does not hold |
 //! | permissions | the manifest declares at least these | does not hold |
-//! | advisory, advisories | one affects the version | old advisories: as the settings say |
+//! | advisory, advisories | one affects the version | old advisories, or one of the volume that cannot be read: as the settings say |
 //! | trust missing | no active attachment is of one of the categories | not asked: does not hold; could not ask: holds |
 //! | components | the manifest has a component of one of the types | does not hold |
 //! | publishers not in | the manifest names another publisher or none | does not hold |
@@ -85,6 +85,11 @@ impl<'a> Judging<'a> {
         self.advisories_old_from().is_none_or(|old_from| old_from <= self.now)
     }
 
+    /// Whether it is known which advisories affect the release.
+    fn advisories_are_known(&self) -> bool {
+        self.facts.advisories.unread.is_empty() && !self.advisories_are_old()
+    }
+
     /// The advisory that affects the release and is `wanted`.
     fn affecting(&self, wanted: impl Fn(&Advisory, AdvisorySeverity) -> bool) -> Option<&'a Advisory> {
         let about = self.facts.advisories.about.iter().map(|advisory| &**advisory);
@@ -153,7 +158,7 @@ impl Matcher {
 
     fn advisories(&self, judging: &Judging<'_>) -> Answer {
         let closed = judging.on_old_advisories == OnOldAdvisories::Closed;
-        if self.affected_by(judging).is_some() || (closed && judging.advisories_are_old()) {
+        if self.affected_by(judging).is_some() || (closed && !judging.advisories_are_known()) {
             return Answer::always(true);
         }
         Answer { holds: false, changes_at: if closed { judging.advisories_old_from() } else { None } }

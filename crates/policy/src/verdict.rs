@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::action::PolicyAction;
 use crate::instant::rfc3339;
+use crate::matcher::MissingFact;
 use crate::waiver::Waiver;
 
 /// A verdict, which holds until a fact or the policy changes, or until `until`.
@@ -64,8 +65,17 @@ pub struct Lowering {
     pub message: Option<Arc<str>>,
     /// The second in which the rule ends to match by time alone.
     pub until: Option<u64>,
-    /// Why it matches although nothing is known against the release, if that is so.
-    pub for_lack_of: Option<String>,
+    /// What would have to be known, if it matches although nothing is known against the release.
+    pub for_lack_of: Option<UnknownFact>,
+}
+
+/// A fact that is not known, although a rule looks at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownFact {
+    /// Which one.
+    pub fact: MissingFact,
+    /// Why, in words for clients.
+    pub why: String,
 }
 
 impl Lowering {
@@ -77,9 +87,9 @@ impl Lowering {
             reason.push_str(": ");
             reason.push_str(message);
         }
-        if let Some(lack) = &self.for_lack_of {
+        if let Some(unknown) = &self.for_lack_of {
             reason.push_str("; ");
-            reason.push_str(lack);
+            reason.push_str(&unknown.why);
         }
         if let (PolicyAction::Hold, Some(until)) = (self.action, self.until) {
             reason.push_str("; until ");
@@ -125,7 +135,8 @@ mod tests {
         assert_eq!(hold.reason(), "policy:too-new: ask platform@corp.example; until 1970-01-02T00:00:00Z");
         let deny = Lowering { action: PolicyAction::Deny, message: None, ..hold.clone() };
         assert_eq!(deny.reason(), "policy:too-new");
-        let unasked = Lowering { for_lack_of: Some("nobody answered yet".into()), ..deny };
+        let unknown = UnknownFact { fact: MissingFact::Trust, why: "nobody answered yet".to_owned() };
+        let unasked = Lowering { for_lack_of: Some(unknown), ..deny };
         assert_eq!(unasked.reason(), "policy:too-new; nobody answered yet");
         assert_eq!(Lowering { until: None, message: None, ..hold }.reason(), "policy:too-new");
     }

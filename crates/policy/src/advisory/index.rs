@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ahash::HashMap;
 use archive::VolumeName;
 
-use super::Advisory;
+use super::{Advisory, UnreadAdvisory};
 
 /// The most advisories that are held, counted once for each volume that they name.
 const MOST_ADVISORIES: usize = 200_000;
@@ -16,7 +16,11 @@ const MOST_ADVISORIES: usize = 200_000;
 #[derive(Debug, Clone, Default)]
 pub struct Advisories {
     by_volume: HashMap<VolumeName, Vec<Arc<Advisory>>>,
+    unread: HashMap<VolumeName, Vec<Arc<UnreadAdvisory>>>,
+    unread_about_any: usize,
     count: usize,
+    /// Counted once for each volume.
+    entries: usize,
 }
 
 /// There are more advisories than are held.
@@ -34,13 +38,10 @@ impl Advisories {
     pub fn of<A: Into<Arc<Advisory>>>(
         advisories: impl IntoIterator<Item = A>,
     ) -> Result<Self, TooManyAdvisories> {
-        let (mut index, mut entries) = (Self::default(), 0_usize);
+        let mut index = Self::default();
         for advisory in advisories.into_iter().map(Into::into).filter(|advisory| !advisory.is_withdrawn()) {
             let mut volumes: Vec<VolumeName> = advisory.volumes().cloned().collect();
-            entries += volumes.len();
-            if entries > MOST_ADVISORIES {
-                return Err(TooManyAdvisories);
-            }
+            index.has_room_for(volumes.len())?;
             volumes.sort_unstable();
             volumes.dedup();
             for volume in volumes {
@@ -49,6 +50,41 @@ impl Advisories {
             index.count += 1;
         }
         Ok(index)
+    }
+
+    /// The same, and those that cannot be read.
+    ///
+    /// # Errors
+    /// [`TooManyAdvisories`] beyond the bound, in which they count too.
+    pub fn with_unread(
+        mut self,
+        unread: impl IntoIterator<Item = Arc<UnreadAdvisory>>,
+    ) -> Result<Self, TooManyAdvisories> {
+        for advisory in unread {
+            self.has_room_for(advisory.volumes().len().max(1))?;
+            self.unread_about_any += usize::from(advisory.volumes().is_empty());
+            for volume in advisory.volumes() {
+                self.unread.entry(volume.clone()).or_default().push(Arc::clone(&advisory));
+            }
+        }
+        Ok(self)
+    }
+
+    fn has_room_for(&mut self, entries: usize) -> Result<(), TooManyAdvisories> {
+        self.entries = self.entries.saturating_add(entries);
+        if self.entries > MOST_ADVISORIES { Err(TooManyAdvisories) } else { Ok(()) }
+    }
+
+    /// The advisories that cannot be read and name `name`.
+    #[must_use]
+    pub fn unread_about(&self, name: &VolumeName) -> &[Arc<UnreadAdvisory>] {
+        self.unread.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many advisories cannot be read and name no volume, so that they may be about any.
+    #[must_use]
+    pub fn unread_about_any(&self) -> usize {
+        self.unread_about_any
     }
 
     /// The advisories about `name`, whichever versions they affect.

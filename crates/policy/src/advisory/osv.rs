@@ -10,15 +10,16 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::affected::{Affected, AffectedRange, RangeEvent};
-use super::registry::volume_of_purl;
+use super::naming::{is_ours, volume_of_purl};
 use super::severity::AdvisorySeverity;
-use super::{Advisory, AdvisoryFault, AdvisoryRefusal, is_time};
+use super::unread::UnreadAdvisory;
+use super::{Advisory, AdvisoryFault, is_time};
 
 /// Reads a file: one advisory, or a list of them. One that cannot be read costs the others nothing.
 ///
 /// # Errors
 /// [`AdvisoryFault`] if the file is no JSON, or neither an object nor a list.
-pub fn read_osv(body: &[u8]) -> Result<(Vec<Advisory>, Vec<AdvisoryRefusal>), AdvisoryFault> {
+pub fn read_osv(body: &[u8]) -> Result<(Vec<Advisory>, Vec<UnreadAdvisory>), AdvisoryFault> {
     let fault = |error: serde_json::Error| AdvisoryFault::Json {
         expected: "an advisory in OSV format, or a list of them",
         why: error.to_string(),
@@ -29,14 +30,14 @@ pub fn read_osv(body: &[u8]) -> Result<(Vec<Advisory>, Vec<AdvisoryRefusal>), Ad
     } else {
         vec![serde_json::from_slice(body).map_err(fault)?]
     };
-    let (mut found, mut refused) = (Vec::new(), Vec::new());
+    let (mut found, mut unread) = (Vec::new(), Vec::new());
     for (index, item) in items.into_iter().enumerate() {
         match read(item.get()) {
             Ok(advisory) => found.extend(advisory),
-            Err(fault) => refused.push(AdvisoryRefusal { place: format!("[{index}]"), fault }),
+            Err(fault) => unread.push(UnreadAdvisory::new(item.get(), format!("[{index}]"), fault)),
         }
     }
-    Ok((found, refused))
+    Ok((found, unread))
 }
 
 /// One advisory; `None` if it is about no volume.
@@ -122,13 +123,6 @@ impl Package {
         let named = || self.name.as_deref().and_then(|name| name.parse().ok());
         Some(by_purl.and_then(volume_of_purl).or_else(named).ok_or(AdvisoryFault::Volume))
     }
-}
-
-/// Whether an ecosystem is that of volumes: OSV has no name for it yet, so several spellings are read.
-fn is_ours(ecosystem: &str) -> bool {
-    let ecosystem = ecosystem.split(':').next().unwrap_or_default();
-    let letters: String = ecosystem.chars().filter(char::is_ascii_alphanumeric).collect();
-    ["agentvolumes", "agentvolume", "volume", "volumes"].iter().any(|name| letters.eq_ignore_ascii_case(name))
 }
 
 /// The most severe of a list of `{type, score}`.

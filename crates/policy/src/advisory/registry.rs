@@ -1,40 +1,16 @@
 //! Advisories as a registry answers them (specification, "Advisories").
 //!
-//! Owns the shape of its lists and of one advisory. Must not know how they are fetched.
+//! Owns the shape of one advisory. Must not know lists, nor how they are fetched.
 
 use archive::VolumeName;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::affected::{Affected, AffectedRange, RangeEvent};
+use super::naming::volume_of_purl;
 use super::severity::AdvisorySeverity;
-use super::{Advisory, AdvisoryFault, AdvisoryRefusal, is_time};
+use super::{Advisory, AdvisoryFault, is_time};
 
-/// Reads the answer of `GET /api/v1/advisories`. One that cannot be read costs the others nothing.
-///
-/// # Errors
-/// [`AdvisoryFault`] if the answer is no list.
-pub fn read_registry_advisories(body: &[u8]) -> Result<(Vec<Advisory>, Vec<AdvisoryRefusal>), AdvisoryFault> {
-    #[derive(Deserialize)]
-    struct List<'a> {
-        #[serde(borrow)]
-        items: Vec<&'a RawValue>,
-    }
-    let list: List<'_> = serde_json::from_slice(body).map_err(|error| AdvisoryFault::Json {
-        expected: "an object with `items`",
-        why: error.to_string(),
-    })?;
-    let (mut read, mut refused) = (Vec::new(), Vec::new());
-    for (index, item) in list.items.into_iter().enumerate() {
-        match read_registry_advisory(item.get().as_bytes()) {
-            Ok(advisory) => read.push(advisory),
-            Err(fault) => refused.push(AdvisoryRefusal { place: format!("items[{index}]"), fault }),
-        }
-    }
-    Ok((read, refused))
-}
-
-/// Reads the answer of `GET /api/v1/advisories/{id}`.
+/// Reads one advisory: the answer of `GET /api/v1/advisories/{id}`, or an item of a list.
 ///
 /// # Errors
 /// [`AdvisoryFault`] if it is no advisory, or if it does not say what it is about.
@@ -105,19 +81,5 @@ impl Entry {
         let ranges = self.ranges.unwrap_or_default();
         let ranges = ranges.iter().map(|range| AffectedRange::new(&range.events)).collect();
         Ok(Affected::new(volume, severity, ranges, &[]))
-    }
-}
-
-/// The volume of a purl with or without a version.
-pub(super) fn volume_of_purl(purl: &str) -> Option<VolumeName> {
-    let name = purl.strip_prefix("pkg:volume/")?;
-    let name = name.split(['?', '#']).next()?;
-    let name = match name.rfind('@') {
-        Some(at) if at > 0 => &name[..at],
-        _ => name,
-    };
-    match name.strip_prefix("%40") {
-        Some(scoped) => format!("@{scoped}").parse().ok(),
-        None => name.parse().ok(),
     }
 }

@@ -1,5 +1,7 @@
 //! Tests of advisories: what is read of documents, and how they are found.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -99,14 +101,6 @@ fn an_advisory_without_id_or_volume_is_refused() {
     assert_eq!(refusal(|document| document["id"] = json!({ "local": "" })), AdvisoryFault::Id);
     assert_eq!(refusal(|document| document["id"]["aliases"] = json!(vec!["x"; 300])), AdvisoryFault::Ids);
     assert!(matches!(refusal(|document| document["id"] = json!("x")), AdvisoryFault::Json { .. }));
-}
-
-#[test]
-fn one_bad_item_costs_the_others_nothing() {
-    let list = json!({ "items": [document(), { "id": 1 }, document()] }).to_string();
-    let (read, refused) = read_registry_advisories(list.as_bytes()).unwrap();
-    assert_eq!((read.len(), refused.len(), refused[0].place.as_str()), (2, 1, "items[1]"));
-    assert!(read_registry_advisories(b"[]").is_err() && read_registry_advisories(b"{}").is_err());
 }
 
 fn osv() -> Value {
@@ -216,8 +210,8 @@ fn a_file_is_one_advisory_or_a_list() {
     let mut nameless = osv();
     nameless["affected"][0]["package"] = json!({ "ecosystem": "volume", "name": "No Name" });
     let list = json!([osv(), nameless, { "id": [] }]).to_string();
-    let (read, refused) = read_osv(list.as_bytes()).unwrap();
-    let places: Vec<_> = refused.iter().map(|refusal| refusal.place.as_str()).collect();
+    let (read, unread) = read_osv(list.as_bytes()).unwrap();
+    let places: Vec<_> = unread.iter().map(UnreadAdvisory::place).collect();
     assert_eq!((read.len(), places), (1, vec!["[1]", "[2]"]));
     for bad in ["", "null x", "[", "{"] {
         assert!(read_osv(bad.as_bytes()).is_err(), "{bad}");
@@ -241,7 +235,23 @@ fn advisories_are_found_by_volume() {
 fn an_index_is_bounded() {
     let one = read_one(&osv());
     assert!(Advisories::of(std::iter::repeat_n(one.clone(), 200_000)).is_ok());
-    assert_eq!(Advisories::of(std::iter::repeat_n(one, 200_001)).unwrap_err(), TooManyAdvisories);
+    assert_eq!(Advisories::of(std::iter::repeat_n(one.clone(), 200_001)).unwrap_err(), TooManyAdvisories);
+    // What cannot be read counts too, whether it names a volume or not.
+    let full = Advisories::of(std::iter::repeat_n(one, 199_999)).unwrap();
+    for text in ["7", r#"{"volume":"lamp"}"#] {
+        let unread = Arc::new(UnreadAdvisory::new(text, "[0]".to_owned(), "x"));
+        assert!(full.clone().with_unread([Arc::clone(&unread)]).is_ok());
+        assert_eq!(full.clone().with_unread([Arc::clone(&unread), unread]).unwrap_err(), TooManyAdvisories);
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_found_by_each_volume_that_it_names() {
+    let unread = |text: &str| Arc::new(UnreadAdvisory::new(text, "[0]".to_owned(), "x"));
+    let two = unread(r#"{"affected":[{"volume":"lamp"},{"volume":"saw"},{"volume":"lamp"}]}"#);
+    let index = Advisories::default().with_unread([two, unread("7"), unread("[]")]).unwrap();
+    let counts = ["lamp", "saw", "pen"].map(|volume| index.unread_about(&name(volume)).len());
+    assert_eq!((counts, index.unread_about_any()), ([1, 1, 0], 2));
 }
 
 proptest! {

@@ -20,7 +20,7 @@ pub enum MissingFact {
     Manifest,
     /// What is attached to it.
     Trust,
-    /// What was published against it: the advisories are too old, or were never asked for.
+    /// What was published against it: the advisories are too old, were never asked for, or one cannot be read.
     Advisories,
 }
 
@@ -36,29 +36,37 @@ impl MissingFact {
             Self::Manifest => "the manifest is not known; it is once the archive was verified",
             Self::Trust => "the trust metadata is not known; it is once the proxy asked for it",
             Self::Advisories => {
-                "the advisories are not known or too old; they are known once a source confirmed them"
+                "the advisories are not known; they are once a source confirmed them, each in the form of the specification"
             }
         }
     }
 }
 
 impl Matcher {
-    /// The fact that it would have to know and does not.
-    pub(crate) fn lacks(&self, judging: &Judging<'_>) -> Option<MissingFact> {
-        let facts = judging.facts;
-        let (fact, is_known) = match self {
-            Self::YoungerThan(_) => (MissingFact::FirstSight, facts.first_seen.is_some()),
-            Self::Delivery(_) => (MissingFact::Delivery, facts.delivery.is_some()),
+    /// The fact that it looks at, beside the name and the version.
+    pub(crate) fn fact(&self) -> Option<MissingFact> {
+        match self {
+            Self::YoungerThan(_) => Some(MissingFact::FirstSight),
+            Self::Delivery(_) => Some(MissingFact::Delivery),
             Self::Permissions(_)
             | Self::Components(_)
             | Self::PublishersNotIn(_)
-            | Self::LicencesNotIn(_) => (MissingFact::Manifest, facts.manifest.is_some()),
-            Self::TrustMissing(_) => (MissingFact::Trust, matches!(facts.trust, TrustFacts::Known(_))),
-            Self::Advisory(_) | Self::Advisories(_) => {
-                let is_known = self.affected_by(judging).is_some() || !judging.advisories_are_old();
-                (MissingFact::Advisories, is_known)
-            }
-            Self::Versions(_) | Self::NotVolumes(_) | Self::Resembles(_) => return None,
+            | Self::LicencesNotIn(_) => Some(MissingFact::Manifest),
+            Self::TrustMissing(_) => Some(MissingFact::Trust),
+            Self::Advisory(_) | Self::Advisories(_) => Some(MissingFact::Advisories),
+            Self::Versions(_) | Self::NotVolumes(_) | Self::Resembles(_) => None,
+        }
+    }
+
+    /// The fact that it would have to know and does not.
+    pub(crate) fn lacks(&self, judging: &Judging<'_>) -> Option<MissingFact> {
+        let (facts, fact) = (judging.facts, self.fact()?);
+        let is_known = match fact {
+            MissingFact::FirstSight => facts.first_seen.is_some(),
+            MissingFact::Delivery => facts.delivery.is_some(),
+            MissingFact::Manifest => facts.manifest.is_some(),
+            MissingFact::Trust => matches!(facts.trust, TrustFacts::Known(_)),
+            MissingFact::Advisories => self.affected_by(judging).is_some() || judging.advisories_are_known(),
         };
         (!is_known).then_some(fact)
     }

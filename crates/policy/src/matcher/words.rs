@@ -2,11 +2,12 @@
 //!
 //! Owns the words. Must not decide anything.
 
-use crate::facts::{Delivery, TrustFacts};
+use crate::facts::{AdvisoryFacts, Delivery, TrustFacts};
 use crate::instant::{rfc3339, span_text};
 use crate::licence::LicenceNeed;
 use crate::listed::listed;
 use crate::resemblance::Resemblance;
+use crate::verdict::UnknownFact;
 
 use super::{Judging, Matcher};
 
@@ -42,10 +43,15 @@ impl Matcher {
     }
 
     /// What it would have to know to hold, if it holds without.
-    pub(crate) fn holds_for_lack_of(&self, judging: &Judging<'_>) -> Option<String> {
+    pub(crate) fn holds_for_lack_of(&self, judging: &Judging<'_>) -> Option<UnknownFact> {
+        let fact = self.fact()?;
+        self.lack_words(judging).map(|why| UnknownFact { fact, why })
+    }
+
+    fn lack_words(&self, judging: &Judging<'_>) -> Option<String> {
         match self {
             Self::Advisory(_) | Self::Advisories(_) if self.affected_by(judging).is_none() => {
-                old_advisories(judging).filter(|_| self.answer(judging).holds)
+                unknown_advisories(judging).filter(|_| self.answer(judging).holds)
             }
             Self::TrustMissing(_) if judging.facts.trust == TrustFacts::CouldNotAsk => {
                 Some("its trust metadata cannot be asked for now".to_owned())
@@ -109,23 +115,31 @@ impl Matcher {
             Self::Advisories(ids) => format!("none of {} affects {}", listed(ids), facts.version),
             _ => String::new(),
         };
-        let Some(old) = old_advisories(judging) else { return wanted };
-        match self.answer(judging).holds {
-            true => format!("{old}: while they are, the matcher holds (`advisories = \"closed\"`)"),
-            false => format!("{wanted}; {old}"),
+        match (unknown_advisories(judging), facts.advisories.unread_about_any) {
+            (Some(unknown), _) if self.answer(judging).holds => {
+                format!("{unknown}: meanwhile the matcher holds (`advisories = \"closed\"`)")
+            }
+            (Some(unknown), _) => format!("{wanted}; {unknown}"),
+            (None, 0) => wanted,
+            (None, 1) => format!("{wanted}; one advisory cannot be read and names no volume"),
+            (None, count) => format!("{wanted}; {count} advisories cannot be read and name no volume"),
         }
     }
 }
 
-/// How old the advisories are, if that is too old.
-fn old_advisories(judging: &Judging<'_>) -> Option<String> {
-    if !judging.advisories_are_old() {
-        return None;
+/// Why it is not known which advisories affect the release, if it is not.
+fn unknown_advisories(judging: &Judging<'_>) -> Option<String> {
+    let AdvisoryFacts { unread, confirmed, .. } = judging.facts.advisories;
+    match (judging.advisories_are_old(), confirmed, unread) {
+        (true, Some(confirmed), _) => {
+            Some(format!("the advisories are as of {}, which is too old", rfc3339(confirmed)))
+        }
+        (true, None, _) => Some("no source of advisories has answered yet".to_owned()),
+        (false, _, []) => None,
+        (false, _, [first, ..]) => {
+            Some(format!("the advisory `{}` about this volume cannot be read", first.name()))
+        }
     }
-    Some(match judging.facts.advisories.confirmed {
-        Some(confirmed) => format!("the advisories are as of {}, which is too old", rfc3339(confirmed)),
-        None => "no source of advisories has answered yet".to_owned(),
-    })
 }
 
 fn age(span: u64, judging: &Judging<'_>) -> String {

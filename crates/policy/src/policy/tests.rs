@@ -2,13 +2,14 @@
 
 mod definition;
 mod reports;
+mod unread;
 
 use std::sync::Arc;
 
 use archive::{AccessLevel, DeclaredPermissions, Integrity, ManifestFacts, ShellAccess, Version};
 
 use super::*;
-use crate::advisory::{Advisory, read_registry_advisory};
+use crate::advisory::{Advisory, UnreadAdvisory, read_registry_advisory};
 use crate::document::PolicyDocument;
 use crate::facts::{AdvisoryFacts, Delivery, TrustFacts};
 use crate::settings::OnOldAdvisories;
@@ -44,6 +45,8 @@ pub(super) struct Release {
     pub(super) manifest: Option<ManifestFacts>,
     pub(super) trust: Option<Result<Vec<&'static str>, ()>>,
     pub(super) advisories: Vec<Arc<Advisory>>,
+    pub(super) unread: Vec<Arc<UnreadAdvisory>>,
+    pub(super) unread_about_any: usize,
     pub(super) confirmed: Option<u64>,
 }
 
@@ -58,6 +61,8 @@ impl Release {
             manifest: None,
             trust: None,
             advisories: Vec::new(),
+            unread: Vec::new(),
+            unread_about_any: 0,
             confirmed: Some(NOW),
         }
     }
@@ -84,7 +89,12 @@ impl Release {
             delivery: self.delivery,
             manifest: self.manifest.as_ref(),
             trust,
-            advisories: AdvisoryFacts { about: &self.advisories, confirmed: self.confirmed },
+            advisories: AdvisoryFacts {
+                about: &self.advisories,
+                unread: &self.unread,
+                unread_about_any: self.unread_about_any,
+                confirmed: self.confirmed,
+            },
         })
     }
 }

@@ -311,6 +311,7 @@ impl Admin {
             "offline": live.policy.offline,
             "storage": storage::standing(&self.store),
             "bundles": self.overdue(),
+            "advisory_faults": self.documents.policy().advisory_faults(),
             "upstreams": upstreams.collect::<Vec<_>>(),
         })
     }

@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use policy::read_osv;
-use tracing::warn;
-
+use super::faults::FoundFaults;
 use crate::clock::Timestamp;
 use crate::policies::BookSource;
+use policy::{Advisory, UnreadAdvisory, read_osv};
 
 /// The longest file that is read, in bytes.
 const LONGEST: u64 = 64 << 20;
@@ -22,31 +21,35 @@ const MOST: usize = 200_000;
 const DEEPEST: usize = 8;
 
 /// The advisories in the `.json` files below `folders`. They are confirmed as of the file that changed last. A file that cannot
-/// be read is left out with a warning, and then they are not confirmed: it may be about anything. So may a folder.
+/// be read is left out with a warning, and then they are not confirmed: it may be about anything. So may a folder. Of a file that
+/// can be read, an advisory that cannot goes with the others as such.
 pub(super) fn read(folders: &[PathBuf], now: Timestamp) -> BookSource {
-    let (mut source, mut is_whole, mut files) = (BookSource::default(), true, Vec::new());
+    let (mut source, mut files, mut faults) = (BookSource::default(), Vec::new(), FoundFaults::default());
     for folder in folders {
         let begin = files.len();
         if let Err(error) = gather(folder, DEEPEST, &mut files) {
-            is_whole = false;
-            warn!(path = %folder.display(), %error, "a folder of advisories cannot be read");
+            faults.whole(folder.display(), error);
         }
         files[begin..].sort();
     }
+    let mut unread_of_files = Vec::new();
     for path in files {
         match advisories(&path) {
-            Ok((advisories, changed)) => {
-                source.advisories.extend(advisories);
+            Ok(FileContent { advisories, unread, changed }) => {
+                source.advisories.extend(advisories.into_iter().map(Arc::new));
                 source.confirmed = source.confirmed.max(Some(changed.min(now)));
+                unread_of_files.push((path, unread));
             }
-            Err(why) => {
-                is_whole = false;
-                warn!(path = %path.display(), why, "a file of advisories cannot be read");
-            }
+            Err(why) => faults.whole(path.display(), why),
         }
     }
+    let is_whole = faults.count() == 0;
     source.confirmed = source.confirmed.filter(|_| is_whole);
-    source
+    for (path, unread) in unread_of_files {
+        faults.single(path.display(), &unread);
+        source.unread.extend(unread.into_iter().map(Arc::new));
+    }
+    BookSource { fault_count: faults.count(), faults: faults.told(), ..source }
 }
 
 fn gather(folder: &Path, deep: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -67,19 +70,23 @@ fn gather(folder: &Path, deep: usize, files: &mut Vec<PathBuf>) -> io::Result<()
     Ok(())
 }
 
-fn advisories(path: &Path) -> Result<(Vec<Arc<policy::Advisory>>, Timestamp), String> {
+/// A file that was read.
+struct FileContent {
+    advisories: Vec<Advisory>,
+    unread: Vec<UnreadAdvisory>,
+    changed: Timestamp,
+}
+
+fn advisories(path: &Path) -> Result<FileContent, String> {
     let about = fs::metadata(path).map_err(|error| error.to_string())?;
     if !about.is_file() || about.len() > LONGEST {
         return Err(format!("expected a file of at most {LONGEST} bytes"));
     }
     let body = fs::read(path).map_err(|error| error.to_string())?;
-    let (advisories, refused) = read_osv(&body).map_err(|fault| fault.to_string())?;
-    for refusal in &refused {
-        warn!(path = %path.display(), place = refusal.place, why = %refusal.fault, "an advisory is left out");
-    }
+    let (advisories, unread) = read_osv(&body).map_err(|fault| fault.to_string())?;
     let changed = about.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
     let changed = Timestamp(u64::try_from(changed.as_millis()).unwrap_or(u64::MAX));
-    Ok((advisories.into_iter().map(Arc::new).collect(), changed))
+    Ok(FileContent { advisories, unread, changed })
 }
 
 #[cfg(test)]

@@ -1,15 +1,19 @@
 //! The list of advisories of one registry, as the cache has it.
 //!
 //! A registry may give its list in pages. A page that is missing makes the list one that could not be asked: a part would say that
-//! the other advisories do not exist. Owns how a list is looked up. Must not know how its pages follow each other (`domain`), nor what is
-//! done with the list.
+//! the other advisories do not exist. One advisory that cannot be read costs the others nothing; it goes with the list as one that
+//! cannot be read. Owns how a list is looked up, and which of its advisories are read. Must not know how its pages follow each other
+//! (`domain`), nor what is done with the list.
 
 use std::sync::Arc;
 
-use policy::read_registry_advisories;
-use tracing::{info, warn};
+use policy::{Advisory, UnreadAdvisory, read_registry_advisory};
+use tracing::info;
 
+use super::faults::FoundFaults;
 use crate::clock::Timestamp;
+use crate::domain::check::check_advisory;
+use crate::domain::several::RegistryList;
 use crate::domain::{AdvisoryPages, DocumentKey, MOST_ADVISORY_PAGES, Registry};
 use crate::policies::BookSource;
 use crate::read::content::DocumentContent;
@@ -58,29 +62,48 @@ pub(super) async fn read(
     if before == Some(&stamp) {
         return None;
     }
-    let (mut advisories, mut refused) = (Vec::new(), 0);
+    let mut read = ReadList::default();
     for ListPage { content, .. } in &stamp.0 {
-        match read_registry_advisories(content.body()) {
-            Ok((read, refusals)) => {
-                advisories.extend(read.into_iter().map(Arc::new));
-                refused += refusals.len();
-                for refusal in refusals.iter().take(3) {
-                    warn!(upstream = registry.name(), place = refusal.place, why = %refusal.fault, "an advisory cannot be read");
+        // A refusal with 404: the registry has no advisories.
+        if let Some(list) = content.listed() {
+            read.items(list, content.body());
+        }
+    }
+    let mut faults = FoundFaults::default();
+    faults.single(registry.name(), &read.unread);
+    let source = BookSource {
+        advisories: read.advisories.into_iter().map(Arc::new).collect(),
+        unread: read.unread.into_iter().map(Arc::new).collect(),
+        confirmed: stamp.0.iter().map(|page| page.confirmed).min(),
+        fault_count: faults.count(),
+        faults: faults.told(),
+    };
+    Some((stamp, source))
+}
+
+#[derive(Debug, Default)]
+struct ReadList {
+    advisories: Vec<Advisory>,
+    unread: Vec<UnreadAdvisory>,
+}
+
+impl ReadList {
+    fn items(&mut self, list: &RegistryList, body: &[u8]) {
+        for (index, item) in list.items.iter().enumerate() {
+            let text = body.get(item.span.clone()).and_then(|bytes| std::str::from_utf8(bytes).ok());
+            let text = text.unwrap_or_default();
+            let unread = |why: String| UnreadAdvisory::new(text, format!("items[{index}]"), why);
+            match (check_advisory(text), read_registry_advisory(text.as_bytes())) {
+                (Ok(()), Ok(advisory)) => self.advisories.push(advisory),
+                // What can be read of it warns all the same.
+                (Err(why), Ok(advisory)) => {
+                    self.unread.push(unread(why.to_string()));
+                    self.advisories.push(advisory);
                 }
-            }
-            // A refusal with 404: the registry has no advisories.
-            Err(_) if content.problem().is_some() => {}
-            Err(fault) => {
-                warn!(upstream = registry.name(), why = %fault, "a list of advisories cannot be read");
-                return None;
+                (_, Err(fault)) => self.unread.push(unread(fault.to_string())),
             }
         }
     }
-    if refused > 0 {
-        warn!(upstream = registry.name(), refused, "advisories were left out");
-    }
-    let confirmed = stamp.0.iter().map(|page| page.confirmed).min();
-    Some((stamp, BookSource { advisories, confirmed }))
 }
 
 async fn pages(documents: &Documents, registry: &Registry, look_up: LookUp) -> Result<Vec<ListPage>, String> {
@@ -96,6 +119,9 @@ async fn pages(documents: &Documents, registry: &Registry, look_up: LookUp) -> R
         let document = document.map_err(|failure| failure.to_string())?;
         if document.meta.status != 200 && document.meta.status != 404 {
             return Err(format!("it answers {}", document.meta.status));
+        }
+        if document.meta.status == 200 && document.content.listed().is_none() {
+            return Err("its list cannot be read".to_owned());
         }
         pages.push(ListPage { content: Arc::clone(&document.content), confirmed: document.meta.fetched_at });
         if !paging.is_followed(document.content.listed()) {

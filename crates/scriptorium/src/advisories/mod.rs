@@ -7,6 +7,7 @@
 //! Nothing is asked while no rule looks at advisories. Owns when both are looked at, and which answers count. Must not know
 //! rules, nor what an advisory says.
 
+mod faults;
 mod files;
 mod lists;
 

@@ -118,7 +118,7 @@ fn unread_folders(folders: &[PathBuf]) -> impl Iterator<Item = String> {
     let unread = |(index, folder): (usize, &PathBuf)| {
         let why = std::fs::read_dir(folder).err()?;
         Some(format!(
-            "policy.osv[{index}] ({}) cannot be read: {why}; until it can, rules on advisories say what `policy.advisories` says",
+            "policy.osv[{index}] ({}) cannot be read, so no advisory in it counts: {why}",
             folder.display()
         ))
     };

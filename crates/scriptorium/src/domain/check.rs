@@ -25,6 +25,7 @@ mod search;
 mod shape;
 mod trust;
 
+pub(crate) use advisory::check_advisory;
 pub(crate) use capabilities::relaying;
 pub(crate) use index::{Row, Rows};
 #[cfg(test)]

@@ -151,6 +151,7 @@ fn what_the_policy_refuses_is_refused_and_says_why() {
         action,
         reason: "policy:too-new: ask us".to_owned(),
         until: None,
+        lacks: None,
         is_enforced,
     };
     for (action, is_enforced, expected) in [

@@ -53,7 +53,10 @@ pub(super) async fn reason(documents: &Documents, release: &MirroredRelease) -> 
     }
     let purl = Purl::new(&release.volume, &release.version);
     match documents.policy_refuses(&purl, release.integrity).await {
-        Ok(finding) => finding.map(|finding| format!("the policy does not allow it: {}", finding.reason)),
+        Ok(finding) => finding.map(|finding| {
+            let remedy = finding.remedy().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+            format!("the policy does not allow it: {}{remedy}", finding.reason)
+        }),
         Err(error) => Some(format!("the policy cannot judge it: {error}")),
     }
 }

@@ -43,6 +43,11 @@ impl PolicyInForce {
         self.rules.mode() == PolicyMode::Audit
     }
 
+    /// What of the advisories cannot be read, in sentences for operators.
+    pub(crate) fn advisory_faults(&self) -> &[String] {
+        self.book.faults()
+    }
+
     /// What has to be known of the releases of a volume.
     pub(crate) fn needs(&self, name: &VolumeName) -> PolicyNeeds {
         self.rules.needs(name)

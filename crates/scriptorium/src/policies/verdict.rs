@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use policy::{Lowering, PolicyAction, PolicyOutcome, PolicyVerdict, Waiver};
+use policy::{Lowering, MissingFact, PolicyAction, PolicyOutcome, PolicyVerdict, Waiver};
 
 use crate::clock::Timestamp;
 use crate::domain::Version;
@@ -20,6 +20,8 @@ pub(crate) struct PolicyFinding {
     pub(crate) reason: String,
     /// When the rule ends by itself.
     pub(crate) until: Option<Timestamp>,
+    /// The fact that is not known, if the rule matches for that.
+    pub(crate) lacks: Option<MissingFact>,
     /// Whether answers are changed, or only counted.
     pub(crate) is_enforced: bool,
 }
@@ -28,14 +30,29 @@ impl PolicyFinding {
     /// The finding of a verdict; none if it allows the release.
     pub(crate) fn of(verdict: &PolicyVerdict, is_enforced: bool) -> Option<Self> {
         let PolicyOutcome::Lowered(lowering) = &verdict.outcome else { return None };
-        let Lowering { rule, action, until, .. } = lowering;
+        let Lowering { rule, action, until, for_lack_of, .. } = lowering;
         Some(Self {
             rule: Arc::clone(rule),
             action: *action,
             reason: lowering.reason(),
             until: until.map(moment),
+            lacks: for_lack_of.as_ref().map(|unknown| unknown.fact),
             is_enforced,
         })
+    }
+
+    /// What makes the fact known for lack of which the rule matches, to whoever keeps a copy of registries.
+    pub(crate) fn remedy(&self) -> Option<&'static str> {
+        match self.lacks? {
+            MissingFact::Advisories => Some(
+                "sync the mirror where its registries can be reached, so that their advisories are held, or give an offline proxy \
+                 advisories in files (`policy.osv`)",
+            ),
+            MissingFact::Trust => Some(
+                "sync the mirror under these rules where its registries can be reached, so that trust metadata is held",
+            ),
+            MissingFact::FirstSight | MissingFact::Delivery | MissingFact::Manifest => None,
+        }
     }
 
     /// Whether the release is refused.
@@ -162,7 +179,7 @@ mod tests {
 
     fn finding(action: PolicyAction, is_enforced: bool) -> PolicyFinding {
         let reason = "policy:too-new".to_owned();
-        PolicyFinding { rule: "too-new".into(), action, reason, until: None, is_enforced }
+        PolicyFinding { rule: "too-new".into(), action, reason, until: None, lacks: None, is_enforced }
     }
 
     #[test]

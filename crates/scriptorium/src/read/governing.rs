@@ -30,6 +30,8 @@ impl Documents {
 
     /// Puts advisories in force.
     pub(crate) fn replace_advisories(&self, book: AdvisoryBook) {
+        let (of_registries, of_files) = book.unread();
+        self.env.metrics.policy.advisories_unread(of_registries, of_files);
         self.env.policy.replace_book(book);
     }
 

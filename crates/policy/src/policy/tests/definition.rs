@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::unread::unread;
 use super::*;
 use crate::declaration::{MatchDeclaration, RuleDeclaration, WaiverDeclaration};
 use crate::instant::{end_of_day, span};
@@ -13,7 +14,8 @@ fn plainly(written: &MatchDeclaration, release: &Release, closed: bool, now: u64
         None => release.name.as_str() == pattern,
     };
     let manifest = |holds: &dyn Fn(&ManifestFacts) -> bool| release.manifest.as_ref().is_some_and(holds);
-    let old = release.confirmed.is_none_or(|confirmed| confirmed + DAY <= now);
+    let unknown =
+        release.confirmed.is_none_or(|confirmed| confirmed + DAY <= now) || !release.unread.is_empty();
     let affecting =
         || release.advisories.iter().filter_map(|advisory| advisory.affects(&release.name, &release.version));
     let version_below = |range: &String| {
@@ -29,7 +31,7 @@ fn plainly(written: &MatchDeclaration, release: &Release, closed: bool, now: u64
             .as_ref()
             .is_none_or(|text| release.first_seen.is_none_or(|seen| now < seen + span(text).unwrap())),
         written.advisory.as_ref().is_none_or(|least| {
-            affecting().any(|severity| severity >= least.parse().unwrap()) || (closed && old)
+            affecting().any(|severity| severity >= least.parse().unwrap()) || (closed && unknown)
         }),
         written
             .delivery
@@ -165,22 +167,26 @@ fn any_release() -> impl Strategy<Value = Release> {
         trust,
         advisories,
         some(&instants),
+        prop::bool::weighted(0.2),
     )
-        .prop_map(|(name, version, first_seen, delivery, manifest, trust, severity, confirmed)| {
-            Release {
-                version: version.parse().unwrap(),
-                first_seen,
-                delivery,
-                manifest,
-                trust,
-                advisories: severity
-                    .map(|severity| advisory(severity, r#"{"introduced": "1.0.0"}, {"fixed": "2.0.0"}"#))
-                    .into_iter()
-                    .collect(),
-                confirmed,
-                ..Release::named(name)
-            }
-        })
+        .prop_map(
+            |(name, version, first_seen, delivery, manifest, trust, severity, confirmed, is_unread)| {
+                Release {
+                    version: version.parse().unwrap(),
+                    first_seen,
+                    delivery,
+                    manifest,
+                    trust,
+                    advisories: severity
+                        .map(|severity| advisory(severity, r#"{"introduced": "1.0.0"}, {"fixed": "2.0.0"}"#))
+                        .into_iter()
+                        .collect(),
+                    confirmed,
+                    unread: if is_unread { unread() } else { Vec::new() },
+                    ..Release::named(name)
+                }
+            },
+        )
 }
 
 proptest! {

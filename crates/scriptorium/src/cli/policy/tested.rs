@@ -32,6 +32,8 @@ struct TestedRelease {
     rules: Vec<RuleReport>,
     /// What is not known, and what would make it known.
     unknown: Vec<&'static str>,
+    /// What of the advisories cannot be read.
+    advisory_faults: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -93,6 +95,7 @@ async fn test(trying: &Trying, name: VolumeName, version: Version) -> Result<Tes
         withheld: trial.is_withheld,
         rules: trial.reports,
         unknown: unknown.into_iter().map(MissingFact::as_sentence).collect(),
+        advisory_faults: documents.policy().advisory_faults().to_vec(),
     })
 }
 
@@ -141,6 +144,9 @@ fn text(tested: &TestedRelease) -> String {
     }
     for unknown in &tested.unknown {
         let _ = writeln!(text, "  {:<12}{unknown}", "not known");
+    }
+    for fault in &tested.advisory_faults {
+        let _ = writeln!(text, "  {:<12}{fault}", "advisories");
     }
     text
 }

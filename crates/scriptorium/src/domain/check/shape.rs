@@ -117,7 +117,8 @@ pub(super) const RESULT: Shape = Object(&[
     ("components", List(&Object(&[("type", Text), ("name", Text)]))),
     ("release", LINK),
 ]);
-pub(super) const ADVISORIES: Shape = Object(&[("items", List(&ADVISORY))]);
+/// A list of advisories; each is read on its own.
+pub(super) const ADVISORIES: Shape = Object(&[("items", List(&Any))]);
 pub(super) const ADVISORY: Shape = Object(&[
     ("id", Object(&[("local", Text), ("preferredExternal", Text), ("aliases", TEXTS)])),
     ("source", Object(&[("ecosystem", Text), ("url", Text)])),

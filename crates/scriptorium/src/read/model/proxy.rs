@@ -89,7 +89,8 @@ impl Proxy {
             policy::read_osv(osv.to_string().as_bytes()).unwrap().0.remove(0).into()
         };
         let advisories = against.iter().map(advisory).collect();
-        self.advisories = BookSource { advisories, confirmed: Some(self.world.clock.now()) };
+        self.advisories =
+            BookSource { advisories, confirmed: Some(self.world.clock.now()), ..BookSource::default() };
         self.govern();
     }
 

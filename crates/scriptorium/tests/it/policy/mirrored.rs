@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::support::mirror::{Desk, mirror, missing, reason};
-use crate::support::{Release, Setup, Upstream};
+use crate::support::{Release, Reply, Setup, Upstream, eventually};
 
 fn denying(versions: &str) -> String {
     format!(
@@ -97,4 +97,23 @@ fn a_running_proxy_says_so_as_soon_as_the_rule_is_in_force() {
     let (code, said) = told("status");
     assert_eq!((code, missing(&said)), (1, vec!["lamp@1.0.0".to_owned()]), "{said}");
     assert!(reason(&said, "lamp@1.0.0").contains("policy:no-lamps"), "{said}");
+}
+
+#[test]
+fn what_is_held_because_advisories_are_old_says_what_brings_new_ones() {
+    let upstream = Upstream::start();
+    upstream.publish(&Release::new("lamp", "1.0.0"));
+    upstream.reply("/api/v1/advisories", Reply::json(&json!({ "items": [] })));
+    let setup = Setup::before(&upstream).mirror("ci", "roots = [\"lamp\"]");
+    let desk = Desk::new(&setup);
+    assert_eq!(desk.mirror(&["sync", "ci"]).0, 0);
+    let rule = "[[policy.rules]]\nid = \"vulnerable\"\naction = \"hold\"\nmatch = { advisory = \"high\" }\n";
+    desk.configure(&setup.set("policy.advisories_max_age", "1s").policy("enforce", rule));
+    for command in ["status", "verify"] {
+        let why = eventually("advisories that are too old", || {
+            let (code, said) = desk.mirror(&[command, "ci"]);
+            (code == 1).then(|| reason(&said, "lamp@1.0.0"))
+        });
+        assert!(why.contains("which is too old; sync the mirror where its registries"), "{command}: {why}");
+    }
 }

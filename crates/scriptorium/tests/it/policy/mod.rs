@@ -12,3 +12,4 @@ mod old_advisories;
 mod sides;
 mod trust_outage;
 mod under_load;
+mod unread;
