@@ -2,6 +2,8 @@
 //!
 //! Owns the form of the report. Must not decide anything: each line asks what the verdict asked.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::action::PolicyAction;
@@ -43,6 +45,9 @@ pub struct MatcherReport {
     pub holds: bool,
     /// Why.
     pub why: String,
+    /// The kind of fact that it looks at, beside the name and the version.
+    #[serde(skip)]
+    pub fact: Option<MissingFact>,
     /// The fact that is not known, if that is why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lacks: Option<MissingFact>,
@@ -63,6 +68,29 @@ pub struct WaiverReport {
     pub why: Option<String>,
 }
 
+impl RuleReport {
+    /// The facts that decide whether the rule will apply, if what is known leaves it open: each of its matchers holds or does not
+    /// know a fact, and no waiver applies. Empty if the rule applies, and `None` if it does not.
+    ///
+    /// A matcher on the `unconfirmed` fact does not know it, whatever it says now.
+    #[must_use]
+    pub fn open_facts(&self, unconfirmed: Option<MissingFact>) -> Option<BTreeSet<MissingFact>> {
+        if self.waiver.as_ref().is_some_and(|waiver| waiver.applies) {
+            return None;
+        }
+        let mut open = BTreeSet::new();
+        for matcher in &self.matchers {
+            match matcher.lacks {
+                _ if matcher.fact.is_some() && matcher.fact == unconfirmed => open.extend(unconfirmed),
+                _ if matcher.holds => {}
+                Some(fact) => drop(open.insert(fact)),
+                None => return None,
+            }
+        }
+        Some(open)
+    }
+}
+
 impl Policy {
     /// What each rule says about a release at `now`, as the rules are written.
     #[must_use]
@@ -81,12 +109,19 @@ fn report(rule: &Rule, judging: &Judging<'_>, waivers: &Waivers) -> RuleReport {
             Some(pattern) => format!("the name matches `{pattern}`"),
             None => format!("the name matches none of {}", listed(volumes.written())),
         };
-        matchers.push(MatcherReport { matcher: "volumes", holds: found.is_some(), why, lacks: None });
+        matchers.push(MatcherReport {
+            matcher: "volumes",
+            holds: found.is_some(),
+            why,
+            fact: None,
+            lacks: None,
+        });
     }
     matchers.extend(rule.matchers.iter().map(|matcher| MatcherReport {
         matcher: matcher.key(),
         holds: matcher.answer(judging).holds,
         why: matcher.why(judging),
+        fact: matcher.fact(),
         lacks: matcher.lacks(judging),
     }));
     let matches = matchers.iter().all(|matcher| matcher.holds);

@@ -25,6 +25,18 @@ pub enum MissingFact {
 }
 
 impl MissingFact {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FirstSight => "first-sight",
+            Self::Delivery => "delivery",
+            Self::Manifest => "manifest",
+            Self::Trust => "trust",
+            Self::Advisories => "advisories",
+        }
+    }
+
     /// What is not known, and what makes it known.
     #[must_use]
     pub fn as_sentence(self) -> &'static str {

@@ -19,6 +19,7 @@ use crate::read::keeping::Keeping;
 use crate::read::trial::Trial;
 use crate::store::{StorageKey, Store, StoreError, sealed};
 
+mod awaited;
 mod rules;
 mod text;
 mod verdict;
@@ -146,7 +147,7 @@ pub(crate) async fn explain(
     let summary = documents.inspect(&DocumentKey::TrustSummary(name.clone(), version.clone())).await;
     let detail = documents.inspect(&DocumentKey::TrustDetail(name.clone(), version.clone())).await;
     let other_pins = documents.other_pins(&release).await?;
-    let (known, policy) = known(documents, store, &release).await?;
+    let (known, policy) = known(documents, store, &release, detail.as_ref()).await?;
     let verdict = known.verdict();
     let says = |exact: &Inspected| exact.document.content.release().map(said).unwrap_or_default();
     let (pin, trouble) = known.pin.map_or_else(|trouble| (None, Some(trouble)), |pin| (pin, None));
@@ -175,6 +176,7 @@ async fn known(
     documents: &Documents,
     store: &Arc<dyn Store>,
     release: &Purl,
+    trust: Option<&Inspected>,
 ) -> Result<(ReleaseFacts, Vec<RuleReport>), StoreError> {
     let key = DocumentKey::Release(release.name.clone(), release.version.clone());
     let exact = documents.inspect(&key).await;
@@ -186,10 +188,15 @@ async fn known(
         None => None,
     };
     let trial = documents.try_out(release, None, true).await?;
-    let policy = trial.as_ref().and_then(Trial::finding);
-    let awaited = trial.as_ref().and_then(Trial::awaited);
-    let reports = trial.map(|trial| trial.reports).unwrap_or_default();
     let live = documents.live();
+    let is_enforced = trial.as_ref().is_some_and(|trial| trial.is_enforced);
+    let policy = trial.as_ref().and_then(Trial::finding);
+    let reports = trial.map(|trial| trial.reports).unwrap_or_default();
+    // Unless a verdict on it still holds, trust is confirmed before exact metadata is given.
+    let is_trust_confirmed = live.policy.offline
+        || trust.is_some_and(Inspected::is_fresh)
+        || exact.as_ref().is_some_and(|exact| exact.is_judged);
+    let awaiting = if is_enforced { awaited::awaiting(&reports, is_trust_confirmed) } else { Vec::new() };
     let upstream = live.upstreams.for_volume(&release.name).map(|upstream| ExplainedRegistry {
         name: upstream.name().to_owned(),
         origin: upstream.origin().to_owned(),
@@ -207,8 +214,8 @@ async fn known(
         row: documents.withdrawal(&key).await,
         upstream,
         offline: live.policy.offline,
-        policy: policy.map(Arc::new),
-        awaited,
+        policy: policy.filter(|finding| awaiting.is_empty() || !finding.refuses()).map(Arc::new),
+        awaiting,
         exact,
         pin,
         archive,

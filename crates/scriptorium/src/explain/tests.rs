@@ -6,6 +6,7 @@ use super::*;
 use crate::consistency::{About, ClaimSource, DifferenceKind, Testimony};
 use policy::{MissingFact, PolicyAction};
 
+use super::awaited::AwaitingRule;
 use crate::domain::LifecycleState;
 use crate::policies::PolicyFinding;
 use crate::read::Document;
@@ -13,7 +14,6 @@ use crate::read::decision::HeldFacts;
 use crate::read::envelope::{Envelope, Meta};
 use crate::read::freshness::Freshness;
 use crate::read::keeping::{Cap, CappedBy, Keeping};
-use crate::read::trial::AwaitedFact;
 
 const DIGEST: &str = "sha256:f7e51421b3759bf543486409eed53c8eb4b3a06b840c21b1a72269c835c7f9d1";
 
@@ -44,7 +44,7 @@ fn with_status(status: u16, body: String, freshness: Freshness) -> Inspected {
     let document = Document::new(&key(), Envelope { meta, body: body.into() }).unwrap();
     let age = Duration::from_secs(12);
     let facts = HeldFacts { freshness, is_settled: true, is_absence: document.is_absence() };
-    Inspected { document: document.into(), facts, age, ttl: 48, outdated: false }
+    Inspected { document: document.into(), facts, age, ttl: 48, outdated: false, is_judged: false }
 }
 
 fn divergence() -> Divergence {
@@ -87,7 +87,7 @@ fn known(exact: Option<Inspected>, is_archive_held: bool, offline: bool) -> Rele
         offline,
         refusal,
         policy: None,
-        awaited: None,
+        awaiting: Vec::new(),
     }
 }
 
@@ -130,17 +130,23 @@ fn every_rule_has_its_case() {
 #[test]
 fn what_a_rule_has_to_know_first_is_told_and_no_status_is_promised() {
     let judged = "policy, to be judged";
-    for (fact, sealed, of_exact, of_archive) in [
-        (MissingFact::Trust, true, (None, judged), (None, judged)),
-        (MissingFact::Manifest, true, (Some(200), "fresh"), (None, judged)),
-        (MissingFact::Manifest, false, (Some(200), "fresh"), (None, "fetch")),
+    let (trust, manifest) = (MissingFact::Trust, MissingFact::Manifest);
+    for (facts, sealed, of_exact, of_archive) in [
+        (vec![trust], true, (None, judged), (None, judged)),
+        (vec![trust], false, (None, judged), (None, judged)),
+        (vec![manifest], true, (Some(200), "fresh"), (None, judged)),
+        (vec![manifest], false, (Some(200), "fresh"), (None, "fetch")),
+        (vec![trust, manifest], true, (Some(200), "fresh"), (None, judged)),
     ] {
         let mut known = known(Some(inspected("available", Freshness::Fresh)), sealed, false);
-        known.awaited = Some(AwaitedFact { rule: "no-shell".to_owned(), fact });
+        let rule = AwaitingRule { rule: "no-shell".to_owned(), facts: facts.iter().copied().collect() };
+        known.awaiting = vec![rule];
         let expected =
             [of_exact, of_archive].map(|(status, rule): (Option<u16>, &str)| (status, rule.to_owned()));
-        assert_eq!(rules(&known), expected, "{fact:?}");
-        assert!(known.verdict().archive.why.contains("`no-shell`"), "{fact:?}");
+        assert_eq!(rules(&known), expected, "{facts:?}");
+        let archive = known.verdict().archive;
+        assert!(archive.why.contains("`no-shell`"), "{facts:?}");
+        assert_eq!(archive.waits_for.len(), facts.len(), "{facts:?}");
     }
 }
 

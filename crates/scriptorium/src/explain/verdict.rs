@@ -2,12 +2,13 @@
 //!
 //! Owns the words for what `read::decision` decides. Must not decide anything.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use policy::MissingFact;
 use serde::{Deserialize, Serialize};
 
+use super::awaited::AwaitingRule;
 use super::{ExplainedRegistry, HeldArchive};
 use crate::consistency::{ArchiveRefusal, Divergence, Pin, PinError};
 use crate::domain::Release;
@@ -17,7 +18,6 @@ use crate::read::decision::archive::{ArchiveOffer, bring, offer};
 use crate::read::decision::{self, Decision, OpenDivergence, Reach, RefusalReason, decide};
 use crate::read::inspect::Inspected;
 use crate::read::outcome::Stale;
-use crate::read::trial::AwaitedFact;
 
 /// The answers to the two requests about a release.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,13 +34,41 @@ pub(crate) struct VerdictRule {
     pub(crate) rule: String,
     /// Why it applies, in a sentence.
     pub(crate) why: String,
+    /// Facts that the proxy finds out first, on which the operator's policy may then refuse the release.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) waits_for: Vec<String>,
 }
 
 impl VerdictRule {
     fn new(status: Option<u16>, rule: &str, why: impl Into<String>) -> Self {
-        Self { status, rule: rule.to_owned(), why: why.into() }
+        Self { status, rule: rule.to_owned(), why: why.into(), waits_for: Vec::new() }
+    }
+
+    /// The same answer, which is given only if none of `rules` refuses the release.
+    fn unless_refused<'a>(self, rules: impl Iterator<Item = &'a AwaitingRule>) -> Self {
+        let (mut waits_for, mut whys) = (BTreeSet::new(), Vec::new());
+        for rule in rules {
+            waits_for.extend(rule.facts().map(str::to_owned));
+            whys.push(rule.words());
+        }
+        if whys.is_empty() {
+            return self;
+        }
+        let Self { status, rule, why, .. } = self;
+        // What is refused or asked for anyway stays that.
+        let rule = if status == Some(200) { "policy, to be judged".to_owned() } else { rule };
+        let why = format!("{}; otherwise {why}", whys.join("; "));
+        Self {
+            status: status.filter(|status| *status != 200),
+            rule,
+            why,
+            waits_for: waits_for.into_iter().collect(),
+        }
     }
 }
+
+/// The rule of an archive that is fetched first.
+const FETCH: &str = "fetch";
 
 /// Said of a document that may yet turn out to be in divergence.
 const SETTLED_FIRST: &str = "; it is compared with index and pin first";
@@ -59,29 +87,42 @@ pub(super) struct ReleaseFacts {
     pub(super) refusal: Option<Arc<ArchiveRefusal>>,
     /// What the operator's policy says against the release.
     pub(super) policy: Option<Arc<PolicyFinding>>,
-    /// What a rule has to know first.
-    pub(super) awaited: Option<AwaitedFact>,
+    /// The rules of the policy that may refuse it once more is known.
+    pub(super) awaiting: Vec<AwaitingRule>,
 }
 
 impl ReleaseFacts {
     pub(super) fn verdict(&self) -> ReleaseVerdict {
-        let exact = self.exact();
-        let archive = self.archive(&exact);
+        // What the registry withholds is not judged.
+        let awaiting = if self.offers_bytes() { self.awaiting.as_slice() } else { &[] };
+        let waits = |rule: &VerdictRule| rule.status == Some(200) || rule.rule == FETCH;
+        let mut exact = self.exact();
+        if waits(&exact) {
+            exact = exact.unless_refused(awaiting.iter().filter(|rule| rule.is_before_metadata()));
+        }
+        let mut archive = self.archive(&exact);
+        if waits(&archive) {
+            archive = archive.unless_refused(awaiting.iter());
+        }
         ReleaseVerdict { exact, archive }
+    }
+
+    fn offers_bytes(&self) -> bool {
+        let release = self.exact.as_ref().and_then(|exact| exact.document.content.release());
+        release.is_some_and(Release::serves_bytes)
     }
 
     /// The facts in the terms of the rule.
     fn facts(&self) -> decision::KnownFacts {
-        // What the registry withholds itself stays its answer.
-        let release = self.exact.as_ref().and_then(|exact| exact.document.content.release());
-        let offers = release.is_some_and(Release::serves_bytes);
         let due = |(_, due): &(_, bool)| if *due { OpenDivergence::Due } else { OpenDivergence::Believed };
         decision::KnownFacts {
             is_routed: self.upstream.is_some(),
             held: self.exact.as_ref().map(|exact| exact.facts),
             divergence: self.divergence.as_ref().map(due),
             is_pin_unknown: self.pin.is_err(),
-            is_policy_refused: offers && self.policy.as_ref().is_some_and(|finding| finding.refuses()),
+            // What the registry withholds itself stays its answer.
+            is_policy_refused: self.offers_bytes()
+                && self.policy.as_ref().is_some_and(|finding| finding.refuses()),
             is_archive_refused: self.refusal.is_some(),
             is_row_withdrawn: self.row.is_some(),
         }
@@ -94,10 +135,7 @@ impl ReleaseFacts {
             return VerdictRule::new(None, "divergent, due", why);
         }
         match (decide(&facts, Reach::of(self.offline, false)), &self.exact) {
-            (Decision::Serve { stale, settle }, Some(exact)) => match self.awaits(MissingFact::Trust) {
-                Some(waits) if exact.document.content.release().is_some() => waits,
-                Some(_) | None => self.served(exact, stale, settle),
-            },
+            (Decision::Serve { stale, settle }, Some(exact)) => self.served(exact, stale, settle),
             (Decision::Refuse(why), _) => self.refused(why),
             (Decision::Ask { .. } | Decision::Serve { .. }, exact) => self.asked(exact.as_ref(), &facts),
         }
@@ -194,18 +232,6 @@ impl ReleaseFacts {
         }
     }
 
-    /// Said of an answer that waits for `fact`.
-    fn awaits(&self, fact: MissingFact) -> Option<VerdictRule> {
-        let AwaitedFact { rule, .. } = self.awaited.as_ref().filter(|awaited| awaited.fact == fact)?;
-        let first = match fact {
-            MissingFact::Manifest => {
-                "the manifest in the archive, which is read and judged before the first byte is sent"
-            }
-            _ => "trust metadata, which is asked for and judged first",
-        };
-        Some(VerdictRule::new(None, "policy, to be judged", format!("the rule `{rule}` looks at {first}")))
-    }
-
     fn archive(&self, exact: &VerdictRule) -> VerdictRule {
         let release = self.exact.as_ref().and_then(|exact| exact.document.content.release());
         let (Some(200), Some(release)) = (exact.status, release) else {
@@ -227,22 +253,19 @@ impl ReleaseFacts {
             (ArchiveOffer::Malformed, ..) => {
                 VerdictRule::new(Some(502), "no archive", "the release names no archive")
             }
-            (ArchiveOffer::Archive { .. }, true, _) => {
-                self.awaits(MissingFact::Manifest).unwrap_or_else(|| {
-                    let why = format!("the release is {state} and its archive is held");
-                    VerdictRule::new(Some(200), "sealed", why)
-                })
-            }
+            (ArchiveOffer::Archive { .. }, true, _) => VerdictRule::new(
+                Some(200),
+                "sealed",
+                format!("the release is {state} and its archive is held"),
+            ),
             (ArchiveOffer::Archive { .. }, false, Err(_)) => {
                 VerdictRule::new(Some(504), "offline", "the archive is not held")
             }
-            (ArchiveOffer::Archive { .. }, false, Ok(())) => {
-                let why = "the archive is not held; it is fetched and verified as a whole first";
-                match self.awaits(MissingFact::Manifest) {
-                    Some(waits) => VerdictRule::new(None, "fetch", format!("{why}; {}", waits.why)),
-                    None => VerdictRule::new(None, "fetch", why),
-                }
-            }
+            (ArchiveOffer::Archive { .. }, false, Ok(())) => VerdictRule::new(
+                None,
+                FETCH,
+                "the archive is not held; it is fetched and verified as a whole first",
+            ),
         }
     }
 

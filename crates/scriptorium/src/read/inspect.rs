@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::decision::HeldFacts;
 use super::document::Document;
 use super::documents::Documents;
-use super::freshness::seconds_left;
+use super::freshness::{Freshness, seconds_left};
 use crate::consistency::{ArchiveRefusal, Divergence, Pin, PinError};
 use crate::domain::lifecycle::Status;
 use crate::domain::{DocumentKey, Purl};
@@ -25,6 +25,15 @@ pub(crate) struct Inspected {
     pub(crate) ttl: i64,
     /// Whether it was declared out of date.
     pub(crate) outdated: bool,
+    /// Whether the verdict of the policy that is kept with it still holds.
+    pub(crate) is_judged: bool,
+}
+
+impl Inspected {
+    /// Whether a request would be answered with it without asking a registry, then or later.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.facts.freshness == Freshness::Fresh && !self.outdated
+    }
 }
 
 impl Documents {
@@ -38,6 +47,7 @@ impl Documents {
             age: self.env.now().since(fetched_at).unwrap_or_default(),
             ttl: seconds_left(fetched_at, self.env.now(), self.env.limits(key, &document).ttl),
             outdated: document.standing.is_outdated(),
+            is_judged: document.verdict.holds(self.env.policy.revision(), self.env.now()),
             document,
         })
     }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use policy::{MatcherReport, MissingFact, PolicyAction, PolicyVerdict, RuleReport};
+use policy::{PolicyVerdict, RuleReport};
 
 use super::document::Document;
 use super::documents::Documents;
@@ -27,7 +27,7 @@ pub(crate) struct Trial {
     /// Whether the registry itself withholds the bytes, so that the policy has nothing to add.
     pub(crate) is_withheld: bool,
     /// Whether answers are changed, or only counted.
-    is_enforced: bool,
+    pub(crate) is_enforced: bool,
 }
 
 impl Trial {
@@ -35,31 +35,6 @@ impl Trial {
     pub(crate) fn finding(&self) -> Option<PolicyFinding> {
         PolicyFinding::of(&self.verdict, self.is_enforced)
     }
-
-    /// The first rule that may refuse the release once a fact is known for which the proxy looks by itself, and that fact.
-    pub(crate) fn awaited(&self) -> Option<AwaitedFact> {
-        let refuses = |report: &&RuleReport| matches!(report.action, PolicyAction::Deny | PolicyAction::Hold);
-        let awaited = |report: &RuleReport| {
-            if report.waiver.as_ref().is_some_and(|waiver| waiver.applies) {
-                return None;
-            }
-            let late = |matcher: &MatcherReport| {
-                matcher.lacks.filter(|fact| matches!(fact, MissingFact::Manifest | MissingFact::Trust))
-            };
-            let may_match = report.matchers.iter().all(|matcher| matcher.holds || late(matcher).is_some());
-            let fact = report.matchers.iter().find_map(late).filter(|_| may_match && !report.matches)?;
-            Some(AwaitedFact { rule: report.rule.clone(), fact })
-        };
-        let rules = self.reports.iter().filter(|_| self.is_enforced && !self.is_withheld);
-        rules.filter(refuses).find_map(awaited)
-    }
-}
-
-/// A fact that a rule has to know before the proxy gives what the rule may refuse.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct AwaitedFact {
-    pub(crate) rule: String,
-    pub(crate) fact: MissingFact,
 }
 
 impl Documents {
@@ -122,13 +97,16 @@ impl Documents {
         let (integrity_of, needs) = (integrity.as_ref(), policy.needs(name));
         let evidence = self.judge.known_evidence(registry, (name, version), integrity_of, needs).await?;
         let outage = self.judge.outages.until(registry, (name, version), now);
+        // Who asks nobody never learns it.
+        let is_never_known =
+            self.live().policy.offline && evidence.as_ref().is_none_or(|known| known.trust.is_none());
         let judged = JudgedRelease {
             registry,
             name,
             version,
             integrity: integrity.as_ref(),
             evidence: evidence.as_ref(),
-            is_trust_unknown: outage.is_some(),
+            is_trust_unknown: outage.is_some() || is_never_known,
         };
         Ok(Trial {
             verdict: policy.verdict(judged, now),

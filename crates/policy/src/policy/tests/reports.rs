@@ -68,3 +68,33 @@ fn a_report_says_why_in_sentences() {
         "the licence `MIT AND ISC` needs `ISC`, which the list does not have"
     );
 }
+
+#[test]
+fn a_report_says_which_facts_decide_whether_the_rule_will_apply() {
+    use crate::matcher::MissingFact::{self, Manifest, Trust};
+    let open = |text: &str, release: &Release, unconfirmed| {
+        let policy = compile(text, settings());
+        let facts = release.judge(|facts| policy.explain(facts, NOW)).remove(0).open_facts(unconfirmed);
+        facts.map(|facts| facts.into_iter().collect::<Vec<MissingFact>>())
+    };
+    let licence = rule("r", "deny", r#"licenses_not_in = ["MIT"]"#);
+    let signed = rule("r", "deny", r#"trust_missing = ["signature"], versions = "^1.0.0""#);
+    let both = rule("r", "deny", r#"trust_missing = ["signature"], licenses_not_in = ["MIT"]"#);
+    let nothing = Release::new();
+    let trusted = Release { trust: Some(Ok(vec!["signature"])), ..Release::new() };
+    let other = Release { version: "2.0.0".parse().unwrap(), ..Release::new() };
+    for (text, release, unconfirmed, expected) in [
+        (&licence, &nothing, None, Some(vec![Manifest])),
+        (&signed, &nothing, None, Some(vec![Trust])),
+        (&both, &nothing, None, Some(vec![Manifest, Trust])),
+        (&both, &trusted, None, None),
+        (&signed, &trusted, None, None),
+        (&signed, &trusted, Some(Trust), Some(vec![Trust])),
+        (&signed, &other, Some(Trust), None),
+        (&licence, &Release::with_manifest(ManifestFacts::default()), Some(Trust), Some(vec![])),
+    ] {
+        assert_eq!(open(text, release, unconfirmed), expected, "{text} {release:?}");
+    }
+    let waived = licence + &waiver("r", "@acme/lamp@1.2.3", "2026-12-31");
+    assert_eq!(open(&waived, &nothing, None), None, "a waiver applies");
+}

@@ -1,5 +1,6 @@
 //! The operator's policy: each rule lowers a release on all sides alike, at once, and no further than it says.
 
+mod awaited;
 mod commands;
 mod facts;
 mod first_sight;
