@@ -23,10 +23,15 @@ impl CommandFailure {
     pub(crate) fn told(self, as_json: bool) -> ExitCode {
         complain(&self.why);
         if as_json {
-            answer(&format!("{}\n", json!({ "error": self.why })));
+            answer(&json(&self.why));
         }
         ExitCode::from(self.code)
     }
+}
+
+/// The object of a command that has no answer.
+pub(super) fn json(why: &str) -> String {
+    format!("{}\n", json!({ "error": why }))
 }
 
 /// What was asked for makes no sense here.

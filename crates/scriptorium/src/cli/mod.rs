@@ -153,10 +153,13 @@ pub fn run() -> ExitCode {
     outlive_file_limit();
     match Cli::try_parse() {
         Ok(cli) => dispatch(cli.command),
-        Err(answer) => {
+        Err(refusal) => {
             // Help and version come this way too. If they cannot be shown, nobody reads standard error either.
-            let _ = answer.print();
-            ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2))
+            let _ = refusal.print();
+            if refusal.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+                answer(&failure::json(refusal.render().to_string().trim_end()));
+            }
+            ExitCode::from(u8::try_from(refusal.exit_code()).unwrap_or(2))
         }
     }
 }

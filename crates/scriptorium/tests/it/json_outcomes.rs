@@ -64,6 +64,16 @@ fn a_configuration_that_is_refused_is_told_by_every_command() {
 }
 
 #[test]
+fn a_line_that_is_not_understood_is_told_by_every_command() {
+    let luggage = Luggage::new();
+    for line in COMMANDS {
+        let (code, told) = one_object(with(&luggage.path("any.toml"), &format!("{line} --nonsense")));
+        assert_eq!(code, 2, "{line}: {told}");
+        assert!(told["error"].as_str().unwrap().contains("--nonsense"), "{line}: {told}");
+    }
+}
+
+#[test]
 fn a_registry_and_a_storage_that_are_not_there_are_told_by_every_command() {
     for line in COMMANDS {
         let (upstream, desk) = desk();
