@@ -111,7 +111,11 @@ fn wanted(
             artifacts: known.map(|known| known.artifacts.clone()).unwrap_or_default(),
         });
     }
-    let taken: HashSet<VolumeName> = record.selected.iter().map(|release| release.volume.clone()).collect();
+    // Of a set that did not change nothing is left, and its names are not gathered.
+    let taken: HashSet<VolumeName> = match earlier.is_empty() {
+        true => HashSet::new(),
+        false => record.selected.iter().map(|release| release.volume.clone()).collect(),
+    };
     for (release, registry) in earlier.into_values() {
         let Some(registry) = registry else { continue };
         let release = MirroredRelease { registry: record.index_of(registry), ..release.clone() };

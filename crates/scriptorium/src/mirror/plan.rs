@@ -12,7 +12,7 @@ use super::outlook::Outlook;
 use super::record::{self, MirrorRecord};
 use super::report::{PatternNames, PlanReport};
 use super::sizing::fit_by_knowledge;
-use super::survey::{Survey, survey};
+use super::survey::{Survey, SurveyedIndexes, survey};
 use super::sync::{everything, lack};
 use super::tally::RunTally;
 use crate::config::Mirror;
@@ -32,7 +32,8 @@ pub(crate) async fn plan(desk: &MirrorDesk, mirror: &Mirror, tally: &RunTally) -
         Err(bound) => return PlanReport::not_run(&mirror.name, everything(mirror, &bound.to_string())),
     };
     let outlook = Outlook::of(desk, mirror, before.as_ref(), &surveyed).await;
-    let Survey { selection, volumes, lost, remarks, .. } = surveyed;
+    let Survey { selection, indexes, remarks, .. } = surveyed;
+    let SurveyedIndexes { volumes, lost, .. } = indexes;
     report.search = remarks;
     let Selection { missing, untold, patterns, unlisted, .. } = selection;
     let too_large = fit_by_knowledge(desk, &outlook).refusal();

@@ -154,11 +154,14 @@ impl MirrorRecord {
         self.file_lengths().sum()
     }
 
+    /// The same of everything that belongs to the mirror.
+    pub(crate) fn all_bytes(&self) -> u64 {
+        lengths_of(self.releases()).sum()
+    }
+
     /// The lengths of the files of everything selected, each file once.
     pub(crate) fn file_lengths(&self) -> impl Iterator<Item = u64> {
-        let mut seen = HashSet::new();
-        let files = self.selected.iter().flat_map(MirroredRelease::files);
-        files.filter(move |(file, _)| seen.insert(*file)).map(|(_, bytes)| bytes)
+        lengths_of(self.selected.iter())
     }
 
     /// The lengths of archives that a sync saw or asked for.
@@ -207,6 +210,13 @@ impl MirrorRecord {
         }
         keys
     }
+}
+
+/// The lengths of the files of releases, each file once.
+fn lengths_of<'a>(releases: impl Iterator<Item = &'a MirroredRelease>) -> impl Iterator<Item = u64> {
+    let mut seen = HashSet::new();
+    let files = releases.flat_map(MirroredRelease::files);
+    files.filter(move |(file, _)| seen.insert(*file)).map(|(_, bytes)| bytes)
 }
 
 impl MirroredRelease {

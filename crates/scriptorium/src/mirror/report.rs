@@ -192,7 +192,9 @@ pub(crate) struct MirrorStatus {
     /// When the last complete sync ended, as RFC 3339.
     pub(crate) last_success: Option<String>,
     pub(crate) running: bool,
+    /// How many belong to the mirror: what the last sync selected, and what stays of earlier ones until one is complete.
     pub(crate) releases: usize,
+    /// The bytes of their files, each file once.
     pub(crate) bytes: u64,
     pub(crate) missing: Vec<MirrorLack>,
     pub(crate) untold: usize,
@@ -233,8 +235,8 @@ impl MirrorStatus {
             last_sync: Some(record.last_sync.to_string()),
             registries: RegistryStatus::all(record),
             search: record.remarks.clone(),
-            releases: record.selected.len(),
-            bytes: record.bytes(),
+            releases: record.releases().count(),
+            bytes: record.all_bytes(),
             missing: record.missing.clone(),
             untold: record.untold,
             ..Self::default()

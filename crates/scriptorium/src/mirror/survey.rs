@@ -4,7 +4,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use selection::{BoundExceeded, NextStep, Selection, SelectionBounds, SelectionRules, Selector};
+use selection::{
+    BoundExceeded, CatalogueRow, NextStep, Selection, SelectionBounds, SelectionRules, Selector,
+};
 
 use super::desk::MirrorRun;
 use super::enumeration::{Enumerated, SearchRemark, enumerate};
@@ -20,23 +22,46 @@ const AT_ONCE: usize = 8;
 /// What is selected, and what was learned on the way.
 pub(super) struct Survey {
     pub(super) selection: Selection,
-    /// Volumes whose index was read.
-    pub(super) volumes: HashSet<VolumeName>,
-    /// Mirrored releases of indexes that list nothing any more.
-    pub(super) lost: Vec<MirrorLack>,
+    pub(super) indexes: SurveyedIndexes,
     /// What is odd about searches.
     pub(super) remarks: Vec<SearchRemark>,
     /// Patterns of roots that search answered.
     patterns: Vec<VolumePattern>,
+}
+
+/// What became of the indexes that were asked for.
+#[derive(Default)]
+pub(super) struct SurveyedIndexes {
+    /// The volumes.
+    pub(super) volumes: HashSet<VolumeName>,
+    /// Mirrored releases of indexes that list nothing any more.
+    pub(super) lost: Vec<MirrorLack>,
     /// Volumes of which nothing is known now: their index was not read, or lists nothing.
     silent: HashSet<VolumeName>,
+}
+
+impl SurveyedIndexes {
+    /// Takes note of the rows of an index; none if it was not read.
+    fn note(&mut self, mirrored: &MirroredVolumes<'_>, name: &VolumeName, rows: Option<&[CatalogueRow]>) {
+        if rows.is_none_or(<[CatalogueRow]>::is_empty) {
+            self.silent.insert(name.clone());
+        }
+        if rows.is_some_and(<[CatalogueRow]>::is_empty) {
+            let releases = mirrored.get(name).into_iter().flatten();
+            self.lost.extend(releases.map(|release| MirrorLack {
+                subject: LackSubject::Release(release.id()),
+                reason: format!("{LOST}; what was mirrored stays"),
+            }));
+        }
+        self.volumes.insert(name.clone());
+    }
 }
 
 impl Survey {
     /// Whether a root covers a volume of which nothing is to be taken now, such as one whose releases are all blocked. What is said of
     /// it still belongs to the mirror: a site that has its releases from a bundle learns of the block from nobody else.
     pub(super) fn passes_over(&self, name: &VolumeName) -> bool {
-        !self.silent.contains(name) && self.patterns.iter().any(|pattern| pattern.matches(name))
+        !self.indexes.silent.contains(name) && self.patterns.iter().any(|pattern| pattern.matches(name))
     }
 }
 
@@ -71,14 +96,13 @@ pub(super) async fn survey(
         mirrored.entry(&release.volume).or_default().push(release);
     }
     let mut selector = Selector::new(mirror.all_roots(), rules(mirror));
-    let (mut volumes, mut lost, mut remarks) = (HashSet::new(), Vec::new(), Vec::new());
-    let (mut patterns, mut silent) = (Vec::new(), HashSet::new());
+    let (mut indexes, mut remarks, mut patterns) = (SurveyedIndexes::default(), Vec::new(), Vec::new());
     loop {
         let step;
         (selector, step) = advance(selector).await?;
         let questions = match step {
             NextStep::Done(selection) => {
-                let mut survey = Survey { selection, volumes, lost, remarks, patterns, silent };
+                let mut survey = Survey { selection, indexes, remarks, patterns };
                 look_for_unlisted(run, &mirrored, &mut survey).await;
                 return Ok(survey);
             }
@@ -93,18 +117,10 @@ pub(super) async fn survey(
         }
         let attempt = |name: VolumeName| index(run, name);
         let end = |name: VolumeName, rows: Option<Vec<_>>, why: Option<String>| {
-            let is_definite = rows.is_some();
+            indexes.note(&mirrored, &name, rows.as_deref());
             let rows = rows.unwrap_or_default();
-            let reason = match why {
-                Some(why) => Some(why),
-                None if rows.is_empty() && mirrored.contains_key(&name) => Some(LOST.to_owned()),
-                None => None,
-            };
-            if rows.is_empty() {
-                silent.insert(name.clone());
-                lost.extend(is_definite.then(|| lost_of(&mirrored, &name)).into_iter().flatten());
-            }
-            volumes.insert(name.clone());
+            let is_lost = why.is_none() && rows.is_empty() && mirrored.contains_key(&name);
+            let reason = why.or_else(|| is_lost.then(|| LOST.to_owned()));
             selector.answer_volume(&name, reason.map_or(Ok(rows), Err))
         };
         in_passes(questions.volumes, run.at_once(AT_ONCE), attempt, end).await?;
@@ -116,30 +132,14 @@ type MirroredVolumes<'a> = HashMap<&'a VolumeName, Vec<&'a MirroredRelease>>;
 
 /// Reads the indexes of mirrored volumes that search lists no more.
 async fn look_for_unlisted(run: &MirrorRun<'_>, mirrored: &MirroredVolumes<'_>, survey: &mut Survey) {
-    let is_unlisted = |name: &VolumeName| !survey.volumes.contains(name) && survey.passes_over(name);
+    let is_unlisted = |name: &VolumeName| !survey.indexes.volumes.contains(name) && survey.passes_over(name);
     let unlisted: Vec<VolumeName> =
         mirrored.keys().filter(|name| is_unlisted(name)).map(|name| (*name).clone()).collect();
     let end = |name: VolumeName, rows: Option<Vec<_>>, _: Option<String>| {
-        let is_definite = rows.is_some();
-        if rows.is_none_or(|rows| rows.is_empty()) {
-            survey.lost.extend(is_definite.then(|| lost_of(mirrored, &name)).into_iter().flatten());
-            survey.silent.insert(name.clone());
-        }
-        survey.volumes.insert(name);
+        survey.indexes.note(mirrored, &name, rows.as_deref());
         Ok::<(), std::convert::Infallible>(())
     };
     let Ok(()) = in_passes(unlisted, run.at_once(AT_ONCE), |name| index(run, name), end).await;
-}
-
-/// What is said of the mirrored releases of a volume whose index lists nothing any more.
-fn lost_of<'a>(
-    mirrored: &'a MirroredVolumes<'_>,
-    name: &VolumeName,
-) -> impl Iterator<Item = MirrorLack> + use<'a> {
-    mirrored.get(name).into_iter().flatten().map(|release| MirrorLack {
-        subject: LackSubject::Release(release.id()),
-        reason: format!("{LOST}; what was mirrored stays"),
-    })
 }
 
 /// Goes on with a selection, on a thread that blocks nobody: a solution may take seconds.
@@ -155,7 +155,7 @@ const LOST: &str = "its index lists no release any more";
 
 /// The rows of an index. A registry that says that there is none gives no rows, with its reason; one that could not be
 /// asked gives nothing.
-async fn index(run: &MirrorRun<'_>, name: VolumeName) -> Attempt<Option<Vec<selection::CatalogueRow>>> {
+async fn index(run: &MirrorRun<'_>, name: VolumeName) -> Attempt<Option<Vec<CatalogueRow>>> {
     let answer = match run.document_for_now(&DocumentKey::Index(name)).await {
         Ok(answer) => answer,
         Err(failure) => return Attempt::short(None, failure),

@@ -19,7 +19,7 @@ use super::patience::in_passes;
 use super::record::{self, LackSubject, MirrorLack, MirrorRecord, MirrorRecordError};
 use super::report::{MirrorStatus, SyncReport};
 use super::sizing::{Fit, fit};
-use super::survey::{Survey, survey};
+use super::survey::{Survey, SurveyedIndexes, survey};
 use super::tally::RunTally;
 use crate::clock::Timestamp;
 use crate::config::Mirror;
@@ -90,7 +90,8 @@ pub(super) fn everything(mirror: &Mirror, why: &str) -> Vec<MirrorLack> {
 async fn bring_in(run: &MirrorRun<'_>, mirror: &Mirror, before: MirrorRecord, surveyed: Survey) -> SyncEnd {
     let desk = run.desk;
     let mut outlook = Outlook::of(desk, mirror, Some(&before), &surveyed).await;
-    let Survey { volumes, lost, selection, remarks, .. } = surveyed;
+    let Survey { indexes, selection, remarks, .. } = surveyed;
+    let SurveyedIndexes { volumes, lost, .. } = indexes;
     let volumes = volumes.len();
     let Selection { missing, untold, releases, .. } = selection;
     drop(releases);

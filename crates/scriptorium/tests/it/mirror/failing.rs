@@ -115,7 +115,8 @@ fn an_index_that_lost_all_its_rows_is_reported_and_what_was_mirrored_stays() {
 fn a_registry_that_is_away_takes_nothing_away() {
     let upstream = house();
     let desk = Desk::new(&lamps(&upstream));
-    assert_eq!(desk.mirror(&["sync"]).0, 0);
+    let (code, whole) = desk.mirror(&["sync"]);
+    assert_eq!(code, 0);
     upstream.down();
     let (code, sync) = desk.mirror(&["sync"]);
     assert_eq!((code, &sync["complete"]), (1, &json!(false)), "{sync}");
@@ -123,6 +124,7 @@ fn a_registry_that_is_away_takes_nothing_away() {
     assert_eq!(desk.mirror(&["verify"]).0, 0, "everything is still here");
     let (code, status) = desk.mirror(&["status"]);
     assert!(code == 1 && status["last_success"].is_string(), "{status}");
+    assert_eq!((&status["releases"], &status["bytes"]), (&whole["releases"], &whole["bytes"]), "it says so");
     upstream.up();
     assert_eq!(desk.mirror(&["sync"]).0, 0);
 }
