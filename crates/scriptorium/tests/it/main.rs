@@ -59,6 +59,7 @@ mod health;
 mod hostile_client;
 mod hosts;
 mod invalidate;
+mod jobs;
 mod json_outcomes;
 mod late_index;
 mod lifecycle;

@@ -21,6 +21,7 @@ pub(crate) mod relay;
 pub(crate) mod seed;
 pub(crate) mod sending;
 pub(crate) mod setup;
+pub(crate) mod shell;
 pub(crate) mod tls;
 pub(crate) mod tokens;
 pub(crate) mod truth;
