@@ -117,6 +117,7 @@ mod stored;
 mod ten_commands;
 mod tls;
 mod tools;
+mod traces;
 mod trust_artifacts;
 mod trust_history;
 mod trust_truth;

@@ -7,6 +7,7 @@ pub(crate) mod authority;
 pub(crate) mod bucket;
 pub(crate) mod bulk;
 pub(crate) mod client;
+pub(crate) mod collector;
 pub(crate) mod crossing;
 pub(crate) mod disk;
 pub(crate) mod divergence;
