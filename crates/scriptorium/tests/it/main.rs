@@ -61,6 +61,7 @@ mod hosts;
 mod invalidate;
 mod jobs;
 mod json_outcomes;
+mod kubernetes;
 mod late_index;
 mod lifecycle;
 mod links;
