@@ -30,7 +30,7 @@ use crate::respond::Body;
 use crate::route::{ApiRoute, parse};
 use crate::store::ledger::Ledger;
 use crate::store::{FileStore, ObjectStorage, StorageKey, ValueStore};
-use crate::telemetry::{AccessLog, LogGuard, logging};
+use crate::telemetry::{AccessLog, RecordGuard, logging};
 
 /// Why a step failed.
 pub type StepError = Box<dyn std::error::Error + Send + Sync>;
@@ -71,7 +71,7 @@ impl LoadedConfig {
 pub struct PortlessProxy {
     pipeline: Arc<Pipeline>,
     /// The rest of the log is written when this is dropped.
-    _log: Option<LogGuard>,
+    _log: Option<RecordGuard>,
 }
 
 /// A request that has arrived.
@@ -94,7 +94,7 @@ impl PortlessProxy {
     ) -> Result<(Self, impl Future<Output = ()> + Send + use<>), StepError> {
         let LoadedConfig(config) = config;
         let (log, access) = match logs {
-            true => logging(config.log.format, config.log.level).map(|(log, access)| (Some(log), access))?,
+            true => logging(&config.log, &config.telemetry).map(|(log, access)| (Some(log), access))?,
             false => (None, AccessLog::default()),
         };
         let (pipeline, background) = App::new(config, access, false, None)?.without_ports();

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tracing::Instrument;
 
 /// How often a waiter starts the work again after it died.
 const ATTEMPTS: u32 = 3;
@@ -113,11 +114,13 @@ where
         let waiters = || Waiters { flights: Arc::clone(self), key: key.clone(), landing: landing.clone() };
         let frees_key = FreesKey(waiters());
         let work = work(waiters());
-        tokio::spawn(async move {
+        let flight = async move {
             let outcome = work.await;
             drop(frees_key);
             landing.send_replace(Some(outcome));
-        });
+        };
+        // Its spans are those of who started it.
+        tokio::spawn(flight.in_current_span());
         (waiter, false)
     }
 }

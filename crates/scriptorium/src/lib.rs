@@ -40,6 +40,7 @@ mod reload;
 mod respond;
 mod rights;
 mod route;
+mod spans;
 mod store;
 mod telemetry;
 mod upstream;

@@ -10,7 +10,7 @@
 //!               a file: the document that permits it, then its bytes              (files)
 //!               a write: verified here, then the registry's own answer            (relay)
 //! 7. respond    status, headers, body; every failure through one table            (respond)
-//! 8. account    one metric and one log record                                     (pipeline::account)
+//! 8. account    one metric and one log record; the request's span, if there is one  (pipeline::account)
 //! ```
 //! A request below the mount of another API goes from 2 to that API and comes back at 7 (`pipeline::writes`).
 //!
@@ -40,6 +40,7 @@ use crate::upstream::FetchContext;
 mod account;
 mod guarded;
 mod policy;
+mod traced;
 mod writes;
 
 use account::{Answered, REQUEST_ID};

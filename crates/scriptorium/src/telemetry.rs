@@ -1,4 +1,4 @@
-//! What the process reports to its operator: log records on standard error and metrics for Prometheus.
+//! What the process reports to its operator: log records on standard error, metrics for Prometheus and spans for a collector.
 //!
 //! Owns the name, labels and buckets of every metric. `counters` makes counting cheap; `logging` and `access` make
 //! records, `log_buffers` and `log_writer` write them. Must not know what a metric means: whoever sees an event reports it
@@ -11,6 +11,8 @@ use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use tracing_subscriber::util::TryInitError;
+
+use crate::spans::NoCollector;
 
 mod access;
 mod access_refusals;
@@ -33,8 +35,7 @@ pub(crate) use admin::AdminMetrics;
 pub(crate) use connections::ConnectionMetrics;
 use counters::{Counters, Durations};
 pub(crate) use fetches::{FetchEnd, FetchMetrics};
-pub(crate) use log_writer::LogGuard;
-pub(crate) use logging::logging;
+pub(crate) use logging::{RecordGuard, logging};
 pub(crate) use mirrors::MirrorMetrics;
 use policy::PolicyMetrics;
 pub(crate) use store::StoreMetrics;
@@ -45,6 +46,8 @@ pub(crate) enum TelemetryError {
     Logging(#[from] TryInitError),
     #[error("the thread that writes the log could not be started: {0}")]
     Thread(#[source] std::io::Error),
+    #[error(transparent)]
+    Collector(#[from] NoCollector),
     /// Two metrics have one name.
     #[error("a metric could not be registered: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -149,10 +152,12 @@ impl Metrics {
         })
     }
 
-    /// Shows how many lines `log` dropped.
+    /// Shows how many lines `log` dropped, and what became of spans.
     pub(crate) fn watch(&self, log: &AccessLog) -> Result<(), TelemetryError> {
-        let register = |dropped: &IntCounter| self.registry.register(Box::new(dropped.clone()));
-        log.dropped().map_or(Ok(()), register).map_err(TelemetryError::from)
+        for counted in log.counted() {
+            self.registry.register(counted)?;
+        }
+        Ok(())
     }
 
     /// A request on the public port was answered.

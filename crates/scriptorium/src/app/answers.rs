@@ -28,7 +28,12 @@ impl RequestHandler for Pipeline {
         };
         let body = any_body(body);
         // An `async fn` would hold its arguments twice, and the future of a hit is kept small.
-        async move { Self::answer(self, &arrival, body).await }
+        async move {
+            match self.access.is_traced() {
+                false => Self::answer(self, &arrival, body).await,
+                true => Box::pin(self.answer_traced(&arrival, body)).await,
+            }
+        }
     }
 }
 

@@ -39,7 +39,7 @@ fn every_key_is_applied_by_a_part_or_needs_a_restart() {
         assert!(Config::applied_by(key).is_some(), "{key}: its declaration does not say who applies it");
     }
     let applied: Vec<_> = keys.iter().filter(|key| !needs_restart(key)).collect();
-    assert_eq!((keys.len(), applied.len()), (67, 44), "{applied:?}");
+    assert_eq!((keys.len(), applied.len()), (69, 44), "{applied:?}");
 }
 
 fn needs_restart(key: &str) -> bool {

@@ -72,7 +72,7 @@ fn serve(args: &DemoArgs) -> Result<(), DemoError> {
     let registry = RegistryServer::over(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?)?;
     sample::publish(&registry)?;
     let config = configure(args, &registry, folder.path())?;
-    let (_log, access) = telemetry::logging(config.log.format, config.log.level)?;
+    let (_log, access) = telemetry::logging(&config.log, &config.telemetry)?;
     let app = App::new(&config, access, false, None)?;
     super::answer(&welcome(&config, &registry));
     app.run()?;

@@ -60,7 +60,7 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
         Ok(loaded) => loaded,
         Err(errors) => return super::refuse(&errors).told(false),
     };
-    let (_log, access) = match telemetry::logging(loaded.config.log.format, loaded.config.log.level) {
+    let (_log, access) = match telemetry::logging(&loaded.config.log, &loaded.config.telemetry) {
         Ok(log) => log,
         Err(error) => {
             super::complain(&error.to_string());

@@ -25,8 +25,10 @@ use crate::domain::VolumePattern;
 use crate::domain::{Sha256, percent};
 
 mod clients;
+mod telemetry;
 
 pub(super) use clients::{expected_claims, group, key_file, keys_url, last_day, phrase, reading_clients};
+pub(super) use telemetry::{collector_url, share};
 
 const EXBIBYTE: u64 = 1 << 60;
 const SIZE: &str = "a size from 1 byte to 1 EiB such as \"64MiB\"";

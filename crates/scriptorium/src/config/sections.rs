@@ -22,6 +22,7 @@ mod mirror;
 mod policy;
 mod server;
 mod storage;
+mod telemetry;
 mod upstream;
 
 pub(crate) use cache::{Cache, OfflineRows};
@@ -33,6 +34,7 @@ pub(crate) use policy::PolicyKeys;
 pub(crate) use server::TlsFiles;
 pub(crate) use server::{ClientAddress, Server};
 pub(crate) use storage::{Durability, Storage};
+pub(crate) use telemetry::Telemetry;
 pub(crate) use upstream::{CacheControl, Egress, Upstream, WritesCheck};
 
 const MIB: u64 = 1 << 20;
@@ -77,6 +79,8 @@ section! {
         bundles: Bundles = Bundles::default(), table();
         /// What is logged to standard error, and the audit record.
         log: Log = Log::default(), table();
+        /// Where traces go.
+        telemetry: Telemetry = Telemetry::default(), table();
     }
 }
 

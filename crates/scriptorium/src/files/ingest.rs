@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use tracing::debug;
+use tracing::field::Empty;
+use tracing::{Instrument, debug};
 
 use super::expected::{ExpectedFile, FileMismatch};
 use super::sealed_facts::sealed_facts;
@@ -22,6 +23,7 @@ use crate::consistency::refusals::ArchiveVerdict;
 use crate::domain::{Integrity, Purl, Sha256};
 use crate::intake::{Arriving, IntakeError, OnDisk, Received, take_in};
 use crate::read::ReadFailure;
+use crate::spans::span;
 use crate::store::sealed::SealWriter;
 use crate::store::{Staged, StoreError};
 use crate::upstream::{CouldNotAsk, Download, RequestReach};
@@ -137,7 +139,13 @@ pub(super) async fn receive(
     }
     let (inspected_as, limits) = (expected.clone(), bounds.limits);
     let inspect = move |arriving: &mut Arriving<'_>| inspect(arriving, &inspected_as, &limits);
-    let (sealing, Passed { known_by, packed, facts }) = take_in(&stored.store, body, limit, inspect).await?;
+    let span = span!("verification", file = %expected, failed_at = Empty, otel.status_code = Empty);
+    let taken_in = take_in(&stored.store, body, limit, inspect).instrument(span.clone()).await;
+    let (sealing, Passed { known_by, packed, facts }) =
+        taken_in.map_err(IngestError::from).inspect_err(|error| {
+            span.record("failed_at", error.facets().stage).record("otel.status_code", "error");
+        })?;
+    drop(span);
     // An archive that was packed anew replaces what came.
     let sealing = packed.unwrap_or(sealing).with_facts(facts);
     let received = Received::new(sealing, known_by, &expected.identity()).await?;

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
+use tracing::Span;
 
 use crate::progress::{Progress, SlowestAverage, Stalled};
 use crate::store::sealed::SealWriter;
@@ -72,8 +73,8 @@ where
 {
     let (pieces, arriving) = mpsc::channel(QUEUE);
     let inspection = tokio::task::spawn_blocking({
-        let store = Arc::clone(store);
-        move || stage(&*store, arriving, inspect)
+        let (store, span) = (Arc::clone(store), Span::current());
+        move || span.in_scope(|| stage(&*store, arriving, inspect))
     });
     let delivered = deliver(body, limit, pieces).await;
     let verdict = inspection.await.map_err(|_| IntakeError::Lost)?;

@@ -1,19 +1,22 @@
-//! A request's id, its metric and its record in the access log.
+//! A request's id, its metric, its record in the access log, and what its span says.
 //!
 //! Owns the request's id and the record. Must not know how a request is answered.
 
 use data_encoding::HEXLOWER;
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use tracing::Span;
 
 use super::policy::PolicyMark;
 use super::{IncomingRequest, Pipeline};
 use crate::limit::{Client, RateDecision};
+use crate::spans;
 use crate::telemetry::{AccessClient, AccessRecord};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How a request was answered.
+#[derive(Clone, Copy)]
 pub(super) struct Answered<'a> {
     pub(super) route: &'static str,
     pub(super) status: StatusCode,
@@ -45,6 +48,7 @@ impl Pipeline {
             Client::Token(holder) => AccessClient::Name(holder.name()),
             Client::Unknown => AccessClient::Name("unknown"),
         };
+        let trace_id = if self.access.is_traced() { note_in_span(&answered) } else { None };
         let access = AccessRecord {
             request_id,
             peer: request.peer,
@@ -55,14 +59,31 @@ impl Pipeline {
             status,
             cache: cache.to_str().ok(),
             policy: finding.map(|finding| &*finding.rule),
+            trace_id: trace_id.as_deref(),
             took,
         };
         self.access.write(&access, self.clock.now());
     }
 }
 
+/// Says in the current span how its request was answered. Returns the id of the trace.
+fn note_in_span(answered: &Answered<'_>) -> Option<String> {
+    let Answered { route, status, request_id, cache, .. } = *answered;
+    let span = Span::current();
+    spans::rename(route);
+    span.record("scriptorium.request_id", request_id);
+    span.record("http.response.status_code", status.as_u16());
+    if let Ok(cache) = cache.to_str() {
+        span.record("scriptorium.cache", cache);
+    }
+    if status.is_server_error() {
+        span.record("otel.status_code", "error");
+    }
+    spans::trace_id()
+}
+
 /// A path as it may be logged. That of an upload is secret: with it, only a token is needed to use the upload.
-fn logged(path: &str) -> &str {
+pub(super) fn logged(path: &str) -> &str {
     const UPLOADS: &str = "/uploads/";
     if path.starts_with(UPLOADS) { UPLOADS } else { path }
 }

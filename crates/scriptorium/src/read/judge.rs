@@ -18,6 +18,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use tracing::Instrument;
 
 use self::held_facts::VolumeSubject;
 use super::asker::{Asker, Fetched, How, WantedAnswer};
@@ -156,12 +157,13 @@ impl Judge {
         }
         let since = seen.map_or(0, |seen| seen.reading.asked);
         let (judge, key, context) = (Arc::clone(self), key.clone(), context.in_background().owned());
-        tokio::spawn(async move {
+        let renewal = async move {
             let wanted = WantedAnswer { key: &key, since, how: How::Conditionally };
             if let Ok(fetched) = judge.fetch(wanted, context.borrowed()).await {
                 judge.settle_behind(&key, &fetched.document, context.borrowed());
             }
-        });
+        };
+        tokio::spawn(renewal.in_current_span());
     }
 
     /// Compares `document`, the answer to `key`, once for all requests that wait.

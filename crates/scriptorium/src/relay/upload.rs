@@ -5,12 +5,15 @@
 
 use std::sync::Arc;
 
+use tracing::Instrument;
+
 use super::body::ClientBody;
 use super::{PATIENCE, RelayServices, STAGED_UNIT, WriteRefusal};
 use crate::admission::Slot;
 use crate::domain::Sha256;
 use crate::intake::{self, Arriving, Received};
 use crate::limit::Client;
+use crate::spans::span;
 use crate::upstream::OutgoingBody;
 
 /// The checks of an upload.
@@ -69,7 +72,8 @@ pub(super) async fn take_in<D: Description>(
     let slot = services.uploads.take(client, 1, PATIENCE).await?;
     let inspector = Arc::clone(&description);
     let inspect = move |content: &mut Arriving<'_>| inspector.inspect(content);
-    let (sealing, found) = intake::take_in(&services.store, body.pieces(limit), limit, inspect).await?;
+    let taken_in = intake::take_in(&services.store, body.pieces(limit), limit, inspect);
+    let (sealing, found) = taken_in.instrument(span!("verification")).await?;
     let (known_by, identity) = description.seal(&found);
     let sealing = sealing.with_facts(description.facts(&found));
     let received = Received::new(sealing, known_by, &identity).await?;

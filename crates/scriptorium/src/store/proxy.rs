@@ -1,5 +1,5 @@
 //! The store of a running proxy: a folder below a ceiling, or a bucket with a folder for copies of files. Its health is
-//! watched.
+//! watched, and its work has spans.
 //!
 //! Owns which part of that does what, and that every failure is noted. Must not know what is stored.
 
@@ -9,6 +9,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use super::health::StoreHealth;
 use super::tiered::Tiered;
@@ -17,6 +19,7 @@ use super::{
     StorageKeys, StoreError, StoreTrouble, Uncommitted, Usage, Vacancy, ValueStore,
 };
 use crate::clock::Clock;
+use crate::spans::span;
 
 #[derive(Debug)]
 pub(crate) struct ProxyStore {
@@ -141,6 +144,21 @@ impl ProxyStore {
         );
     }
 
+    /// The outcome of `work`, noted if it failed.
+    async fn noting<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+        what: &'static str,
+        key: &StorageKey,
+    ) -> Result<T, StoreError> {
+        let span = storing(what, key);
+        let done = work.instrument(span.clone()).await;
+        if done.is_err() {
+            span.record("otel.status_code", "error");
+        }
+        self.health.noting(done)
+    }
+
     async fn probe(&self, bytes: usize) -> Result<(), StoreError> {
         match &self.layout {
             StoreLayout::Folder(ceiling) => ceiling.probe(bytes).await,
@@ -149,26 +167,31 @@ impl ProxyStore {
     }
 }
 
+/// The span of work with the value or file of `key`.
+fn storing(what: &'static str, key: &StorageKey) -> Span {
+    span!("storage", operation = what, kind = key.kind(), otel.status_code = Empty)
+}
+
 #[async_trait]
 impl ValueStore for ProxyStore {
     async fn read(&self, key: &StorageKey) -> Result<Option<Bytes>, StoreError> {
-        self.health.noting(self.values().read(key).await)
+        self.noting(self.values().read(key), "read", key).await
     }
 
     async fn write(&self, key: &StorageKey, bytes: Bytes) -> Result<(), StoreError> {
-        self.health.noting(self.values().write(key, bytes).await)
+        self.noting(self.values().write(key, bytes), "write", key).await
     }
 
     async fn write_behind(&self, key: &StorageKey, bytes: Bytes) -> Result<(), StoreError> {
-        self.health.noting(self.values().write_behind(key, bytes).await)
+        self.noting(self.values().write_behind(key, bytes), "write_behind", key).await
     }
 
     async fn create(&self, key: &StorageKey, bytes: Bytes) -> Result<bool, StoreError> {
-        self.health.noting(self.values().create(key, bytes).await)
+        self.noting(self.values().create(key, bytes), "create", key).await
     }
 
     async fn remove(&self, key: &StorageKey) -> Result<(), StoreError> {
-        self.health.noting(self.values().remove(key).await)
+        self.noting(self.values().remove(key), "remove", key).await
     }
 
     fn list(&self, prefix: KeyPrefix) -> BoxStream<'static, ListedValue> {
@@ -183,11 +206,11 @@ impl ValueStore for ProxyStore {
 #[async_trait]
 impl FileStore for ProxyStore {
     async fn read_range(&self, key: &StorageKey, range: Range<u64>) -> Result<Option<Bytes>, StoreError> {
-        self.health.noting(self.files().read_range(key, range).await)
+        self.noting(self.files().read_range(key, range), "read_range", key).await
     }
 
     async fn read_tail(&self, key: &StorageKey, bytes: u64) -> Result<Option<(Bytes, u64)>, StoreError> {
-        self.health.noting(self.files().read_tail(key, bytes).await)
+        self.noting(self.files().read_tail(key, bytes), "read_tail", key).await
     }
 
     fn hold(&self, key: &StorageKey) -> Hold {
@@ -199,11 +222,11 @@ impl FileStore for ProxyStore {
     }
 
     async fn commit(&self, key: &StorageKey, staged: Staged) -> Result<Committed, Uncommitted> {
-        let committed = self.files().commit(key, staged).await;
+        let committed = self.files().commit(key, staged).instrument(storing("commit", key)).await;
         committed.inspect_err(|Uncommitted { error, .. }| self.health.note(error))
     }
 
     async fn set_aside(&self, key: &StorageKey, damage: &Damage) -> Result<(), StoreError> {
-        self.health.noting(self.files().set_aside(key, damage).await)
+        self.noting(self.files().set_aside(key, damage), "set_aside", key).await
     }
 }

@@ -9,7 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::IntCounter;
+use prometheus::IntCounterVec;
+use prometheus::core::Collector;
 
 use super::log_buffers::LogBuffers;
 use crate::clock::Timestamp;
@@ -29,6 +30,8 @@ pub(crate) struct AccessRecord<'a> {
     pub(crate) cache: Option<&'a str>,
     /// The rule of the operator's policy that says something against the release.
     pub(crate) policy: Option<&'a str>,
+    /// The trace that the request belongs to, if there is one.
+    pub(crate) trace_id: Option<&'a str>,
     /// From the request's head to the answer's.
     pub(crate) took: Duration,
 }
@@ -46,17 +49,25 @@ pub(crate) enum AccessClient<'a> {
 pub(crate) struct AccessLog {
     log: Option<Arc<LogBuffers>>,
     format: Option<LogFormat>,
+    /// What became of spans, where requests have some.
+    spans: Option<IntCounterVec>,
 }
 
 impl AccessLog {
     /// Without a `format`, no record is put there.
-    pub(super) fn new(log: Arc<LogBuffers>, format: Option<LogFormat>) -> Self {
-        Self { log: Some(log), format }
+    pub(super) fn new(log: Arc<LogBuffers>, format: Option<LogFormat>, spans: Option<IntCounterVec>) -> Self {
+        Self { log: Some(log), format, spans }
     }
 
-    /// How many lines were dropped.
-    pub(super) fn dropped(&self) -> Option<&IntCounter> {
-        self.log.as_ref().map(|log| &log.dropped)
+    /// Lines that were dropped, and spans by what became of them.
+    pub(super) fn counted(&self) -> impl Iterator<Item = Box<dyn Collector>> {
+        let lines = self.log.iter().map(|log| Box::new(log.dropped.clone()) as Box<dyn Collector>);
+        lines.chain(self.spans.iter().map(|spans| Box::new(spans.clone()) as Box<dyn Collector>))
+    }
+
+    /// Whether requests have spans.
+    pub(crate) fn is_traced(&self) -> bool {
+        self.spans.is_some()
     }
 
     pub(crate) fn write(&self, access: &AccessRecord<'_>, now: Timestamp) {
@@ -79,6 +90,7 @@ struct Names {
     status: &'static str,
     cache: &'static str,
     policy: &'static str,
+    trace_id: &'static str,
     micros: &'static str,
 }
 
@@ -87,7 +99,7 @@ macro_rules! names {
         Names { $($name: concat!($before, stringify!($name), $after),)* }
     };
     ($before:literal, $after:literal) => {
-        names!($before, $after: request_id peer class client method path status cache policy micros)
+        names!($before, $after: request_id peer class client method path status cache policy trace_id micros)
     };
 }
 
@@ -123,8 +135,8 @@ trait Spelling {
 
     /// Appends the line of `access`.
     fn record(into: &mut Vec<u8>, access: &AccessRecord<'_>, now: Timestamp) {
-        let AccessRecord { request_id, peer, class, client, method, path, status, cache, policy, took } =
-            *access;
+        let AccessRecord { request_id, peer, class, client, method, path, status, .. } = *access;
+        let AccessRecord { cache, policy, trace_id, took, .. } = *access;
         Self::begin(into, now);
         put(into, Self::NAMES.request_id);
         Self::text(into, request_id);
@@ -158,6 +170,10 @@ trait Spelling {
         if let Some(policy) = policy {
             put(into, Self::NAMES.policy);
             Self::name(into, policy);
+        }
+        if let Some(trace_id) = trace_id {
+            put(into, Self::NAMES.trace_id);
+            Self::name(into, trace_id);
         }
         put(into, Self::NAMES.micros);
         number(into, u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
@@ -289,6 +305,7 @@ mod tests {
             status: 200,
             cache: Some("scriptorium; hit; ttl=42"),
             policy: Some("too-new"),
+            trace_id: Some("0af7651916cd43dd8448eb211c80319c"),
             took: Duration::from_micros(17),
         }
     }
@@ -304,7 +321,7 @@ mod tests {
         let record = spelt::<TextSpelling>(&access("/a\"\n\u{e9}"));
         let expected = "2025-11-23T06:23:21.042Z  INFO scriptorium::access: request_id=\"a\\\"b\\\\c\" \
             peer=127.0.0.1:4711 class=\"anonymous\" client=127.0.0.1 method=\"GET\" path=\"/a\\\"\\n\u{e9}\" \
-            status=200 cache=\"scriptorium; hit; ttl=42\" policy=too-new micros=17\n";
+            status=200 cache=\"scriptorium; hit; ttl=42\" policy=too-new trace_id=0af7651916cd43dd8448eb211c80319c micros=17\n";
         assert_eq!(record, expected);
     }
 
@@ -316,7 +333,8 @@ mod tests {
         let expected = serde_json::json!({
             "timestamp": "2025-11-23T06:23:21.042Z", "level": "INFO", "request_id": "a\"b\\c",
             "peer": "127.0.0.1:4711", "class": "anonymous", "client": "127.0.0.1", "method": "GET",
-            "path": "/a\"\n\u{e9}", "status": 200, "cache": "scriptorium; hit; ttl=42", "policy": "too-new", "micros": 17,
+            "path": "/a\"\n\u{e9}", "status": 200, "cache": "scriptorium; hit; ttl=42", "policy": "too-new",
+            "trace_id": "0af7651916cd43dd8448eb211c80319c", "micros": 17,
             "target": "scriptorium::access",
         });
         assert_eq!(record, expected);
@@ -324,7 +342,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_left_out() {
-        let access = AccessRecord { peer: None, cache: None, policy: None, ..access("/") };
+        let access = AccessRecord { peer: None, cache: None, policy: None, trace_id: None, ..access("/") };
         let record = spelt::<TextSpelling>(&access);
         assert!(record.contains("c\" class=\"anonymous\" client=127.0.0.1 method"), "{record}");
         assert!(record.ends_with("status=200 micros=17\n"), "{record}");

@@ -9,6 +9,7 @@ use ::http::Method;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
+use tracing::Instrument;
 use url::Url;
 
 use super::document_memory::DocumentSlot;
@@ -20,6 +21,7 @@ use super::{
 };
 use crate::admission::Slot;
 use crate::progress::{Progress, SlowestAverage};
+use crate::spans;
 
 /// Why one attempt failed, and whether at the registry's own host.
 pub(super) struct FailedAttempt {
@@ -96,11 +98,12 @@ impl RegistryClient {
     /// registry.
     pub(super) async fn send(
         &self,
-        request: Outgoing<'_>,
+        mut request: Outgoing<'_>,
         scope: PauseScope,
         context: FetchContext<'_>,
     ) -> Result<RegistryResponse, CouldNotAsk> {
         let url = request.url;
+        spans::send_on(&mut request.headers);
         if let Some(for_) = self.gate.held(scope).filter(|_| self.guard.is_home(url)) {
             return Err(CouldNotAsk::Paused { for_ });
         }
@@ -133,7 +136,9 @@ impl AdmittedExchange<'_> {
     where
         F: Future<Output = Result<T, FailedAttempt>>,
     {
-        let mut outcome = attempt().await;
+        // What an attempt sends names the exchange as its sender.
+        let span = &self.record.span;
+        let mut outcome = attempt().instrument(span.clone()).await;
         for retried in 0..retries {
             let Err(failed) = outcome else { return outcome };
             if !may_pass(&failed.why) || self.is_paused() {
@@ -143,7 +148,7 @@ impl AdmittedExchange<'_> {
             if self.is_paused() {
                 return Err(failed);
             }
-            outcome = match attempt().await {
+            outcome = match attempt().instrument(span.clone()).await {
                 Err(FailedAttempt {
                     why: CouldNotAsk::OverBudget { .. } | CouldNotAsk::Paused { .. },
                     ..

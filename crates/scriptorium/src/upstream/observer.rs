@@ -1,12 +1,16 @@
 //! Reports what a registry was asked and what came of it.
 //!
-//! Owns when an exchange is reported: once, at its end, however it ends. Must not know metrics or logs.
+//! Owns when an exchange is reported: once, at its end, however it ends; and its span. Must not know metrics or logs.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Span;
+use tracing::field::Empty;
+
 use super::CouldNotAsk;
 use crate::clock::Clock;
+use crate::spans::{short, span};
 
 /// Receives every exchange and every change of a registry's state. Must return at once.
 pub(crate) trait UpstreamObserver: Send + Sync {
@@ -77,6 +81,8 @@ pub(super) struct ExchangeRecord {
     upstream: String,
     resource: &'static str,
     request_id: String,
+    /// What is sent for the exchange belongs to this.
+    pub(super) span: Span,
     open: bool,
 }
 
@@ -90,7 +96,16 @@ impl ExchangeRecord {
     ) -> Self {
         let started = clock.monotonic();
         let (upstream, request_id) = (upstream.to_owned(), request_id.to_owned());
-        Self { observer, clock, started, upstream, resource, request_id, open: true }
+        let span = span!(
+            "exchange",
+            otel.kind = "client",
+            otel.status_code = Empty,
+            upstream,
+            resource,
+            status = Empty,
+            error = Empty
+        );
+        Self { observer, clock, started, upstream, resource, request_id, span, open: true }
     }
 
     pub(super) fn answered(mut self, status: &'static str) {
@@ -106,8 +121,14 @@ impl ExchangeRecord {
 
     fn tell(&mut self, status: &'static str, error: Option<ExchangeFailure<'_>>) {
         self.open = false;
+        self.span.record("status", status);
+        if let Some(ExchangeFailure { why, .. }) = error {
+            self.span.record("error", short(why)).record("otel.status_code", "error");
+        }
         let elapsed = self.clock.monotonic().saturating_sub(self.started);
-        self.observer.exchanged(&self.upstream, self.resource, status, elapsed, &self.request_id, error);
+        let Self { observer, upstream, resource, request_id, .. } = self;
+        // The span ends when it was last entered.
+        self.span.in_scope(|| observer.exchanged(upstream, resource, status, elapsed, request_id, error));
     }
 }
 

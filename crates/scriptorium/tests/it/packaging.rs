@@ -137,19 +137,3 @@ fn every_configuration_that_is_shipped_is_valid() {
         assert!(output.status.success(), "{name}: {output:?}");
     }
 }
-
-#[test]
-fn a_second_replica_on_a_folder_is_refused() {
-    let folder = TempDir::new().unwrap();
-    let file = folder.path().join("scriptorium.toml");
-    let script = block(&read("kubernetes/scriptorium.yaml"), "            - |", 14);
-    let script = script.replace("/etc/scriptorium/scriptorium.toml", file.to_str().unwrap());
-    assert!(script.contains("exit 1"), "{script}");
-    let starts = |pod: &str, url: &str| {
-        fs::write(&file, format!("[storage]\nurl = \"{url}\"\n")).unwrap();
-        Command::new("sh").args(["-ec", &script]).env("POD", pod).output().unwrap().status.success()
-    };
-    assert!(starts("scriptorium-0", "file:///var/lib/scriptorium"));
-    assert!(!starts("scriptorium-1", "file:///var/lib/scriptorium"));
-    assert!(starts("scriptorium-1", "s3://volumes/cache"));
-}

@@ -5,13 +5,13 @@
 //! address of the page's registry, and is gone before anything crosses.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 
 use bibliotheca::sample;
 use sha2::{Digest, Sha256};
 
+use crate::support::shell::{Shell, commands};
 use crate::support::{Client, Upstream, free_ports};
 
 /// The archive that the last command gets.
@@ -26,76 +26,6 @@ fn block(page: &str) -> String {
     let walk = walks.next().expect("the ten commands").to_owned();
     assert!(walks.next().is_none(), "{page} has two walks");
     walk
-}
-
-/// The commands of a block: a here-document belongs to its command, comments and blank lines to none.
-fn commands(block: &str) -> Vec<String> {
-    let (mut commands, mut lines) = (Vec::new(), block.lines());
-    while let Some(line) = lines.next() {
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let mut command = format!("{line}\n");
-        if line.ends_with("<<END") {
-            for line in lines.by_ref() {
-                command += &format!("{line}\n");
-                if line == "END" {
-                    break;
-                }
-            }
-        }
-        commands.push(command);
-    }
-    commands
-}
-
-/// A shell that ends at the first command that fails, with the binary under test in its path.
-struct Shell {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Shell {
-    fn start(folder: &Path) -> Self {
-        let binary = Path::new(env!("CARGO_BIN_EXE_scriptorium")).parent().unwrap();
-        let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
-        let mut shell = Command::new("sh");
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SCRIPTORIUM_")) {
-            shell.env_remove(name);
-        }
-        for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
-            shell.env_remove(name);
-        }
-        let mut child = shell
-            .args(["-e", "-s"])
-            .env("PATH", path)
-            .current_dir(folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        Self { child, input, output }
-    }
-
-    /// Runs a command to its end. What it printed comes back.
-    fn run(&mut self, command: &str) -> String {
-        self.input.write_all(format!("{command}echo; echo ...done\n").as_bytes()).unwrap();
-        let mut printed = String::new();
-        while !printed.ends_with("\n...done\n") {
-            let read = self.output.read_line(&mut printed).unwrap();
-            assert!(read > 0, "the shell ended at\n{command}\nwhich printed\n{printed}");
-        }
-        printed
-    }
-
-    /// Ends the proxy in the background, and the shell.
-    fn end(mut self) {
-        self.run("kill -TERM $!\nwait $!\n");
-        drop(self.input);
-        assert!(self.child.wait().unwrap().success());
-    }
 }
 
 #[test]

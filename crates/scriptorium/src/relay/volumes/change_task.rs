@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tracing::{error, warn};
+use tracing::{Instrument, error, warn};
 use url::Url;
 
 use super::record::{UploadGrant, UploadRecord};
@@ -79,7 +79,7 @@ impl Volumes {
             context: request.context.owned(),
         };
         // A task of its own: the documents must be invalidated also if the client leaves.
-        let run = tokio::spawn(task.run()).await;
+        let run = tokio::spawn(task.run().in_current_span()).await;
         // It is unknown whether the change was sent before its task panicked.
         run.unwrap_or_else(|_| Err(CouldNotAsk::BrokenBody.into()))
     }
