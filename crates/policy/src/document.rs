@@ -201,7 +201,12 @@ impl Reading<'_> {
             .collect()
     }
 
-    fn table<T: DeserializeOwned + Placed>(&mut self, key: String, value: Spanned<DeValue<'_>>) -> Option<T> {
+    fn table<T: DeserializeOwned + Placed>(
+        &mut self,
+        key: String,
+        mut value: Spanned<DeValue<'_>>,
+    ) -> Option<T> {
+        write_dates_as_text(value.get_mut());
         let mut place = self.place(&key, value.span().start);
         let read = if value.get_ref().is_table() {
             T::deserialize(value.into_deserializer())
@@ -228,6 +233,16 @@ impl Reading<'_> {
 
     fn place(&self, key: &str, byte: usize) -> Place {
         Place { position: Some(self.lines.of_byte(byte)), ..Place::new(self.source, key) }
+    }
+}
+
+/// A key that takes a day takes it without quotes too.
+fn write_dates_as_text(value: &mut DeValue<'_>) {
+    let DeValue::Table(table) = value else { return };
+    for (_, value) in table.iter_mut() {
+        if let DeValue::Datetime(date) = value.get_ref() {
+            *value.get_mut() = DeValue::String(date.to_string().into());
+        }
     }
 }
 

@@ -33,6 +33,8 @@ fn a_file_has_rules_and_waivers_with_their_places() {
     assert_eq!(document.waivers[0].why.as_deref(), Some("incident 42"));
     assert_eq!(document.waivers[0].place.to_string(), "policy.toml:7:1: policy.waivers[0]");
     assert_eq!(PolicyDocument::parse("", "").unwrap(), PolicyDocument::default());
+    let unquoted = GOOD.replace("\"2026-12-31\"", "2026-12-31");
+    assert_eq!(PolicyDocument::parse("policy.toml", &unquoted).unwrap(), document);
 }
 
 #[test]
@@ -48,7 +50,7 @@ id = 7
 
 [[policy.waivers]]
 rule = "a"
-until = 2026-12-31
+until = 7
 
 [policy.more]
 [other]

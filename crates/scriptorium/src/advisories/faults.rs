@@ -25,6 +25,15 @@ impl FoundFaults {
         self.add(|| format!("{source} cannot be read: {why}"));
     }
 
+    /// A list that states more advisories than it gives.
+    pub(super) fn short(&mut self, source: impl fmt::Display, stated: u64, given: usize) {
+        self.add(|| {
+            format!(
+                "{source}: the list states {stated} advisories and gives {given}; the others do not count"
+            )
+        });
+    }
+
     /// Advisories of `source` that cannot be read.
     pub(super) fn single(&mut self, source: impl fmt::Display, unread: &[UnreadAdvisory]) {
         for advisory in unread {

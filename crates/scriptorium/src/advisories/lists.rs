@@ -70,6 +70,13 @@ pub(super) async fn read(
         }
     }
     let mut faults = FoundFaults::default();
+    let lists = stamp.0.iter().filter_map(|page| page.content.listed());
+    let (stated, given) = lists.fold((0, 0), |(stated, given), list| {
+        (list.total.unwrap_or_default().max(stated), given + list.items.len())
+    });
+    if (given as u64) < stated {
+        faults.short(registry.name(), stated, given);
+    }
     faults.single(registry.name(), &read.unread);
     let source = BookSource {
         advisories: read.advisories.into_iter().map(Arc::new).collect(),

@@ -6,13 +6,15 @@ use bundle::{BundleGap, GapSubject};
 
 use crate::domain::{Purl, Registry};
 use crate::mirror::notices::{Notice, RegistryNotices};
-use crate::mirror::record::{LackSubject, MirrorLack, MirrorRecord};
+use crate::mirror::record::{LackSubject, MirrorLack, MirrorRecord, MirroredRelease};
 
 /// A release of a mirror.
 #[derive(Debug, Clone)]
 pub(crate) struct BundledRelease {
     pub(crate) registry: Registry,
     pub(crate) release: Purl,
+    /// Whether it is not taken any more: what is here of its documents goes along, and no file.
+    pub(crate) is_passed_over: bool,
 }
 
 /// What a mirror has of what a registry says about no volume.
@@ -41,9 +43,10 @@ impl BundledSelection {
 impl From<&MirrorRecord> for BundledSelection {
     /// Everything that belongs to the mirror; what its last sync missed is told.
     fn from(record: &MirrorRecord) -> Self {
-        let release = |release| {
+        let release = |release: &MirroredRelease| {
             let registry = record.registry_of(release)?.clone();
-            Some(BundledRelease { registry, release: Purl::new(&release.volume, &release.version) })
+            let purl = Purl::new(&release.volume, &release.version);
+            Some(BundledRelease { registry, release: purl, is_passed_over: release.is_passed_over })
         };
         let releases = record.releases().filter_map(release).collect();
         let notices = |notices: &RegistryNotices| {

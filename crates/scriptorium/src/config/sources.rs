@@ -197,7 +197,7 @@ fn path_of(variable: &str) -> Option<Vec<String>> {
 }
 
 fn tree_of(value: &DeValue<'_>, locate: &impl Fn(usize) -> ValueOrigin) -> SourceTree {
-    // Stands for dates, and integers of more than 64 bits, which no key takes.
+    // Stands for integers of more than 64 bits, which no key takes.
     let other = Value::Float(f64::NAN);
     match value {
         DeValue::Table(table) => table_of(table, locate),
@@ -210,7 +210,8 @@ fn tree_of(value: &DeValue<'_>, locate: &impl Fn(usize) -> ValueOrigin) -> Sourc
             i64::from_str_radix(digits.as_str(), digits.radix()).map_or(other, Value::Integer),
         ),
         DeValue::Float(digits) => SourceTree::Plain(digits.as_str().parse().map_or(other, Value::Float)),
-        DeValue::Datetime(_) => SourceTree::Plain(other),
+        // A key that takes a day takes it without quotes too.
+        DeValue::Datetime(date) => SourceTree::Plain(Value::String(date.to_string())),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::domain::check::Locator;
 use crate::domain::{DocumentKey, FileKey, Sha256, VolumeName};
 use crate::files::PermittedFile;
 use crate::read::decision::archive::{ArchiveOffer, offer};
+use crate::read::failure::ReadFailure;
 use crate::read::{CachedAnswer, Outcome};
 use crate::store::pages;
 
@@ -111,7 +112,11 @@ impl<'a> Bringing<'a> {
         let (name, version) = (release.volume.clone(), release.version.clone());
         let key = DocumentKey::Release(name.clone(), version.clone());
         let _exact = self.run.borrow(key.clone());
-        let exact = self.run.document(&key).await?;
+        let exact = match self.run.document(&key).await {
+            // Documents are for a site with a policy of its own.
+            Err(ReadFailure::Policy(_)) if release.is_passed_over => return Ok(()),
+            asked => asked?,
+        };
         let content = &exact.document.content;
         let Some(metadata) = content.release() else {
             // The registry may refuse exact metadata of a release that its row withholds.

@@ -35,6 +35,7 @@ fn record() -> MirrorRecord {
             integrity: Some(integrity(volume, release)),
             state: LifecycleState::Available,
             wants_files: true,
+            is_passed_over: false,
             registry,
             archive: Some(4096),
             trust: false,

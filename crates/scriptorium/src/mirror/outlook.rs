@@ -104,6 +104,7 @@ fn wanted(
             integrity,
             state: selected.state,
             wants_files: selected.wants_files(),
+            is_passed_over: false,
             registry,
             archive: known.and_then(|known| known.archive),
             trust: known.is_some_and(|known| known.trust),
@@ -119,9 +120,17 @@ fn wanted(
     for (release, registry) in earlier.into_values() {
         let Some(registry) = registry else { continue };
         let release = MirroredRelease { registry: record.index_of(registry), ..release.clone() };
-        match survey.passes_over(&release.volume) && !taken.contains(&release.volume) {
-            true => record.selected.push(MirroredRelease { wants_files: false, ..release }),
-            false => record.kept.push(release),
+        if survey.passes_over(&release.volume) && !taken.contains(&release.volume) {
+            record.selected.push(MirroredRelease {
+                wants_files: false,
+                is_passed_over: true,
+                artifacts: Vec::new(),
+                ..release.clone()
+            });
+        }
+        // With its files, until a sync is complete.
+        if !release.is_passed_over {
+            record.kept.push(release);
         }
     }
     // Those of earlier syncs come in any order; the record of one state is one text.

@@ -41,6 +41,9 @@ pub(crate) struct MirroredRelease {
     pub(crate) state: LifecycleState,
     /// Whether its archive belongs to the mirror: its state serves bytes, and it is not delivered by Git.
     pub(crate) wants_files: bool,
+    /// Whether it is not to be taken any more, and stays for what its documents say of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_passed_over: bool,
     /// Its place in [`MirrorRecord::registries`].
     pub(crate) registry: usize,
     /// The length of its archive; none while that is not here.
@@ -123,6 +126,14 @@ impl MirrorRecord {
     /// Everything that belongs to the mirror.
     pub(crate) fn releases(&self) -> impl Iterator<Item = &MirroredRelease> {
         self.selected.iter().chain(&self.kept)
+    }
+
+    /// How many releases belong to the mirror. One of which only documents are selected may be kept with its files as well.
+    pub(crate) fn count(&self) -> usize {
+        let names: HashSet<_> = self.kept.iter().map(|kept| (&kept.volume, &kept.version)).collect();
+        let again = |release: &&MirroredRelease| names.contains(&(&release.volume, &release.version));
+        let twice = if names.is_empty() { 0 } else { self.selected.iter().filter(again).count() };
+        self.selected.len() + names.len() - twice
     }
 
     /// The place of `registry`, which is added if it is new.
@@ -302,6 +313,7 @@ mod tests {
             integrity: Some(Integrity::new(Sha256::of(name.as_bytes()))),
             state: LifecycleState::Available,
             wants_files: true,
+            is_passed_over: false,
             registry: 0,
             archive,
             trust: false,

@@ -235,7 +235,7 @@ impl MirrorStatus {
             last_sync: Some(record.last_sync.to_string()),
             registries: RegistryStatus::all(record),
             search: record.remarks.clone(),
-            releases: record.releases().count(),
+            releases: record.count(),
             bytes: record.all_bytes(),
             missing: record.missing.clone(),
             untold: record.untold,

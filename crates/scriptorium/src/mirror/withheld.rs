@@ -13,14 +13,15 @@ use crate::domain::Purl;
 use crate::read::Documents;
 use crate::store::Store;
 
-/// The selected releases that the policy in force refuses, with its reason. What is missing anyway is left out.
+/// The selected releases that the policy in force refuses, with its reason. What is missing anyway is left out, and what the
+/// mirror does not take any more.
 pub(crate) async fn withheld(documents: &Documents, record: &MirrorRecord) -> Vec<MirrorLack> {
     let missing: BTreeSet<&LackSubject> = record.missing.iter().map(|lack| &lack.subject).collect();
     let mut withheld = Vec::new();
     if documents.policy().revision == 0 {
         return withheld;
     }
-    for release in &record.selected {
+    for release in record.selected.iter().filter(|release| !release.is_passed_over) {
         let subject = LackSubject::Release(release.id());
         if !missing.contains(&subject)
             && let Some(reason) = reason(documents, release).await

@@ -77,7 +77,10 @@ pub(super) async fn gather(
 ) -> Result<Gathered, ExportFailure> {
     let pins = Pins::new(Arc::clone(&store));
     let BundledSelection { mut releases, notices, missing } = selection;
-    releases.sort_by(|one, other| place_of(one).cmp(&place_of(other)));
+    // Of what is named twice, the one whose files go along is first.
+    releases.sort_by(|one, other| {
+        place_of(one).cmp(&place_of(other)).then(one.is_passed_over.cmp(&other.is_passed_over))
+    });
     releases.dedup_by(|one, other| place_of(one) == place_of(other));
     let gathered = Gathered {
         documents: Vec::new(),
@@ -97,8 +100,8 @@ pub(super) async fn gather(
     for ((registry, _), first) in &volumes {
         gathering.volume(registry, first).await?;
     }
-    for BundledRelease { registry, release } in &releases {
-        gathering.release(registry, release, lifecycle_only).await?;
+    for bundled in &releases {
+        gathering.release(bundled, lifecycle_only).await?;
     }
     let mut gathered = gathering.gathered;
     let place = |one: &GatheredItem<BundledDocument>| (one.item.route.clone(), one.item.upstream.clone());
@@ -180,21 +183,19 @@ impl Gathering<'_> {
         Ok(())
     }
 
-    async fn release(
-        &mut self,
-        registry: &Registry,
-        release: &Purl,
-        lifecycle_only: bool,
-    ) -> Result<(), ExportFailure> {
+    async fn release(&mut self, bundled: &BundledRelease, lifecycle_only: bool) -> Result<(), ExportFailure> {
+        let BundledRelease { registry, release, is_passed_over } = bundled;
         let (name, version) = (release.name.clone(), release.version.clone());
         let exact = DocumentKey::Release(name.clone(), version.clone());
         let exact = self.document(registry, &exact, release).await?;
         match &exact {
-            Some(exact) if !lifecycle_only => self.archive(registry, release, exact).await?,
-            Some(_) => {}
-            None => self.lack(release, "its exact metadata is not here"),
+            Some(exact) if !lifecycle_only && !is_passed_over => {
+                self.archive(registry, release, exact).await?;
+            }
+            None if !is_passed_over => self.lack(release, "its exact metadata is not here"),
+            Some(_) | None => {}
         }
-        if !lifecycle_only {
+        if !lifecycle_only && !is_passed_over {
             let summary = DocumentKey::TrustSummary(name.clone(), version.clone());
             self.document(registry, &summary, release).await?;
             let detail = DocumentKey::TrustDetail(name, version);

@@ -72,7 +72,11 @@ async fn what_is_replaced_while_a_bundle_is_written_is_missing_in_it() {
     });
     put(&*store, &exact, metadata).await;
     let selection = BundledSelection {
-        releases: vec![BundledRelease { registry: registry(), release: release.clone() }],
+        releases: vec![BundledRelease {
+            registry: registry(),
+            release: release.clone(),
+            is_passed_over: false,
+        }],
         ..BundledSelection::default()
     };
     let gathered = gather(Arc::clone(&store), selection, true).await.unwrap();

@@ -105,6 +105,7 @@ impl Mentioned {
             integrity: None,
             state: LifecycleState::Available,
             wants_files: false,
+            is_passed_over: false,
             registry,
             archive: None,
             trust: false,

@@ -15,11 +15,10 @@ use policy::PolicyMode;
 
 use super::BundleArgs;
 use crate::app;
-use crate::bundles::{BundleOrder, BundledSelection, MadeBundle};
-use crate::cli::CommandFailure;
-use crate::cli::storage;
+use crate::bundles::{BundleOrder, BundledRelease, BundledSelection, MadeBundle};
+use crate::cli::{CommandFailure, mirror, storage};
 use crate::config::Config;
-use crate::domain::Sha256;
+use crate::domain::{DocumentKey, Sha256};
 use crate::mirror::record::load;
 use crate::store::Store;
 
@@ -55,6 +54,7 @@ pub(in crate::cli) struct ExportArgs {
 
 pub(super) fn run(args: ExportArgs) -> Result<ExitCode, CommandFailure> {
     let config = args.args.load()?;
+    mirror::known(&config, std::slice::from_ref(&args.mirror))?;
     storage::apart(&config.storage, "--to", &args.to)?;
     let password = args.password.then(super::password).transpose()?;
     let key = SigningKey::load(&args.key, password.as_deref())
@@ -78,6 +78,7 @@ pub(super) fn run(args: ExportArgs) -> Result<ExitCode, CommandFailure> {
         objects.sweep().await;
         let store: Arc<dyn Store> = objects;
         let selection = selection(&*store, &args.mirror).await?;
+        let selection = routed(&config, &store, selection)?;
         let selection = allowed(&config, &store, selection).await?;
         order.make(store, &app::locks(&config), selection).await.map_err(|error| crate::cli::fail(&error))
     })??;
@@ -98,7 +99,35 @@ async fn selection(store: &dyn Store, mirror: &str) -> Result<BundledSelection, 
     Ok(BundledSelection::from(&record))
 }
 
-/// What the policy of `config` allows of `selection`; the rest is missing.
+/// What of `selection` belongs to the registry that its name is routed to now; the rest is missing.
+fn routed(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    mut selection: BundledSelection,
+) -> Result<BundledSelection, CommandFailure> {
+    let documents = app::documents(config, Arc::clone(store)).map_err(|error| crate::cli::fail(&error))?;
+    let mut routed = Vec::new();
+    for bundled in std::mem::take(&mut selection.releases) {
+        let index = DocumentKey::Index(bundled.release.name.clone());
+        match documents.upstream_of(&index) {
+            Ok(upstream) if **upstream.registry() == bundled.registry => routed.push(bundled),
+            Ok(_) | Err(_) => {
+                let registry = bundled.registry.name();
+                let why =
+                    format!("its name is no longer routed to `{registry}`, of which it is; sync the mirror");
+                selection.leave_out(&bundled.release, &why);
+            }
+        }
+    }
+    if routed.is_empty() && !selection.missing.is_empty() {
+        let why =
+            "none of its releases belongs to the registry that its name is routed to now; sync the mirror";
+        return Err(crate::cli::failed(why));
+    }
+    Ok(BundledSelection { releases: routed, ..selection })
+}
+
+/// What the policy of `config` allows of `selection`. The rest is missing, and passed over.
 async fn allowed(
     config: &Config,
     store: &Arc<dyn Store>,
@@ -116,7 +145,10 @@ async fn allowed(
         let trial = documents.try_out(&bundled.release, None, false).await;
         let trial = trial.map_err(|error| crate::cli::fail(&error))?;
         match trial.and_then(|trial| trial.finding()) {
-            Some(finding) if finding.refuses() => selection.leave_out(&bundled.release, &finding.reason),
+            Some(finding) if finding.refuses() && !bundled.is_passed_over => {
+                selection.leave_out(&bundled.release, &finding.reason);
+                allowed.push(BundledRelease { is_passed_over: true, ..bundled });
+            }
             Some(_) | None => allowed.push(bundled),
         }
     }

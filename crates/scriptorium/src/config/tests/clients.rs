@@ -46,6 +46,15 @@ fn readers_that_no_token_can_be_are_told() {
 }
 
 #[test]
+fn a_day_needs_no_quotes() {
+    let token = format!("[[tokens]]\nname = \"t\"\nclass = \"ci\"\nsha256 = \"{}\"\n", "ab".repeat(32));
+    let ending = |day: &str| load(&format!("{REGISTRY}{token}expires = {day}\n")).config.tokens[0].expires;
+    assert_eq!(ending("2027-01-31"), ending("\"2027-01-31\""));
+    let errors = super::errors(&format!("{REGISTRY}{token}expires = 2027-01-31T00:00:00Z\n"));
+    assert!(errors[0].contains("tokens[0].expires: expected a day"), "{errors:?}");
+}
+
+#[test]
 fn a_token_past_its_last_day_is_told() {
     let mut config = full();
     let end = config.tokens[0].expires.unwrap().end();

@@ -3,7 +3,8 @@
 
 use serde_json::json;
 
-use crate::support::mirror::{Desk, mirror, missing, reason};
+use crate::support::mirror::{Desk, list, mirror, missing, reason};
+use crate::support::proxy::scriptorium;
 use crate::support::{Release, Reply, Setup, Upstream, eventually};
 
 fn denying(versions: &str) -> String {
@@ -116,4 +117,76 @@ fn what_is_held_because_advisories_are_old_says_what_brings_new_ones() {
         });
         assert!(why.contains("which is too old; sync the mirror where its registries"), "{command}: {why}");
     }
+}
+
+const NO_FIRST_LAMP: &str =
+    "[[policy.rules]]\nid = \"no-lamp\"\naction = \"deny\"\nmatch = { volumes = [\"lamp-one\"] }\n";
+
+/// A mirror of two lamps by a pattern that was synced without rules.
+fn synced_pattern() -> (Upstream, Setup, Desk) {
+    let upstream = Upstream::start();
+    let names = ["lamp-one", "lamp-two"];
+    for name in names {
+        upstream.publish(&Release::new(name, "1.0.0"));
+    }
+    list(&upstream, &names);
+    let setup = Setup::before(&upstream);
+    let desk = Desk::new(&of_lamps(&setup, ""));
+    assert_eq!(desk.mirror(&["sync", "ci"]).0, 0);
+    (upstream, setup, desk)
+}
+
+fn of_lamps(setup: &Setup, more: &str) -> Setup {
+    setup.clone().mirror("ci", &format!("roots = [\"lamp-*\"{more}]\ntrust = false"))
+}
+
+#[test]
+fn a_volume_of_a_pattern_of_which_everything_is_refused_leaves_the_mirror_complete() {
+    let (_upstream, setup, desk) = synced_pattern();
+    desk.configure(&of_lamps(&setup, "").policy("enforce", NO_FIRST_LAMP));
+    for command in ["sync", "status", "verify", "sync", "status"] {
+        let (code, said) = desk.mirror(&[command, "ci"]);
+        assert_eq!((code, missing(&said)), (0, vec![]), "{command}: {said}");
+    }
+    let away = tempfile::tempdir().unwrap();
+    let at = |name: &str| away.path().join(name).display().to_string();
+    assert!(scriptorium().args(["mirror", "key", "--out", &at("corp")]).output().unwrap().status.success());
+    let export =
+        desk.command(&["export", "ci", "--json", "--key", &at("corp.key"), "--to", &at("bundle")]).output();
+    let made: serde_json::Value = serde_json::from_slice(&export.unwrap().stdout).unwrap();
+    assert_eq!((&made["missing"], &made["files"]), (&json!([]), &json!(1)), "as verify says: {made}");
+}
+
+#[test]
+fn what_a_rule_refuses_stays_with_its_files_until_a_sync_is_complete() {
+    let (upstream, setup, desk) = synced_pattern();
+    desk.configure(&of_lamps(&setup, ", \"nothing\"").policy("enforce", NO_FIRST_LAMP));
+    let (code, said) = desk.mirror(&["sync", "ci"]);
+    assert_eq!((code, missing(&said)), (1, vec!["nothing".to_owned()]), "{said}");
+    let (_, status) = desk.mirror(&["status", "ci"]);
+    assert_eq!(status["releases"], 2, "each once: {status}");
+    let collected = scriptorium()
+        .args(["store", "gc", "--to", "1KiB", "--apply", "--config"])
+        .arg(desk.config())
+        .output()
+        .unwrap();
+    assert!(collected.status.success(), "{}", String::from_utf8_lossy(&collected.stderr));
+    upstream.down();
+    desk.configure(&of_lamps(&setup, ""));
+    let (code, said) = desk.mirror(&["verify", "ci"]);
+    assert_eq!((code, &said["releases"]), (0, &json!(2)), "{said}");
+}
+
+#[test]
+fn what_another_registry_has_now_is_not_exported() {
+    let (_upstream, _, desk) = synced_pattern();
+    let other = Upstream::start();
+    desk.configure(&of_lamps(&Setup::before(&other), ""));
+    let away = tempfile::tempdir().unwrap();
+    let at = |name: &str| away.path().join(name).display().to_string();
+    assert!(scriptorium().args(["mirror", "key", "--out", &at("corp")]).output().unwrap().status.success());
+    let export =
+        desk.command(&["export", "ci", "--key", &at("corp.key"), "--to", &at("bundle")]).output().unwrap();
+    let why = String::from_utf8_lossy(&export.stderr);
+    assert!(export.status.code() == Some(1) && why.contains("routed to now; sync the mirror"), "{why}");
 }

@@ -136,3 +136,16 @@ fn an_entry_of_a_file_that_cannot_be_read_holds_its_volume_too() {
         "{notes}"
     );
 }
+
+#[test]
+fn a_list_that_states_more_than_it_gives_is_told() {
+    let upstream = Upstream::start();
+    publish(&upstream);
+    let list = json!({"items": [advisory("AV-1", "lamp")], "total": 4});
+    upstream.reply("/api/v1/advisories", Reply::json(&list));
+    upstream.reply("/api/v1/advisories?offset=1", Reply::json(&list));
+    let proxy = Setup::before(&upstream).policy("enforce", RULE).start();
+    in_force(&proxy);
+    let faults = tested(&proxy, "pen@1.0.0")["advisory_faults"].to_string();
+    assert!(faults.contains("the list states 4 advisories and gives 2"), "{faults}");
+}
