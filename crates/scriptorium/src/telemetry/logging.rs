@@ -75,10 +75,11 @@ fn named(trace_id: &str, format: LogFormat) -> String {
     }
 }
 
-/// Makes records, each with the priority of its level if the journal reads them.
+/// Makes records, each with the priority of its level if the journal reads them, and with its trace if there are traces.
 struct LogRecords {
     buffers: Arc<LogBuffers>,
     for_journal: bool,
+    is_traced: bool,
     format: LogFormat,
 }
 
@@ -86,8 +87,8 @@ impl<'a> MakeWriter<'a> for LogRecords {
     type Writer = LogRecord;
 
     fn make_writer(&'a self) -> LogRecord {
-        let (buffers, format) = (Arc::clone(&self.buffers), self.format);
-        LogRecord { buffers, priority: b"", format, trace_id: spans::trace_id() }
+        let trace_id = if self.is_traced { spans::trace_id() } else { None };
+        LogRecord { buffers: Arc::clone(&self.buffers), priority: b"", format: self.format, trace_id }
     }
 
     fn make_writer_for(&'a self, about: &Metadata<'_>) -> LogRecord {
@@ -133,7 +134,8 @@ pub(crate) fn logging(log: &Log, telemetry: &Telemetry) -> Result<(RecordGuard, 
     let has_access = wanted(level).default_level().is_some_and(|level| level >= LevelFilter::INFO);
     let access = AccessLog::new(Arc::clone(&buffers), has_access.then_some(format), counted);
     let for_journal = is_journal(io::stderr(), std::env::var("JOURNAL_STREAM").ok().as_deref());
-    let records = fmt::layer().with_writer(LogRecords { buffers, for_journal, format });
+    let is_traced = collector.is_some();
+    let records = fmt::layer().with_writer(LogRecords { buffers, for_journal, is_traced, format });
     let layer: Box<dyn Layer<Records> + Send + Sync> = match format {
         LogFormat::Text => records.with_ansi(false).boxed(),
         LogFormat::Json => records.json().flatten_event(true).with_span_list(false).boxed(),
