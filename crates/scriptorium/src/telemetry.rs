@@ -18,12 +18,15 @@ mod admin;
 mod connections;
 mod counters;
 mod fetches;
+mod history;
+mod latency;
 mod log_buffers;
 mod log_writer;
 mod logging;
 mod mirrors;
 mod policy;
 mod process;
+mod samples;
 mod store;
 
 pub(crate) use access::AccessLog;
@@ -33,10 +36,14 @@ pub(crate) use admin::AdminMetrics;
 pub(crate) use connections::ConnectionMetrics;
 use counters::{Counters, Durations};
 pub(crate) use fetches::{FetchEnd, FetchMetrics};
+use history::History;
+pub(crate) use history::{Counted, MINUTES_IN_QUARTER, SpanCounts};
+use latency::UpstreamLatency;
 pub(crate) use log_writer::LogGuard;
 pub(crate) use logging::logging;
 pub(crate) use mirrors::MirrorMetrics;
 use policy::PolicyMetrics;
+pub(crate) use samples::Samples;
 pub(crate) use store::StoreMetrics;
 
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +87,8 @@ pub(crate) struct Metrics {
     upstream_up: IntGaugeVec,
     upstream_state: IntGaugeVec,
     upstream_budget_left: IntGaugeVec,
+    pub(crate) history: History,
+    pub(crate) latency: UpstreamLatency,
 }
 
 impl Metrics {
@@ -144,6 +153,8 @@ impl Metrics {
                 "Requests that could be sent to the upstream at once; only where requests_per_minute is set.",
                 &["upstream"],
             )?,
+            history: History::default(),
+            latency: UpstreamLatency::default(),
             registry: new.0,
             process: process::registry()?,
         })
@@ -175,6 +186,10 @@ impl Metrics {
         took: Duration,
     ) {
         self.upstream_requests.with_label_values(&[upstream, resource, status]).inc();
+        // A file takes as long as it is big, and a failure as long as somebody waited.
+        if !matches!(resource, "archive" | "trust-artifact") && status.parse::<u16>().is_ok() {
+            self.latency.note(upstream, took);
+        }
         self.upstream_request_duration.count(took);
     }
 

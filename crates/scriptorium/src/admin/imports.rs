@@ -5,9 +5,10 @@
 use serde_json::{Value, json};
 use tracing::warn;
 
-use super::{ActionOutcome, Admin, document, problem};
+use super::Admin;
+use super::actions::ActionOutcome;
 use crate::bundles::BundleJournal;
-use crate::respond::{ResponseContext, storage_failed};
+use crate::respond::storage_failed;
 
 /// What `/readyz` answers: an old import does not keep the proxy from serving.
 pub(super) fn ready(status: &str, overdue: Option<String>) -> Value {
@@ -23,20 +24,20 @@ impl Admin {
     }
 
     /// Takes up what another process wrote to the storage: documents, divergences, files.
-    pub(super) async fn reread(&self, asked: ResponseContext<'_>) -> ActionOutcome {
+    pub(super) async fn reread(&self) -> ActionOutcome {
         let reread = self.documents.reread().await;
         self.advisories.look_again();
         self.imported.read().await;
         // Before what came counts, so that nothing of it is evicted.
         self.kept.read().await;
-        let response = match reread {
-            Ok(()) => document(&json!({"reread": true}), asked),
-            Err(error) => problem(&storage_failed(&error), asked),
-        };
         // Files that came count from now on; that takes as long as there are files.
         let store = std::sync::Arc::clone(&self.store);
         tokio::spawn(async move { store.recount().await });
-        ActionOutcome { about: self.last_import().await, response }
+        let about = self.last_import().await;
+        match reread {
+            Ok(()) => ActionOutcome::ok(about, json!({"reread": true}), "What was imported is taken up."),
+            Err(error) => ActionOutcome::refused(about, storage_failed(&error)),
+        }
     }
 
     /// The last import, for the log.

@@ -9,7 +9,7 @@ use policy::Policy;
 use tracing::error;
 
 use super::registries::RegistryFactory;
-use crate::admin::Door;
+use crate::admin::{AdminRole, AdminToken, Door};
 use crate::advisories::AdvisoryKeeper;
 use crate::audit_record::AuditFile;
 use crate::base::{BaseSettings, ListedHost};
@@ -71,9 +71,7 @@ impl ReloadableParts for RunningParts {
             AppliedBy::Policy => self.prepare_policy(config),
             AppliedBy::AuditRecord => self.prepare_audit_record(config),
             AppliedBy::Mirrors => apply(|parts, config| parts.mirrors.reload(&config.mirrors)),
-            AppliedBy::AdminToken => {
-                apply(|parts, config| parts.door.token.reload(config.server.admin_token_sha256))
-            }
+            AppliedBy::AdminToken => apply(|parts, config| parts.door.tokens.reload(admin_tokens(config))),
         }
     }
 }
@@ -171,6 +169,12 @@ pub(super) fn base(config: &Config) -> BaseSettings {
         hosts.extend(own.map(|host| ListedHost { host: host.to_owned(), port: None }));
     }
     BaseSettings { public_url: public.map(|url| url.as_str().to_owned()), hosts }
+}
+
+/// The tokens of the admin port.
+pub(super) fn admin_tokens(config: &Config) -> Vec<AdminToken> {
+    let one = config.server.admin_token_sha256;
+    one.map(|digest| AdminToken { name: None, digest, role: AdminRole::Operate }).into_iter().collect()
 }
 
 /// The hosts of a list in the configuration.

@@ -32,6 +32,7 @@ mod config_init;
 mod counted;
 mod crash;
 mod crowd;
+mod dashboard;
 mod dead_connections;
 mod definite;
 mod demo;

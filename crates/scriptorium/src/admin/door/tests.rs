@@ -3,13 +3,23 @@
 use http::HeaderValue;
 
 use super::super::route::AdminAction;
+use super::super::token::AdminToken;
 use super::*;
 use crate::domain::Sha256;
 
 fn door(token: Option<&str>) -> Door {
-    let token = AdminToken::new(token.map(|token| Sha256::of(token.as_bytes())));
+    let token = token.map(|token| AdminToken {
+        name: None,
+        digest: Sha256::of(token.as_bytes()),
+        role: AdminRole::Operate,
+    });
+    let tokens = AdminTokens::new(token.into_iter().collect());
     let known = ListedHost { host: "admin.corp.example".to_owned(), port: None };
-    Door::new(token, [192, 0, 2, 9].into(), vec![known])
+    Door::new(tokens, [192, 0, 2, 9].into(), vec![known])
+}
+
+fn operator() -> AdminCaller {
+    AdminCaller::Holder { name: None, role: AdminRole::Operate }
 }
 
 fn asked(
@@ -24,7 +34,7 @@ fn asked(
     }
     let uri: Uri = path.parse().unwrap();
     let arrival = AdminRequest { method, uri: &uri, headers: &headers, peer: None };
-    door.admit(&arrival, &AdminRoute::of(uri.path()))
+    door.admit(&arrival, &AdminRoute::of(uri.path()), Duration::ZERO)
 }
 
 #[test]
@@ -135,8 +145,8 @@ fn a_token_is_wanted_of_all_but_probes_and_said_once() {
     let door = door(Some("secret"));
     let host = ("host", "127.0.0.1:9090");
     let bearing = |value: &str| asked(&door, &Method::GET, "/metrics", &[host, ("authorization", value)]);
-    assert_eq!(bearing("Bearer secret"), Ok(AdminCaller::Bearer));
-    assert_eq!(bearing("bearer secret"), Ok(AdminCaller::Bearer));
+    assert_eq!(bearing("Bearer secret"), Ok(operator()));
+    assert_eq!(bearing("bearer secret"), Ok(operator()));
     let long = format!("Bearer {}", "x".repeat(100_000));
     for wrong in ["Bearer secre", "Bearer secrets", "Bearer ", "secret", "Basic secret", "", &long] {
         assert_eq!(bearing(wrong), Err(AdminRefusal::Token), "{wrong:.20}");
