@@ -26,6 +26,7 @@ mod logging;
 mod mirrors;
 mod policy;
 mod process;
+mod recent;
 mod samples;
 mod store;
 
@@ -36,13 +37,12 @@ pub(crate) use admin::AdminMetrics;
 pub(crate) use connections::ConnectionMetrics;
 use counters::{Counters, Durations};
 pub(crate) use fetches::{FetchEnd, FetchMetrics};
-use history::History;
 pub(crate) use history::{Counted, MINUTES_IN_QUARTER, SpanCounts};
-use latency::UpstreamLatency;
 pub(crate) use log_writer::LogGuard;
 pub(crate) use logging::logging;
 pub(crate) use mirrors::MirrorMetrics;
 use policy::PolicyMetrics;
+use recent::RecentPast;
 pub(crate) use samples::Samples;
 pub(crate) use store::StoreMetrics;
 
@@ -87,8 +87,7 @@ pub(crate) struct Metrics {
     upstream_up: IntGaugeVec,
     upstream_state: IntGaugeVec,
     upstream_budget_left: IntGaugeVec,
-    pub(crate) history: History,
-    pub(crate) latency: UpstreamLatency,
+    pub(crate) recent: RecentPast,
 }
 
 impl Metrics {
@@ -124,8 +123,7 @@ impl Metrics {
                 "Bytes that were not what they claimed to be, by where that was noticed.",
                 &["stage"],
             )?,
-            divergences_open: new
-                .gauge("divergences_open", "Releases an upstream contradicts itself about.")?,
+            divergences_open: new.gauge("divergences_open", "Releases with an open divergence.")?,
             rate_limited: new.counters(
                 "rate_limited_total",
                 "Requests refused because the client asked too often.",
@@ -153,8 +151,7 @@ impl Metrics {
                 "Requests that could be sent to the upstream at once; only where requests_per_minute is set.",
                 &["upstream"],
             )?,
-            history: History::default(),
-            latency: UpstreamLatency::default(),
+            recent: RecentPast::default(),
             registry: new.0,
             process: process::registry()?,
         })
@@ -188,7 +185,7 @@ impl Metrics {
         self.upstream_requests.with_label_values(&[upstream, resource, status]).inc();
         // A file takes as long as it is big, and a failure as long as somebody waited.
         if !matches!(resource, "archive" | "trust-artifact") && status.parse::<u16>().is_ok() {
-            self.latency.note(upstream, took);
+            self.recent.latency.note(upstream, took);
         }
         self.upstream_request_duration.count(took);
     }

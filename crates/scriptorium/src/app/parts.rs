@@ -14,7 +14,9 @@ use crate::advisories::AdvisoryKeeper;
 use crate::audit_record::AuditFile;
 use crate::base::{BaseSettings, ListedHost};
 use crate::clock::Timestamp;
-use crate::config::{AppliedBy, Config, ConfigError, HostPattern, Limits, ValueOrigin};
+use crate::config::{
+    AdminTokenKeys, AdminTokenRole, AppliedBy, Config, ConfigError, HostPattern, Limits, ValueOrigin,
+};
 use crate::files::{Bounds, CarriedFiles};
 use crate::limit::Capacity;
 use crate::listen::Certificates;
@@ -65,7 +67,7 @@ impl ReloadableParts for RunningParts {
                 apply(|parts, config| parts.door.rename(listed(&config.server.admin_hosts)))
             }
             // Without its token the admin port would be open to other machines.
-            AppliedBy::AdminToken if self.admin_is_remote && config.server.admin_token_sha256.is_none() => {
+            AppliedBy::AdminToken if self.admin_is_remote && admin_tokens(config).is_empty() => {
                 Ok(PreparedChange::NeedsRestart)
             }
             AppliedBy::Policy => self.prepare_policy(config),
@@ -174,7 +176,16 @@ pub(super) fn base(config: &Config) -> BaseSettings {
 /// The tokens of the admin port.
 pub(super) fn admin_tokens(config: &Config) -> Vec<AdminToken> {
     let one = config.server.admin_token_sha256;
-    one.map(|digest| AdminToken { name: None, digest, role: AdminRole::Operate }).into_iter().collect()
+    let one = one.map(|digest| AdminToken { name: None, digest, role: AdminRole::Operate });
+    let named = config.server.admin_tokens.iter().map(|AdminTokenKeys { name, sha256, role }| AdminToken {
+        name: Some(name.clone()),
+        digest: *sha256,
+        role: match role {
+            AdminTokenRole::Read => AdminRole::Read,
+            AdminTokenRole::Operate => AdminRole::Operate,
+        },
+    });
+    one.into_iter().chain(named).collect()
 }
 
 /// The hosts of a list in the configuration.

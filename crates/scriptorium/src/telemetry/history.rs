@@ -136,9 +136,9 @@ struct CountedSoFar {
 
 /// The last hour in minutes and the last day in quarters of an hour.
 #[derive(Debug, Default)]
-pub(crate) struct History(Mutex<CountedSoFar>);
+pub(crate) struct CountHistory(Mutex<CountedSoFar>);
 
-impl History {
+impl CountHistory {
     /// The counters show `totals` in this minute since 1970. What was added since the last note belongs to it.
     pub(super) fn note(&self, minute: u64, totals: SpanCounts) {
         let mut seen = self.0.lock();
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_minute_has_what_was_added_to_the_totals_in_it() {
-        let history = History::default();
+        let history = CountHistory::default();
         for (minute, total) in [(NOW, 5), (NOW, 7), (NOW + 1, 7), (NOW + 2, 10)] {
             history.note(minute, hits(total));
         }
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn what_is_older_than_the_span_is_gone() {
-        let history = History::default();
+        let history = CountHistory::default();
         history.note(NOW, hits(5));
         assert_eq!(sum(&history.hour(NOW + 59)), 5);
         assert_eq!(sum(&history.hour(NOW + 60)), 0);

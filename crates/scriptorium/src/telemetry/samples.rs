@@ -22,7 +22,7 @@ impl Metrics {
 
     /// Puts what was counted so far into the history. `minute` is counted since 1970.
     pub(crate) fn note_history(&self, minute: u64) {
-        self.history.note(minute, self.samples().counts());
+        self.recent.history.note(minute, self.samples().counts());
     }
 }
 

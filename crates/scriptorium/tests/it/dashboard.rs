@@ -97,10 +97,11 @@ fn an_upstream_that_is_gone_needs_attention_until_it_is_asked_again() {
 }
 
 #[test]
-fn a_release_that_diverges_or_was_refused_is_named_first() {
-    let (upstream, proxy, lamp) = warmed();
+fn a_release_that_diverges_is_named_first_and_its_page_draws_its_life() {
+    let (upstream, lamp) = (Upstream::start(), Release::new("@acme/lamp", "1.0.0"));
+    upstream.publish(&lamp);
     Lie::RowState("yanked").tell(&upstream, &lamp);
-    proxy.invalidate(&serde_json::json!({"volume": lamp.name})).ok();
+    let proxy = Setup::before(&upstream).start();
     proxy.client().get(&lamp.exact()).problem(409, "inconsistent-registry-state");
     let text = page(&proxy, "/");
     assert!(text.contains("@acme/lamp@1.0.0 diverges (state) since"), "{text}");

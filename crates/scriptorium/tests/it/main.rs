@@ -104,6 +104,7 @@ mod resumed;
 mod routes;
 mod second_questions;
 mod service_manager;
+mod sessions;
 mod set_up;
 mod settle;
 mod several;

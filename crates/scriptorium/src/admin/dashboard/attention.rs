@@ -31,7 +31,7 @@ impl Concern {
 }
 
 impl Admin {
-    /// Everything to look at, from what is known without reading the store.
+    /// Everything to look at. The store is not walked for it.
     pub(super) async fn concerns(
         &self,
         samples: &Samples,
@@ -57,9 +57,10 @@ impl Admin {
             let stages = samples.by_label("integrity_failures_total", "stage");
             let stages: Vec<_> =
                 stages.iter().map(|(stage, many)| format!("{stage} {}", count(*many))).collect();
-            let (times, stages) = (counted(damage, "time", "times"), stages.join(", "));
+            let (failures, stages) =
+                (counted(damage, "integrity failure", "integrity failures"), stages.join(", "));
             concerns.push(Concern::new(format!(
-                "{times} in the last hour, bytes were not what they claimed to be. Since the start, by where that was noticed: {stages}."
+                "{failures} in the last hour. Since the start, by where each was noticed: {stages}."
             )));
         }
         concerns

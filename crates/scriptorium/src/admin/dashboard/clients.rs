@@ -14,7 +14,7 @@ pub(super) fn clients(hour: &[SpanCounts], samples: &Samples) -> Markup {
     html! {
         section.card {
             h2 { "Clients" }
-            table {
+            table.short {
                 thead { tr { th { "Class" } th.number { "Last hour" } th.number { "Since the start" } th.number { "Too many" } } }
                 tbody {
                     @for class in Counted::CLASSES {

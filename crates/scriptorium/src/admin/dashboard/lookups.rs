@@ -24,14 +24,14 @@ pub(super) fn lookups(period: &Period<'_>) -> Markup {
     let text = spoken(&sum);
     let bars: Vec<_> = period.bars().collect();
     html! {
-        section.card.wide {
+        section.card {
             h2 { (period.title) }
             @if sum.lookups() == 0 {
                 p.quiet { "Nothing was looked up." }
             } @else {
                 figure {
                     (picture::stacked(&bars, &format!("{}: {text}", period.title)))
-                    figcaption.axis { span { (period.from()) } span { "at most " (count(most)) " a bar" } span { "now" } }
+                    figcaption.axis { span { (period.from()) } span { "highest bar: " (count(most)) } span { "now" } }
                 }
             }
             p.legend {

@@ -22,7 +22,7 @@ impl Admin {
         self.documents.live().upstreams.iter().for_each(|upstream| upstream.tell_standing());
         self.metrics.note_history(minute);
         let samples = self.metrics.samples();
-        let (hour, day) = (self.metrics.history.hour(minute), self.metrics.history.day(minute));
+        let (hour, day) = (self.metrics.recent.history.hour(minute), self.metrics.recent.history.day(minute));
         let mirrored = self.mirrors.statuses().await;
         let concerns = self.concerns(&samples, &SpanCounts::sum(&hour), &mirrored).await;
         let live = self.documents.live_full();
@@ -45,8 +45,12 @@ impl Admin {
             }
             div.cards {
                 (attention(&concerns))
+            }
+            div.cards.pair {
                 (lookups(&last_hour))
                 (lookups(&last_day))
+            }
+            div.columns {
                 (upstreams(visit, &lanes, now))
                 (self.storage_card().await)
                 (clients(&hour, &samples))

@@ -152,7 +152,7 @@ fn shown(sought: &str, findings: &Findings, direct: Option<Purl>, now: Timestamp
         div.cards {
             @for (name, versions) in &findings.volumes {
                 section.card.wide {
-                    h2 { (name) }
+                    h2 { a href={ "/search?q=" (name) } { (name) } }
                     table {
                         thead { tr { th { "Release" } th { "State" } th { "Archive" } th { "Metadata" } } }
                         tbody {
@@ -160,9 +160,9 @@ fn shown(sought: &str, findings: &Findings, direct: Option<Purl>, now: Timestamp
                             @for (version, FoundRelease { state, stored }) in versions.iter().rev() {
                                 tr {
                                     td { a href=(release_path(name, version)) { (version) } }
-                                    td { @if let Some(state) = state { (state) } }
-                                    td { @if stored.has_archive { "here" } }
-                                    td { @if let Some(at) = stored.last_used { (ago(now, at)) } }
+                                    td { @if let Some(state) = state { (state) } @else { "–" } }
+                                    td { @if stored.has_archive { "here" } @else { "–" } }
+                                    td { @if let Some(at) = stored.last_used { (ago(now, at)) } @else { "–" } }
                                 }
                             }
                         }

@@ -52,7 +52,7 @@ pub(super) fn storage(usage: &Usage, next: &[NextToGo]) -> Markup {
             p { strong { (bytes(usage.used)) } " of " (bytes(usage.max)) ", " (percent(usage.used, usage.max)) " %" }
             (picture::filled(&pieces, usage.max, &text))
             @if !usage.counted { p.quiet { "What an earlier process stored is being counted." } }
-            table {
+            table.short {
                 thead { tr { th { "Kind" } th.number { "Values" } th.number { "Size" } } }
                 tbody {
                     @for (kind, held) in kinds {

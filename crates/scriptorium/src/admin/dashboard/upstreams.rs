@@ -47,7 +47,7 @@ impl UpstreamLane {
                 state: states.iter().find(|(_, is)| **is > 0).map_or("closed", |(state, _)| state).to_owned(),
                 budget: left.filter(|_| budget > 0).map(|left| (left, budget.into())),
                 pauses: Vec::new(),
-                latency: metrics.latency.of(name),
+                latency: metrics.recent.latency.of(name),
                 answers: answers.into_iter().map(|(status, many)| (status.to_owned(), many)).collect(),
                 failure: None,
             }
@@ -72,7 +72,7 @@ impl UpstreamLane {
 
 pub(super) fn upstreams(visit: &Visit, lanes: &[UpstreamLane], now: Timestamp) -> Markup {
     html! {
-        section.card.wide {
+        section.card {
             h2 { "Upstreams" }
             @for lane in lanes { (shown(visit, lane, now)) }
             @if lanes.is_empty() { p.quiet { "None is configured." } }
