@@ -109,13 +109,14 @@ impl Admin {
 
 /// What the form names: a volume, or a pattern; with a version, one release.
 fn invalidation(fields: &FormFields) -> Result<Invalidate, Invalid> {
-    let wrong = |why: &str| Invalid::Invalidate(why.to_owned());
     let volumes = fields.one("volume").and_then(|volume| volume.parse().ok());
-    let volumes: VolumePattern = volumes.ok_or_else(|| wrong("the form names no volume and no pattern"))?;
+    let volumes: VolumePattern = volumes.ok_or(Invalid::Form("that is no volume and no pattern"))?;
     let version =
-        fields.one("version").map(|version| version.parse().map_err(|_| wrong("that is no version")));
+        fields.one("version").map(|version| version.parse().map_err(|_| Invalid::Form("that is no version")));
     match (volumes, version.transpose()?) {
-        (VolumePattern::All | VolumePattern::Prefix(_), Some(_)) => Err(wrong("a pattern has no version")),
+        (VolumePattern::All | VolumePattern::Prefix(_), Some(_)) => {
+            Err(Invalid::Form("a pattern has no version"))
+        }
         (volumes, version) => Ok(Invalidate { volumes, version }),
     }
 }

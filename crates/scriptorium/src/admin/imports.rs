@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::Admin;
 use super::actions::ActionOutcome;
-use crate::bundles::BundleJournal;
+use crate::bundles::{BundleJournal, ImportLine};
 use crate::respond::storage_failed;
 
 /// What `/readyz` answers: an old import does not keep the proxy from serving.
@@ -42,9 +42,13 @@ impl Admin {
 
     /// The last import, for the log.
     async fn last_import(&self) -> String {
+        self.last_imports(1).await.first().map_or_else(|| "no import".to_owned(), ToString::to_string)
+    }
+
+    /// The last imports, the latest first.
+    pub(super) async fn last_imports(&self, most: usize) -> Vec<ImportLine> {
         let journal = BundleJournal::read(&*self.store).await;
-        let journal = journal.inspect_err(|error| warn!(%error, "the last import is not known"));
-        let journal = journal.unwrap_or_default();
-        journal.imports().next().map_or_else(|| "no import".to_owned(), ToString::to_string)
+        let journal = journal.inspect_err(|error| warn!(%error, "the last imports are not known"));
+        journal.unwrap_or_default().imports().take(most).cloned().collect()
     }
 }

@@ -80,6 +80,11 @@ impl Sessions {
         cookies(headers).find_map(live).map(|session| session.token)
     }
 
+    /// Ends the sessions of other tokens for good.
+    pub(super) fn keep_those_of(&self, is_known: impl Fn(&Sha256) -> bool) {
+        self.0.lock().retain(|session| is_known(&session.token));
+    }
+
     pub(super) fn close(&self, headers: &HeaderMap) {
         let ended: Vec<Sha256> = cookies(headers).collect();
         self.0.lock().retain(|session| !ended.contains(&session.cookie));

@@ -88,6 +88,7 @@ impl AdminTokens {
 
     /// Requires one of other tokens from the next request on. Sessions of a token that is gone end.
     pub(crate) fn reload(&self, known: Vec<AdminToken>) {
+        self.sessions.keep_those_of(|token| known.iter().any(|known| known.digest == *token));
         self.known.store(known.into());
     }
 

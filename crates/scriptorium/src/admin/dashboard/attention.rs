@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use super::release_path;
 use super::words::{count, counted, span};
 use crate::admin::Admin;
+use crate::bundles::ImportLine;
 use crate::mirror::report::MirrorStatus;
 use crate::telemetry::{Counted, Samples, SpanCounts};
 
@@ -132,6 +133,15 @@ impl Admin {
             }
         }
     }
+}
+
+/// What the last import did not take in.
+pub(super) fn incomplete_import(import: &ImportLine) -> Option<Concern> {
+    let ImportLine { at, origin, sequence, left_out, .. } = import;
+    let what = counted(*left_out, "thing", "things");
+    (*left_out > 0).then(|| {
+        Concern::new(format!("The import of bundle {sequence} of {origin} at {at} left out {what}."))
+    })
 }
 
 pub(super) fn attention(concerns: &[Concern]) -> Markup {

@@ -100,6 +100,8 @@ pub(in crate::admin) fn login(why: Option<&str>) -> String {
                 @if let Some(why) = why { p.said.bad role="alert" { (why) } }
                 p { "This port needs a token. The browser keeps a session for twelve hours, not the token." }
                 form.login action="/login" method="post" {
+                    // Keepers of passwords want a name beside them.
+                    input type="text" name="username" value="scriptorium" autocomplete="username" hidden;
                     label for="token" { "Token" }
                     input #token type="password" name="token" required maxlength="512" autocomplete="current-password";
                     button type="submit" { "Log in" }

@@ -1,4 +1,4 @@
-//! How mirrors stand.
+//! How mirrors stand, and what came with bundles.
 //!
 //! Owns these words. Must not know what a sync does.
 
@@ -6,18 +6,22 @@ use maud::{Markup, html};
 
 use super::frame::Visit;
 use super::words::{bytes, count, counted};
+use crate::bundles::ImportLine;
 use crate::mirror::record::LackSubject;
 use crate::mirror::report::MirrorStatus;
 
 /// Missing things that are named for each mirror.
 const NAMED: usize = 5;
 
-pub(super) fn mirrors(visit: &Visit, mirrors: &[MirrorStatus]) -> Markup {
+pub(super) fn mirrors(visit: &Visit, mirrors: &[MirrorStatus], imports: &[ImportLine]) -> Markup {
     html! {
         section.card {
-            h2 { "Mirrors" }
+            h2 { "Mirrors and imports" }
             @for mirror in mirrors { (shown(visit, mirror)) }
             @if mirrors.is_empty() { p.quiet { "None is configured." } }
+            h3 { "Imports" }
+            @if imports.is_empty() { p.quiet { "No bundle was imported." } }
+            @for import in imports { p { (import) } }
         }
     }
 }
@@ -76,10 +80,10 @@ mod tests {
         let mut mirror = MirrorStatus::of("ci", None);
         mirror.missing = vec![lack; 7];
         let visit = |caller| Visit::new(&caller, "", |_| None);
-        let shown = mirrors(&visit(AdminCaller::Anybody), &[mirror.clone()]).into_string();
+        let shown = mirrors(&visit(AdminCaller::Anybody), &[mirror.clone()], &[]).into_string();
         assert!(shown.contains("7 things are missing") && shown.contains("all of them"), "{shown}");
         assert!(shown.contains("Sync now") && !shown.contains("<script"), "{shown}");
         let reader = AdminCaller::Holder { name: None, role: AdminRole::Read };
-        assert!(!mirrors(&visit(reader), &[mirror]).into_string().contains("Sync now"));
+        assert!(!mirrors(&visit(reader), &[mirror], &[]).into_string().contains("Sync now"));
     }
 }

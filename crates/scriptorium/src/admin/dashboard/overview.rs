@@ -4,7 +4,7 @@
 
 use maud::{Markup, html};
 
-use super::attention::attention;
+use super::attention::{attention, incomplete_import};
 use super::clients::clients;
 use super::frame::{Visit, live_link, page};
 use super::lookups::{Period, lookups};
@@ -13,6 +13,9 @@ use super::upstreams::{UpstreamLane, upstreams};
 use super::words::minute;
 use crate::admin::Admin;
 use crate::telemetry::{MINUTES_IN_QUARTER, SpanCounts};
+
+/// The last imports are shown.
+const IMPORTS: usize = 3;
 
 impl Admin {
     pub(super) async fn overview(&self, visit: &Visit) -> String {
@@ -24,7 +27,9 @@ impl Admin {
         let samples = self.metrics.samples();
         let (hour, day) = (self.metrics.recent.history.hour(minute), self.metrics.recent.history.day(minute));
         let mirrored = self.mirrors.statuses().await;
-        let concerns = self.concerns(&samples, &SpanCounts::sum(&hour), &mirrored).await;
+        let imports = self.last_imports(IMPORTS).await;
+        let mut concerns = self.concerns(&samples, &SpanCounts::sum(&hour), &mirrored).await;
+        concerns.extend(imports.first().and_then(incomplete_import));
         let live = self.documents.live_full();
         let lanes = UpstreamLane::all(&live, &samples, &self.metrics);
         let last_hour = Period { title: "Last hour, by minute", spans: &hour, length: 1, until: minute };
@@ -54,7 +59,7 @@ impl Admin {
                 (upstreams(visit, &lanes, now))
                 (self.storage_card().await)
                 (clients(&hour, &samples))
-                (mirrors(visit, &mirrored))
+                (mirrors(visit, &mirrored, &imports))
                 @if visit.may_act { (actions()) }
             }
         };

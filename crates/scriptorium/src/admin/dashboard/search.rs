@@ -153,13 +153,13 @@ fn shown(sought: &str, findings: &Findings, direct: Option<Purl>, now: Timestamp
             @for (name, versions) in &findings.volumes {
                 section.card.wide {
                     h2 { a href={ "/search?q=" (name) } { (name) } }
-                    table {
+                    table.short {
                         thead { tr { th { "Release" } th { "State" } th { "Archive" } th { "Metadata" } } }
                         tbody {
                             // The latest first.
                             @for (version, FoundRelease { state, stored }) in versions.iter().rev() {
                                 tr {
-                                    td { a href=(release_path(name, version)) { (version) } }
+                                    td.long { a href=(release_path(name, version)) { (version) } }
                                     td { @if let Some(state) = state { (state) } @else { "–" } }
                                     td { @if stored.has_archive { "here" } @else { "–" } }
                                     td { @if let Some(at) = stored.last_used { (ago(now, at)) } @else { "–" } }

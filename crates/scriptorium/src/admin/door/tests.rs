@@ -214,6 +214,12 @@ fn a_session_stands_for_its_token_on_pages_and_not_in_the_api() {
         role: AdminRole::Operate,
     }]);
     assert_eq!(act("/act/reload", &[FORM]), Err(AdminRefusal::Token), "its token is gone");
+    door.tokens.reload(vec![AdminToken {
+        name: None,
+        digest: Sha256::of(b"secret"),
+        role: AdminRole::Operate,
+    }]);
+    assert_eq!(act("/act/reload", &[FORM]), Err(AdminRefusal::Token), "the token is back, and no session");
 }
 
 #[test]
