@@ -26,6 +26,7 @@ mod bundles_size;
 mod bundles_terminal;
 mod cache_control;
 mod causes;
+mod chromium;
 mod coded;
 mod commands;
 mod config_init;
