@@ -36,30 +36,27 @@ struct LaneFailure {
 
 impl UpstreamLane {
     pub(super) fn all(live: &LiveSettings, samples: &Samples, metrics: &Metrics) -> Vec<Self> {
-        let lane = |name: &str, origin: &str, budget: u32| {
+        let lanes = live.upstreams.iter().map(|upstream| {
+            let name = upstream.name();
             let own = ("upstream", name);
             let states = samples.of("upstream_state", own, "state");
             let left = samples.of("upstream_budget_left", own, "upstream").values().next().copied();
+            let budget = u64::from(upstream.requests_per_minute());
             let answers = samples.of("upstream_requests_total", own, "status");
             Self {
                 name: name.to_owned(),
-                origin: origin.to_owned(),
+                origin: upstream.origin().to_owned(),
                 state: states.iter().find(|(_, is)| **is > 0).map_or("closed", |(state, _)| state).to_owned(),
-                budget: left.filter(|_| budget > 0).map(|left| (left, budget.into())),
-                pauses: Vec::new(),
+                budget: left.filter(|_| budget > 0).map(|left| (left, budget)),
+                pauses: upstream.pauses().collect(),
                 latency: metrics.recent.latency.of(name),
                 answers: answers.into_iter().map(|(status, many)| (status.to_owned(), many)).collect(),
-                failure: None,
+                failure: upstream.last_failure().map(|failure| LaneFailure {
+                    at: failure.at,
+                    why: failure.why,
+                    causes: failure.causes,
+                }),
             }
-        };
-        let lanes = live.upstreams.iter().map(|upstream| Self {
-            pauses: upstream.pauses().collect(),
-            failure: upstream.last_failure().map(|failure| LaneFailure {
-                at: failure.at,
-                why: failure.why,
-                causes: failure.causes,
-            }),
-            ..lane(upstream.name(), upstream.origin(), upstream.requests_per_minute())
         });
         lanes.collect()
     }
