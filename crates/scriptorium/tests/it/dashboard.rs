@@ -123,6 +123,7 @@ fn the_page_of_a_release_says_what_explain_says() {
         "the index of public said available",
         "exact metadata of public said available",
         "<circle class=\"good\"",
+        "the archive is here, verified as a whole",
         "The archive is here and was verified as a whole",
     ] {
         assert!(text.contains(part), "no {part:?} in {text}");
@@ -243,5 +244,20 @@ fn a_form_acts_and_the_page_says_so() {
             line.contains(&format!(r#""what":"{what}""#)) && line.contains(r#""who":"admin-port""#),
             "{line}"
         );
+    }
+}
+
+#[test]
+fn a_rule_that_applies_is_part_of_the_life_of_a_release() {
+    let (upstream, lamp) = (Upstream::start(), Release::new("@acme/lamp", "1.0.0"));
+    upstream.publish(&lamp);
+    let rules = "[[policy.rules]]\nid = \"too-new\"\naction = \"hold\"\nmatch = { volumes = [\"*\"], younger_than = \"7d\" }\nmessage = \"<b>wait</b>\"";
+    let proxy = Setup::before(&upstream).policy("enforce", rules).start();
+    proxy.client().get(&lamp.exact()).problem(403, "authorization-failed");
+    let text = page(&proxy, "/release/@acme/lamp/1.0.0");
+    for part in
+        ["the rule too-new of the policy applies (hold) until 20", "hold applies", "&lt;b&gt;wait&lt;/b&gt;"]
+    {
+        assert!(text.contains(part), "no {part:?} in {text}");
     }
 }

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::consistency::{Divergence, Pin};
 use crate::domain::LifecycleState;
 use crate::domain::lifecycle::Status;
-use crate::explain::{Explanation, HeldDocument};
+use crate::explain::{ExplainedRule, Explanation, HeldDocument};
 
 /// Between two points of the drawing.
 const STEP: usize = 40;
@@ -85,6 +85,14 @@ pub(super) fn events(known: &Explanation, first_seen: Option<Timestamp>) -> Vec<
         if checked_at != since {
             add(*checked_at, Tone::Bad, format!("the divergence ({kind}) was found again"));
         }
+    }
+    // No time is kept of these two: they hold now.
+    if known.archive.is_some() {
+        add(known.at, Tone::Good, "the archive is here, verified as a whole".to_owned());
+    }
+    for ExplainedRule { rule, action, until, .. } in known.policy.iter().filter(|rule| rule.applies) {
+        let until = until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default();
+        add(known.at, Tone::Bad, format!("the rule {rule} of the policy applies ({action}){until}"));
     }
     events.sort_by_key(|event| event.at);
     events

@@ -18,7 +18,7 @@ pub(super) fn mirrors(visit: &Visit, mirrors: &[MirrorStatus], imports: &[Import
         section.card {
             h2 { "Mirrors and imports" }
             @for mirror in mirrors { (shown(visit, mirror)) }
-            @if mirrors.is_empty() { p.quiet { "None is configured." } }
+            @if mirrors.is_empty() { p.quiet { "No mirror is configured." } }
             h3 { "Imports" }
             @if imports.is_empty() { p.quiet { "No bundle was imported." } }
             @for import in imports { p { (import) } }
