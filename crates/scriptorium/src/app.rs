@@ -4,10 +4,11 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::info;
 
-use crate::admin::{Admin, AdminReports, AdminToken, Deliveries, Door};
+use crate::admin::{Admin, AdminReports, AdminTokens, Deliveries, Door, minute};
 use crate::advisories::AdvisoryKeeper;
 use crate::audit::pace::TimerPause;
 use crate::audit::pass;
@@ -125,9 +126,9 @@ impl App {
         let store = storage::open(&config.storage, &registries.clock)?;
         let pipeline = Arc::new(pipeline(config, &registries, &store, access)?);
         let settings = ports::settings(config, upgrade, &pipeline.limiter)?;
-        let token = AdminToken::new(config.server.admin_token_sha256);
+        let tokens = AdminTokens::new(parts::admin_tokens(config));
         let admin_ip = config.server.admin_listen.ip();
-        let door = Arc::new(Door::new(token, admin_ip, parts::listed(&config.server.admin_hosts)));
+        let door = Arc::new(Door::new(tokens, admin_ip, parts::listed(&config.server.admin_hosts)));
         let readers =
             Readers { documents: Arc::clone(&pipeline.documents), files: Arc::clone(&pipeline.files) };
         let mirrors = mirrors(config, &registries, &store, readers);
@@ -348,6 +349,9 @@ fn audit_record(config: &Config, registries: &RegistryFactory) -> Result<AuditRe
     AuditRecord::new(file, Arc::clone(clock), Arc::clone(metrics)).map_err(AppError::AuditThread)
 }
 
+/// How late a lookup may be counted in the history of the dashboard.
+const NOTED_EVERY: Duration = Duration::from_secs(10);
+
 /// The work of a proxy besides answering. It never ends.
 fn background(
     pipeline: &Pipeline,
@@ -360,6 +364,13 @@ fn background(
     let (documents, files) = (Arc::clone(&pipeline.documents), Arc::clone(&pipeline.files));
     let (recollected, may_sync) = tokio::sync::oneshot::channel();
     let (audited, synced) = (Arc::clone(store.objects()), Arc::clone(&mirrors));
+    let (noted, counted) = (Arc::clone(&documents), Arc::clone(&metrics));
+    let history = async move {
+        loop {
+            counted.note_history(minute(noted.now()));
+            tokio::time::sleep(NOTED_EVERY).await;
+        }
+    };
     let audit = async move {
         if let Some(rate) = audit_rate {
             pass::for_ever(audited, rate, metrics, Arc::new(TimerPause)).await;
@@ -369,7 +380,7 @@ fn background(
         // Before anything that an earlier process stored may be evicted.
         mirrors.recollect().await;
         let _ = recollected.send(());
-        futures_util::join!(store.keep(), documents.write_pins(), audit, advisories.keep());
+        futures_util::join!(store.keep(), documents.write_pins(), audit, advisories.keep(), history);
     };
     let patient = async move {
         if may_sync.await.is_ok() {

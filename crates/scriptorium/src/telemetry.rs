@@ -20,12 +20,16 @@ mod admin;
 mod connections;
 mod counters;
 mod fetches;
+mod history;
+mod latency;
 mod log_buffers;
 mod log_writer;
 mod logging;
 mod mirrors;
 mod policy;
 mod process;
+mod recent;
+mod samples;
 mod store;
 
 pub(crate) use access::AccessLog;
@@ -35,9 +39,12 @@ pub(crate) use admin::AdminMetrics;
 pub(crate) use connections::ConnectionMetrics;
 use counters::{Counters, Durations};
 pub(crate) use fetches::{FetchEnd, FetchMetrics};
+pub(crate) use history::{Counted, MINUTES_IN_QUARTER, SpanCounts};
 pub(crate) use logging::{RecordGuard, logging};
 pub(crate) use mirrors::MirrorMetrics;
 use policy::PolicyMetrics;
+use recent::RecentPast;
+pub(crate) use samples::Samples;
 pub(crate) use store::StoreMetrics;
 
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +90,7 @@ pub(crate) struct Metrics {
     upstream_up: IntGaugeVec,
     upstream_state: IntGaugeVec,
     upstream_budget_left: IntGaugeVec,
+    pub(crate) recent: RecentPast,
 }
 
 impl Metrics {
@@ -118,8 +126,7 @@ impl Metrics {
                 "Bytes that were not what they claimed to be, by where that was noticed.",
                 &["stage"],
             )?,
-            divergences_open: new
-                .gauge("divergences_open", "Releases an upstream contradicts itself about.")?,
+            divergences_open: new.gauge("divergences_open", "Releases with an open divergence.")?,
             rate_limited: new.counters(
                 "rate_limited_total",
                 "Requests refused because the client asked too often.",
@@ -147,6 +154,7 @@ impl Metrics {
                 "Requests that could be sent to the upstream at once; only where requests_per_minute is set.",
                 &["upstream"],
             )?,
+            recent: RecentPast::default(),
             registry: new.0,
             process: process::registry()?,
         })
@@ -180,6 +188,10 @@ impl Metrics {
         took: Duration,
     ) {
         self.upstream_requests.with_label_values(&[upstream, resource, status]).inc();
+        // A file takes as long as it is big, and a failure as long as somebody waited.
+        if !matches!(resource, "archive" | "trust-artifact") && status.parse::<u16>().is_ok() {
+            self.recent.latency.note(upstream, took);
+        }
         self.upstream_request_duration.count(took);
     }
 

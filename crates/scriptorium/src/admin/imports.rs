@@ -5,9 +5,10 @@
 use serde_json::{Value, json};
 use tracing::warn;
 
-use super::{ActionOutcome, Admin, document, problem};
-use crate::bundles::BundleJournal;
-use crate::respond::{ResponseContext, storage_failed};
+use super::Admin;
+use super::actions::ActionOutcome;
+use crate::bundles::{BundleJournal, ImportLine};
+use crate::respond::storage_failed;
 
 /// What `/readyz` answers: an old import does not keep the proxy from serving.
 pub(super) fn ready(status: &str, overdue: Option<String>) -> Value {
@@ -23,27 +24,31 @@ impl Admin {
     }
 
     /// Takes up what another process wrote to the storage: documents, divergences, files.
-    pub(super) async fn reread(&self, asked: ResponseContext<'_>) -> ActionOutcome {
+    pub(super) async fn reread(&self) -> ActionOutcome {
         let reread = self.documents.reread().await;
         self.advisories.look_again();
         self.imported.read().await;
         // Before what came counts, so that nothing of it is evicted.
         self.kept.read().await;
-        let response = match reread {
-            Ok(()) => document(&json!({"reread": true}), asked),
-            Err(error) => problem(&storage_failed(&error), asked),
-        };
         // Files that came count from now on; that takes as long as there are files.
         let store = std::sync::Arc::clone(&self.store);
         tokio::spawn(async move { store.recount().await });
-        ActionOutcome { about: self.last_import().await, response }
+        let about = self.last_import().await;
+        match reread {
+            Ok(()) => ActionOutcome::ok(about, json!({"reread": true}), "What was imported is taken up."),
+            Err(error) => ActionOutcome::refused(about, storage_failed(&error)),
+        }
     }
 
     /// The last import, for the log.
     async fn last_import(&self) -> String {
+        self.last_imports(1).await.first().map_or_else(|| "no import".to_owned(), ToString::to_string)
+    }
+
+    /// The last imports, the latest first.
+    pub(super) async fn last_imports(&self, most: usize) -> Vec<ImportLine> {
         let journal = BundleJournal::read(&*self.store).await;
-        let journal = journal.inspect_err(|error| warn!(%error, "the last import is not known"));
-        let journal = journal.unwrap_or_default();
-        journal.imports().next().map_or_else(|| "no import".to_owned(), ToString::to_string)
+        let journal = journal.inspect_err(|error| warn!(%error, "the last imports are not known"));
+        journal.unwrap_or_default().imports().take(most).cloned().collect()
     }
 }

@@ -1,29 +1,31 @@
 //! The admin port: whether the process is up and can serve, its metrics, and what it knows about a release and why.
 //!
 //! A request is routed (`route`) and admitted or refused by its head alone (`door`); refusals are counted and logged
-//! (`refusals`). Its body is read only where the route takes one. Owns the answers, and that browsers may not use
-//! them. Never reachable on the public port. Must not change how requests are answered, except through an action.
+//! (`refusals`). Its body is read only where the route takes one. Programs get documents and send JSON; people get pages
+//! (`dashboard`) and send `forms`; both come to the same `actions`. Owns the answers, and that pages of other sites may not
+//! use them. Never reachable on the public port. Must not change how requests are answered, except through an action.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName};
-use http::{HeaderMap, HeaderValue, Method};
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
+};
+use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
-use tracing::info;
 
 use crate::advisories::AdvisoryKeeper;
-use crate::audit_record::{AuditAction, AuditEntry, AuditRecord};
+use crate::audit_record::AuditRecord;
 use crate::bundles::{ImportAge, KeptImports};
 use crate::clock::Clock;
 use crate::domain::problem::{Problem, ProblemKind};
 use crate::explain::explain;
 use crate::mirror::Mirrors;
 use crate::read::Documents;
-use crate::reload::{Reload, ReloadError};
+use crate::reload::Reload;
 use crate::respond::{
     Body, ErrorResponse, Response, ResponseContext, misdirected, nosniff, problem, storage_failed,
 };
@@ -31,22 +33,30 @@ use crate::route::RouteError;
 use crate::store::{ProxyStore, Store};
 use crate::telemetry::Metrics;
 
+mod actions;
+mod dashboard;
 mod door;
+mod forms;
 mod imports;
 mod mirrors;
+mod notices;
 mod refusals;
 mod request;
 mod route;
+mod sessions;
 mod storage;
 mod token;
 
+use actions::{invalid, without_body};
+pub(crate) use dashboard::minute;
 use door::AdminRefusal;
 pub(crate) use door::{AdminRequest, Door};
+use notices::Notices;
 use refusals::RefusalLog;
 use request::{ExplainQuery, Invalidate};
-use route::{AdminAction, AdminRoute, AdminView};
+use route::{AdminAction, AdminAsset, AdminRoute, AdminView};
 use token::AdminCaller;
-pub(crate) use token::AdminToken;
+pub(crate) use token::{AdminRole, AdminToken, AdminTokens};
 
 /// Most bytes of an admin request's body.
 pub(crate) const MAX_BODY: usize = 16 * 1024;
@@ -58,11 +68,13 @@ const AT_ONCE: usize = 192;
 
 const READY: &str = "ready";
 const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=utf-8";
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// A browser loads nothing, frames nothing, and rewrites no link.
-const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'";
+/// A browser loads nothing but our style and icon, runs nothing, sends forms only here, and shows none of it in a frame.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
+                      frame-ancestors 'none'; base-uri 'none'";
 
 /// Answers the requests of the admin port.
 #[derive(Debug)]
@@ -79,6 +91,10 @@ pub(crate) struct Admin {
     advisories: Arc<AdvisoryKeeper>,
     mirrors: Arc<Mirrors>,
     audit_record: Arc<AuditRecord>,
+    clock: Arc<dyn Clock>,
+    notices: Notices,
+    /// One search of the store at a time.
+    searching: Semaphore,
 }
 
 /// What brings releases in ahead of requests.
@@ -98,13 +114,6 @@ pub(crate) struct AdminReports {
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// An action that was done or refused.
-struct ActionOutcome {
-    /// The subject of the action, for the log.
-    about: String,
-    response: Response,
-}
-
 impl Admin {
     pub(crate) fn new(
         documents: Arc<Documents>,
@@ -116,8 +125,8 @@ impl Admin {
     ) -> Self {
         let Deliveries { mirrors, imported, kept, advisories } = deliveries;
         let AdminReports { metrics, audit_record, clock } = reports;
-        let refusals = RefusalLog::new(Arc::clone(&metrics), clock);
-        let slots = Semaphore::new(AT_ONCE);
+        let refusals = RefusalLog::new(Arc::clone(&metrics), Arc::clone(&clock));
+        let (slots, searching) = (Semaphore::new(AT_ONCE), Semaphore::new(1));
         Self {
             documents,
             store,
@@ -131,6 +140,9 @@ impl Admin {
             advisories,
             mirrors,
             audit_record,
+            clock,
+            notices: Notices::default(),
+            searching,
         }
     }
 
@@ -144,12 +156,9 @@ impl Admin {
         let (path, headers) = (arrival.uri.path(), arrival.headers);
         let asked = ResponseContext { head: arrival.method == Method::HEAD, headers, base: ["", ""], path };
         let route = AdminRoute::of(path);
-        let mut response = match self.door.admit(arrival, &route) {
-            Ok(caller) => self.admitted(route, caller, arrival, body, asked).await,
-            Err(refused) => {
-                self.refusals.count(refused, arrival);
-                problem(&refusal(refused, &route), asked)
-            }
+        let mut response = match self.door.admit(arrival, &route, self.clock.monotonic()) {
+            Ok(caller) => self.admitted(route, &caller, arrival, body, asked).await,
+            Err(refused) => self.refused(refused, &route, arrival, asked),
         };
         let headers = response.headers_mut();
         nosniff(headers);
@@ -161,7 +170,7 @@ impl Admin {
     async fn admitted(
         &self,
         route: AdminRoute,
-        caller: AdminCaller,
+        caller: &AdminCaller,
         arrival: &AdminRequest<'_>,
         body: impl Future<Output = Option<Bytes>>,
         asked: ResponseContext<'_>,
@@ -172,35 +181,86 @@ impl Admin {
             let detail = "the admin port answers as many requests at once as it may; try again shortly";
             return problem(&Problem::blank(503, "Service Unavailable", detail).into(), asked);
         }
+        let query = arrival.uri.query().unwrap_or_default();
         match route {
             AdminRoute::Livez => reply("text/plain; charset=utf-8", "ok\n".to_owned(), asked),
             AdminRoute::Readyz => document(&imports::ready(READY, self.overdue()), asked),
-            AdminRoute::View(AdminView::Status) => document(&self.status(), asked),
-            AdminRoute::View(AdminView::Metrics) => self.metrics(asked),
-            AdminRoute::View(AdminView::Divergences) => self.divergences(asked).await,
-            AdminRoute::View(AdminView::Mirrors) => mirrors::list(&self.mirrors, asked).await,
-            AdminRoute::View(AdminView::Explain) => {
-                self.explain(arrival.uri.query().unwrap_or_default(), asked).await
+            AdminRoute::View(view) => self.view(view, query, asked).await,
+            AdminRoute::Act(action) => self.act(&action, caller, arrival, body, asked).await,
+            AdminRoute::Page(page) => {
+                let (status, text) = self.page(&page, caller, query).await;
+                forms::answered(status, text, asked)
             }
-            AdminRoute::Act(action) => {
-                let from = arrival.peer.map(|peer| peer.ip());
-                let entry = AuditEntry::new(AuditAction::Named(action.as_str()), &caller.actor(), from);
-                let pending = self.audit_record.pending(entry.logged());
-                let ActionOutcome { about, response } = match &action {
-                    AdminAction::Invalidate => self.invalidate(body.await, asked).await,
-                    AdminAction::Reload => self.reload(asked).await,
-                    AdminAction::Reread => self.reread(asked).await,
-                    AdminAction::Resume(name) => self.resume(name, asked),
-                    AdminAction::Mirror(name, kind) => mirrors::start(&self.mirrors, name, *kind, asked),
-                };
-                let (who, action, status) = (caller.as_str(), action.as_str(), response.status().as_u16());
-                let peer = arrival.peer.map(|peer| peer.to_string()).unwrap_or_default();
-                info!(target: "scriptorium::admin", action, what = about, who, peer, status, "an operator acted");
-                pending.about(about).ended(status).await;
-                response
+            AdminRoute::Asset(AdminAsset::Style) => {
+                reply("text/css; charset=utf-8", dashboard::STYLE.to_owned(), asked)
             }
+            AdminRoute::Asset(AdminAsset::Icon) => reply("image/svg+xml", dashboard::ICON.to_owned(), asked),
+            AdminRoute::Form(form) => self.fill_in(form, caller, arrival, body).await,
+            AdminRoute::Login if arrival.method == Method::POST => self.log_in(arrival, body, asked).await,
+            AdminRoute::Login => forms::see_other("/"),
+            AdminRoute::Logout => self.log_out(arrival),
             AdminRoute::Unknown => problem(&ErrorResponse::from(&RouteError::NotFound), asked),
         }
+    }
+
+    /// The answer to a request that is not admitted. People get a page, as far as they came to this port on purpose.
+    fn refused(
+        &self,
+        refused: AdminRefusal,
+        route: &AdminRoute,
+        arrival: &AdminRequest<'_>,
+        asked: ResponseContext<'_>,
+    ) -> Response {
+        let by_person =
+            route.is_for_people() && !matches!(refused, AdminRefusal::Host | AdminRefusal::Method);
+        let is_visit =
+            by_person && refused == AdminRefusal::Token && !arrival.headers.contains_key(AUTHORIZATION);
+        if is_visit {
+            return forms::answered(StatusCode::UNAUTHORIZED, dashboard::login(None), asked);
+        }
+        self.refusals.count(refused, arrival);
+        let refusal = refusal(refused, route);
+        match by_person {
+            true => {
+                let status = StatusCode::from_u16(refusal.problem.status).unwrap_or(StatusCode::FORBIDDEN);
+                forms::answered(status, dashboard::refused(&refusal.problem), asked)
+            }
+            false => problem(&refusal, asked),
+        }
+    }
+
+    async fn view(&self, view: AdminView, query: &str, asked: ResponseContext<'_>) -> Response {
+        match view {
+            AdminView::Status => document(&self.status(), asked),
+            AdminView::Metrics => self.metrics(asked),
+            AdminView::Divergences => self.divergences(asked).await,
+            AdminView::Mirrors => mirrors::list(&self.mirrors, asked).await,
+            AdminView::Explain => self.explain(query, asked).await,
+        }
+    }
+
+    /// Does what a program asks for.
+    async fn act(
+        &self,
+        action: &AdminAction,
+        caller: &AdminCaller,
+        arrival: &AdminRequest<'_>,
+        body: impl Future<Output = Option<Bytes>>,
+        asked: ResponseContext<'_>,
+    ) -> Response {
+        let work = async {
+            match action {
+                AdminAction::Invalidate => self.invalidate(Invalidate::parse(body.await.as_deref())).await,
+                AdminAction::Reload => match without_body(arrival.headers) {
+                    Some(refused) => refused,
+                    None => self.reload().await,
+                },
+                AdminAction::Reread => self.reread().await,
+                AdminAction::Resume(name) => self.resume(name),
+                AdminAction::Mirror(name, kind) => self.run(name, *kind),
+            }
+        };
+        self.recorded(action.as_str(), caller, arrival, work).await.response(asked)
     }
 
     fn metrics(&self, asked: ResponseContext<'_>) -> Response {
@@ -218,73 +278,13 @@ impl Admin {
     async fn explain(&self, query: &str, asked: ResponseContext<'_>) -> Response {
         let ExplainQuery { volume, version } = match ExplainQuery::parse(query) {
             Ok(question) => question,
-            Err(error) => return invalid(&error, asked),
+            Err(error) => return problem(&invalid(&error), asked),
         };
         let store: Arc<dyn Store> = self.store.clone();
         match explain(&self.documents, &store, &volume, &version).await {
             Ok(explanation) => document(&explanation, asked),
             Err(error) => problem(&storage_failed(&error), asked),
         }
-    }
-
-    async fn invalidate(&self, body: Option<Bytes>, asked: ResponseContext<'_>) -> ActionOutcome {
-        let Invalidate { volumes, version } = match Invalidate::parse(body.as_deref()) {
-            Ok(invalidate) => invalidate,
-            Err(error) => return ActionOutcome { about: String::new(), response: invalid(&error, asked) },
-        };
-        let version = version.as_ref();
-        let about = version.map_or_else(|| volumes.to_string(), |version| format!("{volumes}@{version}"));
-        let response = match self.documents.invalidate(&volumes, version).await {
-            Ok(in_memory) => {
-                // The next read asks the registry, so pauses end.
-                for upstream in self.documents.live().upstreams.concerned_by(&volumes) {
-                    upstream.resume();
-                }
-                document(&json!({"volumes": volumes, "version": version, "in_memory": in_memory}), asked)
-            }
-            Err(error) => problem(&storage_failed(&error), asked),
-        };
-        ActionOutcome { about, response }
-    }
-
-    fn resume(&self, name: &str, asked: ResponseContext<'_>) -> ActionOutcome {
-        let response = match self.documents.live().upstreams.named(name) {
-            Some(upstream) => {
-                let resumed = upstream.resume();
-                document(&json!({"upstream": upstream.name(), "resumed": resumed}), asked)
-            }
-            None => {
-                let detail = "no upstream has this name; `/admin/v1/status` lists them";
-                problem(&Problem::new(ProblemKind::NotFound, detail).into(), asked)
-            }
-        };
-        ActionOutcome { about: name.to_owned(), response }
-    }
-
-    /// Reloads as SIGHUP does. No body is read.
-    async fn reload(&self, asked: ResponseContext<'_>) -> ActionOutcome {
-        if announced(asked.headers) > MAX_BODY as u64 {
-            let detail = format!("send no body; one of more than {MAX_BODY} bytes is not taken");
-            let response = problem(&Problem::new(ProblemKind::PayloadTooLarge, detail).into(), asked);
-            return ActionOutcome { about: String::new(), response };
-        }
-        let reload = Arc::clone(&self.reload);
-        let reloaded = tokio::task::spawn_blocking(move || reload.reload()).await;
-        let about = match &reloaded {
-            Ok(Ok(report)) => report.to_string(),
-            Ok(Err(refused)) => refused.summary(),
-            Err(_) => "it died, nothing is known to be applied".to_owned(),
-        };
-        let response = match reloaded {
-            Ok(Ok(report)) => document(&report, asked),
-            Ok(Err(error)) => problem(&not_reloaded(&error).into(), asked),
-            Err(_) => {
-                let detail =
-                    "the reload died; the log says why, and a restart puts the configuration in force";
-                problem(&Problem::blank(500, "Internal Server Error", detail).into(), asked)
-            }
-        };
-        ActionOutcome { about, response }
     }
 
     /// Ready as long as the process serves: the cache is there for when a registry is not, and a store that refuses
@@ -324,7 +324,7 @@ fn refusal(refused: AdminRefusal, route: &AdminRoute) -> ErrorResponse {
             "the admin port does not go by this name; ask it at its own address or at localhost, or add the name to \
              server.admin_hosts",
         ),
-        AdminRefusal::Method if matches!(route, AdminRoute::Act(_)) => ErrorResponse::post_only(),
+        AdminRefusal::Method if route.acts() || *route == AdminRoute::Logout => ErrorResponse::post_only(),
         AdminRefusal::Method => ErrorResponse::from(&RouteError::MethodNotAllowed { allow: "GET, HEAD" }),
         AdminRefusal::Site => {
             let detail = "another site's page cannot act here; use the admin port itself, or a tool that is no browser";
@@ -334,6 +334,14 @@ fn refusal(refused: AdminRefusal, route: &AdminRoute) -> ErrorResponse {
             let detail = "send the admin token as `Authorization: Bearer …`";
             Problem::new(ProblemKind::AuthenticationRequired, detail).into()
         }
+        AdminRefusal::Role => {
+            let detail = "this token may only read; an action needs one with the role \"operate\"";
+            Problem::new(ProblemKind::AuthorizationFailed, detail).into()
+        }
+        AdminRefusal::Content if route.is_form() => {
+            let detail = "use the form on the page of this port, or `/admin/v1/` with JSON";
+            Problem::blank(415, "Unsupported Media Type", detail).into()
+        }
         AdminRefusal::Content => {
             let detail = "send JSON, with `Content-Type: application/json` (`curl --json`), or no body where none is needed";
             Problem::blank(415, "Unsupported Media Type", detail).into()
@@ -341,35 +349,9 @@ fn refusal(refused: AdminRefusal, route: &AdminRoute) -> ErrorResponse {
     }
 }
 
-/// The length of the body that a request announces.
-fn announced(headers: &HeaderMap) -> u64 {
-    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    length.and_then(|length| length.parse().ok()).unwrap_or_default()
-}
-
 /// Whole seconds, rounded up.
 fn seconds(time: Duration) -> u64 {
     time.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
-}
-
-fn invalid(error: &request::Invalid, asked: ResponseContext<'_>) -> Response {
-    problem(&Problem::new(ProblemKind::ValidationFailed, error.to_string()).into(), asked)
-}
-
-/// Every error with its key and place. No value is repeated.
-fn not_reloaded(error: &ReloadError) -> Problem {
-    match error {
-        ReloadError::NothingToReread => Problem::blank(409, "Conflict", error.to_string()),
-        ReloadError::Refused(errors) => {
-            let detail = "the configuration is refused as a whole and the running one stays; put right what `errors` lists";
-            let mut problem = Problem::new(ProblemKind::ValidationFailed, detail);
-            let errors = errors.0.iter().map(|error| {
-                json!({"key": error.key, "place": error.origin.to_string(), "message": error.message})
-            });
-            problem.extra.insert("errors".to_owned(), errors.collect());
-            problem
-        }
-    }
 }
 
 fn document(value: &impl Serialize, asked: ResponseContext<'_>) -> Response {

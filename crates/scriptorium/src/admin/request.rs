@@ -16,6 +16,8 @@ pub(super) enum Invalid {
         "send {{\"volume\": \"@acme/x\"}}, with \"version\" for one release of it, or {{\"pattern\": \"@acme/*\"}}: {0}"
     )]
     Invalidate(String),
+    #[error("{0}; write `@acme/lamp`, or a pattern such as `@acme/*`")]
+    Form(&'static str),
 }
 
 /// The release to explain.

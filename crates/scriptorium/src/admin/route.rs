@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use http::Method;
 
-use crate::domain::percent;
+use crate::domain::{Purl, percent};
 use crate::mirror::RunKind;
 
 /// The route of a path on the admin port.
@@ -16,6 +16,15 @@ pub(super) enum AdminRoute {
     Readyz,
     View(AdminView),
     Act(AdminAction),
+    /// A page for people.
+    Page(AdminPage),
+    /// What pages are made with, the same for everybody.
+    Asset(AdminAsset),
+    /// What a page sends.
+    Form(AdminForm),
+    /// A browser gives the token.
+    Login,
+    Logout,
     Unknown,
 }
 
@@ -26,6 +35,30 @@ pub(super) enum AdminView {
     Divergences,
     Explain,
     Mirrors,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum AdminPage {
+    Overview,
+    /// What is in the store under a name.
+    Search,
+    Release(Box<Purl>),
+    /// Of no release: the name or the version is none.
+    NoRelease,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AdminAsset {
+    Style,
+    Icon,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AdminForm {
+    Invalidate,
+    Reload,
+    Resume,
+    Sync,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +78,16 @@ impl AdminRoute {
         match path {
             "/livez" => Self::Livez,
             "/readyz" => Self::Readyz,
+            "/" => Self::Page(AdminPage::Overview),
+            "/search" => Self::Page(AdminPage::Search),
+            "/style.css" => Self::Asset(AdminAsset::Style),
+            "/icon.svg" => Self::Asset(AdminAsset::Icon),
+            "/login" => Self::Login,
+            "/logout" => Self::Logout,
+            "/act/invalidate" => Self::Form(AdminForm::Invalidate),
+            "/act/reload" => Self::Form(AdminForm::Reload),
+            "/act/resume" => Self::Form(AdminForm::Resume),
+            "/act/sync" => Self::Form(AdminForm::Sync),
             "/metrics" => Self::View(AdminView::Metrics),
             "/admin/v1/status" => Self::View(AdminView::Status),
             "/admin/v1/divergences" => Self::View(AdminView::Divergences),
@@ -53,24 +96,63 @@ impl AdminRoute {
             "/admin/v1/invalidate" => Self::Act(AdminAction::Invalidate),
             "/admin/v1/reload" => Self::Act(AdminAction::Reload),
             "/admin/v1/reread" => Self::Act(AdminAction::Reread),
-            path => act(path).map_or(Self::Unknown, Self::Act),
+            path => match path.strip_prefix("/release/") {
+                Some(release) => Self::Page(release_of(release)),
+                None => act(path).map_or(Self::Unknown, Self::Act),
+            },
         }
     }
 
     /// Whether the route only says that the process is there. Load balancers and monitors use it under any name.
     pub(super) fn is_probe(&self) -> bool {
-        match self {
-            Self::Livez | Self::Readyz => true,
-            Self::View(_) | Self::Act(_) | Self::Unknown => false,
-        }
+        matches!(self, Self::Livez | Self::Readyz)
+    }
+
+    /// Whether no token is needed.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_probe() || matches!(self, Self::Asset(_) | Self::Login)
+    }
+
+    /// Whether something changes.
+    pub(super) fn acts(&self) -> bool {
+        matches!(self, Self::Act(_) | Self::Form(_))
+    }
+
+    /// Whether a page sends it.
+    pub(super) fn is_form(&self) -> bool {
+        matches!(self, Self::Form(_) | Self::Login | Self::Logout)
+    }
+
+    /// Whether a browser's session counts. The actions of programs are not for browsers.
+    pub(super) fn is_for_browsers(&self) -> bool {
+        !matches!(self, Self::Act(_))
+    }
+
+    /// Whether its answer is a page for people, also when it is refused.
+    pub(super) fn is_for_people(&self) -> bool {
+        matches!(self, Self::Page(_)) || self.is_form()
     }
 
     pub(super) fn takes(&self, method: &Method) -> bool {
+        let reads = method == Method::GET || method == Method::HEAD;
         match self {
-            Self::Act(_) => method == Method::POST,
-            Self::Livez | Self::Readyz | Self::View(_) | Self::Unknown => {
-                method == Method::GET || method == Method::HEAD
+            Self::Act(_) | Self::Form(_) | Self::Logout => method == Method::POST,
+            Self::Login => reads || method == Method::POST,
+            Self::Livez | Self::Readyz | Self::View(_) | Self::Page(_) | Self::Asset(_) | Self::Unknown => {
+                reads
             }
+        }
+    }
+}
+
+impl AdminForm {
+    /// The name of its action.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalidate => "invalidate",
+            Self::Reload => "reload",
+            Self::Resume => "resume",
+            Self::Sync => "sync",
         }
     }
 }
@@ -103,6 +185,16 @@ fn act(path: &str) -> Option<AdminAction> {
     resumed(path).map(AdminAction::Resume).or_else(mirrored)
 }
 
+/// The page of the release that `path` names: `name/version` or `@scope/name/version`.
+fn release_of(path: &str) -> AdminPage {
+    let named = || {
+        let (name, version) = path.rsplit_once('/')?;
+        let (name, version) = (percent::decode(name)?, percent::decode(version)?);
+        Some(Purl { name: name.parse().ok()?, version: version.parse().ok()? })
+    };
+    named().map_or(AdminPage::NoRelease, |release| AdminPage::Release(Box::new(release)))
+}
+
 /// The upstream whose pauses `path` ends.
 fn resumed(path: &str) -> Option<String> {
     let name = path.strip_prefix("/admin/v1/upstreams/")?.strip_suffix("/resume")?;
@@ -117,9 +209,7 @@ mod tests {
     fn a_path_names_the_upstream_that_is_resumed() {
         assert_eq!(resumed("/admin/v1/upstreams/public/resume").as_deref(), Some("public"));
         assert_eq!(resumed("/admin/v1/upstreams/a%20b/resume").as_deref(), Some("a b"));
-        for other in
-            ["/admin/v1/upstreams/resume", "/admin/v1/upstreams//resume", "/admin/v1/upstreams/x", "/"]
-        {
+        for other in ["/admin/v1/upstreams/resume", "/admin/v1/upstreams//resume", "/admin/v1/upstreams/x"] {
             assert_eq!(AdminRoute::of(other), AdminRoute::Unknown, "{other}");
         }
     }
@@ -141,6 +231,27 @@ mod tests {
     }
 
     #[test]
+    fn a_path_names_a_release() {
+        let page = |path| match AdminRoute::of(path) {
+            AdminRoute::Page(AdminPage::Release(release)) => format!("{}@{}", release.name, release.version),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(page("/release/lamp/1.0.0"), "lamp@1.0.0");
+        assert_eq!(page("/release/@acme/lamp/1.0.0+b"), "@acme/lamp@1.0.0+b");
+        assert_eq!(page("/release/%40acme/lamp/1.0.0%2Bb"), "@acme/lamp@1.0.0+b");
+        for none in [
+            "/release/",
+            "/release/lamp",
+            "/release/lamp/1",
+            "/release/Lamp/1.0.0",
+            "/release/../1.0.0",
+            "/release/%ff/1.0.0",
+        ] {
+            assert_eq!(page(none), "Page(NoRelease)", "{none}");
+        }
+    }
+
+    #[test]
     fn only_actions_change_anything_and_they_take_nothing_but_post() {
         for path in ["/livez", "/readyz", "/metrics", "/admin/v1/status", "/admin/v1/explain", "/other"] {
             assert!(
@@ -149,6 +260,11 @@ mod tests {
             );
         }
         for path in [
+            "/act/invalidate",
+            "/act/reload",
+            "/act/resume",
+            "/act/sync",
+            "/logout",
             "/admin/v1/invalidate",
             "/admin/v1/reload",
             "/admin/v1/upstreams/x/resume",

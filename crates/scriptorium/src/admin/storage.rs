@@ -47,6 +47,6 @@ pub(super) fn tell(store: &ProxyStore, metrics: &StoreMetrics) {
     }
 }
 
-fn kinds(usage: &Usage) -> [(&'static str, Tally); 3] {
+pub(super) fn kinds(usage: &Usage) -> [(&'static str, Tally); 3] {
     [("archives", usage.archives), ("documents", usage.documents), ("records", usage.records)]
 }

@@ -9,12 +9,14 @@ use policy::Policy;
 use tracing::error;
 
 use super::registries::RegistryFactory;
-use crate::admin::Door;
+use crate::admin::{AdminRole, AdminToken, Door};
 use crate::advisories::AdvisoryKeeper;
 use crate::audit_record::AuditFile;
 use crate::base::{BaseSettings, ListedHost};
 use crate::clock::Timestamp;
-use crate::config::{AppliedBy, Config, ConfigError, HostPattern, Limits, ValueOrigin};
+use crate::config::{
+    AdminTokenKeys, AdminTokenRole, AppliedBy, Config, ConfigError, HostPattern, Limits, ValueOrigin,
+};
 use crate::files::{Bounds, CarriedFiles};
 use crate::limit::Capacity;
 use crate::listen::Certificates;
@@ -65,15 +67,13 @@ impl ReloadableParts for RunningParts {
                 apply(|parts, config| parts.door.rename(listed(&config.server.admin_hosts)))
             }
             // Without its token the admin port would be open to other machines.
-            AppliedBy::AdminToken if self.admin_is_remote && config.server.admin_token_sha256.is_none() => {
+            AppliedBy::AdminToken if self.admin_is_remote && admin_tokens(config).is_empty() => {
                 Ok(PreparedChange::NeedsRestart)
             }
             AppliedBy::Policy => self.prepare_policy(config),
             AppliedBy::AuditRecord => self.prepare_audit_record(config),
             AppliedBy::Mirrors => apply(|parts, config| parts.mirrors.reload(&config.mirrors)),
-            AppliedBy::AdminToken => {
-                apply(|parts, config| parts.door.token.reload(config.server.admin_token_sha256))
-            }
+            AppliedBy::AdminToken => apply(|parts, config| parts.door.tokens.reload(admin_tokens(config))),
         }
     }
 }
@@ -171,6 +171,21 @@ pub(super) fn base(config: &Config) -> BaseSettings {
         hosts.extend(own.map(|host| ListedHost { host: host.to_owned(), port: None }));
     }
     BaseSettings { public_url: public.map(|url| url.as_str().to_owned()), hosts }
+}
+
+/// The tokens of the admin port.
+pub(super) fn admin_tokens(config: &Config) -> Vec<AdminToken> {
+    let one = config.server.admin_token_sha256;
+    let one = one.map(|digest| AdminToken { name: None, digest, role: AdminRole::Operate });
+    let named = config.server.admin_tokens.iter().map(|AdminTokenKeys { name, sha256, role }| AdminToken {
+        name: Some(name.clone()),
+        digest: *sha256,
+        role: match role {
+            AdminTokenRole::Read => AdminRole::Read,
+            AdminTokenRole::Operate => AdminRole::Operate,
+        },
+    });
+    one.into_iter().chain(named).collect()
 }
 
 /// The hosts of a list in the configuration.

@@ -39,7 +39,7 @@ fn every_key_is_applied_by_a_part_or_needs_a_restart() {
         assert!(Config::applied_by(key).is_some(), "{key}: its declaration does not say who applies it");
     }
     let applied: Vec<_> = keys.iter().filter(|key| !needs_restart(key)).collect();
-    assert_eq!((keys.len(), applied.len()), (69, 44), "{applied:?}");
+    assert_eq!((keys.len(), applied.len()), (70, 45), "{applied:?}");
 }
 
 fn needs_restart(key: &str) -> bool {
@@ -89,6 +89,22 @@ fn a_guarded_admin_port_is_not_left_open_by_a_reload() {
     let report = app(&started, &in_memory()).reload.reload().unwrap();
     assert!(report.applied.is_empty());
     assert_eq!(report.restart, ["server.admin_listen", "server.admin_token_sha256"]);
+}
+
+#[test]
+fn a_token_with_a_name_guards_the_admin_port_as_well() {
+    let named = |config: Config| {
+        let (name, digest) = ("ops".to_owned(), crate::domain::Sha256::of(b"secret"));
+        let tokens = vec![config::AdminTokenKeys::with(name, digest, config::AdminTokenRole::Operate)];
+        Config { server: config::Server { admin_tokens: tokens, ..config.server.clone() }, ..config }
+    };
+    let mut started = in_memory();
+    started.server.admin_listen = ([0, 0, 0, 0], 9090).into();
+    started.server.admin_token_sha256 = Some(crate::domain::Sha256::of(b"secret"));
+    let mut later = named(started.clone());
+    later.server.admin_token_sha256 = None;
+    let report = app(&started, &later).reload.reload().unwrap();
+    assert_eq!(report.applied, ["server.admin_token_sha256", "server.admin_tokens"]);
 }
 
 #[test]

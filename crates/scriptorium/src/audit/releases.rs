@@ -44,43 +44,69 @@ pub(crate) type ReleasesInStore = BTreeMap<(VolumeName, Version), StoredRelease>
 /// When the store cannot be listed.
 pub(crate) async fn releases(
     store: &Arc<dyn Store>,
-    mut unreadable: impl FnMut(String),
+    unreadable: impl FnMut(String),
 ) -> Result<ReleasesInStore, StoreError> {
     let mut found = ReleasesInStore::new();
+    gather(store, |_| true, usize::MAX, &mut found, unreadable).await?;
+    Ok(found)
+}
+
+/// Adds to `found` what `store` holds of releases whose names are `wanted`, and ends when there are more than `most`.
+/// Answers with whether that was all. What was found stays there if this is dropped. The quickest to read come first.
+///
+/// # Errors
+/// When the store cannot be listed.
+pub(crate) async fn gather(
+    store: &Arc<dyn Store>,
+    wanted: impl Fn(&VolumeName) -> bool,
+    most: usize,
+    found: &mut ReleasesInStore,
+    mut unreadable: impl FnMut(String),
+) -> Result<bool, StoreError> {
+    let pins = Pins::new(Arc::clone(store));
+    let mut all = pins.all();
+    while let Some(pin) = all.next().await {
+        match pin {
+            Ok(pin) if wanted(&pin.volume) => {
+                let stored = found.entry((pin.volume, pin.version)).or_default();
+                stored.integrity = stored.integrity.or(Some(pin.integrity));
+            }
+            Ok(_) => {}
+            Err(error) => unreadable(error.to_string()),
+        }
+        if found.len() > most {
+            return Ok(false);
+        }
+    }
+    let listed = store.list(KeyPrefix::Archives).map_ok(|(key, _)| of_archive(store, key));
+    let mut read = std::pin::pin!(listed.try_buffer_unordered(AT_ONCE));
+    while let Some(archive) = read.try_next().await? {
+        if let Some((release, integrity)) = archive.filter(|(release, _)| wanted(&release.name)) {
+            let stored = found.entry((release.name, release.version)).or_default();
+            (stored.has_archive, stored.integrity) = (true, Some(integrity));
+        }
+        if found.len() > most {
+            return Ok(false);
+        }
+    }
     let listed = store.list(KeyPrefix::Documents).try_filter_map(async |(key, _)| {
         Ok(matches!(key, StorageKey::OfRelease { resource: Resource::Release, .. }).then_some(key))
     });
     let mut read = std::pin::pin!(listed.map_ok(|key| of_metadata(store, key)).try_buffer_unordered(AT_ONCE));
     while let Some(metadata) = read.try_next().await? {
         match metadata {
-            Ok(Some((release, fetched_at))) => {
+            Ok(Some((release, fetched_at))) if wanted(&release.name) => {
                 let stored = found.entry((release.name, release.version)).or_default();
                 stored.last_used = stored.last_used.max(Some(fetched_at));
             }
-            Ok(None) => {}
+            Ok(_) => {}
             Err(why) => unreadable(why),
         }
-    }
-    let listed = store.list(KeyPrefix::Archives).map_ok(|(key, _)| of_archive(store, key));
-    let mut read = std::pin::pin!(listed.try_buffer_unordered(AT_ONCE));
-    while let Some(archive) = read.try_next().await? {
-        if let Some((release, integrity)) = archive {
-            let stored = found.entry((release.name, release.version)).or_default();
-            (stored.has_archive, stored.integrity) = (true, Some(integrity));
+        if found.len() > most {
+            return Ok(false);
         }
     }
-    let pins = Pins::new(Arc::clone(store));
-    let mut all = pins.all();
-    while let Some(pin) = all.next().await {
-        match pin {
-            Ok(pin) => {
-                let stored = found.entry((pin.volume, pin.version)).or_default();
-                stored.integrity = stored.integrity.or(Some(pin.integrity));
-            }
-            Err(error) => unreadable(error.to_string()),
-        }
-    }
-    Ok(found)
+    Ok(true)
 }
 
 /// The release of exact metadata and when it was last confirmed, or why it cannot be read.

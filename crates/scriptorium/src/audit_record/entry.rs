@@ -64,6 +64,8 @@ pub(crate) enum Actor {
     UnknownCredential,
     /// Somebody at the admin port with the admin token.
     AdminToken,
+    /// Somebody at the admin port with the admin token of this name.
+    AdminHolder(String),
     /// Somebody at the admin port, which requires no token.
     AdminPort,
     /// Somebody who may signal the process.
@@ -81,6 +83,7 @@ impl Actor {
             Self::Anonymous => "anonymous".to_owned(),
             Self::UnknownCredential => "unknown-credential".to_owned(),
             Self::AdminToken => "admin-token".to_owned(),
+            Self::AdminHolder(name) => format!("admin-token:{name}"),
             Self::AdminPort => "admin-port".to_owned(),
             Self::Signal => "signal".to_owned(),
             Self::Command(user) => format!("command:{user}"),

@@ -60,7 +60,8 @@ fn check_ports(server: &Server, reading: &mut ConfigReading<'_>) {
         );
     }
     // A digest that was given but is bad has its own error.
-    let has_token = reading.was_given("server.admin_token_sha256");
+    let given = ["server.admin_token_sha256", "server.admin_tokens[0].sha256"];
+    let has_token = given.iter().any(|key| reading.was_given(key));
     if !server.admin_listen.ip().is_loopback() && !has_token {
         let message = "missing; expected the output of `scriptorium token hash`, since server.admin_listen is \
                        not loopback";

@@ -189,7 +189,7 @@ impl ConfigPage {
                 "applied by a reload"
             };
             self.line(format_args!("- Change: {change}"));
-            if let Nested::Table(keys) = &key.nested {
+            if let Nested::Table(keys) | Nested::Tables(keys) = &key.nested {
                 self.entries(&format!("{section}.{}", key.name), keys, applied_by);
             }
         }

@@ -32,7 +32,7 @@ pub(crate) use mirror::Mirror;
 pub(crate) use policy::PolicyKeys;
 #[cfg(test)]
 pub(crate) use server::TlsFiles;
-pub(crate) use server::{ClientAddress, Server};
+pub(crate) use server::{AdminTokenKeys, AdminTokenRole, ClientAddress, Server};
 pub(crate) use storage::{Durability, Storage};
 pub(crate) use telemetry::Telemetry;
 pub(crate) use upstream::{CacheControl, Egress, Upstream, WritesCheck};

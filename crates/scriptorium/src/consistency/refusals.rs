@@ -123,6 +123,12 @@ impl ArchiveRefusals {
         }
     }
 
+    /// All of them, the oldest first.
+    #[must_use]
+    pub(crate) fn all(&self) -> Vec<Arc<ArchiveRefusal>> {
+        self.list.read().clone()
+    }
+
     /// The refused archive of `release` at `registry`, under whatever integrity.
     #[must_use]
     pub(crate) fn of(&self, registry: &Registry, release: &Purl) -> Option<Arc<ArchiveRefusal>> {

@@ -186,6 +186,12 @@ impl Mirrors {
         statuses
     }
 
+    /// The mirrors whose last complete sync is older than two of their schedules, with its age.
+    pub(crate) fn late(&self, now: Timestamp) -> Vec<(String, Duration)> {
+        let late = |(name, mirror): (&String, &MirrorState)| Some((name.clone(), mirror.late(now)?));
+        self.state().iter().filter_map(late).collect()
+    }
+
     /// How one mirror stands.
     pub(crate) fn status(&self, name: &str) -> Option<MirrorStatus> {
         self.state().get(name).map(MirrorState::status)
@@ -314,6 +320,11 @@ impl MirrorState {
         status
     }
 
+    fn late(&self, now: Timestamp) -> Option<Duration> {
+        let age = now.since(self.status.last_success_at?)?;
+        (age > self.config.schedule? * 2).then_some(age)
+    }
+
     /// Whether its schedule says that it is time. A mirror that was never synced is due at once.
     fn is_due(&self, now: Timestamp) -> bool {
         let Some(schedule) = self.config.schedule else { return false };
@@ -348,5 +359,19 @@ mod tests {
         assert!(state(Some(1000), None).is_due(at(1)), "it was never synced");
         assert!(state(Some(1000), Some(10_000)).is_due(at(9_000)), "the clock was turned back");
         assert!(!state(None, None).is_due(at(1)), "it is synced when told");
+    }
+
+    #[test]
+    fn a_mirror_is_late_once_two_schedules_passed() {
+        let at = |seconds: u64| Timestamp(seconds * 1000);
+        let synced = |schedule| {
+            let mut mirror = state(schedule, Some(10_000));
+            mirror.status.last_success_at = Some(at(10_000));
+            mirror
+        };
+        assert_eq!(synced(Some(1000)).late(at(12_000)), None);
+        assert_eq!(synced(Some(1000)).late(at(12_001)), Some(Duration::from_secs(2_001)));
+        assert_eq!(synced(None).late(at(99_000)), None, "it is synced when told");
+        assert_eq!(state(Some(1000), None).late(at(99_000)), None, "it was never synced");
     }
 }

@@ -58,6 +58,12 @@ impl Documents {
         self.judge.refusal_of(key, document)
     }
 
+    /// Every archive that is refused, the oldest refusal first.
+    pub(crate) async fn refused_archives(&self) -> Vec<Arc<ArchiveRefusal>> {
+        self.shelf.recall().await;
+        self.shelf.refusals.all()
+    }
+
     /// Every open divergence, by volume and version.
     pub(crate) async fn divergences(&self) -> Vec<Arc<Divergence>> {
         self.shelf.recall().await;

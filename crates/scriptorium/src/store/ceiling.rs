@@ -110,6 +110,11 @@ impl Ceiling {
         account.counted && account.ledger.size_of(key).is_none()
     }
 
+    /// Some values that would be evicted soon, with their bytes.
+    pub(crate) fn next_victims(&self, most: usize) -> Vec<(StorageKey, u64)> {
+        self.bounded.account().ledger.next_victims(most)
+    }
+
     pub(crate) fn usage(&self) -> Usage {
         self.bounded.account().usage()
     }

@@ -182,6 +182,18 @@ impl Ledger {
         classes.iter().find_map(|class| pools[*class as usize].cheapest(rng, is_free))
     }
 
+    /// Up to `most` values that would be evicted soon, with their sizes. Only a part of a large store is looked at.
+    pub(crate) fn next_victims(&mut self, most: usize) -> Vec<(StorageKey, u64)> {
+        let Self { pools, readers, kept, rng } = self;
+        let is_kept = |key: &StorageKey| kept.values().any(|keys| keys.contains(key));
+        let is_free = |key: &StorageKey| !readers.contains_key(key) && !is_kept(key);
+        let mut next = Vec::new();
+        for class in EvictionClass::EVICTABLE {
+            next.extend(pools[class as usize].cheapest_few(rng, most - next.len(), is_free));
+        }
+        next
+    }
+
     /// Everything that may be evicted, with its size, in the exact order that [`victim`](Self::victim) approximates.
     pub(crate) fn order(&self) -> impl Iterator<Item = (&StorageKey, u64)> {
         let ordered =

@@ -62,7 +62,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("reload", "config"),
     (
         "admin",
-        "advisories audit_record domain clock telemetry route base store read mirror bundles respond explain reload",
+        "advisories audit audit_record consistency domain clock telemetry route base store read mirror bundles respond explain reload",
     ),
     (
         "app",

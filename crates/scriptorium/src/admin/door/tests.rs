@@ -3,13 +3,23 @@
 use http::HeaderValue;
 
 use super::super::route::AdminAction;
+use super::super::token::AdminToken;
 use super::*;
 use crate::domain::Sha256;
 
 fn door(token: Option<&str>) -> Door {
-    let token = AdminToken::new(token.map(|token| Sha256::of(token.as_bytes())));
+    let token = token.map(|token| AdminToken {
+        name: None,
+        digest: Sha256::of(token.as_bytes()),
+        role: AdminRole::Operate,
+    });
+    let tokens = AdminTokens::new(token.into_iter().collect());
     let known = ListedHost { host: "admin.corp.example".to_owned(), port: None };
-    Door::new(token, [192, 0, 2, 9].into(), vec![known])
+    Door::new(tokens, [192, 0, 2, 9].into(), vec![known])
+}
+
+fn operator() -> AdminCaller {
+    AdminCaller::Holder { name: None, role: AdminRole::Operate }
 }
 
 fn asked(
@@ -24,7 +34,7 @@ fn asked(
     }
     let uri: Uri = path.parse().unwrap();
     let arrival = AdminRequest { method, uri: &uri, headers: &headers, peer: None };
-    door.admit(&arrival, &AdminRoute::of(uri.path()))
+    door.admit(&arrival, &AdminRoute::of(uri.path()), Duration::ZERO)
 }
 
 #[test]
@@ -135,8 +145,8 @@ fn a_token_is_wanted_of_all_but_probes_and_said_once() {
     let door = door(Some("secret"));
     let host = ("host", "127.0.0.1:9090");
     let bearing = |value: &str| asked(&door, &Method::GET, "/metrics", &[host, ("authorization", value)]);
-    assert_eq!(bearing("Bearer secret"), Ok(AdminCaller::Bearer));
-    assert_eq!(bearing("bearer secret"), Ok(AdminCaller::Bearer));
+    assert_eq!(bearing("Bearer secret"), Ok(operator()));
+    assert_eq!(bearing("bearer secret"), Ok(operator()));
     let long = format!("Bearer {}", "x".repeat(100_000));
     for wrong in ["Bearer secre", "Bearer secrets", "Bearer ", "secret", "Basic secret", "", &long] {
         assert_eq!(bearing(wrong), Err(AdminRefusal::Token), "{wrong:.20}");
@@ -148,4 +158,88 @@ fn a_token_is_wanted_of_all_but_probes_and_said_once() {
     assert_eq!(asked(&door, &Method::POST, "/admin/v1/reload", &act), Err(AdminRefusal::Token));
     assert_eq!(asked(&door, &Method::OPTIONS, "/admin/v1/reload", &[host]), Err(AdminRefusal::Method));
     assert_eq!(AdminRoute::of("/admin/v1/reload"), AdminRoute::Act(AdminAction::Reload));
+}
+
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+const HOST: (&str, &str) = ("host", "localhost:9090");
+const OWN: (&str, &str) = ("origin", "http://localhost:9090");
+
+#[test]
+fn a_form_has_a_forms_type_and_says_that_a_page_of_ours_sent_it() {
+    let door = door(None);
+    for path in ["/act/invalidate", "/act/reload", "/login", "/logout"] {
+        let send =
+            |fields: &[(&'static str, &str)]| asked(&door, &Method::POST, path, &[&[HOST], fields].concat());
+        let site = ("sec-fetch-site", "same-origin");
+        for ours in [&[FORM, OWN][..], &[FORM, site], &[FORM, OWN, site]] {
+            assert_eq!(send(ours), Ok(AdminCaller::Anybody), "{path} {ours:?}");
+        }
+        for other in
+            [&[FORM][..], &[FORM, ("sec-fetch-site", "none")], &[FORM, OWN, ("sec-fetch-site", "same-site")]]
+        {
+            assert_eq!(send(other), Err(AdminRefusal::Site), "{path} {other:?}");
+        }
+        for other in [&[OWN][..], &[OWN, ("content-type", "application/json")], &[OWN, FORM, FORM]] {
+            assert_eq!(send(other), Err(AdminRefusal::Content), "{path} {other:?}");
+        }
+    }
+}
+
+#[test]
+fn a_session_stands_for_its_token_on_pages_and_not_in_the_api() {
+    let door = door(Some("secret"));
+    assert!(door.tokens.open("wrong", Duration::ZERO).is_none());
+    let (holder, session) = door.tokens.open("secret", Duration::ZERO).unwrap();
+    assert_eq!(holder, operator());
+    let cookie = session.cookie(false).unwrap();
+    let cookie = ("cookie", cookie.to_str().unwrap().split_once(';').unwrap().0);
+    for path in ["/", "/search", "/release/lamp/1.0.0", "/metrics"] {
+        assert_eq!(asked(&door, &Method::GET, path, &[HOST, cookie]), Ok(operator()), "{path}");
+        assert_eq!(asked(&door, &Method::GET, path, &[HOST]), Err(AdminRefusal::Token), "{path}");
+    }
+    let act = |path, fields: &[(&'static str, &str)]| {
+        asked(&door, &Method::POST, path, &[&[HOST, OWN, cookie], fields].concat())
+    };
+    assert_eq!(act("/act/reload", &[FORM]), Ok(operator()));
+    let json = ("content-type", "application/json");
+    assert_eq!(act("/admin/v1/reload", &[json]), Err(AdminRefusal::Token));
+    let wrong = ("authorization", "Bearer wrong");
+    assert_eq!(act("/act/reload", &[FORM, wrong]), Err(AdminRefusal::Token), "what is said counts");
+    for open in ["/style.css", "/icon.svg", "/login"] {
+        assert_eq!(asked(&door, &Method::GET, open, &[HOST]), Ok(AdminCaller::Anybody), "{open}");
+    }
+    door.tokens.reload(vec![AdminToken {
+        name: None,
+        digest: Sha256::of(b"other"),
+        role: AdminRole::Operate,
+    }]);
+    assert_eq!(act("/act/reload", &[FORM]), Err(AdminRefusal::Token), "its token is gone");
+    door.tokens.reload(vec![AdminToken {
+        name: None,
+        digest: Sha256::of(b"secret"),
+        role: AdminRole::Operate,
+    }]);
+    assert_eq!(act("/act/reload", &[FORM]), Err(AdminRefusal::Token), "the token is back, and no session");
+}
+
+#[test]
+fn a_token_that_may_read_sees_and_does_not_act() {
+    let token = |name: &str, role| AdminToken {
+        name: Some(name.to_owned()),
+        digest: Sha256::of(name.as_bytes()),
+        role,
+    };
+    let door = door(Some("secret"));
+    door.tokens.reload(vec![token("wall", AdminRole::Read), token("ops", AdminRole::Operate)]);
+    let ask = |method, path, token: &str| {
+        let bearer = format!("Bearer {token}");
+        asked(&door, method, path, &[HOST, OWN, FORM, ("authorization", &bearer)])
+    };
+    assert!(ask(&Method::GET, "/", "wall").is_ok() && ask(&Method::GET, "/metrics", "wall").is_ok());
+    assert_eq!(ask(&Method::POST, "/act/reload", "wall"), Err(AdminRefusal::Role));
+    assert_eq!(ask(&Method::POST, "/admin/v1/reload", "wall"), Err(AdminRefusal::Role));
+    assert!(ask(&Method::POST, "/logout", "wall").is_ok());
+    let ops = ask(&Method::POST, "/act/reload", "ops").unwrap();
+    assert_eq!((ops.to_string(), ops.role()), ("the admin token ops".to_owned(), AdminRole::Operate));
+    assert_eq!(ask(&Method::GET, "/", "secret"), Err(AdminRefusal::Token));
 }

@@ -11,9 +11,9 @@ use url::Url;
 use super::super::address::Listeners;
 use super::super::declare::{choice, section};
 use super::super::formats::{
-    base_url, choice, host, network, number_or_zero, pem, period, socket, token_digest,
+    base_url, choice, host, name, network, number_or_zero, pem, period, socket, token_digest,
 };
-use super::super::section::table;
+use super::super::section::{table, tables};
 use super::super::value::{HostPattern, PemFile};
 use crate::domain::Sha256;
 
@@ -50,10 +50,15 @@ section! {
         /// by ALPN. A reload reads both files again, but cannot turn TLS on or off.
         tls: Option<TlsFiles> = None, table().optional().example(
             r#"{ cert = "cert.pem", key = "key.pem" }"#), Certificate;
-        /// SHA-256 of the admin port's token, as `scriptorium token hash` prints it. Required if
-        /// `admin_listen` is not loopback; a reload can then change the token, but not remove it.
+        /// SHA-256 of the admin port's token, as `scriptorium token hash` prints it. A token, here or in
+        /// `admin_tokens`, is required if `admin_listen` is not loopback; a reload can then not remove the last.
         admin_token_sha256: Option<Sha256> = None, token_digest().optional().example(
             r#""2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b""#), AdminToken;
+        /// Further tokens of the admin port, each with a name and a role, so that the audit record tells their
+        /// holders apart and a dashboard needs no token that may act. They count like `admin_token_sha256`.
+        admin_tokens: Vec<AdminTokenKeys> = Vec::new(), tables(&["name", "sha256"]).example(
+            r#"[{ name = "wall", sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", role = "read" }]"#),
+            AdminToken;
     }
 }
 
@@ -73,6 +78,20 @@ section! {
         key: PemFile, pem().example(r#""key.pem""#);
     } with {}
 }
+
+section! {
+    pub(crate) struct AdminTokenKeys requires {
+        /// Name of the holder in the log and in the audit record.
+        name: String, name().example(r#""wall""#);
+        /// SHA-256 of the token, as `scriptorium token hash` prints it.
+        sha256: Sha256, token_digest().example(
+            r#""9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08""#);
+        /// "read" sees everything and changes nothing; "operate" may also act.
+        role: AdminTokenRole, choice().example(r#""read""#);
+    } with {}
+}
+
+choice! { pub(crate) enum AdminTokenRole { Read = "read", Operate = "operate" } }
 
 choice! {
     pub(crate) enum ClientAddress {

@@ -9,6 +9,7 @@ fn given(config: &Config) -> BTreeSet<String> {
     let table: Table = config.to_toml().parse().unwrap();
     let one = |key: String| match key.split('.').next() {
         Some(list @ ("upstreams" | "tokens" | "issuers" | "relays" | "mirrors")) => list.to_owned(),
+        _ if key.starts_with("server.admin_tokens.") => "server.admin_tokens".to_owned(),
         Some("policy") => key.split('.').take(2).collect::<Vec<_>>().join("."),
         _ => key,
     };

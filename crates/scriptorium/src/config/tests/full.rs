@@ -9,6 +9,8 @@ pub(super) fn full() -> Config {
     config.server.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
     config.server.tls = Some(TlsFiles { cert: pem("server-cert.pem"), key: pem("server-key.pem") });
     config.server.admin_token_sha256 = Some(Sha256::of(b"admin"));
+    config.server.admin_tokens =
+        vec![AdminTokenKeys::with("wall".into(), Sha256::of(b"wall"), AdminTokenRole::Read)];
     config.upstreams[0].token_env = Some(Credential { variable: "READ".into(), token: "hunter2".into() });
     config.upstreams[0].egress = egress();
     config.storage.scratch = Some(PathBuf::from("/var/tmp"));

@@ -15,6 +15,8 @@ const REQUEST: f32 = 1024.0 * 1024.0;
 const USES_PER_HALVING: f32 = 4.0;
 /// How many values are drawn for each that is evicted.
 const DRAWN: usize = 64;
+/// How many are looked at to say which go next.
+const LOOKED_AT: usize = 512;
 /// More uses cannot be counted one by one.
 const MOST_USES: f32 = (1 << 24) as f32;
 
@@ -92,6 +94,26 @@ impl ValuePool {
         let drawn = || self.cheapest_at((0..DRAWN).map(|_| rng.usize(..len)), &may_go);
         let of_few = (len > DRAWN).then(drawn).flatten();
         of_few.or_else(|| self.cheapest_at(0..len, &may_go))
+    }
+
+    /// The `most` values worth least of all, or of many drawn at random.
+    pub(super) fn cheapest_few(
+        &self,
+        rng: &mut Rng,
+        most: usize,
+        may_go: impl Fn(&StorageKey) -> bool,
+    ) -> Vec<(StorageKey, u64)> {
+        let len = self.values.len();
+        let mut places: Vec<usize> = match len > LOOKED_AT {
+            true => (0..LOOKED_AT).map(|_| rng.usize(..len)).collect(),
+            false => (0..len).collect(),
+        };
+        places.sort_unstable();
+        places.dedup();
+        let mut found: Vec<_> = places.into_iter().filter_map(|place| self.values.get_index(place)).collect();
+        found.sort_by(|(_, one), (_, other)| self.worth(one).total_cmp(&self.worth(other)));
+        let free = found.into_iter().filter(|(key, _)| may_go(key)).take(most);
+        free.map(|(key, value)| (key.clone(), value.size)).collect()
     }
 
     /// All values, the one worth least first.

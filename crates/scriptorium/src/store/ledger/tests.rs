@@ -45,6 +45,8 @@ fn the_order_is_that_of_the_victims() {
     }
     ledger.hold(&archive(5));
     let order: Vec<_> = ledger.order().map(|(key, size)| (key.clone(), size)).collect();
+    assert_eq!(ledger.next_victims(7), order[..7], "of a small store all is looked at");
+    assert_eq!(ledger.next_victims(1000), order);
     let victims = std::iter::from_fn(|| {
         let (victim, size) = ledger.victim()?;
         ledger.remove(&victim);

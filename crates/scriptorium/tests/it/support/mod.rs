@@ -6,6 +6,7 @@ pub(crate) mod agent;
 pub(crate) mod authority;
 pub(crate) mod bucket;
 pub(crate) mod bulk;
+pub(crate) mod chromium;
 pub(crate) mod client;
 pub(crate) mod collector;
 pub(crate) mod crossing;
