@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use tracing::info;
 
-use crate::admin::{Admin, AdminReports, AdminTokens, Deliveries, Door, minute};
+use crate::admin::{Admin, AdminReports, AdminTokens, Deliveries, minute};
 use crate::advisories::AdvisoryKeeper;
 use crate::audit::pace::TimerPause;
 use crate::audit::pass;
 use crate::audit_record::{Actor, AuditAction, AuditEntry, AuditFile, AuditFileError, AuditRecord};
 use crate::base::BaseUrl;
 use crate::bundles::{ImportAge, KeptImports};
+use crate::cluster::{ClusterError, ClusterNode};
 use crate::config::{Config, ConfigError};
 use crate::files::SealedFiles;
 use crate::issuer_keys::KeyKeeper;
@@ -39,6 +40,7 @@ mod parts;
 mod ports;
 mod registries;
 mod storage;
+mod together;
 mod trials;
 
 use parts::RunningParts;
@@ -84,6 +86,9 @@ pub(crate) enum AppError {
     /// A port cannot be served.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The cluster can never be joined as it is configured.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// The audit record cannot be kept.
     #[error(transparent)]
     AuditFile(#[from] AuditFileError),
@@ -106,6 +111,7 @@ pub(crate) struct App {
     kept: Arc<KeptImports>,
     audit_rate: Option<NonZeroU64>,
     keys: KeyKeeper,
+    cluster: Option<Arc<ClusterNode>>,
     settings: ListenSettings,
 }
 
@@ -121,16 +127,16 @@ impl App {
         upgrade: bool,
         source: Option<Box<ConfigSource>>,
     ) -> Result<Self, AppError> {
-        let registries = RegistryFactory::new(config)?;
+        let mut registries = RegistryFactory::new(config)?;
         registries.metrics.watch(&access)?;
         let store = storage::open(&config.storage, &registries.clock)?;
+        let cluster = together::cluster(config, &registries, &store)?;
+        registries.cluster.clone_from(&cluster);
         let pipeline = Arc::new(pipeline(config, &registries, &store, access)?);
         let settings = ports::settings(config, upgrade, &pipeline.limiter)?;
         let tokens = AdminTokens::new(parts::admin_tokens(config));
-        let admin_ip = config.server.admin_listen.ip();
-        let door = Arc::new(Door::new(tokens, admin_ip, parts::listed(&config.server.admin_hosts)));
-        let readers =
-            Readers { documents: Arc::clone(&pipeline.documents), files: Arc::clone(&pipeline.files) };
+        let door = Arc::new(ports::door(&config.server, tokens));
+        let readers = Readers::of(&pipeline);
         let mirrors = mirrors(config, &registries, &store, readers);
         let advisories = advisories(config, &registries, &pipeline.documents)?;
         let parts = RunningParts {
@@ -141,7 +147,7 @@ impl App {
             advisories: Arc::clone(&advisories),
             registries: registries.clone(),
             certificates: settings.tls.clone(),
-            admin_is_remote: !admin_ip.is_loopback(),
+            admin_is_remote: !config.server.admin_listen.ip().is_loopback(),
         };
         let reload = Arc::new(Reload::new(config, source, Box::new(parts)));
         let keys = issuer_keys(&registries, &pipeline.limiter);
@@ -155,7 +161,8 @@ impl App {
             advisories: Arc::clone(&advisories),
         };
         let audit_record = Arc::clone(&pipeline.audit_record);
-        let reports = AdminReports { metrics: Arc::clone(&metrics), audit_record, clock };
+        let reports =
+            AdminReports { metrics: Arc::clone(&metrics), audit_record, clock, cluster: cluster.clone() };
         let admin = Arc::new(Admin::new(
             Arc::clone(&pipeline.documents),
             store.clone(),
@@ -177,6 +184,7 @@ impl App {
             kept,
             audit_rate,
             keys,
+            cluster,
             settings,
         })
     }
@@ -194,7 +202,10 @@ impl App {
     /// [`AppError::Listen`] if a port cannot be served.
     pub(crate) fn run(self) -> Result<(), AppError> {
         let Self { pipeline, admin, store, mirrors, advisories, kept, reload, metrics, .. } = self;
-        let Self { imported, audit_rate, keys, mut settings, .. } = self;
+        let Self { imported, audit_rate, keys, cluster, mut settings, .. } = self;
+        if let Some(cluster) = &cluster {
+            pipeline.documents.join(cluster);
+        }
         let counted = Arc::clone(&metrics);
         let work = background(&pipeline, store, mirrors, advisories, counted, audit_rate);
         let steady = async move {
@@ -211,6 +222,9 @@ impl App {
         let started = AuditEntry::new(AuditAction::Start, &Actor::Proxy, None);
         record.enter(started.with("version", env!("CARGO_PKG_VERSION")).logged());
         let served = listen::run(settings, pipeline, admin, metrics, background, reload);
+        if let Some(cluster) = &cluster {
+            cluster.leave();
+        }
         // Writes what waits.
         record.close();
         served.map_err(AppError::from)
@@ -234,6 +248,10 @@ struct Readers {
 }
 
 impl Readers {
+    fn of(Pipeline { documents, files, .. }: &Pipeline) -> Self {
+        Self { documents: Arc::clone(documents), files: Arc::clone(files) }
+    }
+
     fn new(config: &Config, registries: &RegistryFactory, store: &Arc<ProxyStore>) -> Result<Self, AppError> {
         let RegistryFactory { clock, metrics, .. } = registries;
         let live = registries.live(config, None)?;
@@ -268,7 +286,7 @@ fn kept_imports(config: &Config, store: &Arc<ProxyStore>) -> KeptImports {
 
 /// What keeps the keys of issuers up to date.
 fn issuer_keys(registries: &RegistryFactory, limiter: &Arc<Limiter>) -> KeyKeeper {
-    let RegistryFactory { clock, metrics, listeners } = registries.clone();
+    let RegistryFactory { clock, metrics, listeners, .. } = registries.clone();
     let limiter = Arc::clone(limiter);
     KeyKeeper::new(move || limiter.issuers(), listeners, clock, metrics)
 }
@@ -329,7 +347,7 @@ fn pipeline(
     Ok(Pipeline {
         documents,
         files,
-        limiter: Arc::new(Limiter::new(&config.into(), Arc::clone(clock))),
+        limiter: Arc::new(Limiter::new(&config.into(), Arc::clone(clock), registries.cluster.clone())),
         in_flight: Arc::new(InFlight::new(parts::capacity(config))),
         volumes: Volumes::new(Arc::clone(&services)),
         relays: relays.collect::<Result<_, _>>()?,

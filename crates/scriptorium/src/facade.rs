@@ -59,7 +59,7 @@ impl LoadedConfig {
 
     /// The rate limits. A call counts one request and answers the address that it counts for, if it has no token.
     pub fn limiter(&self) -> impl Fn(Option<SocketAddr>, &HeaderMap) -> Option<IpAddr> + use<> {
-        let limiter = Limiter::new(&(&self.0).into(), Arc::new(SystemClock::default()));
+        let limiter = Limiter::new(&(&self.0).into(), Arc::new(SystemClock::default()), None);
         move |peer, headers| match limiter.admit(peer, headers).client {
             Client::Address(address) => Some(address),
             Client::Token(_) | Client::Unknown => None,

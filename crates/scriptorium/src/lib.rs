@@ -16,6 +16,7 @@ mod base;
 mod bundles;
 pub mod cli;
 mod clock;
+mod cluster;
 mod config;
 mod consistency;
 mod doctor;

@@ -96,7 +96,10 @@ impl Pipeline {
     /// Answers one request of the public port. Its `body` is read for writes alone.
     pub(crate) async fn answer(&self, request: &IncomingRequest, body: AnyBody) -> Response {
         let request_id = account::request_id(&request.headers);
-        let admission = self.limiter.admit(request.peer, &request.headers);
+        let mut admission = self.limiter.admit(request.peer, &request.headers);
+        if admission.is_unsettled() {
+            admission = Box::pin(self.limiter.admit_settled(request.peer, &request.headers)).await;
+        }
         let slot = self.enter(&admission);
         let id = request_id.to_str().unwrap_or_default();
         let context = FetchContext::foreground(id).of(&admission.client);

@@ -17,6 +17,7 @@ use crate::spans::NoCollector;
 mod access;
 mod access_refusals;
 mod admin;
+mod cluster;
 mod connections;
 mod counters;
 mod fetches;
@@ -36,6 +37,7 @@ pub(crate) use access::AccessLog;
 pub(crate) use access::{AccessClient, AccessRecord};
 use access_refusals::AccessMetrics;
 pub(crate) use admin::AdminMetrics;
+use cluster::ClusterMetrics;
 pub(crate) use connections::ConnectionMetrics;
 use counters::{Counters, Durations};
 pub(crate) use fetches::{FetchEnd, FetchMetrics};
@@ -87,6 +89,7 @@ pub(crate) struct Metrics {
     pub(crate) admin: AdminMetrics,
     pub(crate) mirrors: MirrorMetrics,
     pub(crate) policy: PolicyMetrics,
+    pub(crate) cluster: ClusterMetrics,
     upstream_up: IntGaugeVec,
     upstream_state: IntGaugeVec,
     upstream_budget_left: IntGaugeVec,
@@ -143,6 +146,7 @@ impl Metrics {
             admin: AdminMetrics::new(&new)?,
             mirrors: MirrorMetrics::new(&new)?,
             policy: PolicyMetrics::new(&new)?,
+            cluster: ClusterMetrics::new(&new)?,
             upstream_up: new.gauges("upstream_up", "1 while the upstream answers, else 0.", &["upstream"])?,
             upstream_state: new.gauges(
                 "upstream_state",

@@ -5,20 +5,22 @@
 use serde_json::{Value, json};
 use tracing::warn;
 
-use super::Admin;
 use super::actions::ActionOutcome;
+use super::{Admin, READY};
 use crate::bundles::{BundleJournal, ImportLine};
 use crate::respond::storage_failed;
 
-/// What `/readyz` answers: an old import does not keep the proxy from serving.
-pub(super) fn ready(status: &str, overdue: Option<String>) -> Value {
-    match overdue {
-        Some(overdue) => json!({"status": status, "bundles": overdue}),
-        None => json!({"status": status}),
-    }
-}
-
 impl Admin {
+    /// What `/readyz` answers: an old import does not keep the proxy from serving, nor does an engine that is away.
+    pub(super) fn ready(&self) -> Value {
+        let mut ready = json!({"status": READY});
+        if let Some(overdue) = self.overdue() {
+            ready["bundles"] = overdue.into();
+        }
+        self.add_cluster(&mut ready);
+        ready
+    }
+
     pub(super) fn overdue(&self) -> Option<String> {
         self.imported.overdue(self.documents.now())
     }

@@ -21,6 +21,7 @@ use crate::advisories::AdvisoryKeeper;
 use crate::audit_record::AuditRecord;
 use crate::bundles::{ImportAge, KeptImports};
 use crate::clock::Clock;
+use crate::cluster::ClusterNode;
 use crate::domain::problem::{Problem, ProblemKind};
 use crate::explain::explain;
 use crate::mirror::Mirrors;
@@ -34,6 +35,7 @@ use crate::store::{ProxyStore, Store};
 use crate::telemetry::Metrics;
 
 mod actions;
+mod cluster;
 mod dashboard;
 mod door;
 mod forms;
@@ -95,6 +97,7 @@ pub(crate) struct Admin {
     notices: Notices,
     /// One search of the store at a time.
     searching: Semaphore,
+    cluster: Option<Arc<ClusterNode>>,
 }
 
 /// What brings releases in ahead of requests.
@@ -112,6 +115,7 @@ pub(crate) struct AdminReports {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) audit_record: Arc<AuditRecord>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) cluster: Option<Arc<ClusterNode>>,
 }
 
 impl Admin {
@@ -124,7 +128,7 @@ impl Admin {
         reports: AdminReports,
     ) -> Self {
         let Deliveries { mirrors, imported, kept, advisories } = deliveries;
-        let AdminReports { metrics, audit_record, clock } = reports;
+        let AdminReports { metrics, audit_record, clock, cluster } = reports;
         let refusals = RefusalLog::new(Arc::clone(&metrics), Arc::clone(&clock));
         let (slots, searching) = (Semaphore::new(AT_ONCE), Semaphore::new(1));
         Self {
@@ -143,6 +147,7 @@ impl Admin {
             clock,
             notices: Notices::default(),
             searching,
+            cluster,
         }
     }
 
@@ -184,7 +189,7 @@ impl Admin {
         let query = arrival.uri.query().unwrap_or_default();
         match route {
             AdminRoute::Livez => reply("text/plain; charset=utf-8", "ok\n".to_owned(), asked),
-            AdminRoute::Readyz => document(&imports::ready(READY, self.overdue()), asked),
+            AdminRoute::Readyz => document(&self.ready(), asked),
             AdminRoute::View(view) => self.view(view, query, asked).await,
             AdminRoute::Act(action) => self.act(&action, caller, arrival, body, asked).await,
             AdminRoute::Page(page) => {
@@ -305,7 +310,7 @@ impl Admin {
                 "last_failure": failed,
             })
         });
-        json!({
+        let mut status = json!({
             "status": READY,
             "version": env!("CARGO_PKG_VERSION"),
             "offline": live.policy.offline,
@@ -313,7 +318,9 @@ impl Admin {
             "bundles": self.overdue(),
             "advisory_faults": self.documents.policy().advisory_faults(),
             "upstreams": upstreams.collect::<Vec<_>>(),
-        })
+        });
+        self.add_cluster(&mut status);
+        status
     }
 }
 

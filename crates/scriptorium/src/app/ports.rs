@@ -6,13 +6,19 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use super::folders;
-use crate::config::{ClientAddress, Config};
+use super::{folders, parts};
+use crate::admin::{AdminTokens, Door};
+use crate::config::{ClientAddress, Config, Server};
 use crate::limit::Limiter;
 use crate::listen::{Certificates, ListenError, ListenSettings, TrustedProxies};
 
 /// Descriptors that are not for connections of clients: files, connections to registries, the admin port.
 const OTHERS: u64 = 2_048;
+
+/// Whom the admin port lets in.
+pub(super) fn door(server: &Server, tokens: AdminTokens) -> Door {
+    Door::new(tokens, server.admin_listen.ip(), parts::listed(&server.admin_hosts))
+}
 
 /// The descriptors that so many connections and everything beside them need.
 pub(crate) fn descriptors_for(connections: usize) -> u64 {

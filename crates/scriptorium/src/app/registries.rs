@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::AppError;
 use crate::clock::{Clock, SystemClock};
+use crate::cluster::ClusterNode;
 use crate::config::address::Listeners;
 use crate::config::{self, Config, RelayKind};
 use crate::read::Documents;
@@ -51,12 +52,15 @@ pub(super) struct RegistryFactory {
     pub(super) metrics: Arc<Metrics>,
     /// The addresses of this proxy, to which no registry may direct a connection.
     pub(super) listeners: Listeners,
+    /// The other proxies, with which what registries may be asked is shared.
+    pub(super) cluster: Option<Arc<ClusterNode>>,
 }
 
 impl RegistryFactory {
     pub(super) fn new(config: &Config) -> Result<Self, TelemetryError> {
         let metrics = Arc::new(Metrics::new()?);
-        Ok(Self { clock: Arc::new(SystemClock::default()), metrics, listeners: config.server.listeners() })
+        let (clock, listeners) = (Arc::new(SystemClock::default()), config.server.listeners());
+        Ok(Self { clock, metrics, listeners, cluster: None })
     }
 
     /// The registries of `config`, and how documents are judged. A reload keeps a registry whose
@@ -75,7 +79,10 @@ impl RegistryFactory {
             let before = kept.get(&*configured.name).copied();
             let upstream = match before.filter(|before| before.is_as(configured)) {
                 Some(kept) => Arc::clone(kept),
-                None => Arc::new(self.upstream(configured)?.following(before.map(|before| &**before))),
+                None => {
+                    let upstream = self.upstream(configured, self.cluster.as_ref())?;
+                    Arc::new(upstream.following(before.map(|before| &**before)))
+                }
             };
             Ok((upstream, configured.volumes.clone()))
         });
@@ -94,20 +101,26 @@ impl RegistryFactory {
         services: &Arc<RelayServices>,
     ) -> Result<Nullspace, NoTransport> {
         let config::Relay { kind: RelayKind::Nullspace, path, url, egress } = relay;
-        let upstream = self.upstream(&config::Upstream {
+        let configured = config::Upstream {
             read_timeout: RELAY_PATIENCE,
             max_concurrent: RELAY_SLOTS,
             egress: egress.clone(),
             ..config::Upstream::new(path.trim_start_matches('/'), url.clone())
-        })?;
+        };
+        // Its bounds are this process's own.
+        let upstream = self.upstream(&configured, None)?;
         Ok(Nullspace::new(Arc::clone(services), path.clone(), Arc::new(upstream)))
     }
 
-    fn upstream(&self, configured: &config::Upstream) -> Result<RegistryClient, NoTransport> {
+    fn upstream(
+        &self,
+        configured: &config::Upstream,
+        cluster: Option<&Arc<ClusterNode>>,
+    ) -> Result<RegistryClient, NoTransport> {
         let transport = Arc::new(HttpTransport::new(configured, self.listeners.clone())?);
         let observer = Arc::new(Exchanges(Arc::clone(&self.metrics)));
         observer.up(&configured.name, true);
-        Ok(RegistryClient::new(configured, transport, Arc::clone(&self.clock), observer))
+        Ok(RegistryClient::new(configured, transport, Arc::clone(&self.clock), observer, cluster))
     }
 }
 

@@ -10,7 +10,11 @@ use crate::telemetry::AccessLog;
 /// A configuration in which no key is at its default.
 fn every_key() -> Config {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/testdata/every-key.toml");
-    let env = [("PUBLIC_READ_TOKEN", "hunter2"), ("PROXY_CREDENTIAL", "user:hunter2")];
+    let env = [
+        ("PUBLIC_READ_TOKEN", "hunter2"),
+        ("PROXY_CREDENTIAL", "user:hunter2"),
+        ("REDIS_PASSWORD", "hunter2"),
+    ];
     let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
     Config::load(Some(&file), env.into_iter(), Overrides::default(), Timestamp(0)).unwrap().config
 }
@@ -39,7 +43,7 @@ fn every_key_is_applied_by_a_part_or_needs_a_restart() {
         assert!(Config::applied_by(key).is_some(), "{key}: its declaration does not say who applies it");
     }
     let applied: Vec<_> = keys.iter().filter(|key| !needs_restart(key)).collect();
-    assert_eq!((keys.len(), applied.len()), (70, 45), "{applied:?}");
+    assert_eq!((keys.len(), applied.len()), (74, 45), "{applied:?}");
 }
 
 fn needs_restart(key: &str) -> bool {
@@ -73,7 +77,7 @@ fn what_is_reported_as_applied_is_in_force() {
 
 #[test]
 fn an_unchanged_upstream_is_kept() {
-    let every = every_key();
+    let every = Config { storage: in_memory().storage, cluster: None, ..every_key() };
     let app = app(&every, &every);
     let upstream = || Arc::clone(app.pipeline.documents.live().upstreams.named("public").unwrap());
     let before = upstream();

@@ -251,6 +251,8 @@ fn counted<'a>(walked: &'a mut AuditCounts, key: &StorageKey) -> Option<&'a mut 
         | StorageKey::Evidence(_)
         | StorageKey::Invalidations
         | StorageKey::Refusals
+        | StorageKey::News
+        | StorageKey::Starts
         | StorageKey::Bundles
         | StorageKey::Uses
         | StorageKey::Quarantined(_) => None,

@@ -83,7 +83,7 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
         }
         Err(failure) => {
             error!("{}", super::with_causes(&failure));
-            ExitCode::FAILURE
+            if failure.is_of_configuration() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

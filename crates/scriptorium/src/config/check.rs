@@ -18,7 +18,7 @@ use super::address::{self, Listeners};
 use super::error::ValueOrigin;
 use super::reading::ConfigReading;
 use super::sections::{Config, Egress, Mirror, PolicyKeys, Server};
-use super::value::PemFile;
+use super::value::{Location, PemFile};
 use crate::clock::Timestamp;
 
 pub(super) mod clients;
@@ -44,6 +44,11 @@ pub(super) fn check(config: &Config, needs_upstreams: bool, reading: &mut Config
         check_egress(&format!("relays[{index}]"), &relay.egress, &listeners, reading);
     }
     clients::check(config, &listeners, reading);
+    if config.cluster.is_some() && !matches!(config.storage.url, Location::S3 { .. }) {
+        let message =
+            "expected storage.url = \"s3://bucket/prefix\" beside it: proxies agree on what is in one bucket";
+        reading.refuse("cluster", message);
+    }
     for (index, mirror) in config.mirrors.iter().enumerate() {
         check_mirror(&format!("mirrors[{index}]"), mirror, reading);
     }

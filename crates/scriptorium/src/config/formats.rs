@@ -25,9 +25,11 @@ use crate::domain::VolumePattern;
 use crate::domain::{Sha256, percent};
 
 mod clients;
+mod cluster;
 mod telemetry;
 
 pub(super) use clients::{expected_claims, group, key_file, keys_url, last_day, phrase, reading_clients};
+pub(super) use cluster::{engine_url, key_prefix, password_variable};
 pub(super) use telemetry::{collector_url, share};
 
 const EXBIBYTE: u64 = 1 << 60;

@@ -60,10 +60,13 @@ pub(crate) fn sample() -> String {
     for key in section::about::<Config>() {
         page.text.push('\n');
         page.comment("", &key);
-        // A list of tables is commented out unless a configuration needs one, as its example shows.
+        // A list of tables is commented out unless a configuration needs one, as its example shows; so is a table that there
+        // need not be.
         let (head, keys, mark) = match &key.nested {
             Nested::Nothing => continue,
-            Nested::Table(keys) => (format!("[{}]", key.name), keys, ""),
+            Nested::Table(keys) => {
+                (format!("[{}]", key.name), keys, if key.default.is_some() { "" } else { "#" })
+            }
             Nested::Tables(keys) => {
                 (format!("[[{}]]", key.name), keys, if key.example.is_some() { "" } else { "#" })
             }

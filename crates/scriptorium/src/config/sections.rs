@@ -17,6 +17,7 @@ use super::value::Rate;
 
 mod cache;
 mod clients;
+mod cluster;
 mod limits;
 mod mirror;
 mod policy;
@@ -27,6 +28,7 @@ mod upstream;
 
 pub(crate) use cache::{Cache, OfflineRows};
 pub(crate) use clients::{Issuer, Token, TokenClass};
+pub(crate) use cluster::Cluster;
 pub(crate) use limits::Limits;
 pub(crate) use mirror::Mirror;
 pub(crate) use policy::PolicyKeys;
@@ -77,6 +79,9 @@ section! {
         mirrors: Vec<Mirror> = Vec::new(), tables(&["name"]), Mirrors;
         /// Bundles, which bring what a mirror holds across an air gap.
         bundles: Bundles = Bundles::default(), table();
+        /// What several proxies on one bucket agree on, and through what. Needs storage.url = "s3://…".
+        cluster: Option<Cluster> = None, table().optional().example(
+            r#"{ url = "redis://127.0.0.1:6379/0", nodes = 3 }"#), Restart;
         /// What is logged to standard error, and the audit record.
         log: Log = Log::default(), table();
         /// Where traces go.

@@ -13,6 +13,7 @@ use crate::clock::Timestamp;
 use crate::domain::Sha256;
 
 mod clients;
+mod cluster;
 mod compare;
 mod environment;
 mod full;
@@ -145,7 +146,8 @@ fn the_example_file_has_every_key_and_its_commented_ones_are_ready_to_use() {
     let text = uncommented.join("\n");
     assert_eq!(keys(&text.parse().unwrap()), keys(&full().to_toml().parse().unwrap()));
 
-    let site = Site::new(&text);
+    // Proxies that agree need a bucket.
+    let site = Site::new(&text.replace("file:///var/lib/scriptorium", "s3://volumes"));
     for copy in ["roots.txt", "jwks.json", "policy.toml"] {
         std::fs::copy(testdata(copy), site.folder.path().join(copy)).unwrap();
     }
@@ -155,7 +157,9 @@ fn the_example_file_has_every_key_and_its_commented_ones_are_ready_to_use() {
     for copy in ["key.pem", "client.key"] {
         std::fs::copy(testdata("server-key.pem"), site.folder.path().join(copy)).unwrap();
     }
-    site.load(&[("PUBLIC_READ_TOKEN", "t"), ("PROXY_CREDENTIAL", "user:password")]).unwrap();
+    let secrets =
+        [("PUBLIC_READ_TOKEN", "t"), ("PROXY_CREDENTIAL", "user:password"), ("REDIS_PASSWORD", "p")];
+    site.load(&secrets).unwrap();
 }
 
 #[test]

@@ -127,7 +127,7 @@ impl Divergences {
     /// When the store cannot be listed; the next call tries again.
     pub(crate) async fn load(&self, damaged: impl Fn(&Damage)) -> Result<(), StoreError> {
         let load = async || {
-            let listed = self.listed(damaged).await?;
+            let listed = self.listed(&HashMap::new(), damaged).await?;
             let mut open = self.write();
             for (about, divergence) in listed {
                 open.entry(about).or_insert(divergence);
@@ -137,20 +137,45 @@ impl Divergences {
         self.loaded.get_or_try_init(load).await.copied()
     }
 
-    /// Takes over what another process stored and removed, as a restart would.
+    /// Takes over what other processes stored and removed about `volumes`. Of other volumes it only takes over what was removed, and
+    /// what is new.
     ///
     /// # Errors
     /// When the store cannot be listed; then all stays as it was.
-    pub(crate) async fn reread(&self, damaged: impl Fn(&Damage)) -> Result<(), StoreError> {
-        let listed = self.listed(damaged).await?;
-        *self.write() = listed;
+    pub(crate) async fn reread(
+        &self,
+        volumes: impl Fn(&VolumeName) -> bool,
+        damaged: impl Fn(&Damage),
+    ) -> Result<(), StoreError> {
+        let before = self.read().clone();
+        let others = before.iter().filter(|(_, open)| !volumes(&open.volume));
+        let known =
+            others.map(|((registry, key), _)| (place(registry, key), (registry.clone(), key.clone())));
+        let known: HashMap<_, _> = known.collect();
+        let mut listed = self.listed(&known, damaged).await?;
+        let mut open = self.write();
+        // What this process opened and closed meanwhile counts.
+        listed.retain(|about, _| open.contains_key(about) || !before.contains_key(about));
+        listed.extend(open.drain().filter(|(about, _)| !before.contains_key(about)));
+        *open = listed;
         Ok(())
     }
 
-    async fn listed(&self, damaged: impl Fn(&Damage)) -> Result<Open, StoreError> {
+    /// What is stored. What is `known` is not read again.
+    async fn listed(
+        &self,
+        known: &HashMap<StorageKey, (Registry, DocumentKey)>,
+        damaged: impl Fn(&Damage),
+    ) -> Result<Open, StoreError> {
         let (mut open, mut listed) = (Open::new(), self.store.list(KeyPrefix::Divergences));
         while let Some(listed) = listed.next().await {
             let (key, _) = listed?;
+            if let Some((about, held)) = known.get(&key).and_then(|(registry, about)| {
+                Some(((registry.clone(), about.clone()), self.of(registry, about)?))
+            }) {
+                open.insert(about, held);
+                continue;
+            }
             let Some(stored) = self.store.read(&key).await? else { continue };
             let found = match record::decode::<DivergenceRecord>(&stored) {
                 Ok(DivergenceRecord { registry, divergence })
@@ -270,95 +295,4 @@ fn place(registry: &Registry, key: &DocumentKey) -> StorageKey {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::Sha256;
-    use crate::store::ObjectStorage;
-
-    fn public() -> Registry {
-        Registry::new("public", "https://one")
-    }
-
-    fn divergence(version: &str, says: &str, at: u64) -> Divergence {
-        let testimony = |source, says: &str| Testimony {
-            source,
-            says: says.to_owned(),
-            fetched_at: Some(Timestamp(at)),
-            upstream: Some("public".to_owned()),
-        };
-        Divergence {
-            volume: "@acme/x".parse().unwrap(),
-            version: version.parse().unwrap(),
-            about: About::Release,
-            kind: DifferenceKind::State,
-            claims: [testimony(ClaimSource::Index, says), testimony(ClaimSource::Exact, "available")],
-            since: Timestamp(at),
-            checked_at: Timestamp(at),
-        }
-    }
-
-    #[tokio::test]
-    async fn what_is_open_survives_a_restart_and_keeps_its_first_day() {
-        let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
-        let divergences = Divergences::new(store.clone());
-        let key = divergence("1.0.0", "yanked", 1_000).key();
-        assert!(divergences.open(&public(), divergence("1.0.0", "yanked", 1_000)).await.1.unwrap(), "news");
-        assert!(
-            !divergences.open(&public(), divergence("1.0.0", "yanked", 2_000)).await.1.unwrap(),
-            "no news"
-        );
-        assert!(
-            divergences.open(&public(), divergence("1.0.0", "blocked", 3_000)).await.1.unwrap(),
-            "news again"
-        );
-        assert!(divergences.open(&public(), divergence("2.0.0", "yanked", 1_000)).await.1.unwrap());
-
-        let restarted = Divergences::new(store.clone());
-        restarted.load(|_| ()).await.unwrap();
-        assert_eq!(restarted.all(|_, _| true).len(), 2);
-        let open = restarted.of(&public(), &key).unwrap();
-        assert_eq!((open.since, open.checked_at), (Timestamp(1_000), Timestamp(3_000)));
-        assert_eq!(restarted.of_volume(&public(), &"@acme/x".parse().unwrap()).len(), 2);
-        assert!(restarted.of_volume(&public(), &"x".parse().unwrap()).is_empty());
-        assert!(restarted.close(&public(), &key).await.unwrap());
-        assert!(!restarted.close(&public(), &key).await.unwrap());
-
-        let again = Divergences::new(store);
-        again.load(|_| ()).await.unwrap();
-        assert_eq!((again.count(), again.of(&public(), &key)), (1, None));
-    }
-
-    #[tokio::test]
-    async fn what_one_registry_contradicts_itself_in_is_no_others() {
-        let divergences = Divergences::new(Arc::new(ObjectStorage::memory().unwrap()));
-        let (found, elsewhere) = (divergence("1.0.0", "yanked", 7), Registry::new("public", "https://two"));
-        let key = found.key();
-        divergences.open(&public(), found.clone()).await.1.unwrap();
-        assert_eq!(divergences.of(&elsewhere, &key), None);
-        assert!(divergences.of_volume(&elsewhere, &found.volume).is_empty());
-        assert!(divergences.all(|registry, _| *registry == elsewhere).is_empty());
-        assert!(!divergences.close(&elsewhere, &key).await.unwrap());
-        assert_eq!(divergences.count(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_record_that_cannot_be_read_is_set_aside() {
-        let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
-        let place = StorageKey::Divergence(Sha256::of(b"x"));
-        store.write(&place, "garbage".into()).await.unwrap();
-        let (divergences, told) = (Divergences::new(store.clone()), RwLock::new(Vec::new()));
-        divergences.load(|damage| told.write().push(damage.path.clone())).await.unwrap();
-        assert_eq!((divergences.count(), store.read(&place).await.unwrap()), (0, None));
-        assert_eq!(*told.read(), [place.path()]);
-    }
-
-    #[test]
-    fn both_sides_are_told_with_time_and_upstream() {
-        let told = divergence("1.0.0", "yanked", 1_700_000_000_000).to_string();
-        assert_eq!(
-            told,
-            "the index of public, fetched 2023-11-14T22:13:20Z, says yanked, \
-             but exact metadata of public, fetched 2023-11-14T22:13:20Z, says available"
-        );
-    }
-}
+mod tests;

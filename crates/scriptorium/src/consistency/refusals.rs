@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OnceCell};
@@ -147,13 +148,14 @@ impl ArchiveRefusals {
     /// # Errors
     /// When it cannot be written; it stands until a restart.
     pub(crate) async fn add(&self, refusal: ArchiveRefusal) -> Result<(), StoreError> {
+        let refusal = Arc::new(refusal);
         self.change(|list| {
             list.retain(|held| {
                 !held.is_of(&refusal.registry, &refusal.volume) || held.version != refusal.version
             });
             let surplus = (list.len() + 1).saturating_sub(MOST);
             list.drain(..surplus);
-            list.push(Arc::new(refusal));
+            list.push(Arc::clone(&refusal));
         })
         .await
     }
@@ -164,7 +166,7 @@ impl ArchiveRefusals {
     /// When that cannot be written; they are forgotten until a restart.
     pub(crate) async fn forget(
         &self,
-        ends: impl Fn(&ArchiveRefusal) -> bool,
+        ends: impl Fn(&ArchiveRefusal) -> bool + Sync,
     ) -> Result<Vec<Arc<ArchiveRefusal>>, StoreError> {
         let some = {
             let list = self.list.read();
@@ -174,18 +176,33 @@ impl ArchiveRefusals {
             return Ok(Vec::new());
         }
         let mut ended = Vec::new();
-        let written = self.change(|list| ended.extend(list.extract_if(.., |refusal| ends(refusal)))).await;
+        let written =
+            self.change(|list| ended = list.extract_if(.., |refusal| ends(refusal)).collect()).await;
         written.map(|()| ended)
     }
 
-    async fn change(&self, change: impl FnOnce(&mut Vec<Arc<ArchiveRefusal>>)) -> Result<(), StoreError> {
+    /// Makes a change here and in the store, to which other processes add as well.
+    async fn change(
+        &self,
+        mut change: impl FnMut(&mut Vec<Arc<ArchiveRefusal>>) + Send,
+    ) -> Result<(), StoreError> {
         let _turn = self.writing.lock().await;
-        let stored = {
-            let mut list = self.list.write();
-            change(&mut list);
-            record::encode(&list.iter().map(|refusal| &**refusal).collect::<Vec<_>>())
+        let mut held = self.list.read().clone();
+        let mut renew = |stored: Option<Bytes>| {
+            let stored = stored.and_then(|stored| record::decode::<Vec<ArchiveRefusal>>(&stored).ok());
+            if let Some(stored) = stored {
+                held = stored.into_iter().map(Arc::new).collect();
+            }
+            change(&mut held);
+            Some(record::encode(&held.iter().map(|refusal| &**refusal).collect::<Vec<_>>()))
         };
-        self.store.write(&StorageKey::Refusals, stored).await
+        let written = self.store.update(&StorageKey::Refusals, &mut renew).await;
+        if written.is_err() {
+            held = self.list.read().clone();
+            change(&mut held);
+        }
+        *self.list.write() = held;
+        written
     }
 }
 
@@ -232,6 +249,21 @@ mod tests {
         again.load(|_| panic!("whole")).await.unwrap();
         assert!(again.of(&registry("https://up"), &purl(1)).is_none());
         assert!(again.of(&registry("https://up"), &purl(2)).is_some());
+    }
+
+    #[tokio::test]
+    async fn two_processes_add_and_forget_in_one_list() {
+        let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
+        let (one, other) = (refusals(&store), refusals(&store));
+        one.add(refusal(1, ArchiveVerdict::Digest)).await.unwrap();
+        other.add(refusal(2, ArchiveVerdict::Profile)).await.unwrap();
+        assert_eq!(other.of_volume(&registry("https://up"), &purl(1).name).len(), 2);
+        assert_eq!(other.forget(|refusal| refusal.version == purl(1).version).await.unwrap().len(), 1);
+        one.add(refusal(3, ArchiveVerdict::Profile)).await.unwrap();
+        assert!(one.of(&registry("https://up"), &purl(1)).is_none(), "the other's change counts");
+        one.reread(|_| panic!("whole")).await.unwrap();
+        let versions: Vec<_> = one.list.read().iter().map(|refusal| refusal.version.to_string()).collect();
+        assert_eq!(versions, ["2.0.0", "3.0.0"]);
     }
 
     #[tokio::test]

@@ -5,12 +5,14 @@
 //! | `machine` | open files, ports, and private keys that others can read |
 //! | `disk` | rights, speed and space of a folder |
 //! | `storage` | where things are kept: the folder, or the bucket and the folder before it |
+//! | `engine` | the Redis or Valkey through which several proxies agree |
 //! | `registries` | the way to each registry, what it answers, and the clock |
 //!
 //! Every check goes the way that the proxy goes: the same look-ups, guard, TLS and storage. Owns the order of the checks and
 //! the form of a finding. Must not know how findings are shown.
 
 mod disk;
+mod engine;
 mod machine;
 mod registries;
 mod storage;
@@ -68,6 +70,9 @@ pub(crate) async fn examine(config: &Config, tell: &mut dyn FnMut(Diagnosis)) {
     tell(machine::descriptors(config.limits.max_connections));
     machine::private_keys(config).into_iter().for_each(&mut *tell);
     storage::examine(&config.storage).await.into_iter().for_each(&mut *tell);
+    if let Some(cluster) = &config.cluster {
+        tell(engine::examine(cluster).await);
+    }
     if config.cache.offline {
         return;
     }

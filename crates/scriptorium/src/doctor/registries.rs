@@ -129,7 +129,8 @@ pub(super) async fn examine(upstream: &config::Upstream, listeners: Listeners) -
         Ok(transport) => Watched { transport, seen: Arc::clone(&seen), clock: clock.clone() },
         Err(error) => return vec![Diagnosis::bad(Step::Tls.check(), &*upstream.name, error.to_string())],
     };
-    let client = RegistryClient::new(&once, Arc::new(transport), clock, Arc::new(Causes(Arc::clone(&seen))));
+    let client =
+        RegistryClient::new(&once, Arc::new(transport), clock, Arc::new(Causes(Arc::clone(&seen))), None);
     let context = FetchContext::foreground(REQUEST_ID);
     let path = DocumentKey::Capabilities.to_string();
     let answer = client.document(Resource::Capabilities, &path, None, context, LONGEST).await;

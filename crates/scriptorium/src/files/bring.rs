@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::FutureExt;
 use tracing::{error, warn};
 
 use super::expected::{ExpectedFile, FileFetch, FileOrigin};
@@ -60,7 +61,7 @@ impl FileFetcher {
             // Another flight may have ended just before this one began.
             match fetcher.stored.seal(&origin.fetch.expected).await {
                 Ok(Some(seal)) => Ok(BroughtFile::stored(seal)),
-                Ok(None) | Err(_) => fetcher.download(&origin, context.borrowed()).await,
+                Ok(None) | Err(_) => fetcher.download_once(&origin, context.borrowed()).await,
             }
         });
         let (brought, collapsed) = joined.await.map_err(|_| ReadFailure::Lost)?;
@@ -88,6 +89,25 @@ impl FileFetcher {
             }
         };
         self.flights.join_seen(&origin.fetch, flight).await
+    }
+
+    /// Downloads the file, unless another proxy on the bucket does.
+    async fn download_once(&self, origin: &FileOrigin, context: FetchContext<'_>) -> Fill {
+        let Some(cluster) = self.documents.cluster() else { return self.download(origin, context).await };
+        let key = origin.fetch.registry.digest_of(&origin.fetch.expected.storage_key().path()).hex();
+        let look = || self.found_elsewhere(&origin.fetch).boxed();
+        let is_kept = |filled: &Fill| filled.as_ref().is_ok_and(|brought| brought.unstored.is_none());
+        cluster.fly(&key, &look, is_kept, self.download(origin, context)).await
+    }
+
+    /// What came of another proxy's download: the file, or that it was refused.
+    async fn found_elsewhere(&self, fetch: &FileFetch) -> Option<Fill> {
+        if let Some(seal) = self.stored.seal(&fetch.expected).await.ok().flatten() {
+            return Some(Ok(BroughtFile::stored(seal)));
+        }
+        let ExpectedFile::Archive { release, integrity } = &fetch.expected else { return None };
+        let refusal = self.documents.refused_elsewhere(&fetch.registry, release, integrity).await?;
+        Some(Err(ReadFailure::RefusedArchive(refusal)))
     }
 
     /// Downloads the file from its address, or from wherever its document says that it is by now.

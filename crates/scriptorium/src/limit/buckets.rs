@@ -1,8 +1,8 @@
 //! Rate buckets: a burst of requests, then one more whenever its part of the window has passed (GCRA).
 //!
 //! A bucket is one for all threads, so that no burst exceeds it; a thread remembers where it found the buckets of the
-//! addresses that it saw last. Owns the arithmetic around the `governor` crate, and the bound on remembered addresses. Must
-//! not know who a client is.
+//! addresses that it saw last. Where proxies work together a client has one bucket at all of them. Owns the arithmetic around
+//! the `governor` crate, and the bound on remembered addresses. Must not know who a client is.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -19,7 +19,9 @@ use moka::policy::EvictionPolicy;
 use parking_lot::Mutex;
 use thread_local::ThreadLocal;
 
+use crate::cluster::{ClusterNode, SharedQuota};
 use crate::config::Rate;
+use ::cluster::{ShareLeft, ShareVerdict};
 
 /// Buckets that are remembered at once, about 20 MB of them.
 pub(super) const MOST_ADDRESSES: u64 = 100_000;
@@ -50,6 +52,8 @@ pub(crate) struct RateExceeded {
     pub(crate) quota: RateQuota,
     /// How long to wait until one request would be let in.
     pub(crate) retry_after: Duration,
+    /// Whether only the answer of the other proxies is missing, which is on its way.
+    pub(crate) is_unsettled: bool,
 }
 
 /// A rate in grains. A request takes many grains, so that a bucket's level is exact to about a millisecond even at
@@ -91,7 +95,21 @@ impl RateGrains {
 
     fn refused(self, retry_after: Duration) -> RateExceeded {
         let reset = (retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0)).max(1);
-        RateExceeded { quota: RateQuota { reset, ..self.admitted(0) }, retry_after }
+        RateExceeded { quota: RateQuota { reset, ..self.admitted(0) }, retry_after, is_unsettled: false }
+    }
+
+    /// The same for a bucket that all proxies share.
+    fn shared(self, verdict: ShareVerdict) -> Result<RateQuota, RateExceeded> {
+        match verdict {
+            ShareVerdict::Admitted(ShareLeft { remaining, reset }) => {
+                let reset = reset.as_secs() + u64::from(reset.subsec_nanos() > 0);
+                Ok(RateQuota { remaining, reset, ..self.admitted(0) })
+            }
+            ShareVerdict::Refused(left) => Err(self.refused(left.reset)),
+            ShareVerdict::Unsettled(left) => {
+                Err(RateExceeded { is_unsettled: true, ..self.refused(left.reset) })
+            }
+        }
     }
 }
 
@@ -113,22 +131,48 @@ impl governor::clock::Clock for BucketClock {
     }
 }
 
+/// How full a bucket is.
+enum BucketLevel {
+    /// As this process alone knows it.
+    Own(Box<RateLimiter<NotKeyed, InMemoryState, BucketClock, StateInformationMiddleware>>),
+    /// As all proxies know it together.
+    Shared(Arc<ClusterNode>, Arc<SharedQuota>),
+}
+
+/// Makes buckets: of this process, or shared with the other proxies.
+#[derive(Clone)]
+pub(super) struct BucketSource(pub(super) Option<Arc<ClusterNode>>);
+
+impl BucketSource {
+    /// A full bucket. `whose` is the same at all proxies.
+    pub(super) fn bucket(&self, rate: Rate, whose: impl FnOnce() -> String) -> RateBucket {
+        let quota = |node: &Arc<ClusterNode>| node.quota(&whose(), rate.requests(), rate.per());
+        let shared = self.0.as_ref().map(|node| (Arc::clone(node), quota(node)));
+        RateBucket::new(rate, shared)
+    }
+}
+
 /// One client's bucket.
 pub(super) struct RateBucket {
-    level: RateLimiter<NotKeyed, InMemoryState, BucketClock, StateInformationMiddleware>,
+    level: BucketLevel,
     grains: RateGrains,
     /// Whether the next request of its client would get another bucket.
     is_forgotten: AtomicBool,
 }
 
 impl RateBucket {
-    /// A full one.
-    pub(super) fn new(rate: Rate) -> Self {
+    fn new(rate: Rate, shared: Option<(Arc<ClusterNode>, Arc<SharedQuota>)>) -> Self {
         let grains = RateGrains::of(rate);
-        let quota = governor::Quota::per_second(grains.full);
-        let quota =
-            governor::Quota::with_period(grains.grain()).map_or(quota, |q| q.allow_burst(grains.full));
-        let level = RateLimiter::new(quota, InMemoryState::default(), BucketClock(AtomicU64::new(0)));
+        let level = match shared {
+            Some((node, quota)) => BucketLevel::Shared(node, quota),
+            None => {
+                let quota = governor::Quota::per_second(grains.full);
+                let quota = governor::Quota::with_period(grains.grain())
+                    .map_or(quota, |q| q.allow_burst(grains.full));
+                let clock = BucketClock(AtomicU64::new(0));
+                BucketLevel::Own(Box::new(RateLimiter::new(quota, InMemoryState::default(), clock)))
+            }
+        };
         Self { level, grains, is_forgotten: AtomicBool::new(false) }
     }
 
@@ -138,8 +182,12 @@ impl RateBucket {
 
     /// Takes one request out of it.
     pub(super) fn take(&self, now: Duration) -> Result<RateQuota, RateExceeded> {
-        self.level.clock().at(now);
-        match self.level.check_n(self.grains.request) {
+        let level = match &self.level {
+            BucketLevel::Own(level) => level,
+            BucketLevel::Shared(node, quota) => return self.grains.shared(node.take_quota(quota, now)),
+        };
+        level.clock().at(now);
+        match level.check_n(self.grains.request) {
             Ok(Ok(level)) => Ok(self.grains.admitted(level.remaining_burst_capacity())),
             Ok(Err(until)) => Err(self.grains.refused(until.wait_time_from(now))),
             // Cannot happen: a bucket holds at least one request.
@@ -154,6 +202,7 @@ pub(super) struct AddressBuckets {
     found: ThreadLocal<CachePadded<Mutex<[Option<FoundBucket>; FOUND]>>>,
     hasher: RandomState,
     rate: Rate,
+    source: BucketSource,
 }
 
 /// A bucket that a thread has found.
@@ -173,7 +222,7 @@ impl FoundBucket {
 }
 
 impl AddressBuckets {
-    pub(super) fn new(rate: Rate) -> Self {
+    pub(super) fn new(rate: Rate, source: BucketSource) -> Self {
         let buckets = moka::sync::Cache::builder()
             .max_capacity(MOST_ADDRESSES)
             // A bucket is full again after one window, so it can be forgotten.
@@ -185,19 +234,23 @@ impl AddressBuckets {
                 bucket.is_forgotten.store(true, Ordering::Release);
             })
             .build_with_hasher(RandomState::new());
-        Self::over(buckets, rate)
+        Self::over(buckets, rate, source)
     }
 
-    fn over(buckets: moka::sync::Cache<Option<IpAddr>, Arc<RateBucket>, RandomState>, rate: Rate) -> Self {
-        Self { buckets, found: ThreadLocal::new(), hasher: RandomState::new(), rate }
+    fn over(
+        buckets: moka::sync::Cache<Option<IpAddr>, Arc<RateBucket>, RandomState>,
+        rate: Rate,
+        source: BucketSource,
+    ) -> Self {
+        Self { buckets, found: ThreadLocal::new(), hasher: RandomState::new(), rate, source }
     }
 
     /// The same buckets, or new ones where the rate changed.
     pub(super) fn at_rate(&self, rate: Rate) -> Self {
         if rate != self.rate {
-            return Self::new(rate);
+            return Self::new(rate, self.source.clone());
         }
-        Self::over(self.buckets.clone(), rate)
+        Self::over(self.buckets.clone(), rate, self.source.clone())
     }
 
     /// Takes one request out of the bucket of `address`.
@@ -216,7 +269,9 @@ impl AddressBuckets {
     fn bucket(&self, address: Option<IpAddr>) -> Arc<RateBucket> {
         // Looked up first: `get_with` costs more, and is seldom needed.
         let known = self.buckets.get(&address);
-        known.unwrap_or_else(|| self.buckets.get_with(address, || Arc::new(RateBucket::new(self.rate))))
+        let whose = || format!("address {address:?}");
+        let make = || Arc::new(self.source.bucket(self.rate, whose));
+        known.unwrap_or_else(|| self.buckets.get_with(address, make))
     }
 
     /// How many are remembered.

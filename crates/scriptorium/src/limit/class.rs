@@ -13,7 +13,7 @@ use http::HeaderMap;
 use moka::policy::EvictionPolicy;
 
 use super::LimitSettings;
-use super::buckets::{RateBucket, RateExceeded, RateQuota};
+use super::buckets::{BucketSource, RateBucket, RateExceeded, RateQuota};
 use super::client::Client;
 use crate::access::{HeldTokens, IssuerTable, TokenHolder, bearer};
 use crate::clock::Clock;
@@ -64,12 +64,13 @@ pub(super) struct Tokens {
     pub(super) issuers: Arc<IssuerTable>,
     subjects: moka::sync::Cache<TokenHolder, Arc<RateBucket>, RandomState>,
     rates: RateLimits,
+    source: BucketSource,
 }
 
 impl Tokens {
     /// The tokens of `config`. A token keeps the bucket of `before` if name, class and rate are the same, also where
     /// the token itself changed.
-    pub(super) fn new(config: &LimitSettings, before: Option<&Self>) -> Self {
+    pub(super) fn new(config: &LimitSettings, before: Option<&Self>, source: BucketSource) -> Self {
         let known: HashMap<(&str, RateClass), &Arc<RateBucket>> = before
             .into_iter()
             .flat_map(|tokens| tokens.held.iter())
@@ -79,7 +80,8 @@ impl Tokens {
             let rate = rate_of(&config.rates, holder);
             let kept =
                 known.get(&(holder.name(), RateClass::of(holder))).filter(|bucket| bucket.rate() == rate);
-            kept.map_or_else(|| Arc::new(RateBucket::new(rate)), |bucket| Arc::clone(bucket))
+            let make = || Arc::new(source.bucket(rate, || whose(holder)));
+            kept.map_or_else(make, |bucket| Arc::clone(bucket))
         });
         let issuers = IssuerTable::new(&config.issuers, before.map(|before| &*before.issuers));
         let kept = before.filter(|before| before.rates == config.rates).map(|before| before.subjects.clone());
@@ -92,7 +94,7 @@ impl Tokens {
                 .eviction_policy(EvictionPolicy::lru());
             subjects.build_with_hasher(RandomState::new())
         });
-        Self { held, issuers: Arc::new(issuers), subjects, rates: config.rates.clone() }
+        Self { held, issuers: Arc::new(issuers), subjects, rates: config.rates.clone(), source }
     }
 
     /// Counts a request at `at` against the holder of the token that it carries, if the token holds. `from` is its address.
@@ -121,10 +123,14 @@ impl Tokens {
     /// The bucket of a subject.
     fn bucket_of(&self, holder: &TokenHolder) -> Arc<RateBucket> {
         let known = self.subjects.get(holder);
-        known.unwrap_or_else(|| {
-            self.subjects.get_with(holder.clone(), || Arc::new(RateBucket::new(rate_of(&self.rates, holder))))
-        })
+        let make = || Arc::new(self.source.bucket(rate_of(&self.rates, holder), || whose(holder)));
+        known.unwrap_or_else(|| self.subjects.get_with(holder.clone(), make))
     }
+}
+
+/// What all proxies call the bucket of a holder.
+fn whose(holder: &TokenHolder) -> String {
+    format!("{} {}", RateClass::of(holder).as_str(), holder.name())
 }
 
 fn rate_of(rates: &RateLimits, holder: &TokenHolder) -> Rate {

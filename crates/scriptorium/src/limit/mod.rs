@@ -21,15 +21,19 @@ use ipnet::IpNet;
 
 use crate::access::IssuerTable;
 use crate::clock::Clock;
+use crate::cluster::ClusterNode;
 use crate::config::{self, Config};
 
-use buckets::AddressBuckets;
+use buckets::{AddressBuckets, BucketSource};
 pub(crate) use buckets::{RateExceeded, RateQuota};
 pub(crate) use class::RateClass;
 use class::{CountedHolder, Tokens};
 pub(crate) use client::Client;
 use client::TrustedSource;
 pub(crate) use in_flight::{Capacity, InFlight, InFlightDownload, InFlightExceeded, InFlightSlot};
+
+/// How long a request waits, beyond the lease of its client, for what the other proxies say.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the configuration says of rates and clients.
 #[derive(Debug, Clone)]
@@ -77,9 +81,17 @@ pub(crate) struct RateDecision {
     pub(crate) verdict: Result<RateQuota, RateExceeded>,
 }
 
+impl RateDecision {
+    /// Whether the answer of the other proxies decides, which is on its way.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        matches!(&self.verdict, Err(RateExceeded { is_unsettled: true, .. }))
+    }
+}
+
 /// The rate limits in force and the buckets of all clients.
 pub(crate) struct Limiter {
     table: ArcSwap<LimitTable>,
+    source: BucketSource,
     clock: Arc<dyn Clock>,
 }
 
@@ -91,20 +103,25 @@ struct LimitTable {
 }
 
 impl Limiter {
-    /// The configured limits, with full buckets.
-    pub(crate) fn new(config: &LimitSettings, clock: Arc<dyn Clock>) -> Self {
+    /// The configured limits, with full buckets. With a `cluster` they are those of all its proxies.
+    pub(crate) fn new(
+        config: &LimitSettings,
+        clock: Arc<dyn Clock>,
+        cluster: Option<Arc<ClusterNode>>,
+    ) -> Self {
+        let source = BucketSource(cluster);
         let table = LimitTable {
-            tokens: Tokens::new(config, None),
-            addresses: AddressBuckets::new(config.rates.anonymous),
+            tokens: Tokens::new(config, None, source.clone()),
+            addresses: AddressBuckets::new(config.rates.anonymous, source.clone()),
             trusted_source: config.trusted_source(config.client_address),
         };
-        Self { table: ArcSwap::from_pointee(table), clock }
+        Self { table: ArcSwap::from_pointee(table), source, clock }
     }
 
     /// Replaces rates, tokens and trusted proxies. Buckets are kept, except those of a class whose rate changed.
     pub(crate) fn reload(&self, config: &LimitSettings) {
         self.table.rcu(|now| LimitTable {
-            tokens: Tokens::new(config, Some(&now.tokens)),
+            tokens: Tokens::new(config, Some(&now.tokens), self.source.clone()),
             addresses: now.addresses.at_rate(config.rates.anonymous),
             // Another source of the address changes how connections are read, which needs a restart.
             trusted_source: config.trusted_source(now.trusted_source.source),
@@ -130,6 +147,20 @@ impl Limiter {
         let client = table.trusted_source.client(peer, headers);
         let verdict = table.addresses.take(client.address(), at);
         RateDecision { at, class: RateClass::Anonymous, client, tls, verdict }
+    }
+
+    /// Counts a request that was refused only because the other proxies did not say yet what its client has left.
+    pub(crate) async fn admit_settled(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> RateDecision {
+        let since = self.clock.monotonic();
+        loop {
+            if let BucketSource(Some(node)) = &self.source {
+                node.debts_settled().await;
+            }
+            let decision = self.admit(peer, headers);
+            if !decision.is_unsettled() || self.clock.monotonic().saturating_sub(since) > PATIENCE {
+                return decision;
+            }
+        }
     }
 
     /// The issuers in force.

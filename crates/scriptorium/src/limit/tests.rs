@@ -30,7 +30,7 @@ fn settings(anonymous: &str) -> LimitSettings {
 
 fn limiter(settings: &LimitSettings) -> (Limiter, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(0));
-    (Limiter::new(settings, Arc::clone(&clock) as Arc<dyn Clock>), clock)
+    (Limiter::new(settings, Arc::clone(&clock) as Arc<dyn Clock>, None), clock)
 }
 
 fn from(address: impl Into<IpAddr>) -> Option<SocketAddr> {
@@ -105,10 +105,16 @@ fn the_numbers_are_those_of_the_bucket() {
         assert_eq!(ask(&limiter), Ok(quota(remaining, 60 - 6 * u64::from(remaining))));
     }
     let refused = ask(&limiter).unwrap_err();
-    assert_eq!(refused, RateExceeded { quota: quota(0, 6), retry_after: Duration::from_secs(6) });
+    assert_eq!(
+        refused,
+        RateExceeded { quota: quota(0, 6), retry_after: Duration::from_secs(6), is_unsettled: false }
+    );
     clock.advance(Duration::from_millis(5999));
     let refused = ask(&limiter).unwrap_err();
-    assert_eq!(refused, RateExceeded { quota: quota(0, 1), retry_after: Duration::from_millis(1) });
+    assert_eq!(
+        refused,
+        RateExceeded { quota: quota(0, 1), retry_after: Duration::from_millis(1), is_unsettled: false }
+    );
 }
 
 #[test]

@@ -26,6 +26,8 @@ use crate::domain::{DocumentKey, Problem, Registry};
 use crate::flight::Flights;
 use crate::upstream::{CachingHead, CouldNotAsk, FetchContext, RegistryAnswer, RegistryClient};
 
+mod elsewhere;
+
 /// A fetch starts over when the flight it joined began too early, or when an invalidation came meanwhile; at most so often.
 const ATTEMPTS: u32 = 3;
 
@@ -160,7 +162,7 @@ impl Asker {
                 fetched => fetched?,
             };
             if wanted.is_met(&fetched.document) || attempt == ATTEMPTS {
-                return Ok(Fetched { collapsed, ..fetched });
+                return Ok(Fetched { collapsed: collapsed || fetched.collapsed, ..fetched });
             }
         }
         Err(ReadFailure::Lost)
@@ -186,7 +188,7 @@ impl Asker {
                 let status = document.meta.status;
                 return Ok(Fetched::new(document, status));
             }
-            let fetched = asker.renew(&upstream, wanted, context.borrowed()).await?;
+            let fetched = asker.renew_once(&upstream, wanted, context.borrowed()).await?;
             then(Arc::clone(&fetched.document)).await;
             Ok(fetched)
         }

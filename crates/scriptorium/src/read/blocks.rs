@@ -56,6 +56,11 @@ impl Blocks {
         self.0.write().clear();
     }
 
+    /// Forgets those of the volumes that `concerned` picks.
+    pub(super) fn forget_of(&self, concerned: impl Fn(&VolumeName) -> bool) {
+        self.0.write().retain(|name, _| !concerned(name));
+    }
+
     /// The blocks of a volume, by version.
     pub(super) fn of(&self, name: &VolumeName) -> Vec<Block> {
         let blocks = self.0.read();

@@ -174,16 +174,6 @@ impl Documents {
         self.restrictions.change(before, after, || self.shelf.reload(live));
     }
 
-    /// Takes up what another process stored.
-    ///
-    /// # Errors
-    /// When the store cannot be listed; then memory is as it was.
-    pub(crate) async fn reread(&self) -> Result<(), StoreError> {
-        self.judge.evidence.forget();
-        self.judge.looked_up.invalidate_all();
-        self.shelf.reread().await
-    }
-
     /// The time by which answers are judged.
     pub(crate) fn now(&self) -> Timestamp {
         self.env.now()

@@ -3,10 +3,11 @@
 //!
 //! Owns these, and which age limits apply to a document. Must not know what is held.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use ::cluster::CURRENT_FOR;
 use arc_swap::{ArcSwap, Guard};
 use tracing::error;
 
@@ -15,8 +16,9 @@ use super::failure::ReadFailure;
 use super::freshness::{AgeLimits, Freshness, measure};
 use super::rendition::Coders;
 use crate::clock::{Clock, Timestamp};
+use crate::cluster::{ClusterNode, News, NewsKind};
 use crate::config::{self, OnDivergence};
-use crate::domain::{DocumentKey, Registry};
+use crate::domain::{DocumentKey, Registry, VolumePattern};
 use crate::long_work::LongWork;
 use crate::policies::PolicyDesk;
 use crate::store::Damage;
@@ -52,6 +54,10 @@ pub(super) struct Environment {
     pub(super) metrics: Arc<Metrics>,
     /// The operator's policy.
     pub(super) policy: Arc<PolicyDesk>,
+    /// The other proxies on the bucket, once this one works with them.
+    cluster: OnceLock<Arc<ClusterNode>>,
+    /// Until when everything is known that other proxies changed, in milliseconds since 1970.
+    current_until: AtomicU64,
 }
 
 impl Environment {
@@ -70,6 +76,8 @@ impl Environment {
             coders: Arc::default(),
             metrics,
             policy: Arc::default(),
+            cluster: OnceLock::new(),
+            current_until: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -123,7 +131,35 @@ impl Environment {
     }
 
     pub(super) fn limits(&self, key: &DocumentKey, document: &Document) -> AgeLimits {
-        limits(&self.live().policy, key, document)
+        let limits = limits(&self.live().policy, key, document);
+        if self.is_current(self.now()) { limits } else { limits.unheard(CURRENT_FOR) }
+    }
+
+    /// Works with the other proxies from now on.
+    pub(super) fn join(&self, cluster: &Arc<ClusterNode>) {
+        drop(self.cluster.set(Arc::clone(cluster)));
+    }
+
+    /// The other proxies on the bucket, if there are any.
+    pub(super) fn cluster(&self) -> Option<&Arc<ClusterNode>> {
+        self.cluster.get()
+    }
+
+    /// Has other proxies hear what changed.
+    pub(super) fn tell(&self, kind: NewsKind, volumes: impl FnOnce() -> VolumePattern) {
+        if let Some(cluster) = self.cluster() {
+            cluster.tell(News { kind, volumes: volumes() });
+        }
+    }
+
+    pub(super) fn be_current_until(&self, until: Timestamp) {
+        self.current_until.store(until.0, Ordering::Relaxed);
+    }
+
+    /// Whether everything is known that other proxies changed. A proxy without others always is.
+    #[inline]
+    pub(super) fn is_current(&self, now: Timestamp) -> bool {
+        now.0 < self.current_until.load(Ordering::Relaxed)
     }
 
     /// Reports a damaged record to log and metrics.

@@ -61,6 +61,13 @@ impl AgeLimits {
         let swr = if asked_each_time { Duration::ZERO } else { self.stale_while_revalidate };
         Self { ttl, stale_while_revalidate: swr, ..self }
     }
+
+    /// The same while this proxy does not hear what others change: an answer may have been changed unheard once it is older
+    /// than `heard`.
+    #[must_use]
+    pub(crate) fn unheard(self, heard: Duration) -> Self {
+        Self { ttl: self.ttl.min(heard), stale_while_revalidate: Duration::ZERO, ..self }
+    }
 }
 
 /// How old an answer is, by the windows that it lies in.
@@ -135,6 +142,19 @@ mod tests {
         ] {
             assert_eq!(measure(FETCHED, after(millis), &LIMITS, false), expected, "{millis} ms");
         }
+    }
+
+    #[test]
+    fn what_may_have_changed_unheard_is_asked_for() {
+        let heard = Duration::from_secs(5);
+        for (millis, expected) in
+            [(4_999, Freshness::Fresh), (5_000, Freshness::IfError), (605_000, Freshness::Expired)]
+        {
+            let freshness = measure(FETCHED, after(millis), &LIMITS.unheard(heard), false);
+            assert_eq!(freshness, expected, "{millis} ms");
+        }
+        let short = AgeLimits { ttl: Duration::from_secs(1), ..LIMITS };
+        assert_eq!(short.unheard(heard).ttl, short.ttl);
     }
 
     #[test]

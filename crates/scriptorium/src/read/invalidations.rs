@@ -4,9 +4,10 @@
 //! for the case that the registry cannot be asked. The list is stored, so that a restart does not undo it. Owns the list,
 //! its bound and what it covers. Must not know how a document is renewed.
 
-use parking_lot::RwLock;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OnceCell};
 use tracing::error;
@@ -40,6 +41,17 @@ impl Invalidation {
         let is_theirs = self.registry.as_ref().is_none_or(|registry| meta.is_of(registry));
         before && is_theirs && concerns(&self.volumes, self.version.as_ref(), key)
     }
+
+    fn is_about_the_same(&self, other: &Self) -> bool {
+        self.volumes == other.volumes && self.version == other.version && self.registry == other.registry
+    }
+
+    /// Whether it is about everything that `other` is about.
+    fn says_all_of(&self, other: &Self) -> bool {
+        let is_everything =
+            self.volumes == VolumePattern::All && self.version.is_none() && self.registry.is_none();
+        is_everything || self.is_about_the_same(other)
+    }
 }
 
 /// Whether `key` is about a volume of `volumes` and, if one is named, its `version`. An index is about every version.
@@ -63,31 +75,47 @@ impl Invalidations {
 
     /// Reads the stored list, once. A damaged list makes everything out of date; it is reported to `damaged` and set aside.
     pub(super) async fn load(&self, now: Timestamp, damaged: impl Fn(&Damage)) -> Result<(), StoreError> {
-        let load = async || {
-            let Some(stored) = self.store.read(&StorageKey::Invalidations).await? else { return Ok(()) };
-            let mut list: Vec<Invalidation> = match record::decode(&stored) {
-                Ok(list) => list,
-                Err(error) => {
-                    let (place, everything) = (StorageKey::Invalidations, vec![everything(now, 0)]);
-                    let damage = Damage::of(&place, "what was declared out of date", error.to_string());
-                    damaged(&damage);
-                    // Its content is lost, also for the next start.
-                    let kept = async {
-                        self.store.set_aside(&place, &damage).await?;
-                        self.store.write(&place, record::encode(&everything)).await
-                    };
-                    if let Err(error) = kept.await {
-                        error!(%error, "the damaged list of invalidations cannot be replaced");
-                    }
-                    everything
+        self.loaded.get_or_try_init(|| self.take_in(now, 0, damaged)).await.copied()
+    }
+
+    /// Adds what other processes declared; this one's answers from before its question `question` are older than that.
+    pub(super) async fn reread(
+        &self,
+        now: Timestamp,
+        question: u64,
+        damaged: impl Fn(&Damage),
+    ) -> Result<(), StoreError> {
+        self.take_in(now, question, damaged).await
+    }
+
+    async fn take_in(
+        &self,
+        now: Timestamp,
+        question: u64,
+        damaged: impl Fn(&Damage),
+    ) -> Result<(), StoreError> {
+        let Some(stored) = self.store.read(&StorageKey::Invalidations).await? else { return Ok(()) };
+        let declared = match record::decode(&stored) {
+            Ok(declared) => declared,
+            Err(error) => {
+                let (place, everything) = (StorageKey::Invalidations, vec![everything(now, 0)]);
+                let damage = Damage::of(&place, "what was declared out of date", error.to_string());
+                damaged(&damage);
+                // Its content is lost, also for the next start.
+                let kept = async {
+                    self.store.set_aside(&place, &damage).await?;
+                    self.store.write(&place, record::encode(&everything)).await
+                };
+                if let Err(error) = kept.await {
+                    error!(%error, "the damaged list of invalidations cannot be replaced");
                 }
-            };
-            let mut held = self.list.write();
-            list.append(&mut held);
-            *held = list;
-            Ok(())
+                everything
+            }
         };
-        self.loaded.get_or_try_init(load).await.copied()
+        let mut list = self.list.write();
+        absorb(&mut list, declared, question);
+        bound(&mut list);
+        Ok(())
     }
 
     pub(super) fn covers(&self, key: &DocumentKey, meta: &Meta, asked: u64) -> bool {
@@ -95,24 +123,46 @@ impl Invalidations {
         list.iter().any(|invalidation| invalidation.covers(key, meta, asked))
     }
 
-    /// Adds an invalidation and forgets those before `horizon`: no fresh document is older.
+    /// Adds an invalidation to those that this process and others made, and forgets those before `horizon`: no fresh
+    /// document is older.
     pub(super) async fn add(&self, invalidation: Invalidation, horizon: Timestamp) -> Result<(), StoreError> {
         let _turn = self.writing.lock().await;
-        let stored = {
+        let (at, question) = (invalidation.at, invalidation.question);
+        {
             let mut list = self.list.write();
-            let same = |held: &Invalidation| {
-                held.volumes == invalidation.volumes
-                    && held.version == invalidation.version
-                    && held.registry == invalidation.registry
-            };
-            list.retain(|held| held.at >= horizon && !same(held));
-            if list.len() >= MOST {
-                merge_older_half(&mut list);
-            }
+            list.retain(|held| held.at >= horizon && !held.is_about_the_same(&invalidation));
             list.push(invalidation);
-            record::encode(&*list)
+        }
+        let mut add = |stored: Option<Bytes>| {
+            let declared = stored.map(|stored| record::decode(&stored));
+            // Damage is found when the list is read; what it said counts as everything until then.
+            let declared = declared.unwrap_or(Ok(Vec::new())).unwrap_or(vec![everything(at, question)]);
+            let mut list = self.list.write();
+            absorb(&mut list, declared, question);
+            list.retain(|held| held.at >= horizon);
+            bound(&mut list);
+            Some(record::encode(&*list))
         };
-        self.store.write(&StorageKey::Invalidations, stored).await
+        let written = self.store.update(&StorageKey::Invalidations, &mut add).await;
+        bound(&mut self.list.write());
+        written
+    }
+}
+
+/// Adds what is `declared` in the store. What this process did not know came before its question `question`.
+fn absorb(list: &mut Vec<Invalidation>, declared: Vec<Invalidation>, question: u64) {
+    for other in declared {
+        let is_known = |held: &Invalidation| held.at >= other.at && held.says_all_of(&other);
+        if !list.iter().any(is_known) {
+            list.retain(|held| !held.is_about_the_same(&other));
+            list.push(Invalidation { question, ..other });
+        }
+    }
+}
+
+fn bound(list: &mut Vec<Invalidation>) {
+    if list.len() > MOST {
+        merge_older_half(list);
     }
 }
 
@@ -227,6 +277,28 @@ mod tests {
             }
         }
         assert!(invalidations.covers(&other, &fetched(1), 1), "its bound has a price");
+    }
+
+    #[tokio::test]
+    async fn what_two_processes_declare_at_once_both_stays() {
+        let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
+        let [one, other] = [(); 2].map(|()| Invalidations::new(store.clone()));
+        let key = |volume: &str| DocumentKey::Index(volume.parse().unwrap());
+        one.load(Timestamp(0), |_| ()).await.unwrap();
+        other.load(Timestamp(0), |_| ()).await.unwrap();
+        let declare = async |node: &Invalidations, from: u64| {
+            for at in (from..from + 40).step_by(2) {
+                node.add(invalidation(&format!("v{at}"), None, at), Timestamp(0)).await.unwrap();
+            }
+        };
+        tokio::join!(declare(&one, 1), declare(&other, 2));
+        assert!(!one.covers(&key("v40"), &fetched(9), 9), "it has not heard of the last");
+        one.reread(Timestamp(50), 77, |_| ()).await.unwrap();
+        assert!(one.covers(&key("v40"), &fetched(9), 76) && !one.covers(&key("v40"), &fetched(9), 77));
+        assert!(one.covers(&key("v40"), &fetched(40), 0) && !one.covers(&key("v40"), &fetched(41), 0));
+        let restarted = Invalidations::new(store);
+        restarted.load(Timestamp(0), |_| ()).await.unwrap();
+        assert!((1..=40).all(|at| restarted.covers(&key(&format!("v{at}")), &fetched(at), 0)));
     }
 
     #[tokio::test]

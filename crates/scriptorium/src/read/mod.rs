@@ -22,6 +22,7 @@ mod environment;
 pub(crate) mod failure;
 pub(crate) mod freshness;
 mod governing;
+mod hearing;
 pub(crate) mod inspect;
 mod invalidations;
 mod judge;

@@ -23,8 +23,9 @@ use super::rendition::LONGEST;
 use super::sightings::Sightings;
 use super::stock::Stocks;
 use super::unkept::Unkept;
+use crate::cluster::NewsKind;
 use crate::consistency::{ArchiveRefusals, Divergence, Divergences};
-use crate::domain::{DocumentKey, Registry, VolumeName};
+use crate::domain::{DocumentKey, Registry, VolumeName, VolumePattern};
 use crate::store::Store;
 
 mod advertised;
@@ -213,6 +214,9 @@ impl DocumentShelf {
         {
             error!(%error, key = %key, "cannot remove a document that may not be kept any longer");
         }
+        if held.is_some() {
+            self.tell_of(key);
+        }
         self.unkept.note(key, &document);
         self.remember(key, Document { is_stored: false, ..document })
     }
@@ -265,6 +269,14 @@ impl DocumentShelf {
         }
         if let Err(error) = self.store.remove(&place(registry, key)).await {
             error!(%error, key = %key, "cannot remove a release that an index withdrew");
+        }
+        self.tell_of(key);
+    }
+
+    /// Has other proxies look at the stored documents about the volume of `key`.
+    pub(super) fn tell_of(&self, key: &DocumentKey) {
+        if let Some(name) = key.volume() {
+            self.env.tell(NewsKind::Document, || VolumePattern::Exact(name.clone()));
         }
     }
 

@@ -152,6 +152,28 @@ async fn only_the_first_creation_wins() {
 }
 
 #[tokio::test]
+async fn changes_that_race_are_all_made_and_none_twice() {
+    each_that_sends(async |store| {
+        let key = StorageKey::News;
+        let add = async |number: u8| {
+            let mut add = |stored: Option<Bytes>| {
+                let mut numbers = stored.unwrap_or_default().to_vec();
+                numbers.push(number);
+                Some(numbers.into())
+            };
+            store.update(&key, &mut add).await.unwrap();
+        };
+        futures_util::future::join_all((0..6).map(add)).await;
+        let mut numbers = store.read(&key).await.unwrap().unwrap().to_vec();
+        numbers.sort_unstable();
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5]);
+        store.update(&key, &mut |_| None).await.unwrap();
+        assert_eq!(store.read(&key).await.unwrap().unwrap().len(), 6, "no change is none");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn ranges_are_exact_or_damage() {
     each(async |store| {
         let key = document("ranges");

@@ -22,8 +22,14 @@ pub(super) const PREFIXES: [KeyPrefix; 10] = [
 ];
 
 /// The values that there is one of.
-const SINGLE: [StorageKey; 4] =
-    [StorageKey::Invalidations, StorageKey::Refusals, StorageKey::Bundles, StorageKey::Uses];
+const SINGLE: [StorageKey; 6] = [
+    StorageKey::Invalidations,
+    StorageKey::Refusals,
+    StorageKey::News,
+    StorageKey::Starts,
+    StorageKey::Bundles,
+    StorageKey::Uses,
+];
 
 /// All that is stored except what is in quarantine, with the disk space that each value takes.
 pub(super) fn everything(store: &dyn Store) -> impl Stream<Item = ListedValue> + Send {

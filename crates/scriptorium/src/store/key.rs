@@ -61,6 +61,10 @@ pub(crate) enum StorageKey {
     Invalidations,
     /// The archives whose content was refused.
     Refusals,
+    /// What proxies on this bucket last told each other.
+    News,
+    /// The last proxies of a cluster that started on this bucket.
+    Starts,
     /// The bundles that were taken in and made.
     Bundles,
     /// How much each value is used.
@@ -155,6 +159,8 @@ impl StorageKey {
             Self::Evidence(volume) => format!("evidence/{}", sharded(volume)),
             Self::Invalidations => "invalidations.json".to_owned(),
             Self::Refusals => "refusals".to_owned(),
+            Self::News => "news".to_owned(),
+            Self::Starts => "starts".to_owned(),
             Self::Bundles => "bundles".to_owned(),
             Self::Uses => "uses".to_owned(),
             Self::Archive(integrity) => format!("archives/{}", sharded(integrity.digest())),
@@ -187,6 +193,8 @@ impl StorageKey {
             Self::Evidence(_) => "evidence",
             Self::Invalidations => "invalidations",
             Self::Refusals => "refusals",
+            Self::News => "news",
+            Self::Starts => "starts",
             Self::Bundles => "bundles",
             Self::Uses => "uses",
             Self::Archive(_) => "archives",
@@ -225,6 +233,8 @@ impl StorageKey {
             ["evidence", _, volume] => Self::Evidence(digest(volume)?),
             ["invalidations.json"] => Self::Invalidations,
             ["refusals"] => Self::Refusals,
+            ["news"] => Self::News,
+            ["starts"] => Self::Starts,
             ["bundles"] => Self::Bundles,
             ["uses"] => Self::Uses,
             ["archives", _, tree] => Self::Archive(Integrity::new(digest(tree)?)),
@@ -270,6 +280,8 @@ mod tests {
             (StorageKey::Evidence(name), format!("evidence/ab/{hex}")),
             (StorageKey::Invalidations, "invalidations.json".to_owned()),
             (StorageKey::Refusals, "refusals".to_owned()),
+            (StorageKey::News, "news".to_owned()),
+            (StorageKey::Starts, "starts".to_owned()),
             (StorageKey::Bundles, "bundles".to_owned()),
             (StorageKey::Uses, "uses".to_owned()),
             (StorageKey::Archive(Integrity::new(name)), format!("archives/ab/{hex}")),

@@ -57,6 +57,8 @@ impl EvictionClass {
             | StorageKey::Mirror(_)
             | StorageKey::Invalidations
             | StorageKey::Refusals
+            | StorageKey::News
+            | StorageKey::Starts
             | StorageKey::Bundles
             | StorageKey::Uses
             | StorageKey::Quarantined(_) => Self::Records,

@@ -73,6 +73,9 @@ pub(crate) use unwritten::UnwrittenStore;
 /// A stored value with its size in bytes, or why it could not be listed.
 pub(crate) type ListedValue = Result<(StorageKey, u64), StoreError>;
 
+/// What becomes of a value, if there is one.
+pub(crate) type ValueChange<'a> = &'a mut (dyn FnMut(Option<Bytes>) -> Option<Bytes> + Send);
+
 /// Whose file is stored after a commit. Either is whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Committed {
@@ -105,6 +108,15 @@ pub(crate) trait ValueStore: Debug + Send + Sync {
 
     /// Writes the value *first* if there is none; `false` if there is one, which then stays.
     async fn create(&self, key: &StorageKey, bytes: Bytes) -> Result<bool, StoreError>;
+
+    /// Replaces the value by what `change` makes of it, *first*; nothing is written if that is `None`. What another process
+    /// writes meanwhile is not lost: `change` is then called again. Callers of one process take turns.
+    async fn update(&self, key: &StorageKey, change: ValueChange<'_>) -> Result<(), StoreError> {
+        match change(self.read(key).await?) {
+            Some(bytes) => self.write(key, bytes).await,
+            None => Ok(()),
+        }
+    }
 
     /// Removes the value *first*; a missing one is fine.
     async fn remove(&self, key: &StorageKey) -> Result<(), StoreError>;

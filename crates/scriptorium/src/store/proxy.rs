@@ -16,7 +16,7 @@ use super::health::StoreHealth;
 use super::tiered::Tiered;
 use super::{
     Ceiling, Committed, Damage, FileStore, Hold, KeyPrefix, ListedValue, ObjectStorage, Staged, StorageKey,
-    StorageKeys, StoreError, StoreTrouble, Uncommitted, Usage, Vacancy, ValueStore,
+    StorageKeys, StoreError, StoreTrouble, Uncommitted, Usage, Vacancy, ValueChange, ValueStore,
 };
 use crate::clock::Clock;
 use crate::spans::span;
@@ -188,6 +188,10 @@ impl ValueStore for ProxyStore {
 
     async fn create(&self, key: &StorageKey, bytes: Bytes) -> Result<bool, StoreError> {
         self.noting(self.values().create(key, bytes), "create", key).await
+    }
+
+    async fn update(&self, key: &StorageKey, change: ValueChange<'_>) -> Result<(), StoreError> {
+        self.health.noting(self.values().update(key, change).await)
     }
 
     async fn remove(&self, key: &StorageKey) -> Result<(), StoreError> {

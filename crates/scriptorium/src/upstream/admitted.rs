@@ -12,6 +12,7 @@ use futures_util::{Stream, StreamExt};
 use tracing::Instrument;
 use url::Url;
 
+use super::allowance::ExchangeSlot;
 use super::document_memory::DocumentSlot;
 use super::gate::GatePermit;
 use super::observer::ExchangeRecord;
@@ -19,7 +20,6 @@ use super::pause_scope::PauseScope;
 use super::{
     CouldNotAsk, FetchContext, Health, Notes, Outgoing, RegistryClient, RegistryResponse, TransportError,
 };
-use crate::admission::Slot;
 use crate::progress::{Progress, SlowestAverage};
 use crate::spans;
 
@@ -43,14 +43,14 @@ pub(super) struct AdmittedExchange<'a> {
     scope: PauseScope,
     pass: Option<GatePermit<'a>>,
     record: ExchangeRecord,
-    slot: Slot<()>,
+    slot: ExchangeSlot,
 }
 
 /// An exchange that was answered: what is held until its body was read.
 pub(super) struct AnsweredExchange {
     pub(super) record: ExchangeRecord,
     notes: Notes,
-    slot: Slot<()>,
+    slot: ExchangeSlot,
 }
 
 /// The body of an answer, and what is held as long as it.
@@ -63,7 +63,7 @@ struct OpenBody {
     status: &'static str,
     /// The bytes that are still to come, if known.
     left: Option<u64>,
-    _slot: Slot<()>,
+    slot: ExchangeSlot,
 }
 
 impl RegistryClient {
@@ -110,13 +110,14 @@ impl RegistryClient {
         let again =
             matches!(request.method, Method::GET).then(|| (request.headers.clone(), request.notes.clone()));
         let sent = {
-            let _spent = self.gate.spend(context.urgency)?;
-            self.transport.send(request).await
+            let spent = self.gate.spend(context.urgency).await?;
+            spent.uncut(self.transport.send(request)).await.ok_or(CouldNotAsk::BrokenBody)?
         };
         let answered = match (sent, again) {
             (Err(TransportError::Stale { .. }), Some((headers, notes))) => {
-                let _spent = self.gate.spend(context.urgency)?;
-                self.transport.send(Outgoing::get(url, headers, notes)).await
+                let spent = self.gate.spend(context.urgency).await?;
+                let again = self.transport.send(Outgoing::get(url, headers, notes));
+                spent.uncut(again).await.ok_or(CouldNotAsk::BrokenBody)?
             }
             (sent, _) => sent,
         };
@@ -138,7 +139,9 @@ impl AdmittedExchange<'_> {
     {
         // What an attempt sends names the exchange as its sender.
         let span = &self.record.span;
-        let mut outcome = attempt().instrument(span.clone()).await;
+        // Other proxies need the slot back, which says nothing about the registry.
+        let cut = || FailedAttempt { why: CouldNotAsk::BrokenBody, at_home: false };
+        let mut outcome = self.slot.uncut(attempt().instrument(span.clone())).await.ok_or_else(cut)?;
         for retried in 0..retries {
             let Err(failed) = outcome else { return outcome };
             if !may_pass(&failed.why) || self.is_paused() {
@@ -148,7 +151,7 @@ impl AdmittedExchange<'_> {
             if self.is_paused() {
                 return Err(failed);
             }
-            outcome = match attempt().instrument(span.clone()).await {
+            outcome = match self.slot.uncut(attempt().instrument(span.clone())).await.ok_or_else(cut)? {
                 Err(FailedAttempt {
                     why: CouldNotAsk::OverBudget { .. } | CouldNotAsk::Paused { .. },
                     ..
@@ -239,7 +242,7 @@ impl AnsweredExchange {
     ) -> BoxStream<'static, Result<Bytes, CouldNotAsk>> {
         let Self { record, notes, slot } = self;
         let (url, record) = (url.clone(), Some(record));
-        let mut open = OpenBody { body, url, record, notes, status, left: length, _slot: slot };
+        let mut open = OpenBody { body, url, record, notes, status, left: length, slot };
         open.came(0);
         stream::unfold(Some(open), next_chunk).boxed()
     }
@@ -263,7 +266,9 @@ impl OpenBody {
 
 async fn next_chunk(open: Option<OpenBody>) -> Option<(Result<Bytes, CouldNotAsk>, Option<OpenBody>)> {
     let mut open = open?;
-    match open.body.next().await {
+    let next = open.slot.uncut(open.body.next()).await;
+    // The others need the slot back: the rest is asked for anew, with a slot of this proxy's own.
+    match next.unwrap_or(Some(Err(TransportError::Broken))) {
         Some(Ok(chunk)) => {
             open.came(chunk.len());
             Some((Ok(chunk), Some(open)))

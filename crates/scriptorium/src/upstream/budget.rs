@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use super::Urgency;
 
-const WINDOW: Duration = Duration::from_secs(60);
+pub(super) const WINDOW: Duration = Duration::from_secs(60);
 /// One part in so many of the budget is reserved for requests that a client waits for.
-const RESERVE: u32 = 5;
+pub(super) const RESERVE: u32 = 5;
 
 /// The requests that count against the limit.
 #[derive(Debug)]

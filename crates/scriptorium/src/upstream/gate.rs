@@ -1,29 +1,31 @@
 //! Whether a registry may be asked now: the pauses that it asked for, its circuit breaker, its budget, and the number
 //! of requests under way.
 //!
-//! Owns that state, which all clients share. A pause holds for one scope only (`pause_scope`). Must not know HTTP.
+//! Owns that state, which all clients share. A pause holds for one scope only (`pause_scope`). Several proxies that work
+//! together share it too (`allowance`, `shared_standing`). Must not know HTTP.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::allowance::{Allowance, BudgetSpent, ExchangeSlot};
 use super::backoff::roll;
 use super::breaker::{Breaker, BreakerPass};
-use super::budget::Budget;
 use super::pause_scope::PauseScope;
+use super::shared_standing::SharedStanding;
 use super::{CouldNotAsk, GateState, Health, UpstreamObserver, Urgency};
-use crate::admission::{Admission, Slot};
 use crate::clock::Clock;
+use crate::cluster::ClusterNode;
 use crate::config;
 
 /// Admits requests to one registry.
 pub(super) struct Gate {
     upstream: String,
     standing: Mutex<GateStanding>,
-    /// Shared with the gate that replaces this one on a reload, so that nothing is spent twice.
-    budget: Arc<Mutex<Budget>>,
-    slots: Arc<Admission<()>>,
+    /// What the other proxies know of the registry, where there are others.
+    shared: Option<SharedStanding>,
+    allowance: Allowance,
     patience: Duration,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn UpstreamObserver>,
@@ -43,23 +45,20 @@ pub(super) struct GatePermit<'a> {
     settled: bool,
 }
 
-/// One request of the budget, until it ends and this is dropped.
-pub(super) struct BudgetUse<'a>(&'a Gate);
-
 impl Gate {
     pub(super) fn new(
         config: &config::Upstream,
         clock: Arc<dyn Clock>,
         observer: Arc<dyn UpstreamObserver>,
+        cluster: Option<&Arc<ClusterNode>>,
     ) -> Self {
         observer.up(&config.name, true);
-        let most = config.max_concurrent.max(1);
         let (breaker, held_until, told) = (Breaker::new(), Default::default(), GateState::Closed);
         let gate = Self {
             upstream: config.name.clone(),
             standing: Mutex::new(GateStanding { breaker, held_until, told }),
-            budget: Arc::new(Mutex::new(Budget::new(config.requests_per_minute))),
-            slots: Admission::new(most, most),
+            shared: cluster.map(|node| SharedStanding::new(node, config)),
+            allowance: Allowance::new(config, Arc::clone(&clock), cluster),
             patience: config.read_timeout,
             clock,
             observer,
@@ -69,19 +68,18 @@ impl Gate {
     }
 
     /// Continues the budget of `before`, a gate to the same registry.
-    pub(super) fn follow(&mut self, before: &Self, limit: u32) {
-        self.budget = Arc::clone(&before.budget);
-        self.budget().limit_to(limit);
+    pub(super) fn follow(&mut self, before: &Self, config: &config::Upstream) {
+        self.allowance.follow(&before.allowance, config);
         self.tell();
     }
 
     /// Tells the observer the current state, some of which changes as time passes.
     pub(super) fn tell(&self) {
         let mut standing = self.standing();
-        standing.told = standing.state(self.clock.monotonic());
+        standing.told = self.state(&standing, self.clock.monotonic());
         self.observer.state(&self.upstream, standing.told);
         drop(standing);
-        self.tell_left(&self.budget());
+        self.tell_left();
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -91,19 +89,19 @@ impl Gate {
     /// How long requests about `pause_scope` must wait.
     pub(super) fn pause(&self, scope: PauseScope) -> Option<Duration> {
         let now = self.clock.monotonic();
-        self.standing().pause(scope, now)
+        self.paused(&self.standing(), scope, now)
     }
 
     /// A slot for one request under way, held until the answer was read.
-    pub(super) async fn slot(&self) -> Result<Slot<()>, CouldNotAsk> {
-        self.slots.take(&(), 1, self.patience).await.map_err(|_| CouldNotAsk::Busy)
+    pub(super) async fn slot(&self) -> Result<ExchangeSlot, CouldNotAsk> {
+        self.allowance.slot(self.patience).await.ok_or(CouldNotAsk::Busy)
     }
 
     /// Permission to ask, if neither the breaker nor a pause forbids it.
     pub(super) fn admit(&self, scope: PauseScope) -> Result<GatePermit<'_>, CouldNotAsk> {
         let now = self.clock.monotonic();
         let mut standing = self.standing();
-        if let Some(for_) = standing.pause(scope, now) {
+        if let Some(for_) = self.paused(&standing, scope, now) {
             return Err(CouldNotAsk::Paused { for_ });
         }
         let admission = standing.breaker.admit(now).map_err(|for_| CouldNotAsk::Paused { for_ })?;
@@ -114,21 +112,19 @@ impl Gate {
     /// How long the registry itself asked to be left alone about `pause_scope`.
     pub(super) fn held(&self, scope: PauseScope) -> Option<Duration> {
         let now = self.clock.monotonic();
-        self.standing().held(scope, now)
+        self.standing().held(scope, now).max(self.heard(|shared| shared.held(scope, now)))
     }
 
-    /// How long the budget lets no request of this urgency through.
+    /// How long the budget lets no request of this urgency through, as far as this proxy knows.
     pub(super) fn over_budget(&self, urgency: Urgency) -> Option<Duration> {
-        self.budget().pause(urgency, self.clock.monotonic())
+        self.allowance.pause(urgency)
     }
 
-    /// Takes the next request out of the budget.
-    pub(super) fn spend(&self, urgency: Urgency) -> Result<BudgetUse<'_>, CouldNotAsk> {
-        // The clock is read under the lock, so that the log is in order.
-        let mut budget = self.budget();
-        budget.spend(urgency, self.clock.monotonic()).map_err(|for_| CouldNotAsk::OverBudget { for_ })?;
-        self.tell_left(&budget);
-        Ok(BudgetUse(self))
+    /// Takes the next request out of the budget, until it ends and what this gives is dropped.
+    pub(super) async fn spend(&self, urgency: Urgency) -> Result<BudgetSpent<'_>, CouldNotAsk> {
+        let spent = self.allowance.spend(urgency).await.map_err(|for_| CouldNotAsk::OverBudget { for_ })?;
+        self.tell_left();
+        Ok(spent)
     }
 
     /// Pauses `pause_scope` for `wait`, as the registry asked.
@@ -137,6 +133,9 @@ impl Gate {
         let mut standing = self.standing();
         let until = &mut standing.held_until[scope as usize];
         *until = (*until).max(now + wait);
+        if let Some(shared) = &self.shared {
+            shared.hold(scope, wait);
+        }
         self.tell_change(&mut standing, now);
     }
 
@@ -144,8 +143,11 @@ impl Gate {
     pub(super) fn resume(&self) -> bool {
         let now = self.clock.monotonic();
         let mut standing = self.standing();
-        let paused = PauseScope::ALL.into_iter().any(|scope| standing.pause(scope, now).is_some());
+        let paused = PauseScope::ALL.into_iter().any(|scope| self.paused(&standing, scope, now).is_some());
         standing.held_until = Default::default();
+        if let Some(shared) = &self.shared {
+            shared.resume();
+        }
         standing.breaker.hurry();
         self.tell_change(&mut standing, now);
         paused
@@ -169,21 +171,40 @@ impl Gate {
     }
 
     fn tell_change(&self, standing: &mut GateStanding, now: Duration) {
-        let state = standing.state(now);
+        if let Some(shared) = &self.shared {
+            shared.tell(&standing.breaker, self.patience, now);
+        }
+        let state = self.state(standing, now);
         if state != standing.told {
             standing.told = state;
             self.observer.state(&self.upstream, state);
         }
     }
 
-    fn tell_left(&self, budget: &Budget) {
-        if let Some(left) = budget.left(self.clock.monotonic()) {
+    fn tell_left(&self) {
+        if let Some(left) = self.allowance.left() {
             self.observer.budget_left(&self.upstream, left);
         }
     }
 
-    fn budget(&self) -> MutexGuard<'_, Budget> {
-        self.budget.lock()
+    fn paused(&self, standing: &GateStanding, scope: PauseScope, now: Duration) -> Option<Duration> {
+        standing.pause(scope, now).max(self.heard(|shared| shared.pause(scope, now)))
+    }
+
+    fn heard(&self, pause: impl FnOnce(&SharedStanding) -> Option<Duration>) -> Option<Duration> {
+        self.shared.as_ref().and_then(pause)
+    }
+
+    /// A registry that paused only search is still asked for everything that is installed.
+    fn state(&self, standing: &GateStanding, now: Duration) -> GateState {
+        let scope = PauseScope::Documents;
+        match standing.held(scope, now).max(self.heard(|shared| shared.held(scope, now))) {
+            Some(_) => GateState::Held,
+            None if self.heard(|shared| shared.pause(scope, now)).is_some() => GateState::Open,
+            None if standing.breaker.is_closed() => GateState::Closed,
+            None if standing.breaker.is_half_open() => GateState::HalfOpen,
+            None => GateState::Open,
+        }
     }
 
     /// A panic cannot leave the state half changed.
@@ -200,16 +221,6 @@ impl GateStanding {
     fn held(&self, scope: PauseScope, now: Duration) -> Option<Duration> {
         self.held_until[scope as usize].checked_sub(now).filter(|left| !left.is_zero())
     }
-
-    /// A registry that paused only search is still asked for everything that is installed.
-    fn state(&self, now: Duration) -> GateState {
-        match self.held(PauseScope::Documents, now) {
-            Some(_) => GateState::Held,
-            None if self.breaker.is_closed() => GateState::Closed,
-            None if self.breaker.is_half_open() => GateState::HalfOpen,
-            None => GateState::Open,
-        }
-    }
 }
 
 impl GatePermit<'_> {
@@ -225,12 +236,5 @@ impl Drop for GatePermit<'_> {
         if !self.settled {
             self.gate.settle(self.admission, None);
         }
-    }
-}
-
-impl Drop for BudgetUse<'_> {
-    fn drop(&mut self) {
-        let mut budget = self.0.budget();
-        budget.over(self.0.clock.monotonic());
     }
 }

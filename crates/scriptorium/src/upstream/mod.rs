@@ -1,12 +1,13 @@
 //! Asks registries. There is one [`RegistryClient`] for each; it gives a definite answer or the reason why there is none.
 //!
-//! A read passes the gate (`admitted`, and `gate` with `breaker` and `budget`), follows redirects under the guard
+//! A read passes the gate (`admitted`, and `gate` with `breaker` and `allowance`), follows redirects under the guard
 //! (`exchange`, `guard`), and has its answer classified (`answer`, `part`). A failed read is retried where that may
 //! help (`backoff`). A write (`write`) goes the same way, and its answer is returned unchanged. What a failure means
 //! is one table (`failure`). Owns everything that is sent to a registry. Must not know what documents mean, nor what
 //! is cached.
 
 mod admitted;
+mod allowance;
 mod answer;
 mod backoff;
 mod breaker;
@@ -28,6 +29,7 @@ mod part;
 mod pause_scope;
 mod resume;
 mod routing;
+mod shared_standing;
 #[cfg(test)]
 pub(crate) mod testing;
 mod transport;
@@ -62,6 +64,7 @@ pub(crate) use self::routing::RegistryClients;
 pub(crate) use self::transport::{Outgoing, OutgoingBody, RegistryResponse, Transport, TransportError};
 pub(crate) use self::write::{HOP_BY_HOP, Relayed, Target, WriteBody, WriteRequest};
 use crate::clock::Clock;
+use crate::cluster::ClusterNode;
 use crate::config::address::Listeners;
 use crate::config::{self, Readers};
 use crate::domain::{Problem, Registry, Resource};
@@ -161,19 +164,20 @@ pub(crate) enum PartialDownload {
 }
 
 impl RegistryClient {
-    /// The registry that `config` describes, asked through `transport`.
+    /// The registry that `config` describes, asked through `transport`, by all proxies of a `cluster` together.
     pub(crate) fn new(
         config: &config::Upstream,
         transport: Arc<dyn Transport>,
         clock: Arc<dyn Clock>,
         observer: Arc<dyn UpstreamObserver>,
+        cluster: Option<&Arc<ClusterNode>>,
     ) -> Self {
         Self {
             config: config.clone(),
             registry: Arc::new(registry(config)),
             credential: config.token_env.as_ref().and_then(|held| bearer(held.token.expose_secret())),
             guard: Guard::new(config, Listeners::default()),
-            gate: Gate::new(config, Arc::clone(&clock), Arc::clone(&observer)),
+            gate: Gate::new(config, Arc::clone(&clock), Arc::clone(&observer), cluster),
             document_memory: DocumentMemory::default(),
             transport,
             clock,
@@ -185,7 +189,7 @@ impl RegistryClient {
     /// The same, continuing the budget of `before` if that asks the same registry.
     pub(crate) fn following(mut self, before: Option<&Self>) -> Self {
         if let Some(before) = before.filter(|before| before.origin() == self.origin()) {
-            self.gate.follow(&before.gate, self.config.requests_per_minute);
+            self.gate.follow(&before.gate, &self.config);
         }
         self
     }

@@ -95,7 +95,13 @@ impl Registry {
         let mut config = config::Upstream::new("public", HOME.parse().unwrap());
         config.archive_hosts = vec!["cdn.example".parse().unwrap()];
         adjust(&mut config);
-        Arc::new(RegistryClient::new(&config, self.stage.clone(), self.clock.clone(), self.stage.clone()))
+        Arc::new(RegistryClient::new(
+            &config,
+            self.stage.clone(),
+            self.clock.clone(),
+            self.stage.clone(),
+            None,
+        ))
     }
 
     /// The requests since the last call.
@@ -139,7 +145,7 @@ pub(crate) fn upstream_at(
     let mut config = config::Upstream::new(name, home.parse().unwrap());
     config.archive_hosts = vec!["cdn.example".parse().unwrap()];
     config.retries = 0;
-    Arc::new(RegistryClient::new(&config, transport, clock, Arc::new(Nobody)))
+    Arc::new(RegistryClient::new(&config, transport, clock, Arc::new(Nobody), None))
 }
 
 /// Asks `registry` for `path` without a socket.

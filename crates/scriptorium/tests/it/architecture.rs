@@ -30,21 +30,25 @@ const ROOMS: &[(&str, &str)] = &[
     ("telemetry", "clock config spans"),
     ("route", "domain"),
     ("base", ""),
+    ("store", "domain clock private flight spans"),
+    ("cluster", "domain clock config telemetry store"),
     ("access", "domain clock config"),
-    ("limit", "access domain clock config admission"),
-    ("upstream", "domain clock config limit admission progress spans"),
+    ("limit", "access domain clock cluster config admission"),
+    ("upstream", "domain clock cluster config limit admission progress spans"),
     ("audit_record", "clock domain telemetry"),
     ("issuer_keys", "access clock config telemetry upstream"),
-    ("store", "domain clock private flight spans"),
     ("intake", "domain clock store progress"),
     ("consistency", "domain clock store"),
     ("policies", "domain clock telemetry store consistency long_work"),
     (
         "read",
-        "access domain clock telemetry config limit upstream store consistency policies admission flight long_work",
+        "access domain clock telemetry config cluster limit upstream store consistency policies admission flight long_work",
     ),
     ("advisories", "domain clock policies read"),
-    ("files", "domain clock telemetry limit upstream store consistency intake read progress flight spans"),
+    (
+        "files",
+        "domain clock telemetry cluster limit upstream store consistency intake read progress flight spans",
+    ),
     (
         "relay",
         "access domain clock config limit upstream store files read consistency intake telemetry admission progress spans",
@@ -62,13 +66,13 @@ const ROOMS: &[(&str, &str)] = &[
     ("reload", "config"),
     (
         "admin",
-        "advisories audit audit_record consistency domain clock telemetry route base store read mirror bundles respond explain reload",
+        "advisories audit audit_record consistency domain clock cluster telemetry route base store read mirror bundles respond explain reload",
     ),
     (
         "app",
-        "clock private rights telemetry config base advisories upstream store files read audit mirror bundles relay respond pipeline listen reload admin limit issuer_keys audit_record",
+        "clock cluster private rights telemetry config base advisories upstream store files read audit mirror bundles relay respond pipeline listen reload admin limit issuer_keys audit_record",
     ),
-    ("doctor", "clock config domain store upstream listen rights app"),
+    ("doctor", "clock cluster config domain store upstream listen rights app"),
     (
         "cli",
         "domain clock private telemetry config store consistency audit audit_record mirror bundles explain app doctor",
@@ -83,6 +87,7 @@ const ROOMS: &[(&str, &str)] = &[
 
 /// The other crates of the workspace, and the rooms of the proxy whose code may name them.
 const CRATES: &[(&str, &str)] = &[
+    ("cluster", "cluster read limit upstream app"),
     ("archive", "domain policies read files relay audit respond app"),
     ("nullspace", "relay respond app"),
     ("bibliotheca", "cli"),

@@ -27,6 +27,7 @@ mod bundles_terminal;
 mod cache_control;
 mod causes;
 mod chromium;
+mod cluster;
 mod coded;
 mod commands;
 mod config_init;

@@ -44,6 +44,7 @@ impl Admin {
             let (kind, since) = (trouble.kind.as_str(), trouble.since);
             concerns.push(Concern::new(format!("The storage is {kind} since {since}: {}", trouble.detail)));
         }
+        concerns.extend(self.cluster_of_concern());
         self.releases_of_concern(&mut concerns).await;
         self.upstreams_of_concern(&mut concerns);
         self.mirrors_of_concern(mirrors, &mut concerns);
@@ -65,6 +66,18 @@ impl Admin {
             )));
         }
         concerns
+    }
+
+    /// A cluster of which this proxy sees less than there is meant to be.
+    fn cluster_of_concern(&self) -> Option<Concern> {
+        let cluster = self.cluster.as_ref()?;
+        let (seen, meant) = (u64::from(cluster.nodes()), u64::from(cluster.meant()));
+        let text = match cluster.is_together() {
+            false => "The engine of the cluster is away: this proxy works alone, on its share.".to_owned(),
+            true if seen < meant => format!("Of {meant} proxies of the cluster {seen} are seen."),
+            true => return None,
+        };
+        Some(Concern::new(text))
     }
 
     async fn releases_of_concern(&self, concerns: &mut Vec<Concern>) {

@@ -61,7 +61,7 @@ fn answers(known: &Explanation) -> Markup {
         section.card {
             h2 { "What a request gets now" }
             @for (name, rule) in [("Exact metadata", &known.verdict.exact), ("Archive", &known.verdict.archive)] {
-                @let VerdictRule { status, rule, why } = rule;
+                @let VerdictRule { status, rule, why, .. } = rule;
                 h3 { (name) " " (status_badge(*status)) }
                 p { strong { (rule) } ": " (why) }
             }

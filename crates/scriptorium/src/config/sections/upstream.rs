@@ -13,7 +13,7 @@ use super::super::formats::{
     proxy_credential, proxy_url, reading_clients, timeout, token_variable,
 };
 use super::super::value::{Credential, HostPattern, NoProxyEntry, PemFile, Readers};
-use crate::domain::VolumePattern;
+use crate::domain::{Sha256, VolumePattern};
 
 section! {
     pub(crate) struct Upstream requires {
@@ -69,6 +69,12 @@ impl Upstream {
     #[must_use]
     pub(crate) fn new(name: impl Into<String>, url: Url) -> Self {
         Self::with(name.into(), url)
+    }
+
+    /// What all proxies of a cluster call the registry: its name, and a digest of where it is.
+    pub(crate) fn shared_name(&self) -> String {
+        let origin = Sha256::of(self.url.as_str().as_bytes()).hex();
+        format!("{}:{}", self.name, &origin[..16])
     }
 }
 

@@ -17,7 +17,11 @@ fn given(config: &Config) -> BTreeSet<String> {
 }
 
 fn every_key() -> Config {
-    let env = owned(&[("PUBLIC_READ_TOKEN", "hunter2"), ("PROXY_CREDENTIAL", "user:hunter2")]);
+    let env = owned(&[
+        ("PUBLIC_READ_TOKEN", "hunter2"),
+        ("PROXY_CREDENTIAL", "user:hunter2"),
+        ("REDIS_PASSWORD", "hunter2"),
+    ]);
     Config::load(Some(&testdata("every-key.toml")), env, Overrides::default(), Timestamp(0)).unwrap().config
 }
 

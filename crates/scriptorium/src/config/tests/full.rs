@@ -32,6 +32,11 @@ pub(super) fn full() -> Config {
     mirror.schedule = Some(Duration::from_secs(7 * 3600));
     config.mirrors = vec![mirror];
     config.policy = policies::policy();
+    config.storage.url = Location::S3 { bucket: "volumes".into(), prefix: String::new() };
+    config.cluster = Some(Cluster {
+        password_env: Some(Credential { variable: "REDIS".into(), token: "hunter2".into() }),
+        ..Cluster::with(Url::parse("redis://engine.example:6379/0").unwrap())
+    });
     config
 }
 

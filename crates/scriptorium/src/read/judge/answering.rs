@@ -48,7 +48,8 @@ impl Judge {
         let freshness = measure(fetched_at, now, &limits, document.standing.is_outdated());
         let is_allowed =
             document.verdict.holds(self.env.policy.revision(), now) && !document.verdict.refuses();
-        if !is_allowed || !is_hit(document.is_settled(), freshness, live.policy.offline) {
+        let is_hit = is_hit(document.is_settled(), freshness, live.policy.offline);
+        if !is_allowed || !is_hit || !self.env.is_current(now) {
             return None;
         }
         // A release younger than `index_ttl` was compared with its index then.

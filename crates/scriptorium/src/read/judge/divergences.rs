@@ -9,9 +9,10 @@ use tracing::{error, info};
 
 use super::Judge;
 use super::sides::Sides;
+use crate::cluster::NewsKind;
 use crate::config::OnDivergence;
 use crate::consistency::{About, Difference, DifferenceKind, Divergence};
-use crate::domain::{DocumentKey, Purl, Registry};
+use crate::domain::{DocumentKey, Purl, Registry, VolumePattern};
 use crate::read::failure::ReadFailure;
 
 impl Judge {
@@ -39,9 +40,16 @@ impl Judge {
             Ok(true) => info!(key = %key, "a divergence is over: both sides agree again"),
             Err(error) => error!(%error, key = %key, "cannot remove the record of a divergence that is over"),
         }
+        self.tell_divergence(key);
         self.shelf.count_divergences();
         if let DocumentKey::Release(name, _) = key {
             self.shelf.show(name);
+        }
+    }
+
+    fn tell_divergence(&self, key: &DocumentKey) {
+        if let Some(name) = key.volume() {
+            self.env.tell(NewsKind::Divergence, || VolumePattern::Exact(name.clone()));
         }
     }
 
@@ -75,6 +83,7 @@ impl Judge {
         match news {
             Ok(false) => {}
             Ok(true) => {
+                self.tell_divergence(key);
                 self.env.metrics.integrity_failure(match kind {
                     DifferenceKind::IntegrityChanged => "pin",
                     _ => "divergence",

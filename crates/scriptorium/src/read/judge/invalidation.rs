@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Judge;
 use crate::clock::Timestamp;
+use crate::cluster::NewsKind;
 use crate::domain::{DocumentKey, Version, VolumePattern};
 use crate::read::invalidations::{Invalidation, concerns};
 use crate::store::StoreError;
@@ -50,6 +51,7 @@ impl Judge {
                 Some(Arc::new(held.with(held.standing.clone().outdated(true))))
             });
         }
+        self.env.tell(NewsKind::Invalidation, || volumes.clone());
         added.map(|()| held.len())
     }
 }

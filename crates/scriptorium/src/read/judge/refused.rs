@@ -10,8 +10,9 @@ use std::sync::Arc;
 use tracing::error;
 
 use super::Judge;
+use crate::cluster::NewsKind;
 use crate::consistency::refusals::ArchiveRefusal;
-use crate::domain::{DocumentKey, Integrity, Purl, Registry};
+use crate::domain::{DocumentKey, Integrity, Purl, Registry, VolumePattern};
 use crate::read::document::Document;
 
 impl Judge {
@@ -25,6 +26,7 @@ impl Judge {
             error!(%error, %release, "cannot remove the pin of a refused archive");
         }
         let Purl { name, version } = release;
+        self.env.tell(NewsKind::Refusal, || VolumePattern::Exact(name.clone()));
         self.shelf.doubt(&DocumentKey::Release(name.clone(), version));
         self.shelf.show(&name);
     }
@@ -59,9 +61,12 @@ impl Judge {
     }
 
     /// Forgets the refusals that `ends` picks, so that their archives are fetched again.
-    pub(in crate::read) async fn forgive(&self, ends: impl Fn(&ArchiveRefusal) -> bool) {
+    pub(in crate::read) async fn forgive(&self, ends: impl Fn(&ArchiveRefusal) -> bool + Sync) {
         match self.shelf.refusals.forget(ends).await {
-            Ok(ended) => ended.iter().for_each(|refusal| drop(self.shelf.show(&refusal.volume))),
+            Ok(ended) => ended.iter().for_each(|refusal| {
+                self.env.tell(NewsKind::Refusal, || VolumePattern::Exact(refusal.volume.clone()));
+                self.shelf.show(&refusal.volume);
+            }),
             Err(error) => {
                 error!(%error, "cannot store that a refusal is over; it is in force again after a restart");
                 self.shelf.show_all();

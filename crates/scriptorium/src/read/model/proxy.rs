@@ -185,7 +185,7 @@ fn pipeline(world: &Arc<World>, store: Arc<dyn Store>, live: LiveSettings) -> Pi
         trusted_proxies: Vec::new(),
         client_address: config::ClientAddress::Peer,
     };
-    let limiter = Arc::new(Limiter::new(&settings, world.clock.clone()));
+    let limiter = Arc::new(Limiter::new(&settings, world.clock.clone(), None));
     let room =
         Capacity { requests: 100, requests_per_client: 100, downloads: 100, downloads_per_client: 100 };
     let in_flight = Arc::new(InFlight::new(room));

@@ -40,6 +40,18 @@ impl DocumentShelf {
         self.read_back(key, registry, &place, length).await
     }
 
+    /// The document that the store holds, whatever memory holds.
+    pub(in crate::read) async fn stored_now(
+        &self,
+        key: &DocumentKey,
+        registry: &Arc<Registry>,
+    ) -> Option<Document> {
+        let stored = self.store.read(&place(registry, key)).await.ok().flatten()?;
+        let (key, registry, length) = (key.clone(), Arc::clone(registry), stored.len());
+        let read = move || stored_as(&key, &registry, &stored);
+        self.env.long_work.patiently(length, read).await.flatten()?.ok()
+    }
+
     /// Reads a long document of `length` bytes from the store. One at a time, so that a crowd that wants it finds it in
     /// memory, and few unparsed documents are in memory at once.
     async fn read_back(
@@ -105,6 +117,7 @@ impl DocumentShelf {
         {
             document.standing = document.standing.unsettled();
         }
+        let changes = held.map_or(document.meta.status == 403, |held| !says_the_same(held, &document));
         if let Some(held) = held {
             document.standing = document.standing.following(&held.standing, &held.content);
         }
@@ -118,6 +131,9 @@ impl DocumentShelf {
             error!(%error, key = %key, "cannot store a document");
         }
         let document = self.remember(key, document);
+        if changes {
+            self.tell_of(key);
+        }
         match key {
             // The content that it shares with its predecessor may show rows lowered for a reason that is gone.
             DocumentKey::Index(name) => self.show(name).unwrap_or(document),
@@ -125,9 +141,23 @@ impl DocumentShelf {
         }
     }
 
+    /// Leaves what memory holds of the keys that `concerned` picks to the store, where other proxies put what is newer. What the
+    /// store does not hold is out of date.
+    pub(in crate::read) fn give_way(&self, concerned: impl Fn(&DocumentKey) -> bool) {
+        for (key, held) in self.memory.iter().filter(|(key, _)| concerned(key)) {
+            if held.outlives_process() {
+                self.memory.invalidate(&*key);
+            } else {
+                self.replace(&key, |held| Some(Arc::new(held?.with(held?.standing.clone().outdated(true)))));
+            }
+        }
+        self.blocks.forget_of(|name| concerned(&DocumentKey::Index(name.clone())));
+    }
+
     /// Takes up what another process stored: memory begins as after a restart.
     pub(in crate::read) async fn reread(&self) -> Result<(), StoreError> {
-        self.divergences.reread(self.env.damaged()).await?;
+        self.invalidations.reread(self.env.now(), self.env.question(), self.env.damaged()).await?;
+        self.divergences.reread(|_| true, self.env.damaged()).await?;
         self.refusals.reread(self.env.damaged()).await?;
         self.memory.invalidate_all();
         self.blocks.forget();
@@ -154,15 +184,16 @@ impl DocumentShelf {
             false => self.store.write_behind(&place, bytes).await,
         };
         let Err(error) = write(bytes.clone()).await else { return Ok(()) };
-        let says_the_same = |held: &Document| {
-            held.is_refusal() == document.is_refusal() && held.content.body() == document.content.body()
-        };
-        if held.is_some_and(says_the_same) {
+        if held.is_some_and(|held| says_the_same(held, document)) {
             return Err(error);
         }
         self.store.remove(&place).await?;
         write(bytes).await
     }
+}
+
+fn says_the_same(held: &Document, document: &Document) -> bool {
+    held.is_refusal() == document.is_refusal() && held.content.body() == document.content.body()
 }
 
 /// Parses `stored`: `None` if it is not an answer of `registry` to `key`, an error if it is damaged.

@@ -24,13 +24,14 @@ use tempfile::TempDir;
 use super::staging::{STAGING, Staging};
 use super::{
     Committed, Damage, FileStore, KeyPrefix, ListedValue, Staged, StagedBatch, StorageKey, StoreError,
-    Uncommitted, ValueStore, quarantine,
+    Uncommitted, ValueChange, ValueStore, quarantine,
 };
 use crate::clock::{Clock, SystemClock};
 
 mod breaker;
 mod bucket;
 mod disk;
+mod exchange;
 mod folder;
 mod group;
 mod queue;
@@ -209,6 +210,17 @@ impl ValueStore for ObjectStorage {
 
     async fn create(&self, key: &StorageKey, bytes: Bytes) -> Result<bool, StoreError> {
         Ok(self.put(&object_path(key), bytes, Naming::Create).await? == Committed::Ours)
+    }
+
+    async fn update(&self, key: &StorageKey, change: ValueChange<'_>) -> Result<(), StoreError> {
+        match &self.commit {
+            // Nobody else writes to a folder of a running proxy.
+            Commit::Rename(_) => match change(self.read(key).await?) {
+                Some(bytes) => self.write(key, bytes).await,
+                None => Ok(()),
+            },
+            Commit::Upload { .. } => self.exchange(&object_path(key), change).await,
+        }
     }
 
     async fn remove(&self, key: &StorageKey) -> Result<(), StoreError> {

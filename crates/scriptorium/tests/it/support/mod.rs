@@ -19,6 +19,7 @@ pub(crate) mod operator;
 pub(crate) mod policy;
 pub(crate) mod proxy;
 pub(crate) mod publisher;
+pub(crate) mod redis;
 pub(crate) mod relay;
 pub(crate) mod seed;
 pub(crate) mod sending;

@@ -1,0 +1,54 @@
+//! What proxies that share a bucket agree on through Redis or Valkey.
+//!
+//! Truth stays in the bucket. The [`Engine`] makes nodes quicker and fairer, and may fail in every way: then each goes on
+//! alone. Pure state machines decide, with the time passed in; one adapter speaks to the server. Dependencies of files
+//! point down:
+//!
+//! ```text
+//! redis_engine   double (for tests)
+//!          └─ engine ─┬─ permits ─ pool    requests to a registry: in any 60 s, and at once
+//!                     ├─ share             requests of a client
+//!                     ├─ flight            one fetch for all nodes
+//!                     └─ follower          what all have to hear
+//!                        presence          together or alone
+//! ```
+//!
+//! ```
+//! use std::num::NonZeroU32;
+//! use std::time::Duration;
+//! use cluster::{ClientShare, ShareRate, ShareVerdict};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (quota, nodes) = (NonZeroU32::try_from(60)?, NonZeroU32::try_from(3)?);
+//! let mut client = ClientShare::new(ShareRate::new(quota, Duration::from_secs(60), nodes));
+//! let (now, together) = (Duration::ZERO, true);
+//! assert!(matches!(client.take(now, together), ShareVerdict::Admitted(left) if left.remaining == 59));
+//! // Behind the response: `engine.settle(&[(bucket, debt)])`, then `client.settled(missing, now)`.
+//! assert!(client.debt(now).is_some());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Must not know HTTP, documents, the bucket, or how a proxy is built.
+
+#[cfg(any(test, feature = "double"))]
+mod double;
+mod engine;
+mod flight;
+mod follower;
+mod permits;
+mod pool;
+mod presence;
+mod redis_engine;
+mod share;
+
+#[cfg(any(test, feature = "double"))]
+pub use double::{EngineDouble, EngineMemory, SharedDouble};
+pub use engine::{Beat, DEADLINE, Engine, EngineFault, LeaseCall, NODE_SEEN, SharedValue};
+pub use flight::{FLIGHT_LEASE, FlightStep, LeaseReply, SharedFlight};
+pub use follower::{CURRENT_FOR, Epochs, Followed, Follower, StreamEvent, StreamPage, StreamPlace};
+pub use permits::{PermitSettings, PermitUse, Permits};
+pub use pool::{Pool, PoolCall, PoolGrant, PoolReply, PoolRules, decide};
+pub use presence::{Presence, PresenceState};
+pub use redis_engine::{EngineAddress, RedisEngine};
+pub use share::{ClientShare, ShareDebt, ShareLeft, ShareRate, ShareVerdict, charge};

@@ -1,0 +1,79 @@
+-- The decision of src/pool.rs, on the server's clock. KEYS: the pool. ARGV: one call.
+local limit, nodes, term = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local node, turn, expected = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local claim, want = tonumber(ARGV[7]), tonumber(ARGV[8])
+local young, leaving, void = ARGV[9] == '1', ARGV[10] == '1', ARGV[11] == '1'
+local LATE, GAP, SILENT, MARGIN = 1000, 3000, 3000, 4000
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+if not expected or math.abs(expected - now) > LATE then return { now } end
+local engine = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') .. '.'
+  .. string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
+local share = math.floor(limit / nodes)
+
+local stored = redis.call('GET', KEYS[1])
+local pool = stored and cjson.decode(stored)
+if not pool or void or pool.engine ~= engine or now < pool.last or now - pool.last > GAP then
+  local memory = table.concat({ engine, now, node, turn }, ':')
+  pool = { engine = engine, memory = memory, opens = now + term + MARGIN, members = {} }
+end
+local members = pool.members
+if members[node] and members[node].turn >= turn then return { now } end
+pool.last = now
+for name, member in pairs(members) do
+  if member.till + MARGIN <= now then members[name] = nil end
+end
+local seen = leaving and now + term or now
+members[node] = { turn = turn, till = now + term, seen = seen, held = claim, want = want, young = young, out = false }
+
+local function shares(speaking)
+  local lending, borrowed = 0, 0
+  for _, member in pairs(members) do
+    if member.out then
+      borrowed = borrowed + math.max(0, member.held - (member.young and 0 or share))
+    elseif not member.young and (not speaking or member.seen + SILENT >= now) then
+      lending = lending + 1
+    end
+  end
+  return math.max(0, (lending >= nodes and limit or share * lending) - borrowed)
+end
+
+local names = {}
+for name in pairs(members) do names[#names + 1] = name end
+table.sort(names)
+for _, name in ipairs(names) do
+  local member = members[name]
+  if not member.out and member.seen + SILENT < now then
+    member.out = true
+    local held = 0
+    for _, other in pairs(members) do
+      if not other.out then held = held + other.held end
+    end
+    if held > shares(false) then member.out = false end
+  end
+end
+
+local lending, first, held_by_others, poor, wanted = 0, now + term, 0, false, false
+for name, member in pairs(members) do
+  if not member.out then
+    if not member.young then
+      lending = lending + 1
+      first = math.min(first, member.till)
+    end
+    if name ~= node then
+      held_by_others = held_by_others + member.held
+      if member.want > member.held then
+        wanted = true
+        if member.held < share then poor = true end
+      end
+    end
+  end
+end
+if lending == 0 then first = now end
+local open = now >= pool.opens or lending >= nodes
+local room = open and math.max(0, shares(true) - held_by_others) or 0
+if poor then room = math.min(room, share) end
+local held = math.max(claim, math.min(want, room))
+members[node].held = held
+redis.call('SET', KEYS[1], cjson.encode(pool), 'PX', 2 * (term + MARGIN))
+return { now, held, open and room or -1, open and math.max(0, first - now) or -1, wanted and 1 or 0, pool.memory }

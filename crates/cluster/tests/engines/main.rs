@@ -1,0 +1,138 @@
+//! Every engine keeps one contract: the double, and a real redis-server.
+//!
+//! A test with a server is skipped where Debian's package redis-server is not installed, unless
+//! `SCRIPTORIUM_REQUIRE_REDIS=1`. Owns which engine is held to what.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod contract;
+mod pool_script;
+mod server;
+
+use std::time::{Duration, Instant};
+
+use cluster::{Engine, EngineAddress, EngineDouble, EngineFault, RedisEngine, SharedDouble};
+use contract::Turn;
+use server::Server;
+
+impl Turn for SharedDouble {
+    fn turn(&self, time: Duration) {
+        let mut double = self.lock();
+        let now = double.time() + time;
+        double.set_time(now);
+    }
+}
+
+impl Turn for RedisEngine {
+    fn turn(&self, _: Duration) {}
+}
+
+fn engine(server: &Server, password: Option<&str>) -> RedisEngine {
+    let address = EngineAddress {
+        url: format!("redis://127.0.0.1:{}/0", server.port),
+        password: password.map(Into::into),
+        prefix: "scriptorium:".into(),
+    };
+    RedisEngine::new(&address).unwrap()
+}
+
+macro_rules! contract {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            use super::*;
+
+            #[tokio::test]
+            async fn double() {
+                let double = SharedDouble::new(EngineDouble::new(Duration::from_secs(1_796_000_000)));
+                contract::$name(&double, &double).await;
+            }
+
+            #[tokio::test]
+            async fn redis() {
+                let Some(server) = Server::start(&[]) else { return };
+                let engine = engine(&server, None);
+                contract::$name(&engine, &engine).await;
+            }
+        }
+    )+};
+}
+
+contract!(
+    buckets_are_charged,
+    a_pool_lends,
+    a_late_call_has_no_effect,
+    a_lease_is_one_nodes,
+    a_lease_runs_out,
+    events_are_read_in_order,
+    what_is_shared_ends,
+    nodes_are_counted,
+);
+
+#[tokio::test]
+async fn says_what_is_wrong_with_the_server() {
+    let Some(server) = Server::start(&["--requirepass", "right"]) else { return };
+    assert_eq!(engine(&server, Some("right")).check("a").await, Ok(()));
+    assert_eq!(engine(&server, None).check("a").await, Err(EngineFault::Password));
+    assert_eq!(engine(&server, Some("wrong")).check("a").await, Err(EngineFault::Password));
+    let Some(full) = Server::start(&["--maxmemory", "1", "--maxmemory-policy", "noeviction"]) else { return };
+    assert_eq!(engine(&full, None).check("a").await, Err(EngineFault::Full));
+    let Some(replica) = Server::start(&["--replicaof", "127.0.0.1", "1"]) else { return };
+    assert_eq!(engine(&replica, None).check("a").await, Err(EngineFault::ReadOnly));
+    assert!(EngineFault::Password.is_configured() && !EngineFault::ReadOnly.is_configured());
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_or_stands_still_costs_a_deadline() {
+    let Some(mut server) = Server::start(&[]) else { return };
+    let engine = engine(&server, None);
+    engine.beat("a").await.unwrap();
+    server.signal("-STOP");
+    let begun = Instant::now();
+    assert_eq!(engine.beat("a").await, Err(EngineFault::Slow));
+    server.signal("-CONT");
+    contract::eventually(&engine, async || engine.beat("a").await.is_ok()).await;
+    server.kill();
+    let fault = engine.beat("a").await.unwrap_err();
+    assert!(matches!(fault, EngineFault::Unreachable | EngineFault::Slow), "{fault:?}");
+    // Far more than two deadlines: a machine under load, not a promise.
+    assert!(begun.elapsed() < Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn a_server_that_was_emptied_or_restarted_has_another_memory() {
+    let Some(mut server) = Server::start(&[]) else { return };
+    let engine = engine(&server, None);
+    let first = engine.read(None, 10).await.unwrap().place;
+    assert_eq!(engine.read(Some(&first), 10).await.unwrap().place, first);
+    server.command(&["FLUSHALL"]).await;
+    let other = self::engine(&server, None);
+    let second = other.read(Some(&first), 10).await.unwrap().place;
+    assert_ne!(second.memory, first.memory);
+    server.restart();
+    contract::eventually(&engine, async || engine.read(None, 10).await.is_ok()).await;
+    assert_ne!(engine.read(None, 10).await.unwrap().place.memory, second.memory);
+}
+
+#[tokio::test]
+async fn an_address_is_an_address() {
+    let address = EngineAddress { url: "http://x".into(), password: None, prefix: String::new() };
+    assert_eq!(RedisEngine::new(&address).unwrap_err(), EngineFault::Address);
+}
+
+#[tokio::test]
+async fn keys_carry_the_prefix_and_end_by_themselves() {
+    let Some(server) = Server::start(&[]) else { return };
+    let engine = engine(&server, None);
+    contract::buckets_are_charged(&engine, &engine).await;
+    contract::a_pool_lends(&engine, &engine).await;
+    contract::a_lease_is_one_nodes(&engine, &engine).await;
+    contract::what_is_shared_ends(&engine, &engine).await;
+    engine.beat("a").await.unwrap();
+    let keys = server.command(&["KEYS", "*"]).await;
+    let keys: Vec<String> = redis::from_redis_value(keys).unwrap();
+    assert!(keys.len() >= 5 && keys.iter().all(|key| key.starts_with("scriptorium:")), "{keys:?}");
+    for key in keys {
+        let left: i64 = redis::from_redis_value(server.command(&["PTTL", &key]).await).unwrap();
+        assert!(left > 0, "{key} stays for ever");
+    }
+}

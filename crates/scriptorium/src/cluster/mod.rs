@@ -1,0 +1,44 @@
+//! This proxy as one of several that share a bucket.
+//!
+//! ```text
+//! membership   together with the others, or alone, by beats
+//! following    what the others changed: from the engine's stream, and from the bucket
+//! telling      what this proxy changed, for the others
+//! lending      requests to a registry: in any 60 s, and at once
+//! pausing      what a registry asked for, and breakers
+//! settling     requests of a client
+//! flights      one fetch for all proxies
+//! └─ node      this proxy: its engine, its threads, and what others may ask of it
+//!    ├─ standing, outbox, landings, permits, pauses, quotas   what it holds for the tasks above
+//!    ├─ hearing, news   what happened, its record in the bucket, and who does as it says
+//!    ├─ starts          who started before this process
+//!    └─ counted         the engine, with every call counted
+//! ```
+//! The pure machines of `crates/cluster` decide; this room carries out what they decide. Truth stays in the bucket: the engine
+//! only makes proxies quicker and fairer, and its absence fails nothing. Must not know documents, files, limits or registries.
+
+mod counted;
+mod flights;
+mod following;
+mod hearing;
+mod landings;
+mod lending;
+mod membership;
+mod news;
+mod node;
+mod outbox;
+mod pauses;
+mod pausing;
+mod permits;
+mod quotas;
+mod settling;
+mod standing;
+mod starts;
+mod telling;
+
+pub(crate) use hearing::Hearing;
+pub(crate) use news::{News, NewsKind};
+pub(crate) use node::{ClusterError, ClusterNode};
+pub(crate) use pauses::SharedPause;
+pub(crate) use permits::{PermitHold, PermitPatience, SharedPermits};
+pub(crate) use quotas::SharedQuota;
