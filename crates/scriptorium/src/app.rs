@@ -130,8 +130,7 @@ impl App {
         let mut registries = RegistryFactory::new(config)?;
         registries.metrics.watch(&access)?;
         let store = storage::open(&config.storage, &registries.clock)?;
-        let cluster = together::cluster(config, &registries, &store)?;
-        registries.cluster.clone_from(&cluster);
+        let cluster = together::cluster(config, &mut registries, &store)?;
         let pipeline = Arc::new(pipeline(config, &registries, &store, access)?);
         let settings = ports::settings(config, upgrade, &pipeline.limiter)?;
         let tokens = AdminTokens::new(parts::admin_tokens(config));

@@ -17,16 +17,19 @@ impl AppError {
     }
 }
 
-/// This proxy's part in the cluster of `config`, if there is one. It does nothing before it joins.
+/// This proxy's part in the cluster of `config`, if there is one, also for what registries may be asked. It does nothing
+/// before it joins.
 ///
 /// # Errors
 /// [`AppError::Cluster`] when its engine can never be used as it is configured.
 pub(super) fn cluster(
     config: &Config,
-    registries: &RegistryFactory,
+    registries: &mut RegistryFactory,
     store: &Arc<ProxyStore>,
 ) -> Result<Option<Arc<ClusterNode>>, AppError> {
     let RegistryFactory { clock, metrics, .. } = registries;
     let start = |cluster| ClusterNode::start(cluster, store.clone(), Arc::clone(clock), Arc::clone(metrics));
-    Ok(config.cluster.as_ref().map(start).transpose()?)
+    let cluster = config.cluster.as_ref().map(start).transpose()?;
+    registries.cluster.clone_from(&cluster);
+    Ok(cluster)
 }

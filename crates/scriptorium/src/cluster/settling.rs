@@ -31,7 +31,8 @@ impl ClusterNode {
     /// Settles debts for ever.
     pub(super) async fn keep_debts(&self) {
         loop {
-            let owed = self.debts.gathered().await;
+            self.debts.gathered().await;
+            let owed = self.debts.owed(self.is_together(), self.clock.monotonic());
             if owed.is_empty() {
                 continue;
             }

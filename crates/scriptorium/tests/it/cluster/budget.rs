@@ -100,7 +100,7 @@ fn without_the_engine_each_proxy_has_a_part_and_all_of_them_the_budget() {
     }
     cluster.redis.up();
     cluster.wait_for("together", 3);
-    samples.ask_all(&cluster, "together again");
+    samples.ask_all(&cluster, "again");
     samples.assert_bound();
 }
 
