@@ -42,7 +42,7 @@ fn all_show(cluster: &Cluster, state: &str) {
 }
 
 #[test]
-fn what_one_invalidates_all_ask_for_and_one_request_is_enough() {
+fn what_one_invalidates_all_ask_for() {
     let Some(cluster) = warmed() else { return };
     let asked = || cluster.upstream.requests(&lamp().exact());
     for (turn, what) in

@@ -60,6 +60,9 @@ fn a_fetcher_that_dies_or_freezes_is_replaced() {
         eventually("the first fetch", || (cluster.upstream.requests(&release.source()) == 1).then_some(()));
         thread::scope(|scope| {
             let follower = scope.spawn(|| cluster.proxies[1].client().get(&release.download()).ok());
+            let waits = || cluster.redis.command("KEYS *waiting:*").contains("waiting:").then_some(());
+            eventually("the other to wait for it", waits);
+            assert_eq!(cluster.upstream.requests(&release.source()), 1);
             cluster.proxies[0].signal(way);
             within(Duration::from_secs(10), "another fetch", || {
                 (cluster.upstream.requests(&release.source()) == 2).then_some(())
