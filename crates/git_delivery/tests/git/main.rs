@@ -1,0 +1,44 @@
+//! Trees that the real Git committed, servers that the real Git runs, and hostile ones.
+//!
+//! Owns what the tests share: repositories, limits, time. Each test gives its own.
+
+mod digest;
+mod refusal;
+mod repository;
+
+use std::time::{Duration, Instant};
+
+use archive::{ArchiveLimits, Integrity};
+use git_delivery::{Allowance, CommitArchive, CommitId, GitLimits, GitObjects, TreeError, archive_commit};
+
+/// Limits that no honest repository of these tests reaches.
+const ROOMY: GitLimits = GitLimits {
+    max_time: Duration::from_secs(600),
+    max_pack: 256 << 20,
+    max_objects: 100_000,
+    max_file: 256 << 20,
+    max_held: 16 << 20,
+    max_inflated: 1 << 30,
+    max_delta_depth: 60,
+    max_tree_depth: 64,
+    max_listing: 1 << 20,
+};
+
+const ROOMY_ARCHIVE: ArchiveLimits = ArchiveLimits { max_unpacked: 1 << 30, max_entries: 10_000 };
+
+/// The archive of a commit below a folder `objects`, within `limits`.
+fn archive_within(
+    objects: &std::path::Path,
+    commit: CommitId,
+    limits: (&GitLimits, &ArchiveLimits),
+) -> Result<CommitArchive<Vec<u8>>, TreeError> {
+    let now = Instant::now;
+    let allowance = Allowance::new(limits.0, &now);
+    let objects = GitObjects::open(objects, limits.0)?;
+    archive_commit(&objects, commit, limits, &allowance, Vec::new())
+}
+
+/// The same within roomy limits.
+fn archive_of(objects: &std::path::Path, commit: CommitId) -> Result<(Vec<u8>, Integrity), TreeError> {
+    archive_within(objects, commit, (&ROOMY, &ROOMY_ARCHIVE)).map(|archive| (archive.sink, archive.integrity))
+}
