@@ -18,7 +18,8 @@ pub struct GitLimits {
     /// The most bytes of one file.
     pub max_file: u64,
     /// The most bytes of an object that is held in memory: a commit, a tag, a tree, and what a server sends as a difference
-    /// from another object.
+    /// from another object. To resolve a difference takes up to three times as much at once: the object, its base, and the
+    /// differences between them.
     pub max_held: usize,
     /// The most bytes that are inflated in one piece of work. An object counts whenever it is inflated.
     pub max_inflated: u64,
@@ -28,6 +29,13 @@ pub struct GitLimits {
     pub max_tree_depth: usize,
     /// The most bytes of a server's list of references.
     pub max_listing: u64,
+}
+
+impl GitLimits {
+    /// The room that an object of the most bytes, its base and the differences between them have together.
+    pub(crate) fn room_to_resolve(&self) -> usize {
+        self.max_held.saturating_mul(3)
+    }
 }
 
 /// The limit that a repository or its server exceeds.

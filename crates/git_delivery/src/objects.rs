@@ -86,7 +86,7 @@ impl GitObjects {
 
     /// The objects of the packs with these indexes alone, and the loose ones of `folder`.
     pub(crate) fn of(folder: &Path, indexes: &[PathBuf], limits: &GitLimits) -> Result<Self, ObjectError> {
-        let packs = indexes.iter().map(|index| OpenPack::open(index, limits.max_held));
+        let packs = indexes.iter().map(|index| OpenPack::open(index, limits));
         let packs = packs.collect::<Result<_, _>>()?;
         let GitLimits { max_file, max_held, .. } = *limits;
         Ok(Self { folder: folder.to_owned(), packs, max_file, max_held })

@@ -15,7 +15,7 @@ use gix_pack::data;
 use gix_pack::data::decode::entry::ResolvedBase;
 
 use super::{GitObject, ObjectError};
-use crate::{Allowance, GitExcess};
+use crate::{Allowance, GitExcess, GitLimits};
 
 /// The longest header of an entry: a size of ten bytes, and the name of another object.
 const MAX_ENTRY_HEADER: usize = 10 + 20;
@@ -31,13 +31,14 @@ pub(super) struct OpenPack {
 }
 
 impl OpenPack {
-    pub(super) fn open(index: &Path, max_held: usize) -> Result<Self, ObjectError> {
+    pub(super) fn open(index: &Path, limits: &GitLimits) -> Result<Self, ObjectError> {
         let pack = index.with_extension("pack");
         let file = File::open(&pack).map_err(ObjectError::Storage)?;
         let unreadable = |error| ObjectError::Storage(io::Error::other(error));
         let index = gix_pack::index::File::at(index, gix_hash::Kind::Sha1).map_err(unreadable)?;
         let mapped = data::File::at(&pack, gix_hash::Kind::Sha1).map_err(unreadable)?;
-        Ok(Self { index, file, mapped: mapped.with_alloc_limit_bytes(Some(max_held)), max_held })
+        let mapped = mapped.with_alloc_limit_bytes(Some(limits.room_to_resolve()));
+        Ok(Self { index, file, mapped, max_held: limits.max_held })
     }
 
     pub(super) fn contains(&self, id: &oid) -> bool {
@@ -77,6 +78,9 @@ impl OpenPack {
             true => ObjectError::Exceeded(GitExcess::Held(self.max_held)),
             false => ObjectError::Damaged(id.to_owned()),
         })?;
+        if content.len() > self.max_held {
+            return Err(GitExcess::Held(self.max_held).into());
+        }
         allowance.inflate(outcome.object_size.saturating_mul(u64::from(outcome.num_deltas) + 1))?;
         Ok(GitObject::held(ObjectId::from(id), outcome.kind, content))
     }

@@ -2,7 +2,9 @@
 //!
 //! Owns what the tests share: repositories, limits, time. Each test gives its own.
 
+mod backend;
 mod digest;
+mod fetching;
 mod refusal;
 mod repository;
 
@@ -41,4 +43,10 @@ fn archive_within(
 /// The same within roomy limits.
 fn archive_of(objects: &std::path::Path, commit: CommitId) -> Result<(Vec<u8>, Integrity), TreeError> {
     archive_within(objects, commit, (&ROOMY, &ROOMY_ARCHIVE)).map(|archive| (archive.sink, archive.integrity))
+}
+
+/// Bytes that do not compress, and have nothing in common with those of another seed.
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    std::iter::repeat_with(|| random.u8(..)).take(len).collect()
 }

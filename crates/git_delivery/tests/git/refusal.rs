@@ -6,7 +6,7 @@ use archive::{ArchiveError, ArchiveLimits, Excess, PathFault, TreeFile, Violatio
 use git_delivery::{GitExcess, GitLimits, ObjectError, TreeError};
 
 use super::repository::Repository;
-use super::{ROOMY, ROOMY_ARCHIVE, archive_of, archive_within};
+use super::{ROOMY, ROOMY_ARCHIVE, archive_of, archive_within, noise};
 
 /// The error of a tree that is written as it is. `FILE`, `TREE` and `COMMIT` stand for objects that are there.
 fn refused(entries: &[(&str, &[u8], &str)]) -> TreeError {
@@ -120,7 +120,7 @@ fn an_object_of_another_kind_or_none_is_told() {
 fn damage_on_the_disk_is_found() {
     for packed in [false, true] {
         let repository = Repository::new();
-        let noise: Vec<u8> = (0..100_000_u32).map(|at| at.wrapping_mul(at).to_be_bytes()[1]).collect();
+        let noise = noise(0, 100_000);
         let commit = repository.commit(&[TreeFile { path: "noise", executable: false, content: &noise }]);
         let file = if packed {
             repository.git(&["repack", "-a", "-d", "--quiet"]);
@@ -209,8 +209,7 @@ fn each_limit_of_a_tree_is_kept() {
 #[test]
 fn a_file_that_is_stored_whole_is_never_held() {
     let repository = Repository::new();
-    let noise: Vec<u8> =
-        (0..24_000_000_u32).map(|at| at.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    let noise = noise(0, 24_000_000);
     let commit = repository.commit(&[TreeFile { path: "noise", executable: false, content: &noise }]);
     drop(noise);
     for form in ["loose", "packed"] {
