@@ -5,6 +5,8 @@
 mod backend;
 mod digest;
 mod fetching;
+mod forgery;
+mod hostile;
 mod refusal;
 mod repository;
 

@@ -1,0 +1,457 @@
+//! Hostile servers: each gets the error that names its fault, costs little, and leaves nothing.
+
+use std::cell::Cell;
+use std::io::{self, Cursor, Read};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use git_delivery::{Allowance, CommitId, FetchError, GitExcess, GitLimits, PackFault};
+use proptest::prelude::*;
+
+use super::backend::Backend;
+use super::fetching::Place;
+use super::forgery::*;
+use super::repository::Repository;
+use super::{ROOMY, ROOMY_ARCHIVE, archive_of, archive_within};
+
+const ANY: &str = "9fceb02d0ae598e95dc970b74767f19372d61af8";
+
+/// What fetching `reference` from a server ends with. Nothing may be left, and little memory used.
+fn refused_within(mut server: Forger, reference: &str, limits: &GitLimits) -> FetchError {
+    let place = Place::new();
+    let mut refused = None;
+    let memory = allocation_counter::measure(|| {
+        refused = Some(place.fetch(&mut server, &[reference], limits).unwrap_err());
+    });
+    let refused = refused.unwrap();
+    assert!(place.files().is_empty(), "{refused:?} left {:?}", place.files());
+    // A difference, its base and the result, the cache, and buffers.
+    let most = 5 * limits.max_held as u64 + (2 << 20);
+    assert!(memory.bytes_max < most, "{refused:?} took {} bytes at once", memory.bytes_max);
+    refused
+}
+
+fn refused(server: Forger) -> FetchError {
+    refused_within(server, ANY, &ROOMY)
+}
+
+#[track_caller]
+fn assert_fault(pack: &[u8], expected: PackFault) {
+    let refused = refused(Forger::sends(pack));
+    assert!(matches!(refused, FetchError::Pack(fault) if fault == expected), "{expected:?}: {refused:?}");
+}
+
+#[track_caller]
+fn assert_excess(pack: &[u8], limits: &GitLimits, expected: GitExcess) {
+    let refused = refused_within(Forger::sends(pack), ANY, limits);
+    assert!(
+        matches!(refused, FetchError::Exceeded(excess) if excess == expected),
+        "{expected:?}: {refused:?}"
+    );
+}
+
+fn small() -> ForgedPack {
+    ForgedPack::default().whole(BLOB, b"hello")
+}
+
+#[test]
+fn the_forger_can_be_honest() {
+    let (pack, commit) = small().commit_of(b"hello");
+    let place = Place::new();
+    place.fetch(&mut Forger::sends(&pack.finish()), &[&commit.to_string()], &ROOMY).unwrap();
+    archive_of(&place.objects(), commit).unwrap();
+
+    // The file is a difference from a file that is a difference from a later one, by place and by name.
+    let pack = ForgedPack::default()
+        .from_name(name_of("blob", b"hello!"), &delta(6, 5, &copy(5)))
+        .from_last(&delta(5, 4, &copy(4)))
+        .whole(BLOB, b"hello!");
+    let (pack, commit) = pack.commit_of(b"hell");
+    let place = Place::new();
+    place.fetch(&mut Forger::sends(&pack.finish()), &[&commit.to_string()], &ROOMY).unwrap();
+    archive_of(&place.objects(), commit).unwrap();
+}
+
+#[test]
+fn a_pack_that_claims_another_number_of_objects_is_refused() {
+    let pack = small().whole(BLOB, b"world");
+    // The checksum is read as an entry.
+    let refused_as_entry = refused(Forger::sends(&pack.claiming(3)));
+    assert!(matches!(refused_as_entry, FetchError::Pack(_)), "{refused_as_entry:?}");
+    assert_fault(&pack.claiming(1), PackFault::Checksum);
+    assert_fault(&pack.claiming(0), PackFault::Empty);
+    assert_excess(&pack.claiming(u32::MAX), &ROOMY, GitExcess::Objects(ROOMY.max_objects));
+    let whole = pack.finish();
+    for len in 0..whole.len() {
+        let refused = refused(Forger::sends(&whole[..len]));
+        assert!(matches!(refused, FetchError::Pack(PackFault::Truncated)), "{len}: {refused:?}");
+    }
+}
+
+#[test]
+fn an_object_that_claims_another_length_is_refused() {
+    for claimed in [0, 4, 6, 1000] {
+        assert_fault(
+            &ForgedPack::default().raw(BLOB, claimed, &[], &deflated(b"hello")).finish(),
+            PackFault::Length,
+        );
+    }
+    let claimed = ROOMY.max_file + 1;
+    let pack = ForgedPack::default().raw(BLOB, claimed, &[], &deflated(b"hello")).finish();
+    assert_excess(&pack, &ROOMY, GitExcess::File(ROOMY.max_file));
+    for kind in [COMMIT, TREE] {
+        let claimed = ROOMY.max_held as u64 + 1;
+        let pack = ForgedPack::default().raw(kind, claimed, &[], &deflated(b"hello")).finish();
+        assert_excess(&pack, &ROOMY, GitExcess::Held(ROOMY.max_held));
+    }
+    // More bits than a length has.
+    let pack = ForgedPack::default().raw(BLOB, u64::MAX, &[], &deflated(b"hello")).finish();
+    assert_excess(&pack, &ROOMY, GitExcess::File(ROOMY.max_file));
+    let mut endless = small().finish();
+    endless[12..].fill(0xff);
+    assert_fault(&endless, PackFault::Entry);
+}
+
+#[test]
+fn damaged_bytes_are_refused() {
+    let pack = small().finish();
+    for (at, expected) in [(0, PackFault::Header), (7, PackFault::Header), (15, PackFault::Zlib)] {
+        let mut damaged = pack.clone();
+        damaged[at] ^= 0xff;
+        assert_fault(&damaged, expected);
+    }
+    let mut damaged = pack.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    assert_fault(&damaged, PackFault::Checksum);
+    assert_fault(&[&pack[..], b"x"].concat(), PackFault::Trailing);
+    // Kinds that no object has.
+    for kind in [0, 5] {
+        assert_fault(
+            &ForgedPack::default().raw(kind, 5, &[], &deflated(b"hello")).finish(),
+            PackFault::Entry,
+        );
+    }
+}
+
+#[test]
+fn a_bomb_costs_no_more_than_the_limit_of_inflated_bytes() {
+    let zeros = vec![0; 200 << 20];
+    let pack = ForgedPack::default().whole(BLOB, &zeros).finish();
+    assert!(pack.len() < 2 << 20);
+    let limits = GitLimits { max_inflated: 64 << 20, ..ROOMY };
+    assert_excess(&pack, &limits, GitExcess::Inflated(64 << 20));
+    // The bomb explodes behind the length that it claims.
+    let pack = ForgedPack::default().raw(BLOB, 5, &[], &deflated(&zeros)).finish();
+    assert_fault(&pack, PackFault::Length);
+}
+
+#[test]
+fn differences_that_grow_are_refused() {
+    // One copy of 16 MiB less a byte, sixty-four times: a gigabyte from three hundred bytes.
+    let len = 0x00ff_ffff;
+    let base = vec![0; len as usize];
+    let limits = GitLimits { max_held: 16 << 20, ..ROOMY };
+    let bomb = delta(u64::from(len), 64 * u64::from(len), &copy(len).repeat(64));
+    let pack = ForgedPack::default().whole(BLOB, &base).from_first(&bomb).finish();
+    assert_excess(&pack, &limits, GitExcess::Held(16 << 20));
+
+    // Many differences, each within the limit.
+    let each = delta(u64::from(len), u64::from(len), &copy(len));
+    let pack =
+        (0..200).fold(ForgedPack::default().whole(BLOB, &base), |pack, _| pack.from_first(&each)).finish();
+    let limits = GitLimits { max_inflated: 256 << 20, ..limits };
+    assert_excess(&pack, &limits, GitExcess::Inflated(256 << 20));
+}
+
+#[test]
+fn a_chain_of_differences_is_no_longer_than_the_limit() {
+    let same = delta(5, 5, &copy(5));
+    let chain = |links: usize| (0..links).fold(small(), |pack, _| pack.from_last(&same)).finish();
+    assert_excess(&chain(5000), &ROOMY, GitExcess::DeltaDepth(60));
+    // A chain at the limit is complete, and lacks only what was asked for.
+    assert_fault(&chain(60), PackFault::Lacks);
+    assert_excess(&chain(61), &ROOMY, GitExcess::DeltaDepth(60));
+}
+
+#[test]
+fn a_difference_that_cannot_be_applied_is_refused() {
+    for bad in [
+        delta(6, 5, &copy(5)),
+        delta(5, 6, &copy(5)),
+        delta(5, 4, &copy(5)),
+        delta(5, 6, &copy(6)),
+        delta(5, 5, &[0]),
+        delta(5, 5, &[5, b'x']),
+        delta(5, 5, &[0xff]),
+        vec![0x80; 30],
+        Vec::new(),
+    ] {
+        assert_fault(&small().from_last(&bad).finish(), PackFault::Delta);
+    }
+    let huge = delta(5, u64::MAX, &copy(5));
+    assert_excess(&small().from_last(&huge).finish(), &ROOMY, GitExcess::Held(ROOMY.max_held));
+}
+
+#[test]
+fn a_difference_from_nothing_is_refused() {
+    let same = delta(5, 5, &copy(5));
+    // From itself, from before the pack, from within the header, and from within another entry.
+    for distance in [0, 5, 1 << 40, 20, 3] {
+        assert_fault(&small().from_distance(distance, &same).finish(), PackFault::DeltaBase);
+    }
+    // A thin pack: the base is said to be here already.
+    assert_fault(&small().from_name([7; 20], &same).finish(), PackFault::Incomplete);
+    // Two that differ from each other, with others upon them.
+    let (one, other) = (name_of("blob", b"hello"), name_of("blob", b"world"));
+    let pack =
+        ForgedPack::default().from_name(one, &same).from_last(&same).from_name(other, &same).from_last(&same);
+    assert_fault(&pack.finish(), PackFault::Incomplete);
+}
+
+#[test]
+fn a_pack_without_what_was_asked_for_is_refused() {
+    assert_fault(&small().finish(), PackFault::Lacks);
+    let fault = |pack: ForgedPack, commit: CommitId| match refused_within(
+        Forger::sends(&pack.finish()),
+        &commit.to_string(),
+        &ROOMY,
+    ) {
+        FetchError::Pack(fault) => fault,
+        other => panic!("{other:?}"),
+    };
+    let (pack, commit) = ForgedPack::default().commit_of(b"absent");
+    assert_eq!(fault(pack, commit), PackFault::Lacks);
+    let (pack, commit) = small().commit_of_tree(&[b"40000 a\0", &[7; 20][..]].concat());
+    assert_eq!(fault(pack, commit), PackFault::Lacks);
+    let (pack, commit) = small().commit_of_tree(b"100644 a\0too short");
+    assert_eq!(fault(pack, commit), PackFault::Object);
+    let (pack, commit) = small().commit_of_tree(&[b"40000 a\0", &name_of("blob", b"hello")[..]].concat());
+    assert_eq!(fault(pack, commit), PackFault::Object);
+    let blob = hex(name_of("blob", b"hello")).parse().unwrap();
+    assert_eq!(fault(small(), blob), PackFault::Object);
+    let broken = b"tree of nothing";
+    let commit = hex(name_of("commit", broken)).parse().unwrap();
+    assert_eq!(fault(ForgedPack::default().whole(COMMIT, broken), commit), PackFault::Object);
+}
+
+#[test]
+fn trees_that_share_are_each_read_once() {
+    let file = name_of("blob", b"hello");
+    let (mut pack, mut below) = (small(), [b"100644 a\0", &file[..]].concat());
+    for _ in 0..40 {
+        let name = name_of("tree", &below);
+        pack = pack.whole(TREE, &below);
+        below = (0..10).flat_map(|at| [format!("40000 {at}\0").as_bytes(), &name[..]].concat()).collect();
+    }
+    let (pack, commit) = pack.commit_of_tree(&below);
+    let place = Place::new();
+    let ticks = Cell::new(0_u32);
+    let started = Instant::now();
+    let now = || {
+        ticks.set(ticks.get() + 1);
+        started
+    };
+    let allowance = Allowance::new(&ROOMY, &now);
+    let mut server = Forger::sends(&pack.finish());
+    place.fetch_within(&mut server, &[&commit.to_string()], &ROOMY, &allowance).unwrap();
+    assert!(ticks.get() < 2000, "looked at the time {} times", ticks.get());
+    assert!(archive_within(&place.objects(), commit, (&ROOMY, &ROOMY_ARCHIVE)).is_err());
+}
+
+/// Repeats its bytes for ever.
+struct Endless(Vec<u8>, usize);
+
+impl Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = (&self.0[self.1..]).read(buffer)?;
+        self.1 = (self.1 + read) % self.0.len();
+        Ok(read)
+    }
+}
+
+fn endless(first: Vec<u8>, then: Vec<u8>) -> Box<dyn Read> {
+    Box::new(Cursor::new(first).chain(Endless(then, 0)))
+}
+
+#[test]
+fn an_answer_that_never_ends_is_cut_off() {
+    let limits = GitLimits { max_pack: 4 << 20, ..ROOMY };
+    let excess = |server: Forger, reference: &str| match refused_within(server, reference, &limits) {
+        FetchError::Exceeded(excess) => excess,
+        other => panic!("{other:?}"),
+    };
+    let abilities = endless(line(b"version 2\n"), line(b"x=y\n"));
+    assert_eq!(excess(Forger::with_abilities(abilities, Vec::new()), ANY), GitExcess::Listing(64 << 10));
+    let listing = endless(Vec::new(), line(format!("{ANY} refs/tags/v10\n").as_bytes()));
+    assert_eq!(excess(Forger::new(vec![listing]), "v1"), GitExcess::Listing(limits.max_listing));
+
+    let pack = GitExcess::Pack(4 << 20);
+    for body in [
+        // Sections, messages about progress, and empty lines of the pack.
+        endless(Vec::new(), line(b"shallow x\n")),
+        endless(line(b"packfile\n"), band(2, b"counting objects\n")),
+        endless(line(b"packfile\n"), line(b"\x01")),
+        // An object whose compressed bytes go on and give nothing: empty blocks.
+        endless(
+            [line(b"packfile\n"), band(1, b"PACK\0\0\0\x02\0\0\0\x01\x35\x78\x01")].concat(),
+            band(1, &[0, 0, 0, 0xff, 0xff].repeat(1000)),
+        ),
+        // The bytes of an object whose length is within the limit of a file.
+        endless(
+            [line(b"packfile\n"), band(1, b"PACK\0\0\0\x02\0\0\0\x01\xb0\x80\x80\x20\x78\x01")].concat(),
+            band(1, &[&[0, 0xff, 0xff, 0, 0][..], &[7; 0xffff]].concat()),
+        ),
+    ] {
+        assert_eq!(excess(Forger::new(vec![body]), ANY), pack);
+    }
+}
+
+/// Gives one byte at a time, and the time passes.
+struct Trickle(Cursor<Vec<u8>>, Rc<Cell<Duration>>);
+
+impl Read for Trickle {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.1.set(self.1.get() + Duration::from_secs(1));
+        self.0.read(&mut buffer[..1])
+    }
+}
+
+#[test]
+fn a_server_that_trickles_has_no_more_than_its_time() {
+    let (pack, commit) = ForgedPack::default().whole(BLOB, &[7; 100]).commit_of(&[7; 100]);
+    let (pack, passed) = (pack.finish(), Rc::new(Cell::new(Duration::ZERO)));
+    let started = Instant::now();
+    let now = || started + passed.get();
+    let fetch = |seconds: u64| {
+        let limits = GitLimits { max_time: Duration::from_secs(seconds), ..ROOMY };
+        passed.set(Duration::ZERO);
+        let body = Trickle(Cursor::new(fetched(&pack)), passed.clone());
+        let place = Place::new();
+        let allowance = Allowance::new(&limits, &now);
+        let mut server = Forger::new(vec![Box::new(body)]);
+        let fetched = place.fetch_within(&mut server, &[&commit.to_string()], &limits, &allowance);
+        assert_eq!(place.files().is_empty(), fetched.is_err());
+        fetched
+    };
+    let late = fetch(60).unwrap_err();
+    assert!(matches!(late, FetchError::Exceeded(GitExcess::Time(_))), "{late:?}");
+    assert!(passed.get() < Duration::from_secs(62), "{:?}", passed.get());
+    fetch(600).unwrap();
+}
+
+#[test]
+fn an_answer_out_of_form_is_refused() {
+    let malformed = |body: Vec<u8>| match refused(Forger::new(vec![Box::new(Cursor::new(body))])) {
+        FetchError::Malformed(_) => {}
+        other => panic!("{other:?}"),
+    };
+    let packfile = || line(b"packfile\n");
+    malformed(Vec::new());
+    malformed(FLUSH.to_vec());
+    malformed(b"xxxx".to_vec());
+    malformed(b"0003".to_vec());
+    malformed(b"0004".to_vec());
+    malformed(b"ffff".to_vec());
+    malformed(b"0010short".to_vec());
+    malformed([packfile(), line(b"\x04x")].concat());
+    malformed([packfile(), b"0001".to_vec()].concat());
+    malformed([packfile(), band(1, &small().finish())].concat());
+    malformed([line(b"shallow-info\n"), packfile(), FLUSH.to_vec()].concat());
+
+    let said = |body: Vec<u8>| match refused(Forger::new(vec![Box::new(Cursor::new(body))])) {
+        FetchError::Refused(said) => said.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(said(line(b"ERR not\x1bhere\n")), "not\\u{1b}here");
+    assert_eq!(said([packfile(), band(3, b"out of memory\n")].concat()), "out of memory");
+    assert_eq!(said([packfile(), band(1, b"PACK"), band(3, &[b'x'; 50_000])].concat()).chars().count(), 161);
+}
+
+#[test]
+fn another_protocol_is_not_supported() {
+    let abilities = |lines: &[&str]| {
+        let lines: Vec<u8> = lines.iter().flat_map(|text| line(text.as_bytes())).collect();
+        let body = Box::new(Cursor::new([lines, FLUSH.to_vec()].concat()));
+        refused(Forger::with_abilities(body, Vec::new()))
+    };
+    for lines in [
+        &["version 1\n"][..],
+        &["9fceb02d0ae598e95dc970b74767f19372d61af8 HEAD\0multi_ack\n"],
+        &["version 2\n", "ls-refs\n"],
+        &["version 2\n", "fetch\n", "object-format=sha256\n"],
+    ] {
+        let refused = abilities(lines);
+        assert!(matches!(refused, FetchError::Unsupported(_)), "{lines:?}: {refused:?}");
+    }
+    assert!(matches!(abilities(&[]), FetchError::Malformed(_)));
+    let service =
+        [line(b"# service=git-upload-pack\n"), FLUSH.to_vec(), super::forgery::abilities()].concat();
+    let (pack, commit) = small().commit_of(b"hello");
+    let answer: Box<dyn Read> = Box::new(Cursor::new(fetched(&pack.finish())));
+    let mut server = Forger::with_abilities(Box::new(Cursor::new(service)), vec![answer]);
+    Place::new().fetch(&mut server, &[&commit.to_string()], &ROOMY).unwrap();
+}
+
+/// Fails after its bytes.
+struct Broken(Cursor<Vec<u8>>);
+
+impl Read for Broken {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 => Err(io::Error::new(io::ErrorKind::ConnectionReset, "reset by peer")),
+            read => Ok(read),
+        }
+    }
+}
+
+#[test]
+fn a_broken_exchange_is_told_from_a_broken_answer() {
+    let whole = fetched(&small().finish());
+    for len in 0..whole.len() - 4 {
+        let body = Broken(Cursor::new(whole[..len].to_vec()));
+        let refused = refused(Forger::new(vec![Box::new(body)]));
+        let FetchError::Transport(cause) = refused else { panic!("{len}: {refused:?}") };
+        assert_eq!(cause.kind(), io::ErrorKind::ConnectionReset);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_mutation_is_more_than_refused(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in proptest::option::of(any::<prop::sample::Index>()),
+    ) {
+        let same = delta(5, 5, &copy(5));
+        let pack = small().from_last(&same).from_last(&same).from_name(name_of("blob", b"hello"), &same);
+        let (pack, commit) = pack.commit_of(b"hello");
+        let mut body = fetched(&pack.finish());
+        for (at, byte) in changes {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        if let Some(cut) = cut {
+            body.truncate(cut.index(body.len()));
+        }
+        let place = Place::new();
+        let mut server = Forger::new(vec![Box::new(Cursor::new(body))]);
+        if place.fetch(&mut server, &[&commit.to_string()], &ROOMY).is_ok() {
+            archive_of(&place.objects(), commit).unwrap();
+        } else {
+            prop_assert!(place.files().is_empty());
+        }
+    }
+}
+
+#[test]
+fn the_real_server_is_bounded_as_well() {
+    let repository = Repository::new();
+    let zeros = vec![0; 40 << 20];
+    repository.commit(&[archive::TreeFile { path: "zeros", executable: false, content: &zeros }]);
+    let place = Place::new();
+    let limits = GitLimits { max_inflated: 32 << 20, ..ROOMY };
+    let refused = place.fetch(&mut Backend::of(&repository), &["main"], &limits).unwrap_err();
+    assert!(matches!(refused, FetchError::Exceeded(GitExcess::Inflated(_))), "{refused:?}");
+    assert!(place.files().is_empty());
+}
