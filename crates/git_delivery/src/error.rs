@@ -101,15 +101,15 @@ impl From<ObjectError> for FetchError {
 /// Why reading an answer failed, on its way through readers that know only [`io::Error`].
 #[derive(Debug, thiserror::Error)]
 #[error("the body cannot be read")]
-pub(crate) struct BodyError(pub(crate) FetchError);
+pub(crate) struct AnswerError(pub(crate) FetchError);
 
-impl BodyError {
-    pub(crate) fn wrap(error: impl Into<FetchError>) -> io::Error {
+impl AnswerError {
+    pub(crate) fn carry(error: impl Into<FetchError>) -> io::Error {
         io::Error::other(Self(error.into()))
     }
 
     /// The cause inside of `error`, or what `other` makes of an error that has none.
-    pub(crate) fn unwrap(error: io::Error, other: impl FnOnce(&io::Error) -> FetchError) -> FetchError {
+    pub(crate) fn cause(error: io::Error, other: impl FnOnce(&io::Error) -> FetchError) -> FetchError {
         match error.downcast::<Self>() {
             Ok(Self(cause)) => cause,
             Err(error) => other(&error),

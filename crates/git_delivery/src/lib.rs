@@ -37,13 +37,13 @@
 //!
 //! let now = Instant::now;
 //! let allowance = Allowance::new(&limits, &now);
-//! let mut remote = RemoteRepository::connect(transport, &limits, &allowance)?;
+//! let mut remote = RemoteRepository::connect(transport, &allowance)?;
 //! let reference: GitReference = "v1.2.0".parse()?;
 //! let commit = remote.resolve(&[reference])?[0].ok_or("no such reference")?;
 //! remote.fetch(&[commit], &folder, "/var/cache/x/staging".as_ref())?;
 //!
 //! let objects = folder.objects(&limits)?;
-//! let archive = archive_commit(&objects, commit, (&limits, &archive_limits), &allowance, Vec::new())?;
+//! let archive = archive_commit(&objects, commit, &archive_limits, &allowance, Vec::new())?;
 //! println!("{}", archive.integrity);
 //! # Ok(())
 //! # }
@@ -53,9 +53,9 @@ mod commit_id;
 mod error;
 mod folder;
 mod limits;
-mod lines;
 mod objects;
 mod pack;
+mod packet_lines;
 mod reference;
 mod remote;
 mod transport;

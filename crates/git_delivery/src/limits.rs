@@ -70,32 +70,39 @@ pub enum GitExcess {
     Listing(u64),
 }
 
-/// What one piece of work may still use of time and inflated bytes.
+/// What one piece of work may use: its limits, and what is left of time and inflated bytes.
 pub struct Allowance<'a> {
+    limits: GitLimits,
     now: &'a dyn Fn() -> Instant,
     until: Instant,
-    max_time: Duration,
-    max_inflated: u64,
     inflated: Cell<u64>,
 }
 
 impl<'a> Allowance<'a> {
     /// All that `limits` allow, from `now` on.
     pub fn new(limits: &GitLimits, now: &'a dyn Fn() -> Instant) -> Self {
-        let GitLimits { max_time, max_inflated, .. } = *limits;
-        Self { now, until: now() + max_time, max_time, max_inflated, inflated: Cell::new(0) }
+        Self { limits: *limits, now, until: now() + limits.max_time, inflated: Cell::new(0) }
+    }
+
+    pub(crate) fn limits(&self) -> &GitLimits {
+        &self.limits
     }
 
     /// Whether there is time left.
     pub(crate) fn check_time(&self) -> Result<(), GitExcess> {
-        if (self.now)() < self.until { Ok(()) } else { Err(GitExcess::Time(self.max_time)) }
+        if (self.now)() < self.until { Ok(()) } else { Err(GitExcess::Time(self.limits.max_time)) }
+    }
+
+    /// Whether an object of so many bytes may be held in memory.
+    pub(crate) fn hold(&self, bytes: u64) -> Result<(), GitExcess> {
+        if bytes <= self.limits.max_held as u64 { Ok(()) } else { Err(GitExcess::Held(self.limits.max_held)) }
     }
 
     /// Counts inflated bytes, and looks at the time.
     pub(crate) fn inflate(&self, bytes: u64) -> Result<(), GitExcess> {
         self.inflated.set(self.inflated.get().saturating_add(bytes));
-        if self.inflated.get() > self.max_inflated {
-            return Err(GitExcess::Inflated(self.max_inflated));
+        if self.inflated.get() > self.limits.max_inflated {
+            return Err(GitExcess::Inflated(self.limits.max_inflated));
         }
         self.check_time()
     }

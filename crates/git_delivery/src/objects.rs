@@ -18,10 +18,7 @@ use gix_object::Kind;
 pub(crate) use content::GitObject;
 use packed::OpenPack;
 
-use crate::{Allowance, GitExcess, GitLimits};
-
-/// The most packs of one folder that are opened.
-const MAX_PACKS: usize = 4096;
+use crate::{Allowance, CommitId, GitExcess, GitLimits};
 
 /// Why an object cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -58,12 +55,10 @@ pub enum ObjectError {
 pub struct GitObjects {
     folder: PathBuf,
     packs: Vec<OpenPack>,
-    max_file: u64,
-    max_held: usize,
 }
 
 impl GitObjects {
-    /// Opens the folder and its packs.
+    /// Opens the folder and its packs. Of `limits` counts here how much memory it takes to resolve a difference.
     ///
     /// # Errors
     /// [`ObjectError::Storage`]: the folder or a pack's index cannot be read.
@@ -71,7 +66,7 @@ impl GitObjects {
         let mut indexes = Vec::new();
         match std::fs::read_dir(folder.join("pack")) {
             Ok(entries) => {
-                for entry in entries.take(4 * MAX_PACKS) {
+                for entry in entries {
                     indexes.push(entry.map_err(ObjectError::Storage)?.path());
                 }
             }
@@ -80,16 +75,20 @@ impl GitObjects {
         }
         indexes.retain(|path| path.extension().is_some_and(|extension| extension == "idx"));
         indexes.sort_unstable();
-        indexes.truncate(MAX_PACKS);
         Self::of(folder, &indexes, limits)
     }
 
     /// The objects of the packs with these indexes alone, and the loose ones of `folder`.
     pub(crate) fn of(folder: &Path, indexes: &[PathBuf], limits: &GitLimits) -> Result<Self, ObjectError> {
-        let packs = indexes.iter().map(|index| OpenPack::open(index, limits));
+        let packs = indexes.iter().filter_map(|index| OpenPack::open(index, limits).transpose());
         let packs = packs.collect::<Result<_, _>>()?;
-        let GitLimits { max_file, max_held, .. } = *limits;
-        Ok(Self { folder: folder.to_owned(), packs, max_file, max_held })
+        Ok(Self { folder: folder.to_owned(), packs })
+    }
+
+    /// Whether a commit is there. What it holds is there too, if it was asked for when it came.
+    #[must_use]
+    pub fn holds(&self, commit: CommitId) -> bool {
+        self.contains(&commit.0)
     }
 
     /// Whether an object is there.
@@ -111,8 +110,9 @@ impl GitObjects {
         if object.kind() != expected {
             return Err(ObjectError::Kind { id: id.to_owned(), expected });
         }
-        if object.len() > self.max_file {
-            return Err(GitExcess::File(self.max_file).into());
+        let max_file = allowance.limits().max_file;
+        if object.len() > max_file {
+            return Err(GitExcess::File(max_file).into());
         }
         Ok(object)
     }
@@ -126,9 +126,7 @@ impl GitObjects {
         bytes: &mut Vec<u8>,
     ) -> Result<(), ObjectError> {
         let mut object = self.open_object(id, expected, allowance)?;
-        if object.len() > self.max_held as u64 {
-            return Err(GitExcess::Held(self.max_held).into());
-        }
+        allowance.hold(object.len())?;
         bytes.clear();
         while let Some(piece) = object.next_piece(allowance)? {
             bytes.extend_from_slice(piece);

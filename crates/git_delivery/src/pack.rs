@@ -10,13 +10,18 @@ mod resolve;
 
 use std::fs::File;
 use std::io::{BufWriter, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use gix_hash::ObjectId;
 use tempfile::TempDir;
 
 use crate::objects::GitObjects;
-use crate::{Allowance, CommitId, FetchError, GitLimits};
+use crate::{Allowance, CommitId, FetchError};
+
+/// The name of a pack in a folder of its own.
+pub(crate) const PACK: &str = "objects.pack";
+/// The name of its index.
+pub(crate) const INDEX: &str = "objects.idx";
 
 /// One object of a pack.
 struct PackedObject {
@@ -51,41 +56,36 @@ impl StagedPack {
     pub(crate) fn receive(
         body: &mut dyn Read,
         staging: &Path,
-        limits: &GitLimits,
         allowance: &Allowance<'_>,
     ) -> Result<Self, FetchError> {
         let folder = tempfile::tempdir_in(staging).map_err(FetchError::Storage)?;
         let mut staged = Self { folder, checksum: ObjectId::null(gix_hash::Kind::Sha1) };
-        let pack = File::create_new(staged.pack()).map_err(FetchError::Storage)?;
-        let (mut objects, checksum) = receive::receive(body, &pack, limits, allowance)?;
+        let pack = File::create_new(staged.folder().join(PACK)).map_err(FetchError::Storage)?;
+        let (mut objects, checksum) = receive::receive(body, &pack, allowance)?;
         staged.checksum = checksum;
-        resolve::resolve(&mut objects, &staged.pack(), limits, allowance)?;
-        let index = File::create_new(staged.index()).map_err(FetchError::Storage)?;
+        resolve::resolve(&mut objects, &staged.folder().join(PACK), allowance)?;
+        let index = File::create_new(staged.folder().join(INDEX)).map_err(FetchError::Storage)?;
         index::write(objects, &checksum, BufWriter::new(index))?;
         Ok(staged)
     }
 
-    pub(crate) fn pack(&self) -> PathBuf {
-        self.folder.path().join("staged.pack")
+    /// The folder in which pack and index lie.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
-    pub(crate) fn index(&self) -> PathBuf {
-        self.folder.path().join("staged.idx")
-    }
-
-    /// The name of the pack in a repository, without its ending.
+    /// A name that only the same bytes have.
     pub(crate) fn name(&self) -> String {
-        format!("pack-{}", self.checksum)
+        self.checksum.to_string()
     }
 
     /// Checks that the pack has all that the commits hold.
     pub(crate) fn check_complete(
         &self,
         commits: &[CommitId],
-        limits: &GitLimits,
         allowance: &Allowance<'_>,
     ) -> Result<(), FetchError> {
-        let objects = GitObjects::of(self.folder.path(), &[self.index()], limits)?;
-        commits.iter().try_for_each(|commit| complete::check(&objects, *commit, limits, allowance))
+        let objects = GitObjects::of(self.folder(), &[self.folder().join(INDEX)], allowance.limits())?;
+        commits.iter().try_for_each(|commit| complete::check(&objects, *commit, allowance))
     }
 }

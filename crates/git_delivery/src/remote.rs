@@ -8,10 +8,10 @@ use std::path::Path;
 
 use gix_hash::ObjectId;
 
-use crate::lines::{Command, Line, Lines};
 use crate::pack::StagedPack;
+use crate::packet_lines::{Command, PacketLine, PacketLines};
 use crate::transport::{GitRequest, GitTransport, ask};
-use crate::{Allowance, CommitId, FetchError, GitExcess, GitLimits, GitReference, RepositoryFolder};
+use crate::{Allowance, CommitId, FetchError, GitExcess, GitReference, RepositoryFolder};
 
 /// The longest advertisement of abilities.
 const MAX_ABILITIES: u64 = 64 << 10;
@@ -21,7 +21,6 @@ pub const MAX_WANTED: usize = 64;
 /// A repository whose server was asked what it can do.
 pub struct RemoteRepository<'a> {
     transport: &'a mut dyn GitTransport,
-    limits: &'a GitLimits,
     allowance: &'a Allowance<'a>,
     abilities: Abilities,
 }
@@ -43,13 +42,12 @@ impl<'a> RemoteRepository<'a> {
     /// [`FetchError`].
     pub fn connect(
         transport: &'a mut dyn GitTransport,
-        limits: &'a GitLimits,
         allowance: &'a Allowance<'a>,
     ) -> Result<Self, FetchError> {
         let limit = (MAX_ABILITIES, GitExcess::Listing(MAX_ABILITIES));
         let body = ask(&mut *transport, &GitRequest::Abilities, allowance, limit)?;
-        let abilities = Abilities::read(&mut Lines::of(body))?;
-        Ok(Self { transport, limits, allowance, abilities })
+        let abilities = Abilities::read(&mut PacketLines::of(body))?;
+        Ok(Self { transport, allowance, abilities })
     }
 
     /// The commits that references name, in their order: that of a tag is the one that the tag points at. `None` for a reference that
@@ -81,15 +79,18 @@ impl<'a> RemoteRepository<'a> {
         let command = self.command("ls-refs").line("peel");
         let command =
             listed.keys().fold(command, |command, name| command.line(&format!("ref-prefix {name}")));
-        let limit = (self.limits.max_listing, GitExcess::Listing(self.limits.max_listing));
+        let max_listing = self.allowance.limits().max_listing;
+        let limit = (max_listing, GitExcess::Listing(max_listing));
         let command = command.end();
         let body = ask(&mut *self.transport, &GitRequest::Command(&command), self.allowance, limit)?;
-        let mut lines = Lines::of(body);
+        let mut lines = PacketLines::of(body);
         loop {
             let line = match lines.next_line()? {
-                Line::Text(line) => line,
-                Line::SectionEnd => return Err(FetchError::Malformed("a list of references has sections")),
-                Line::End => return Ok(()),
+                PacketLine::Text(line) => line,
+                PacketLine::SectionEnd => {
+                    return Err(FetchError::Malformed("a list of references has sections"));
+                }
+                PacketLine::End => return Ok(()),
             };
             let (id, name) =
                 listed_reference(line).ok_or(FetchError::Malformed("a line names no reference"))?;
@@ -115,15 +116,15 @@ impl<'a> RemoteRepository<'a> {
         let command = if self.abilities.shallow { command.line("deepen 1") } else { command };
         let command = wanted.iter().fold(command, |command, id| command.line(&format!("want {id}")));
         let command = command.line("done").end();
-        let max_pack = self.limits.max_pack;
-        // Lines have a head, and those about progress are no part of the pack.
+        let max_pack = self.allowance.limits().max_pack;
+        // PacketLines have a head, and those about progress are no part of the pack.
         let limit = (max_pack.saturating_add(max_pack / 16 + (1 << 20)), GitExcess::Pack(max_pack));
         let body = ask(&mut *self.transport, &GitRequest::Command(&command), self.allowance, limit)?;
-        let mut lines = Lines::of(body);
+        let mut lines = PacketLines::of(body);
         find_pack(&mut lines)?;
-        let staged = lines.pack(|pack| StagedPack::receive(pack, staging, self.limits, self.allowance))?;
-        staged.check_complete(wanted, self.limits, self.allowance)?;
-        folder.take(&staged)
+        let staged = lines.pack(|pack| StagedPack::receive(pack, staging, self.allowance))?;
+        staged.check_complete(wanted, self.allowance)?;
+        folder.take(staged)
     }
 
     fn command(&self, name: &str) -> Command {
@@ -134,11 +135,11 @@ impl<'a> RemoteRepository<'a> {
 }
 
 impl Abilities {
-    fn read(lines: &mut Lines<'_>) -> Result<Self, FetchError> {
+    fn read(lines: &mut PacketLines<'_>) -> Result<Self, FetchError> {
         let mut next = Self::first(lines)?;
         // Some servers say first which service answers.
         if next.starts_with(b"# service=") {
-            let Line::End = lines.next_line()? else {
+            let PacketLine::End = lines.next_line()? else {
                 return Err(FetchError::Malformed("a service is named twice"));
             };
             lines.reopen();
@@ -150,9 +151,11 @@ impl Abilities {
         let mut abilities = Self::default();
         loop {
             let line = match lines.next_line()? {
-                Line::Text(line) => line,
-                Line::SectionEnd => return Err(FetchError::Malformed("a list of abilities has sections")),
-                Line::End => break,
+                PacketLine::Text(line) => line,
+                PacketLine::SectionEnd => {
+                    return Err(FetchError::Malformed("a list of abilities has sections"));
+                }
+                PacketLine::End => break,
             };
             let (name, value) = match line.iter().position(|byte| *byte == b'=') {
                 Some(at) => (&line[..at], &line[at + 1..]),
@@ -178,10 +181,10 @@ impl Abilities {
         }
     }
 
-    fn first(lines: &mut Lines<'_>) -> Result<Vec<u8>, FetchError> {
+    fn first(lines: &mut PacketLines<'_>) -> Result<Vec<u8>, FetchError> {
         match lines.next_line()? {
-            Line::Text(line) => Ok(line.to_vec()),
-            Line::SectionEnd | Line::End => Err(FetchError::Malformed("it begins with no line")),
+            PacketLine::Text(line) => Ok(line.to_vec()),
+            PacketLine::SectionEnd | PacketLine::End => Err(FetchError::Malformed("it begins with no line")),
         }
     }
 }
@@ -196,14 +199,14 @@ fn listed_reference(line: &[u8]) -> Option<(ObjectId, &str)> {
 }
 
 /// Reads up to the line behind which the pack begins.
-fn find_pack(lines: &mut Lines<'_>) -> Result<(), FetchError> {
+fn find_pack(lines: &mut PacketLines<'_>) -> Result<(), FetchError> {
     let mut head = true;
     loop {
         head = match lines.next_line()? {
-            Line::Text(b"packfile") if head => return Ok(()),
-            Line::Text(_) => false,
-            Line::SectionEnd => true,
-            Line::End => return Err(FetchError::Malformed("it has no pack")),
+            PacketLine::Text(b"packfile") if head => return Ok(()),
+            PacketLine::Text(_) => false,
+            PacketLine::SectionEnd => true,
+            PacketLine::End => return Err(FetchError::Malformed("it has no pack")),
         };
     }
 }

@@ -5,7 +5,7 @@
 
 use std::io::{self, Read};
 
-use crate::error::BodyError;
+use crate::error::AnswerError;
 use crate::{Allowance, FetchError, GitExcess};
 
 /// Carries requests to one repository.
@@ -85,29 +85,32 @@ pub(crate) fn ask<'a>(
     request: &GitRequest<'_>,
     allowance: &'a Allowance<'a>,
     limit: (u64, GitExcess),
-) -> Result<Body<'a>, FetchError> {
+) -> Result<AnswerBody<'a>, FetchError> {
     allowance.check_time()?;
     let GitAnswer { content_type, body } = transport.exchange(request).map_err(FetchError::Transport)?;
-    if content_type != request.answer_type() {
+    // Parameters say nothing here.
+    let media_type = content_type.split(';').next().unwrap_or_default().trim_ascii();
+    if !media_type.eq_ignore_ascii_case(request.answer_type()) {
         return Err(FetchError::Unsupported("it does not answer as a Git server; check the address"));
     }
     let (left, excess) = limit;
-    Ok(Body { body, allowance, left, excess })
+    Ok(AnswerBody { body, allowance, left, excess })
 }
 
 /// The bounded body of an answer.
-pub(crate) struct Body<'a> {
+pub(crate) struct AnswerBody<'a> {
     body: Box<dyn Read + 'a>,
     allowance: &'a Allowance<'a>,
     left: u64,
     excess: GitExcess,
 }
 
-impl Read for Body<'_> {
+impl Read for AnswerBody<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.allowance.check_time().map_err(BodyError::wrap)?;
-        let read = self.body.read(buffer).map_err(|error| BodyError::wrap(FetchError::Transport(error)))?;
-        self.left = self.left.checked_sub(read as u64).ok_or_else(|| BodyError::wrap(self.excess))?;
+        self.allowance.check_time().map_err(AnswerError::carry)?;
+        let read =
+            self.body.read(buffer).map_err(|error| AnswerError::carry(FetchError::Transport(error)))?;
+        self.left = self.left.checked_sub(read as u64).ok_or_else(|| AnswerError::carry(self.excess))?;
         Ok(read)
     }
 }

@@ -25,7 +25,7 @@ use gix_object::tree::{EntryKind, EntryRef, name_order};
 use gix_object::{Kind, TreeRefIter};
 
 use crate::objects::{GitObjects, ObjectError};
-use crate::{Allowance, CommitId, GitExcess, GitLimits, TreeId};
+use crate::{Allowance, CommitId, GitExcess, TreeId};
 
 /// Why a commit gives no archive.
 #[derive(Debug, thiserror::Error)]
@@ -75,14 +75,13 @@ pub struct CommitArchive<W> {
 pub fn archive_commit<W: Write>(
     objects: &GitObjects,
     commit: CommitId,
-    limits: (&GitLimits, &ArchiveLimits),
+    limits: &ArchiveLimits,
     allowance: &Allowance<'_>,
     sink: W,
 ) -> Result<CommitArchive<W>, TreeError> {
-    let (git, archive) = limits;
     let (commit, tree) = objects.tree_of(commit, allowance)?;
-    let packer = TreePacker::new(sink, *archive);
-    let mut walk = Walk { objects, allowance, git, max_entries: archive.max_entries, entries: 0, packer };
+    let packer = TreePacker::new(sink, *limits);
+    let mut walk = Walk { objects, allowance, max_entries: limits.max_entries, entries: 0, packer };
     walk.tree(tree.0)?;
     let (sink, integrity) = walk.packer.finish()?;
     Ok(CommitArchive { sink, integrity, commit, tree })
@@ -92,7 +91,6 @@ pub fn archive_commit<W: Write>(
 struct Walk<'a, W: Write> {
     objects: &'a GitObjects,
     allowance: &'a Allowance<'a>,
-    git: &'a GitLimits,
     max_entries: u64,
     /// Entries visited so far.
     entries: u64,
@@ -135,6 +133,7 @@ impl OpenTree {
 
 impl<W: Write> Walk<'_, W> {
     fn tree(&mut self, root: ObjectId) -> Result<(), TreeError> {
+        let max_depth = self.allowance.limits().max_tree_depth;
         let (mut path, mut held) = (Vec::new(), 0);
         let mut open = vec![self.open(root, &path, &mut held)?];
         while let Some(tree) = open.last_mut() {
@@ -156,8 +155,8 @@ impl<W: Write> Walk<'_, W> {
             match mode.value() {
                 0o040_000 => {
                     path.push(b'/');
-                    if open.len() == self.git.max_tree_depth {
-                        return Err(GitExcess::TreeDepth(self.git.max_tree_depth).into());
+                    if open.len() == max_depth {
+                        return Err(GitExcess::TreeDepth(max_depth).into());
                     }
                     open.push(self.open(id, &path, &mut held)?);
                 }
@@ -173,9 +172,7 @@ impl<W: Write> Walk<'_, W> {
         let mut bytes = Vec::new();
         self.objects.read(&id, Kind::Tree, self.allowance, &mut bytes)?;
         *held += bytes.len();
-        if *held > self.git.max_held {
-            return Err(GitExcess::Held(self.git.max_held).into());
-        }
+        self.allowance.hold(*held as u64)?;
         Ok(OpenTree { id, bytes, next: 0, last: None, path: path.len() })
     }
 

@@ -13,7 +13,7 @@ use gix_object::decode::loose_header;
 use super::{GitObject, ObjectError};
 
 /// The longest header: `commit`, a space, 20 digits, NUL.
-const MAX_HEADER: u64 = 28;
+const MAX_HEADER: usize = 28;
 
 pub(super) fn path_of(folder: &Path, id: &oid) -> PathBuf {
     let hex = id.to_hex().to_string();
@@ -31,11 +31,10 @@ pub(super) fn object(folder: &Path, id: &oid) -> Result<GitObject<'static>, Obje
     let mut from = ZlibDecoder::new(Box::new(BufReader::new(file)) as Box<dyn BufRead>);
     let mut header = Vec::new();
     // The content begins behind the header's NUL, so it is read byte by byte.
-    for byte in from.by_ref().bytes().take(MAX_HEADER as usize) {
-        header.push(byte.map_err(|_| ObjectError::Damaged(id.to_owned()))?);
-        if header.last() == Some(&0) {
-            break;
-        }
+    while header.len() < MAX_HEADER && header.last() != Some(&0) {
+        let mut byte = [0];
+        from.read_exact(&mut byte).map_err(|_| ObjectError::Damaged(id.to_owned()))?;
+        header.extend(byte);
     }
     let (kind, len, _) = loose_header(&header).map_err(|_| ObjectError::Damaged(id.to_owned()))?;
     Ok(GitObject::inflating(id.to_owned(), kind, len, from))

@@ -27,18 +27,22 @@ pub(super) struct OpenPack {
     file: File,
     /// Where differences are resolved.
     mapped: data::File,
-    max_held: usize,
 }
 
 impl OpenPack {
-    pub(super) fn open(index: &Path, limits: &GitLimits) -> Result<Self, ObjectError> {
+    /// Opens a pack by its index; none if it was removed meanwhile.
+    pub(super) fn open(index: &Path, limits: &GitLimits) -> Result<Option<Self>, ObjectError> {
         let pack = index.with_extension("pack");
-        let file = File::open(&pack).map_err(ObjectError::Storage)?;
+        let file = match File::open(&pack) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(ObjectError::Storage(error)),
+        };
         let unreadable = |error| ObjectError::Storage(io::Error::other(error));
         let index = gix_pack::index::File::at(index, gix_hash::Kind::Sha1).map_err(unreadable)?;
         let mapped = data::File::at(&pack, gix_hash::Kind::Sha1).map_err(unreadable)?;
         let mapped = mapped.with_alloc_limit_bytes(Some(limits.room_to_resolve()));
-        Ok(Self { index, file, mapped, max_held: limits.max_held })
+        Ok(Some(Self { index, file, mapped }))
     }
 
     pub(super) fn contains(&self, id: &oid) -> bool {
@@ -75,12 +79,10 @@ impl OpenPack {
         let inflate = &mut gix_zlib::Inflate::default();
         let outcome = self.mapped.decode_entry(entry, &mut content, inflate, &base, &mut Never);
         let outcome = outcome.map_err(|error| match error.is_resource_exhausted() {
-            true => ObjectError::Exceeded(GitExcess::Held(self.max_held)),
+            true => ObjectError::Exceeded(GitExcess::Held(allowance.limits().max_held)),
             false => ObjectError::Damaged(id.to_owned()),
         })?;
-        if content.len() > self.max_held {
-            return Err(GitExcess::Held(self.max_held).into());
-        }
+        allowance.hold(content.len() as u64)?;
         allowance.inflate(outcome.object_size.saturating_mul(u64::from(outcome.num_deltas) + 1))?;
         Ok(GitObject::held(ObjectId::from(id), outcome.kind, content))
     }

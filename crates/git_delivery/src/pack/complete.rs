@@ -10,12 +10,11 @@ use gix_object::tree::EntryKind;
 use gix_object::{Kind, TreeRefIter};
 
 use crate::objects::{GitObjects, ObjectError};
-use crate::{Allowance, CommitId, FetchError, GitExcess, GitLimits};
+use crate::{Allowance, CommitId, FetchError};
 
 pub(super) fn check(
     objects: &GitObjects,
     commit: CommitId,
-    limits: &GitLimits,
     allowance: &Allowance<'_>,
 ) -> Result<(), FetchError> {
     let (_, tree) = objects.tree_of(commit, allowance)?;
@@ -36,9 +35,6 @@ pub(super) fn check(
                     }
                 }
             }
-        }
-        if seen.len() > limits.max_objects as usize {
-            return Err(GitExcess::Objects(limits.max_objects).into());
         }
     }
     Ok(())

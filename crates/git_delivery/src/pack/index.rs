@@ -54,3 +54,36 @@ fn write_tables(named: &[(ObjectId, u32, u64)], checksum: &ObjectId, out: &mut i
     }
     out.write_all(checksum.as_slice())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::StoredForm;
+    use super::*;
+
+    #[test]
+    fn every_object_is_found_at_its_offset() {
+        let id = |at: u64| {
+            let mut id = [0; 20];
+            id[..8].copy_from_slice(&at.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+            ObjectId::from_bytes_or_panic(&id)
+        };
+        // The last ones lie beyond what fits a field.
+        let offset = |at: u64| 12 + at * (1 << 24);
+        let object = |at| PackedObject {
+            offset: offset(at),
+            crc: at as u32,
+            form: StoredForm::Whole,
+            id: Some(id(at)),
+        };
+        let mut written = Vec::new();
+        write((0..300).map(object).collect(), &id(7), &mut written).unwrap();
+        let index = gix_pack::index::File::from_data(written, "x".into(), gix_hash::Kind::Sha1).unwrap();
+        for at in 0..300 {
+            let place = index.lookup(id(at)).unwrap();
+            assert_eq!(index.pack_offset_at_index(place), offset(at));
+            assert_eq!(index.crc32_at_index(place), Some(at as u32));
+        }
+        assert_eq!((index.num_objects(), index.pack_checksum()), (300, id(7)));
+        assert!(index.lookup(id(300)).is_none());
+    }
+}

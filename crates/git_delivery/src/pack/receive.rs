@@ -15,8 +15,8 @@ use gix_pack::data;
 use gix_pack::data::entry::Header;
 
 use super::{PackedObject, StoredForm};
-use crate::error::BodyError;
-use crate::{Allowance, FetchError, GitExcess, GitLimits, PackFault};
+use crate::error::AnswerError;
+use crate::{Allowance, FetchError, GitExcess, PackFault};
 
 /// The length of a name, and of the checksum at the end.
 const HASH_LEN: usize = 20;
@@ -27,9 +27,9 @@ const BUFFER: usize = 64 << 10;
 pub(super) fn receive(
     body: &mut dyn Read,
     file: &File,
-    limits: &GitLimits,
     allowance: &Allowance<'_>,
 ) -> Result<(Vec<PackedObject>, ObjectId), FetchError> {
+    let limits = allowance.limits();
     let mut pack = ArrivingPack::new(body, file, limits.max_pack);
     let mut header = [0; data::header::SIZE];
     pack.read_exact(&mut header).map_err(truncated)?;
@@ -43,7 +43,7 @@ pub(super) fn receive(
     let mut objects = Vec::new();
     let mut piece = vec![0; BUFFER];
     for _ in 0..count {
-        objects.push(entry(&mut pack, &objects, &mut piece, limits, allowance)?);
+        objects.push(entry(&mut pack, &objects, &mut piece, allowance)?);
     }
     let checksum = pack.hasher.clone().try_finalize().map_err(|_| PackFault::Collision)?;
     let mut claimed = [0; HASH_LEN];
@@ -61,14 +61,13 @@ fn entry(
     pack: &mut ArrivingPack<'_>,
     before: &[PackedObject],
     piece: &mut [u8],
-    limits: &GitLimits,
     allowance: &Allowance<'_>,
 ) -> Result<PackedObject, FetchError> {
     let offset = pack.taken;
     pack.crc.reset();
     let entry = data::Entry::from_read(pack, offset, HASH_LEN);
     let entry =
-        entry.map_err(|error| BodyError::unwrap(error, |error| malformed(error, PackFault::Entry)))?;
+        entry.map_err(|error| AnswerError::cause(error, |error| malformed(error, PackFault::Entry)))?;
     let (form, hasher) = match entry.header {
         Header::OfsDelta { base_distance } => {
             let base = offset.checked_sub(base_distance);
@@ -84,11 +83,12 @@ fn entry(
     };
     let len = entry.decompressed_size;
     if hasher == Some(Kind::Blob) {
-        if len > limits.max_file {
-            return Err(GitExcess::File(limits.max_file).into());
+        let max_file = allowance.limits().max_file;
+        if len > max_file {
+            return Err(GitExcess::File(max_file).into());
         }
-    } else if len > limits.max_held as u64 {
-        return Err(GitExcess::Held(limits.max_held).into());
+    } else {
+        allowance.hold(len)?;
     }
     let mut hasher = hasher.map(|kind| {
         let mut hasher = gix_hash::hasher(gix_hash::Kind::Sha1);
@@ -117,7 +117,7 @@ fn inflate(
     loop {
         let read = inflated.read(piece);
         let read =
-            read.map_err(|error| BodyError::unwrap(error, |error| malformed(error, PackFault::Zlib)))?;
+            read.map_err(|error| AnswerError::cause(error, |error| malformed(error, PackFault::Zlib)))?;
         allowance.inflate(read as u64)?;
         if read == 0 {
             return if left == 0 { Ok(()) } else { Err(PackFault::Length.into()) };
@@ -128,7 +128,7 @@ fn inflate(
 }
 
 fn truncated(error: io::Error) -> FetchError {
-    BodyError::unwrap(error, |error| malformed(error, PackFault::Truncated))
+    AnswerError::cause(error, |error| malformed(error, PackFault::Truncated))
 }
 
 fn malformed(error: &io::Error, fault: PackFault) -> FetchError {
@@ -174,10 +174,10 @@ impl BufRead for ArrivingPack<'_> {
         if self.left.is_empty() {
             let read = self.body.read(&mut self.buffer)?;
             let room = self.room.checked_sub(read as u64);
-            self.room = room.ok_or_else(|| BodyError::wrap(GitExcess::Pack(self.max_pack)))?;
+            self.room = room.ok_or_else(|| AnswerError::carry(GitExcess::Pack(self.max_pack)))?;
             self.left = 0..read;
             let stored = self.file.write_all(&self.buffer[..read]);
-            stored.map_err(|error| BodyError::wrap(FetchError::Storage(error)))?;
+            stored.map_err(|error| AnswerError::carry(FetchError::Storage(error)))?;
         }
         Ok(&self.buffer[self.left.clone()])
     }

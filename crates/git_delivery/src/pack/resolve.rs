@@ -19,14 +19,13 @@ use crate::{Allowance, FetchError, GitExcess, GitLimits, PackFault};
 pub(super) fn resolve(
     objects: &mut [PackedObject],
     path: &Path,
-    limits: &GitLimits,
     allowance: &Allowance<'_>,
 ) -> Result<(), FetchError> {
     let mut waiting = Waiting::of(objects);
     if waiting.is_empty() {
         return Ok(());
     }
-    let mut pack = Differences::open(path, limits)?;
+    let mut pack = Differences::open(path, allowance.limits())?;
     let mut open = Vec::new();
     for place in 0..objects.len() {
         if let (StoredForm::Whole, Some(id)) = (objects[place].form, objects[place].id) {
@@ -38,7 +37,7 @@ pub(super) fn resolve(
                 pack.bases.insert(id, objects[place].offset);
             }
             for child in same_place.into_iter().chain(same_name) {
-                if depth == limits.max_delta_depth {
+                if depth == allowance.limits().max_delta_depth {
                     return Err(GitExcess::DeltaDepth(depth).into());
                 }
                 let id = pack.name(objects[child as usize].offset, allowance)?;
@@ -90,28 +89,25 @@ struct Differences {
     cache: MemoryCappedHashmap,
     inflate: gix_zlib::Inflate,
     content: Vec<u8>,
-    max_held: usize,
 }
 
 impl Differences {
     fn open(path: &Path, limits: &GitLimits) -> Result<Self, FetchError> {
-        let max_held = limits.max_held;
         let pack = data::File::at(path, gix_hash::Kind::Sha1);
         let pack = pack.map_err(|error| FetchError::Storage(std::io::Error::other(error)))?;
         Ok(Self {
             pack: pack.with_alloc_limit_bytes(Some(limits.room_to_resolve())),
             bases: BTreeMap::new(),
-            cache: MemoryCappedHashmap::new(max_held.max(1)),
+            cache: MemoryCappedHashmap::new(limits.max_held.max(1)),
             inflate: gix_zlib::Inflate::default(),
             content: Vec::new(),
-            max_held,
         })
     }
 
     /// The name of the object whose entry begins at `offset`.
     fn name(&mut self, offset: u64, allowance: &Allowance<'_>) -> Result<ObjectId, FetchError> {
         let failed = |exhausted: bool| match exhausted {
-            true => FetchError::Exceeded(GitExcess::Held(self.max_held)),
+            true => FetchError::Exceeded(GitExcess::Held(allowance.limits().max_held)),
             false => PackFault::Delta.into(),
         };
         let entry = self.pack.entry(offset).map_err(|error| failed(error.is_resource_exhausted()))?;
@@ -123,9 +119,7 @@ impl Differences {
         let outcome =
             self.pack.decode_entry(entry, &mut self.content, &mut self.inflate, &base, &mut self.cache);
         let outcome = outcome.map_err(|error| failed(error.is_resource_exhausted()))?;
-        if self.content.len() > self.max_held {
-            return Err(GitExcess::Held(self.max_held).into());
-        }
+        allowance.hold(self.content.len() as u64)?;
         allowance.inflate(outcome.object_size.saturating_mul(u64::from(outcome.num_deltas)))?;
         let id = gix_object::compute_hash(gix_hash::Kind::Sha1, outcome.kind, &self.content);
         Ok(id.map_err(|_| PackFault::Collision)?)

@@ -143,7 +143,7 @@ fn loose_objects_and_packs_of_any_form_give_the_same_bytes() {
     ] {
         let repack = [settings, &["repack", "-a", "-d", "-F", "--quiet"], options].concat();
         repository.git(&repack);
-        let index = std::fs::read_dir(repository.objects().join("pack")).unwrap();
+        let index = std::fs::read_dir(repository.folder().join("pack")).unwrap();
         let index =
             index.map(|file| file.unwrap().path()).find(|path| path.extension().unwrap() == "idx").unwrap();
         let listing = repository.git(&["verify-pack", "--verbose", index.to_str().unwrap()]);

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use archive::{TreeFile, pack_files};
 use git_delivery::{
-    Allowance, CommitId, FetchError, GitExcess, GitLimits, GitReference, GitTransport, RemoteRepository,
-    RepositoryFolder,
+    Allowance, CommitId, FetchError, GitExcess, GitLimits, GitObjects, GitReference, GitTransport,
+    RemoteRepository, RepositoryFolder,
 };
 use tempfile::TempDir;
 
@@ -32,8 +32,8 @@ impl Place {
         Self { home, folder }
     }
 
-    pub(super) fn objects(&self) -> std::path::PathBuf {
-        self.home.path().join("objects")
+    pub(super) fn objects(&self) -> GitObjects {
+        self.folder.objects(&ROOMY).unwrap()
     }
 
     pub(super) fn staging(&self) -> std::path::PathBuf {
@@ -62,18 +62,17 @@ impl Place {
     ) -> Result<Vec<CommitId>, FetchError> {
         let now = Instant::now;
         let allowance = Allowance::new(limits, &now);
-        self.fetch_within(transport, references, limits, &allowance)
+        self.fetch_within(transport, references, &allowance)
     }
 
     pub(super) fn fetch_within(
         &self,
         transport: &mut dyn GitTransport,
         references: &[&str],
-        limits: &GitLimits,
         allowance: &Allowance<'_>,
     ) -> Result<Vec<CommitId>, FetchError> {
         let references: Vec<GitReference> = references.iter().map(|text| text.parse().unwrap()).collect();
-        let mut remote = RemoteRepository::connect(transport, limits, allowance)?;
+        let mut remote = RemoteRepository::connect(transport, allowance)?;
         let commits: Vec<_> = remote.resolve(&references)?.into_iter().map(Option::unwrap).collect();
         remote.fetch(&commits, &self.folder, &self.staging())?;
         Ok(commits)
@@ -169,7 +168,7 @@ fn an_unknown_reference_is_no_failure() {
     let now = Instant::now;
     let allowance = Allowance::new(&ROOMY, &now);
     let mut backend = Backend::of(&repository);
-    let mut remote = RemoteRepository::connect(&mut backend, &ROOMY, &allowance).unwrap();
+    let mut remote = RemoteRepository::connect(&mut backend, &allowance).unwrap();
     // The server lists `v1` for the prefix `v`, which names nothing itself.
     let references = ["v", "v1", "absent"].map(|text| text.parse().unwrap());
     assert_eq!(remote.resolve(&references).unwrap(), [None, Some(commits[1]), None]);
@@ -266,6 +265,39 @@ fn the_oldest_packs_make_room_for_the_last_one() {
 }
 
 #[test]
+fn a_repository_keeps_no_more_than_64_packs() {
+    let repository = Repository::new();
+    let place = Place::new();
+    let commits: Vec<_> = (0..66_u8)
+        .map(|version| {
+            let commit = repository.commit(&[TreeFile { path: "a", executable: false, content: &[version] }]);
+            place.fetch(&mut Backend::of(&repository), &[&commit.to_string()], &ROOMY).unwrap();
+            commit
+        })
+        .collect();
+    let objects = place.objects();
+    let lost: Vec<_> = commits.iter().filter(|commit| !objects.holds(**commit)).collect();
+    assert_eq!(lost, [&commits[0], &commits[1]]);
+}
+
+#[test]
+fn the_same_pack_is_kept_once_and_read_until_its_reader_is_done() {
+    let (repository, commits) = versions();
+    // The last pack alone has room.
+    let place = Place::of(0);
+    for _ in 0..2 {
+        place.fetch(&mut Backend::of(&repository), &["v1"], &ROOMY).unwrap();
+        assert_eq!(place.files().len(), 2, "{:?}", place.files());
+    }
+    let before = place.objects();
+    place.fetch(&mut Backend::of(&repository), &["v2"], &ROOMY).unwrap();
+    assert_eq!(place.files().len(), 2, "{:?}", place.files());
+    assert!(before.holds(commits[1]) && !place.objects().holds(commits[1]));
+    let expected = pack_files(&listed(&notes(1))).unwrap();
+    assert_eq!(archive_of(&before, commits[1]).unwrap(), expected);
+}
+
+#[test]
 fn each_limit_of_a_fetch_is_kept() {
     let (repository, _) = versions();
     repository.git(&["repack", "-a", "-d", "-F", "--quiet", "--window=50", "--depth=50"]);
@@ -307,10 +339,16 @@ fn memory_stays_flat_while_a_repository_grows() {
         let memory = allocation_counter::measure(|| {
             let allowance = Allowance::new(&ROOMY, &now);
             let mut backend = Backend::of(&repository);
-            place.fetch_within(&mut backend, &["main"], &ROOMY, &allowance).unwrap();
+            place.fetch_within(&mut backend, &["main"], &allowance).unwrap();
             let objects = place.folder.objects(&ROOMY).unwrap();
-            let limits = (&ROOMY, &super::ROOMY_ARCHIVE);
-            git_delivery::archive_commit(&objects, commit, limits, &allowance, std::io::sink()).unwrap();
+            git_delivery::archive_commit(
+                &objects,
+                commit,
+                &super::ROOMY_ARCHIVE,
+                &allowance,
+                std::io::sink(),
+            )
+            .unwrap();
         });
         memory.bytes_max
     };

@@ -110,7 +110,7 @@ impl ForgedPack {
     }
 
     /// A difference from the object whose entry begins so many bytes before.
-    pub(super) fn from_distance(self, distance: u64, delta: &[u8]) -> Self {
+    pub(super) fn at_distance(self, distance: u64, delta: &[u8]) -> Self {
         let (mut base, mut rest) = (vec![(distance & 127) as u8], distance >> 7);
         while rest > 0 {
             rest -= 1;
@@ -121,19 +121,19 @@ impl ForgedPack {
     }
 
     /// A difference from the entry before.
-    pub(super) fn from_last(self, delta: &[u8]) -> Self {
+    pub(super) fn on_last(self, delta: &[u8]) -> Self {
         let distance = self.entries.len() + 12 - self.offsets.last().unwrap();
-        self.from_distance(distance as u64, delta)
+        self.at_distance(distance as u64, delta)
     }
 
     /// A difference from the first entry.
-    pub(super) fn from_first(self, delta: &[u8]) -> Self {
+    pub(super) fn on_first(self, delta: &[u8]) -> Self {
         let distance = self.entries.len();
-        self.from_distance(distance as u64, delta)
+        self.at_distance(distance as u64, delta)
     }
 
     /// A difference from the object with this name.
-    pub(super) fn from_name(self, base: [u8; 20], delta: &[u8]) -> Self {
+    pub(super) fn on_name(self, base: [u8; 20], delta: &[u8]) -> Self {
         self.raw(REF_DELTA, delta.len() as u64, &base, &deflated(delta))
     }
 

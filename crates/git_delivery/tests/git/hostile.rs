@@ -63,8 +63,8 @@ fn the_forger_can_be_honest() {
 
     // The file is a difference from a file that is a difference from a later one, by place and by name.
     let pack = ForgedPack::default()
-        .from_name(name_of("blob", b"hello!"), &delta(6, 5, &copy(5)))
-        .from_last(&delta(5, 4, &copy(4)))
+        .on_name(name_of("blob", b"hello!"), &delta(6, 5, &copy(5)))
+        .on_last(&delta(5, 4, &copy(4)))
         .whole(BLOB, b"hello!");
     let (pack, commit) = pack.commit_of(b"hell");
     let place = Place::new();
@@ -152,13 +152,13 @@ fn differences_that_grow_are_refused() {
     let base = vec![0; len as usize];
     let limits = GitLimits { max_held: 16 << 20, ..ROOMY };
     let bomb = delta(u64::from(len), 64 * u64::from(len), &copy(len).repeat(64));
-    let pack = ForgedPack::default().whole(BLOB, &base).from_first(&bomb).finish();
+    let pack = ForgedPack::default().whole(BLOB, &base).on_first(&bomb).finish();
     assert_excess(&pack, &limits, GitExcess::Held(16 << 20));
 
     // Many differences, each within the limit.
     let each = delta(u64::from(len), u64::from(len), &copy(len));
     let pack =
-        (0..200).fold(ForgedPack::default().whole(BLOB, &base), |pack, _| pack.from_first(&each)).finish();
+        (0..200).fold(ForgedPack::default().whole(BLOB, &base), |pack, _| pack.on_first(&each)).finish();
     let limits = GitLimits { max_inflated: 256 << 20, ..limits };
     assert_excess(&pack, &limits, GitExcess::Inflated(256 << 20));
 }
@@ -166,7 +166,7 @@ fn differences_that_grow_are_refused() {
 #[test]
 fn a_chain_of_differences_is_no_longer_than_the_limit() {
     let same = delta(5, 5, &copy(5));
-    let chain = |links: usize| (0..links).fold(small(), |pack, _| pack.from_last(&same)).finish();
+    let chain = |links: usize| (0..links).fold(small(), |pack, _| pack.on_last(&same)).finish();
     assert_excess(&chain(5000), &ROOMY, GitExcess::DeltaDepth(60));
     // A chain at the limit is complete, and lacks only what was asked for.
     assert_fault(&chain(60), PackFault::Lacks);
@@ -186,10 +186,10 @@ fn a_difference_that_cannot_be_applied_is_refused() {
         vec![0x80; 30],
         Vec::new(),
     ] {
-        assert_fault(&small().from_last(&bad).finish(), PackFault::Delta);
+        assert_fault(&small().on_last(&bad).finish(), PackFault::Delta);
     }
     let huge = delta(5, u64::MAX, &copy(5));
-    assert_excess(&small().from_last(&huge).finish(), &ROOMY, GitExcess::Held(ROOMY.max_held));
+    assert_excess(&small().on_last(&huge).finish(), &ROOMY, GitExcess::Held(ROOMY.max_held));
 }
 
 #[test]
@@ -197,14 +197,13 @@ fn a_difference_from_nothing_is_refused() {
     let same = delta(5, 5, &copy(5));
     // From itself, from before the pack, from within the header, and from within another entry.
     for distance in [0, 5, 1 << 40, 20, 3] {
-        assert_fault(&small().from_distance(distance, &same).finish(), PackFault::DeltaBase);
+        assert_fault(&small().at_distance(distance, &same).finish(), PackFault::DeltaBase);
     }
     // A thin pack: the base is said to be here already.
-    assert_fault(&small().from_name([7; 20], &same).finish(), PackFault::Incomplete);
+    assert_fault(&small().on_name([7; 20], &same).finish(), PackFault::Incomplete);
     // Two that differ from each other, with others upon them.
     let (one, other) = (name_of("blob", b"hello"), name_of("blob", b"world"));
-    let pack =
-        ForgedPack::default().from_name(one, &same).from_last(&same).from_name(other, &same).from_last(&same);
+    let pack = ForgedPack::default().on_name(one, &same).on_last(&same).on_name(other, &same).on_last(&same);
     assert_fault(&pack.finish(), PackFault::Incomplete);
 }
 
@@ -253,7 +252,7 @@ fn trees_that_share_are_each_read_once() {
     };
     let allowance = Allowance::new(&ROOMY, &now);
     let mut server = Forger::sends(&pack.finish());
-    place.fetch_within(&mut server, &[&commit.to_string()], &ROOMY, &allowance).unwrap();
+    place.fetch_within(&mut server, &[&commit.to_string()], &allowance).unwrap();
     assert!(ticks.get() < 2000, "looked at the time {} times", ticks.get());
     assert!(archive_within(&place.objects(), commit, (&ROOMY, &ROOMY_ARCHIVE)).is_err());
 }
@@ -329,7 +328,7 @@ fn a_server_that_trickles_has_no_more_than_its_time() {
         let place = Place::new();
         let allowance = Allowance::new(&limits, &now);
         let mut server = Forger::new(vec![Box::new(body)]);
-        let fetched = place.fetch_within(&mut server, &[&commit.to_string()], &limits, &allowance);
+        let fetched = place.fetch_within(&mut server, &[&commit.to_string()], &allowance);
         assert_eq!(place.files().is_empty(), fetched.is_err());
         fetched
     };
@@ -424,7 +423,7 @@ proptest! {
         cut in proptest::option::of(any::<prop::sample::Index>()),
     ) {
         let same = delta(5, 5, &copy(5));
-        let pack = small().from_last(&same).from_last(&same).from_name(name_of("blob", b"hello"), &same);
+        let pack = small().on_last(&same).on_last(&same).on_name(name_of("blob", b"hello"), &same);
         let (pack, commit) = pack.commit_of(b"hello");
         let mut body = fetched(&pack.finish());
         for (at, byte) in changes {

@@ -2,6 +2,8 @@
 //!
 //! Owns what the tests share: repositories, limits, time. Each test gives its own.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod backend;
 mod digest;
 mod fetching;
@@ -30,20 +32,19 @@ const ROOMY: GitLimits = GitLimits {
 
 const ROOMY_ARCHIVE: ArchiveLimits = ArchiveLimits { max_unpacked: 1 << 30, max_entries: 10_000 };
 
-/// The archive of a commit below a folder `objects`, within `limits`.
+/// The archive of a commit within `limits`.
 fn archive_within(
-    objects: &std::path::Path,
+    objects: &GitObjects,
     commit: CommitId,
     limits: (&GitLimits, &ArchiveLimits),
 ) -> Result<CommitArchive<Vec<u8>>, TreeError> {
     let now = Instant::now;
     let allowance = Allowance::new(limits.0, &now);
-    let objects = GitObjects::open(objects, limits.0)?;
-    archive_commit(&objects, commit, limits, &allowance, Vec::new())
+    archive_commit(objects, commit, limits.1, &allowance, Vec::new())
 }
 
 /// The same within roomy limits.
-fn archive_of(objects: &std::path::Path, commit: CommitId) -> Result<(Vec<u8>, Integrity), TreeError> {
+fn archive_of(objects: &GitObjects, commit: CommitId) -> Result<(Vec<u8>, Integrity), TreeError> {
     archive_within(objects, commit, (&ROOMY, &ROOMY_ARCHIVE)).map(|archive| (archive.sink, archive.integrity))
 }
 

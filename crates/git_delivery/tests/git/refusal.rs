@@ -105,10 +105,8 @@ fn an_object_of_another_kind_or_none_is_told() {
     let absent = "9fceb02d0ae598e95dc970b74767f19372d61af8";
     let commit = repository.commit_of_tree(&[("100644", b"a", absent)]);
     let missing = archive_of(&repository.objects(), commit).unwrap_err();
-    assert!(
-        matches!(missing, TreeError::Object(ObjectError::Missing(id)) if id.to_string() == absent),
-        "{missing:?}"
-    );
+    assert!(matches!(missing, TreeError::Object(ObjectError::Missing(_))), "{missing:?}");
+    assert!(missing.to_string().contains(absent), "{missing}");
     let file = repository.object("blob", b"hello").parse().unwrap();
     assert!(matches!(
         archive_of(&repository.objects(), file).unwrap_err(),
@@ -124,12 +122,12 @@ fn damage_on_the_disk_is_found() {
         let commit = repository.commit(&[TreeFile { path: "noise", executable: false, content: &noise }]);
         let file = if packed {
             repository.git(&["repack", "-a", "-d", "--quiet"]);
-            let files = std::fs::read_dir(repository.objects().join("pack")).unwrap();
+            let files = std::fs::read_dir(repository.folder().join("pack")).unwrap();
             let mut paths = files.map(|file| file.unwrap().path());
             paths.find(|path| path.extension().unwrap() == "pack").unwrap()
         } else {
             let blob = repository.git(&["rev-parse", "HEAD:noise"]);
-            repository.objects().join(&blob[..2]).join(&blob[2..])
+            repository.folder().join(&blob[..2]).join(&blob[2..])
         };
         let mut bytes = std::fs::read(&file).unwrap();
         let middle = bytes.len() / 2;
@@ -166,10 +164,9 @@ fn trees_that_share_cost_no_more_than_the_limit_of_entries() {
             started
         };
         let allowance = git_delivery::Allowance::new(&ROOMY, &now);
-        let objects = git_delivery::GitObjects::open(&repository.objects(), &ROOMY).unwrap();
+        let objects = repository.objects();
         let refused =
-            git_delivery::archive_commit(&objects, commit, (&ROOMY, &limits), &allowance, Vec::new())
-                .unwrap_err();
+            git_delivery::archive_commit(&objects, commit, &limits, &allowance, Vec::new()).unwrap_err();
         assert!(
             matches!(refused, TreeError::Archive(ArchiveError::TooLarge(Excess::Entries(500)))),
             "{refused:?}"
@@ -219,9 +216,9 @@ fn a_file_that_is_stored_whole_is_never_held() {
         let now = Instant::now;
         let allowance = git_delivery::Allowance::new(&ROOMY, &now);
         let memory = allocation_counter::measure(|| {
-            let objects = git_delivery::GitObjects::open(&repository.objects(), &ROOMY).unwrap();
-            let limits = (&ROOMY, &ROOMY_ARCHIVE);
-            git_delivery::archive_commit(&objects, commit, limits, &allowance, std::io::sink()).unwrap();
+            let objects = repository.objects();
+            git_delivery::archive_commit(&objects, commit, &ROOMY_ARCHIVE, &allowance, std::io::sink())
+                .unwrap();
         });
         assert!(memory.bytes_max < 2 << 20, "{form}: {} bytes at once", memory.bytes_max);
     }

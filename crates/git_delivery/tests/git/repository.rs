@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use archive::TreeFile;
-use git_delivery::CommitId;
+use git_delivery::{CommitId, GitObjects};
 use tempfile::TempDir;
+
+use super::ROOMY;
 
 /// A repository with a work tree.
 pub(super) struct Repository(TempDir);
@@ -25,8 +27,12 @@ impl Repository {
         self.0.path()
     }
 
-    pub(super) fn objects(&self) -> PathBuf {
+    pub(super) fn folder(&self) -> PathBuf {
         self.path().join(".git/objects")
+    }
+
+    pub(super) fn objects(&self) -> GitObjects {
+        GitObjects::open(&self.folder(), &ROOMY).unwrap()
     }
 
     /// What Git writes, without the line feed at its end.

@@ -10,14 +10,14 @@ use gix_packetline::PacketLineRef;
 use gix_packetline::blocking_io::{StreamingPeekableIter, encode};
 
 use crate::FetchError;
-use crate::error::BodyError;
-use crate::transport::Body;
+use crate::error::AnswerError;
+use crate::transport::AnswerBody;
 
 /// The lines of an answer.
-pub(crate) struct Lines<'a>(StreamingPeekableIter<BufReader<Body<'a>>>);
+pub(crate) struct PacketLines<'a>(StreamingPeekableIter<BufReader<AnswerBody<'a>>>);
 
 /// What a section holds next.
-pub(crate) enum Line<'a> {
+pub(crate) enum PacketLine<'a> {
     /// A line, without the line feed at its end.
     Text(&'a [u8]),
     /// The end of a section, after which another follows.
@@ -26,22 +26,22 @@ pub(crate) enum Line<'a> {
     End,
 }
 
-impl<'a> Lines<'a> {
-    pub(crate) fn of(body: Body<'a>) -> Self {
+impl<'a> PacketLines<'a> {
+    pub(crate) fn of(body: AnswerBody<'a>) -> Self {
         Self(StreamingPeekableIter::new(BufReader::new(body), &[PacketLineRef::Flush], false))
     }
 
-    pub(crate) fn next_line(&mut self) -> Result<Line<'_>, FetchError> {
+    pub(crate) fn next_line(&mut self) -> Result<PacketLine<'_>, FetchError> {
         let line = match self.0.read_line() {
-            None => return Ok(Line::End),
+            None => return Ok(PacketLine::End),
             Some(read) => read.map_err(unreadable)?.map_err(|_| MALFORMED)?,
         };
         if let Some(said) = line.check_error() {
             return Err(FetchError::Refused(Excerpt::new(said.0.trim_ascii_end())));
         }
         match line {
-            PacketLineRef::Data(text) => Ok(Line::Text(text.strip_suffix(b"\n").unwrap_or(text))),
-            PacketLineRef::Delimiter => Ok(Line::SectionEnd),
+            PacketLineRef::Data(text) => Ok(PacketLine::Text(text.strip_suffix(b"\n").unwrap_or(text))),
+            PacketLineRef::Delimiter => Ok(PacketLine::SectionEnd),
             PacketLineRef::Flush | PacketLineRef::ResponseEnd => Err(MALFORMED),
         }
     }
@@ -77,7 +77,7 @@ impl<'a> Lines<'a> {
 const MALFORMED: FetchError = FetchError::Malformed("a line is not in its form");
 
 fn unreadable(error: io::Error) -> FetchError {
-    BodyError::unwrap(error, |_| FetchError::Malformed("it ends within a line, or before its end"))
+    AnswerError::cause(error, |_| FetchError::Malformed("it ends within a line, or before its end"))
 }
 
 /// The first band. An error that is not the body's own says that a line is in no band.
@@ -85,7 +85,7 @@ struct Bands<R>(R);
 
 impl<R: Read> Read for Bands<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).map_err(|error| BodyError::wrap(unreadable(error)))
+        self.0.read(buffer).map_err(|error| AnswerError::carry(unreadable(error)))
     }
 }
 
