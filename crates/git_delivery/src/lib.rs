@@ -33,16 +33,17 @@
 //!     max_listing: 4 << 20,
 //! };
 //! let archive_limits = ArchiveLimits { max_unpacked: 1 << 30, max_entries: 100_000 };
-//! let folder = RepositoryFolder::open("/var/cache/x/objects".as_ref(), 1 << 30)?;
+//! let folder = RepositoryFolder::open("/var/cache/x/packs".as_ref(), 1 << 30)?;
 //!
 //! let now = Instant::now;
 //! let allowance = Allowance::new(&limits, &now);
 //! let mut remote = RemoteRepository::connect(transport, &allowance)?;
 //! let reference: GitReference = "v1.2.0".parse()?;
 //! let commit = remote.resolve(&[reference])?[0].ok_or("no such reference")?;
-//! remote.fetch(&[commit], &folder, "/var/cache/x/staging".as_ref())?;
-//!
-//! let objects = folder.objects(&limits)?;
+//! let mut objects = folder.objects(&limits)?;
+//! if !objects.holds(commit) {
+//!     objects = remote.fetch(&[commit], &folder, "/var/cache/x/staging".as_ref())?;
+//! }
 //! let archive = archive_commit(&objects, commit, &archive_limits, &allowance, Vec::new())?;
 //! println!("{}", archive.integrity);
 //! # Ok(())

@@ -79,13 +79,14 @@ impl StagedPack {
         self.checksum.to_string()
     }
 
-    /// Checks that the pack has all that the commits hold.
-    pub(crate) fn check_complete(
+    /// The objects, once the pack is found to have all that the commits hold. They can be read after the files are gone.
+    pub(crate) fn complete(
         &self,
         commits: &[CommitId],
         allowance: &Allowance<'_>,
-    ) -> Result<(), FetchError> {
+    ) -> Result<GitObjects, FetchError> {
         let objects = GitObjects::of(self.folder(), &[self.folder().join(INDEX)], allowance.limits())?;
-        commits.iter().try_for_each(|commit| complete::check(&objects, *commit, allowance))
+        commits.iter().try_for_each(|commit| complete::check(&objects, *commit, allowance))?;
+        Ok(objects)
     }
 }

@@ -11,7 +11,7 @@ use gix_hash::ObjectId;
 use crate::pack::StagedPack;
 use crate::packet_lines::{Command, PacketLine, PacketLines};
 use crate::transport::{GitRequest, GitTransport, ask};
-use crate::{Allowance, CommitId, FetchError, GitExcess, GitReference, RepositoryFolder};
+use crate::{Allowance, CommitId, FetchError, GitExcess, GitObjects, GitReference, RepositoryFolder};
 
 /// The longest advertisement of abilities.
 const MAX_ABILITIES: u64 = 64 << 10;
@@ -100,8 +100,8 @@ impl<'a> RemoteRepository<'a> {
         }
     }
 
-    /// Fetches commits without their history, where the server can, into `folder`. The pack is staged in `staging`, which is on the
-    /// same file system, and nothing is left there.
+    /// Fetches commits without their history, where the server can, into `folder`. Returns the objects that came, which can be read whatever
+    /// becomes of the folder. The pack is staged in `staging`, which is on the same file system, and nothing is left there.
     ///
     /// # Errors
     /// [`FetchError`]; then nothing is kept.
@@ -110,7 +110,7 @@ impl<'a> RemoteRepository<'a> {
         wanted: &[CommitId],
         folder: &RepositoryFolder,
         staging: &Path,
-    ) -> Result<(), FetchError> {
+    ) -> Result<GitObjects, FetchError> {
         debug_assert!(!wanted.is_empty() && wanted.len() <= MAX_WANTED, "callers bound what they want");
         let command = self.command("fetch").line("no-progress").line("ofs-delta");
         let command = if self.abilities.shallow { command.line("deepen 1") } else { command };
@@ -123,8 +123,9 @@ impl<'a> RemoteRepository<'a> {
         let mut lines = PacketLines::of(body);
         find_pack(&mut lines)?;
         let staged = lines.pack(|pack| StagedPack::receive(pack, staging, self.allowance))?;
-        staged.check_complete(wanted, self.allowance)?;
-        folder.take(staged)
+        let objects = staged.complete(wanted, self.allowance)?;
+        folder.take(staged)?;
+        Ok(objects)
     }
 
     fn command(&self, name: &str) -> Command {

@@ -12,7 +12,7 @@
 //! | entries out of order, or twice | Git reads such a tree in several ways |
 //! | paths outside the archive profile | as in any archive |
 //!
-//! Trees may share subtrees, so a few of them can stand for more files than there are atoms. Every visit of an entry counts against
+//! Trees may share subtrees, so a few of them can stand for billions of files. Every visit of an entry counts against
 //! `max_entries` of the archive, and trees that are open at once against `max_held`. Must not know where objects are stored.
 
 use std::cmp::Ordering;

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use archive::{TreeFile, pack_files};
 use proptest::prelude::*;
 
-use super::archive_of;
+use super::backend::Backend;
+use super::fetching::Place;
 use super::repository::Repository;
+use super::{ROOMY, archive_of};
 
 /// A tree: by path, whether the file may be run, and its content.
 type Files = BTreeMap<String, (bool, Vec<u8>)>;
@@ -97,7 +99,10 @@ proptest! {
         let repository = Repository::new();
         let commit = commit_raw(&repository, &files);
         let expected = pack_files(&listed(&files)).unwrap();
-        prop_assert_eq!(archive_of(&repository.objects(), commit).unwrap(), expected);
+        prop_assert_eq!(&archive_of(&repository.objects(), commit).unwrap(), &expected);
+        let place = Place::new();
+        place.fetch(&mut Backend::of(&repository), &["main"], &ROOMY).unwrap();
+        prop_assert_eq!(&archive_of(&place.objects(), commit).unwrap(), &expected);
     }
 }
 

@@ -298,6 +298,31 @@ fn the_same_pack_is_kept_once_and_read_until_its_reader_is_done() {
 }
 
 #[test]
+fn fetches_at_once_do_not_harm_each_other() {
+    let (repository, commits) = versions();
+    // Each fetch makes room for its own pack alone.
+    let place = Place::of(0);
+    let fetch = |commit: CommitId| {
+        let now = Instant::now;
+        let allowance = Allowance::new(&ROOMY, &now);
+        let mut backend = Backend::of(&repository);
+        let mut remote = RemoteRepository::connect(&mut backend, &allowance).unwrap();
+        let objects = remote.fetch(&[commit], &place.folder, &place.staging()).unwrap();
+        archive_of(&objects, commit).unwrap()
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            for (version, commit) in commits.iter().enumerate() {
+                scope
+                    .spawn(move || assert_eq!(fetch(*commit), pack_files(&listed(&notes(version))).unwrap()));
+            }
+        }
+    });
+    fetch(commits[0]);
+    assert_eq!(place.files().len(), 2, "{:?}", place.files());
+}
+
+#[test]
 fn each_limit_of_a_fetch_is_kept() {
     let (repository, _) = versions();
     repository.git(&["repack", "-a", "-d", "-F", "--quiet", "--window=50", "--depth=50"]);

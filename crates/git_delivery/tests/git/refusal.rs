@@ -139,6 +139,21 @@ fn damage_on_the_disk_is_found() {
     }
 }
 
+#[test]
+fn a_sound_object_under_the_name_of_another_is_found() {
+    let repository = Repository::new();
+    let commit = repository.commit(&[TreeFile { path: "a", executable: false, content: b"hello" }]);
+    let place = |id: &str| repository.folder().join(&id[..2]).join(&id[2..]);
+    let blob = place(&repository.git(&["rev-parse", "HEAD:a"]));
+    for other in [&b"world"[..], b"hello, world"] {
+        let other = place(&repository.object("blob", other));
+        std::fs::remove_file(&blob).unwrap();
+        std::fs::copy(other, &blob).unwrap();
+        let damaged = archive_of(&repository.objects(), commit).unwrap_err();
+        assert!(matches!(damaged, TreeError::Object(ObjectError::Damaged(_))), "{damaged:?}");
+    }
+}
+
 /// A commit of folders within folders, each of which has `width` names for the one below it, down to `last`.
 fn nested(repository: &Repository, depth: usize, width: usize, last: String) -> git_delivery::CommitId {
     let names: Vec<String> = (0..width).map(|at| format!("{at:04}")).collect();
