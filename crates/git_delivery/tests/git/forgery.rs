@@ -14,7 +14,7 @@ pub(super) const COMMIT: u8 = 1;
 pub(super) const TREE: u8 = 2;
 pub(super) const BLOB: u8 = 3;
 const OFS_DELTA: u8 = 6;
-const REF_DELTA: u8 = 7;
+pub(super) const REF_DELTA: u8 = 7;
 
 /// A server that answers each request with the next of its answers.
 pub(super) struct Forger(Vec<Box<dyn Read>>);

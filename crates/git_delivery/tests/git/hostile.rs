@@ -5,7 +5,10 @@ use std::io::{self, Cursor, Read};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use git_delivery::{Allowance, CommitId, FetchError, GitExcess, GitLimits, PackFault};
+use git_delivery::{
+    Allowance, CommitId, FetchError, GitAnswer, GitExcess, GitLimits, GitRequest, GitTransport, PackFault,
+    RemoteRepository,
+};
 use proptest::prelude::*;
 
 use super::backend::Backend;
@@ -208,6 +211,26 @@ fn a_difference_from_nothing_is_refused() {
 }
 
 #[test]
+fn the_most_objects_cost_a_few_hundred_bytes_each() {
+    let limits = GitLimits { max_objects: 50_000, max_held: 1 << 20, ..ROOMY };
+    let compressed = deflated(&delta(5, 5, &copy(5)));
+    // Each waits for another object that never comes.
+    let pack = (0..50_000_u32).fold(ForgedPack::default(), |pack, at| {
+        let mut base = [0; 20];
+        base[..4].copy_from_slice(&at.to_be_bytes());
+        pack.raw(REF_DELTA, 6, &base, &compressed)
+    });
+    let (pack, place) = (pack.finish(), Place::new());
+    let mut refused = None;
+    let memory = allocation_counter::measure(|| {
+        refused = Some(place.fetch(&mut Forger::sends(&pack), &[ANY], &limits).unwrap_err());
+    });
+    assert!(matches!(refused, Some(FetchError::Pack(PackFault::Incomplete))), "{refused:?}");
+    let own = memory.bytes_max - 2 * pack.len() as u64;
+    assert!(own < 50_000 * 400, "{own} bytes at once");
+}
+
+#[test]
 fn a_pack_without_what_was_asked_for_is_refused() {
     assert_fault(&small().finish(), PackFault::Lacks);
     let fault = |pack: ForgedPack, commit: CommitId| match refused_within(
@@ -364,6 +387,37 @@ fn an_answer_out_of_form_is_refused() {
     assert_eq!(said(line(b"ERR not\x1bhere\n")), "not\\u{1b}here");
     assert_eq!(said([packfile(), band(3, b"out of memory\n")].concat()), "out of memory");
     assert_eq!(said([packfile(), band(1, b"PACK"), band(3, &[b'x'; 50_000])].concat()).chars().count(), 161);
+}
+
+/// Gives its answers another media type.
+struct Typed(Forger, &'static str);
+
+impl GitTransport for Typed {
+    fn exchange(&mut self, request: &GitRequest<'_>) -> io::Result<GitAnswer<'_>> {
+        let answer = self.0.exchange(request)?;
+        Ok(GitAnswer { content_type: self.1.to_owned(), ..answer })
+    }
+}
+
+#[test]
+fn an_answer_of_another_media_type_is_not_git() {
+    let page = || Forger::with_abilities(Box::new(Cursor::new(abilities())), Vec::new());
+    let now = Instant::now;
+    let allowance = Allowance::new(&ROOMY, &now);
+    for (media_type, is_git) in [
+        ("text/html", false),
+        ("", false),
+        ("application/x-git-upload-pack-result", false),
+        ("application/x-git-upload-pack-advertisement", true),
+        ("Application/X-Git-Upload-Pack-Advertisement; charset=utf-8", true),
+    ] {
+        let mut transport = Typed(page(), media_type);
+        match RemoteRepository::connect(&mut transport, &allowance) {
+            Ok(_) => assert!(is_git, "{media_type}"),
+            Err(FetchError::Unsupported(_)) => assert!(!is_git, "{media_type}"),
+            Err(other) => panic!("{media_type}: {other:?}"),
+        }
+    }
 }
 
 #[test]
