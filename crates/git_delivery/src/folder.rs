@@ -53,18 +53,27 @@ impl RepositoryFolder {
 
     /// Takes a pack in, and removes the oldest ones beyond the bounds.
     pub(crate) fn take(&self, staged: StagedPack) -> Result<(), FetchError> {
-        let place = self.path.join(staged.name());
+        let (place, bin) = (self.path.join(staged.name()), staged.folder().with_extension("removed"));
+        // The same bytes may have come before, and may have been damaged since.
+        remove(&place, &bin).map_err(FetchError::Storage)?;
         match fs::rename(staged.folder(), &place) {
-            Ok(()) => {}
-            // The same bytes came before, and are as good.
+            // Another process was quicker.
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
-            Err(error) => return Err(FetchError::Storage(error)),
+            renamed => renamed.map_err(FetchError::Storage)?,
         }
-        self.shrink(&place, &staged.folder().with_extension("removed")).map_err(FetchError::Storage)
+        self.shrink(&place, &bin).map_err(FetchError::Storage)
     }
 
-    /// Removes packs, by way of `staging`, which does not exist.
-    fn shrink(&self, newest: &Path, staging: &Path) -> io::Result<()> {
+    /// Removes all packs, because one of them is damaged, by way of the folder `staging`, which is on the same file system.
+    ///
+    /// # Errors
+    /// A pack cannot be removed.
+    pub fn clear(&self, staging: &Path) -> io::Result<()> {
+        let bin = tempfile::tempdir_in(staging)?;
+        self.packs()?.iter().try_for_each(|pack| remove(&pack.folder, &bin.path().join("pack")))
+    }
+
+    fn shrink(&self, newest: &Path, bin: &Path) -> io::Result<()> {
         let mut packs = self.packs()?;
         packs
             .sort_unstable_by(|one, other| (other.folder == newest, other).cmp(&(one.folder == newest, one)));
@@ -72,8 +81,7 @@ impl RepositoryFolder {
         for (place, KeptPack { folder, bytes: more, .. }) in packs.into_iter().enumerate() {
             bytes = bytes.saturating_add(more);
             if place > 0 && (place >= MAX_PACKS || bytes > self.max_bytes) {
-                tolerate_absence(fs::rename(&folder, staging))?;
-                tolerate_absence(fs::remove_dir_all(staging))?;
+                remove(&folder, bin)?;
             }
         }
         Ok(())
@@ -94,10 +102,11 @@ impl RepositoryFolder {
     }
 }
 
-/// Another process may have removed the same pack.
-fn tolerate_absence(done: io::Result<()>) -> io::Result<()> {
-    match done {
+/// Removes a pack, if it is there, by way of `bin`, which is not.
+fn remove(pack: &Path, bin: &Path) -> io::Result<()> {
+    match fs::rename(pack, bin) {
+        Ok(()) => fs::remove_dir_all(bin),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done,
+        Err(error) => Err(error),
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct OpenPack {
 }
 
 impl OpenPack {
-    /// Opens a pack by its index; none if it was removed meanwhile.
+    /// Opens a pack by its index. None if it was removed meanwhile, or is no pack any more: then it is fetched again.
     pub(super) fn open(index: &Path, limits: &GitLimits) -> Result<Option<Self>, ObjectError> {
         let pack = index.with_extension("pack");
         let file = match File::open(&pack) {
@@ -38,11 +38,16 @@ impl OpenPack {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(ObjectError::Storage(error)),
         };
-        let unreadable = |error| ObjectError::Storage(io::Error::other(error));
-        let index = gix_pack::index::File::at(index, gix_hash::Kind::Sha1).map_err(unreadable)?;
-        let mapped = data::File::at(&pack, gix_hash::Kind::Sha1).map_err(unreadable)?;
-        let mapped = mapped.with_alloc_limit_bytes(Some(limits.room_to_resolve()));
-        Ok(Some(Self { index, file, mapped }))
+        let index = gix_pack::index::File::at(index, gix_hash::Kind::Sha1);
+        let mapped = data::File::at(&pack, gix_hash::Kind::Sha1);
+        match index.and_then(|index| Ok((index, mapped?))) {
+            Ok((index, mapped)) => {
+                let mapped = mapped.with_alloc_limit_bytes(Some(limits.room_to_resolve()));
+                Ok(Some(Self { index, file, mapped }))
+            }
+            Err(error) if error.is_resource_exhausted() => Err(ObjectError::Storage(io::Error::other(error))),
+            Err(_) => Ok(None),
+        }
     }
 
     pub(super) fn contains(&self, id: &oid) -> bool {

@@ -164,7 +164,7 @@ fn a_tag_stands_for_its_commit() {
     let files = [TreeFile { path: "volume.toml", executable: false, content: b"hello" }];
     repository.commit(&files);
     repository.git(&["tag", "--annotate", "--message=x", "v1"]);
-    repository.git(&["tag", "--annotate", "--message=x", "v1-again", "v1"]);
+    repository.git(&["-c", "advice.nestedTag=false", "tag", "--annotate", "--message=x", "v1-again", "v1"]);
     let tag = repository.git(&["rev-parse", "v1-again"]).parse().unwrap();
     assert_eq!(archive_of(&repository.objects(), tag).unwrap(), pack_files(&files).unwrap());
 }

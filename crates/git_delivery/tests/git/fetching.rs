@@ -298,6 +298,27 @@ fn the_same_pack_is_kept_once_and_read_until_its_reader_is_done() {
 }
 
 #[test]
+fn a_pack_that_was_damaged_is_replaced_by_the_same_one() {
+    let (repository, commits) = versions();
+    let place = Place::new();
+    place.fetch(&mut Backend::of(&repository), &["v1"], &ROOMY).unwrap();
+    for file in place.files() {
+        let sound = std::fs::read(&file).unwrap();
+        let mut later_damaged = sound.clone();
+        later_damaged[20..].fill(7);
+        for damaged in [&later_damaged[..], &vec![0; sound.len()], &sound[..50], b""] {
+            std::fs::write(&file, damaged).unwrap();
+            assert!(archive_of(&place.objects(), commits[1]).is_err());
+            place.fetch(&mut Backend::of(&repository), &["v1"], &ROOMY).unwrap();
+            assert_eq!(std::fs::read(&file).unwrap(), sound);
+            archive_of(&place.objects(), commits[1]).unwrap();
+        }
+    }
+    place.folder.clear(&place.staging()).unwrap();
+    assert!(place.files().is_empty() && !place.objects().holds(commits[1]));
+}
+
+#[test]
 fn fetches_at_once_do_not_harm_each_other() {
     let (repository, commits) = versions();
     // Each fetch makes room for its own pack alone.
