@@ -117,7 +117,7 @@ impl<'a> RemoteRepository<'a> {
         let command = wanted.iter().fold(command, |command, id| command.line(&format!("want {id}")));
         let command = command.line("done").end();
         let max_pack = self.allowance.limits().max_pack;
-        // PacketLines have a head, and those about progress are no part of the pack.
+        // Lines have heads, and those about progress are no part of the pack.
         let limit = (max_pack.saturating_add(max_pack / 16 + (1 << 20)), GitExcess::Pack(max_pack));
         let body = ask(&mut *self.transport, &GitRequest::Command(&command), self.allowance, limit)?;
         let mut lines = PacketLines::of(body);

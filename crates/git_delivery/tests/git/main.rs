@@ -4,11 +4,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod answers;
 mod backend;
 mod digest;
 mod fetching;
 mod forgery;
 mod hostile;
+mod keeping;
 mod refusal;
 mod repository;
 
