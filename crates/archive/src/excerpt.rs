@@ -12,7 +12,9 @@ const LONGEST: usize = 160;
 pub struct Excerpt(Box<str>);
 
 impl Excerpt {
-    pub(crate) fn new(text: &[u8]) -> Self {
+    /// Shows bytes that may be no text.
+    #[must_use]
+    pub fn new(text: &[u8]) -> Self {
         let start = &text[..text.len().min(4 * (LONGEST + 1))];
         let start = String::from_utf8_lossy(start);
         let mut shown: String = start.chars().take(LONGEST).flat_map(char::escape_debug).collect();

@@ -66,7 +66,7 @@ pub use framing::{Framing, FramingDeparture};
 pub use lifecycle::LifecycleState;
 pub use manifest::{AccessLevel, DeclaredPermissions, ManifestFacts, ShellAccess};
 pub use name::{InvalidName, VolumeName};
-pub use pack::{RECIPE, TreeFile, pack, pack_files};
+pub use pack::{RECIPE, TreeFile, TreePacker, pack, pack_files};
 pub use pattern::{InvalidPattern, VolumePattern};
 pub use purl::{InvalidPurl, Purl};
 pub use reader::{EntryKind, TarEntry, TarReader};

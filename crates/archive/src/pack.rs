@@ -61,17 +61,56 @@ pub struct TreeFile<'a> {
 /// [`ArchiveError::Profile`] when the archive profile forbids a path, or two of them together.
 pub fn pack_files(files: &[TreeFile<'_>]) -> Result<(Vec<u8>, Integrity), ArchiveError> {
     let unbounded = ArchiveLimits { max_unpacked: u64::MAX, max_entries: u64::MAX };
-    let (mut packer, mut index) = (Packer::new(Vec::new(), unbounded), TreeIndex::default());
+    let mut packer = TreePacker::new(Vec::new(), unbounded);
     let mut files = files.to_vec();
     files.sort_unstable_by_key(|file| file.path);
     for TreeFile { path, executable, content } in files {
-        let len = content.len() as u64;
-        let record = FileRecord { executable, offset: 0, len };
-        index.admit(accept_path(path.as_bytes())?, TreeNode::File(record))?;
-        packer.file(path, executable, len)?;
+        packer.file(path.as_bytes(), executable, content.len() as u64)?;
         packer.content(content)?;
     }
     packer.finish()
+}
+
+/// Packs a tree whose files come one after another, each opened and then filled, and are never held.
+///
+/// Its caller passes the files in the order of the bytes of their paths, and exactly the announced number of bytes.
+pub struct TreePacker<W: Write> {
+    packer: Packer<W>,
+    index: TreeIndex,
+}
+
+impl<W: Write> TreePacker<W> {
+    /// Writes the archive into `sink`, within `limits`.
+    pub fn new(sink: W, limits: ArchiveLimits) -> Self {
+        Self { packer: Packer::new(sink, limits), index: TreeIndex::default() }
+    }
+
+    /// Opens the next file; `len` bytes of [`content`](Self::content) follow.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Profile`] when the archive profile forbids the path, alone or beside those before it;
+    /// [`ArchiveError::TooLarge`] for a tree beyond the limits; a failing sink counts as temporary storage.
+    pub fn file(&mut self, path: &[u8], executable: bool, len: u64) -> Result<(), ArchiveError> {
+        let path = accept_path(path)?;
+        self.index.admit(path, TreeNode::File(FileRecord { executable, offset: 0, len }))?;
+        self.packer.file(path, executable, len)
+    }
+
+    /// Takes the next bytes of the file opened last.
+    ///
+    /// # Errors
+    /// As those of [`file`](Self::file).
+    pub fn content(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
+        self.packer.content(bytes)
+    }
+
+    /// Ends the archive. Returns the sink and the digest of the tree.
+    ///
+    /// # Errors
+    /// As those of [`file`](Self::file).
+    pub fn finish(self) -> Result<(W, Integrity), ArchiveError> {
+        self.packer.finish()
+    }
 }
 
 fn pack_within<R: Read, W: Write>(

@@ -93,6 +93,7 @@ const CRATES: &[(&str, &str)] = &[
     ("bibliotheca", "cli"),
     ("bundle", "config bundles cli"),
     ("selection", "domain config mirror"),
+    ("git_delivery", ""),
     ("policy", "config policies advisories read explain pipeline app cli"),
 ];
 
