@@ -17,7 +17,7 @@
 //!
 //! use archive::ArchiveLimits;
 //! use git_delivery::{
-//!     Allowance, GitLimits, GitReference, GitTransport, RemoteRepository, RepositoryFolder, archive_commit,
+//!     GitAllowance, GitLimits, GitReference, GitTransport, RemoteRepository, RepositoryFolder, archive_commit,
 //! };
 //!
 //! # fn bring(transport: &mut dyn GitTransport) -> Result<(), Box<dyn std::error::Error>> {
@@ -36,7 +36,7 @@
 //! let folder = RepositoryFolder::open("/var/cache/x/packs".as_ref(), 1 << 30)?;
 //!
 //! let now = Instant::now;
-//! let allowance = Allowance::new(&limits, &now);
+//! let allowance = GitAllowance::new(&limits, &now);
 //! let mut remote = RemoteRepository::connect(transport, &allowance)?;
 //! let reference: GitReference = "v1.2.0".parse()?;
 //! let commit = remote.resolve(&[reference])?[0].ok_or("no such reference")?;
@@ -65,7 +65,7 @@ mod tree;
 pub use commit_id::{CommitId, InvalidCommitId, TreeId};
 pub use error::{FetchError, PackFault};
 pub use folder::RepositoryFolder;
-pub use limits::{Allowance, GitExcess, GitLimits};
+pub use limits::{GitAllowance, GitExcess, GitLimits};
 pub use objects::{GitObjects, ObjectError};
 pub use reference::{GitReference, InvalidReference, ReferenceName};
 pub use remote::{MAX_WANTED, RemoteRepository};

@@ -1,7 +1,7 @@
 //! What one piece of work on a repository may use, and which limit it reached.
 //!
 //! Owns the limits ([`GitLimits`]), the names of what exceeds them ([`GitExcess`]), and the account of time and inflated bytes
-//! ([`Allowance`]). Must not know what the work is. The time is passed in.
+//! ([`GitAllowance`]). Must not know what the work is. The time is passed in.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -71,14 +71,14 @@ pub enum GitExcess {
 }
 
 /// What one piece of work may use: its limits, and what is left of time and inflated bytes.
-pub struct Allowance<'a> {
+pub struct GitAllowance<'a> {
     limits: GitLimits,
     now: &'a dyn Fn() -> Instant,
     until: Instant,
     inflated: Cell<u64>,
 }
 
-impl<'a> Allowance<'a> {
+impl<'a> GitAllowance<'a> {
     /// All that `limits` allow, from `now` on.
     pub fn new(limits: &GitLimits, now: &'a dyn Fn() -> Instant) -> Self {
         Self { limits: *limits, now, until: now() + limits.max_time, inflated: Cell::new(0) }

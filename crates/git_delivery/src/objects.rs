@@ -18,7 +18,7 @@ use gix_object::Kind;
 pub(crate) use content::GitObject;
 use packed::OpenPack;
 
-use crate::{Allowance, CommitId, GitExcess, GitLimits};
+use crate::{CommitId, GitAllowance, GitExcess, GitLimits};
 
 /// Why an object cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ impl GitObjects {
         &self,
         id: &oid,
         expected: Kind,
-        allowance: &Allowance<'_>,
+        allowance: &GitAllowance<'_>,
     ) -> Result<GitObject<'_>, ObjectError> {
         let object = match self.packs.iter().find(|pack| pack.contains(id)) {
             Some(pack) => pack.object(id, allowance)?,
@@ -122,7 +122,7 @@ impl GitObjects {
         &self,
         id: &oid,
         expected: Kind,
-        allowance: &Allowance<'_>,
+        allowance: &GitAllowance<'_>,
         bytes: &mut Vec<u8>,
     ) -> Result<(), ObjectError> {
         let mut object = self.open_object(id, expected, allowance)?;

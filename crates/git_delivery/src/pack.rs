@@ -16,7 +16,7 @@ use gix_hash::ObjectId;
 use tempfile::TempDir;
 
 use crate::objects::GitObjects;
-use crate::{Allowance, CommitId, FetchError};
+use crate::{CommitId, FetchError, GitAllowance};
 
 /// The name of a pack in a folder of its own.
 pub(crate) const PACK: &str = "objects.pack";
@@ -56,7 +56,7 @@ impl StagedPack {
     pub(crate) fn receive(
         body: &mut dyn Read,
         staging: &Path,
-        allowance: &Allowance<'_>,
+        allowance: &GitAllowance<'_>,
     ) -> Result<Self, FetchError> {
         let folder = tempfile::tempdir_in(staging).map_err(FetchError::Storage)?;
         let mut staged = Self { folder, checksum: ObjectId::null(gix_hash::Kind::Sha1) };
@@ -83,7 +83,7 @@ impl StagedPack {
     pub(crate) fn complete(
         &self,
         commits: &[CommitId],
-        allowance: &Allowance<'_>,
+        allowance: &GitAllowance<'_>,
     ) -> Result<GitObjects, FetchError> {
         let objects = GitObjects::of(self.folder(), &[self.folder().join(INDEX)], allowance.limits())?;
         commits.iter().try_for_each(|commit| complete::check(&objects, *commit, allowance))?;

@@ -11,7 +11,7 @@ use gix_hash::ObjectId;
 use crate::pack::StagedPack;
 use crate::packet_lines::{Command, PacketLine, PacketLines};
 use crate::transport::{GitRequest, GitTransport, ask};
-use crate::{Allowance, CommitId, FetchError, GitExcess, GitObjects, GitReference, RepositoryFolder};
+use crate::{CommitId, FetchError, GitAllowance, GitExcess, GitObjects, GitReference, RepositoryFolder};
 
 /// The longest advertisement of abilities.
 const MAX_ABILITIES: u64 = 64 << 10;
@@ -21,7 +21,7 @@ pub const MAX_WANTED: usize = 64;
 /// A repository whose server was asked what it can do.
 pub struct RemoteRepository<'a> {
     transport: &'a mut dyn GitTransport,
-    allowance: &'a Allowance<'a>,
+    allowance: &'a GitAllowance<'a>,
     abilities: Abilities,
 }
 
@@ -42,7 +42,7 @@ impl<'a> RemoteRepository<'a> {
     /// [`FetchError`].
     pub fn connect(
         transport: &'a mut dyn GitTransport,
-        allowance: &'a Allowance<'a>,
+        allowance: &'a GitAllowance<'a>,
     ) -> Result<Self, FetchError> {
         let limit = (MAX_ABILITIES, GitExcess::Listing(MAX_ABILITIES));
         let body = ask(&mut *transport, &GitRequest::Abilities, allowance, limit)?;

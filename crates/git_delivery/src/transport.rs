@@ -6,7 +6,7 @@
 use std::io::{self, Read};
 
 use crate::error::AnswerError;
-use crate::{Allowance, FetchError, GitExcess};
+use crate::{FetchError, GitAllowance, GitExcess};
 
 /// Carries requests to one repository.
 pub trait GitTransport {
@@ -83,7 +83,7 @@ pub struct GitAnswer<'a> {
 pub(crate) fn ask<'a>(
     transport: &'a mut dyn GitTransport,
     request: &GitRequest<'_>,
-    allowance: &'a Allowance<'a>,
+    allowance: &'a GitAllowance<'a>,
     limit: (u64, GitExcess),
 ) -> Result<AnswerBody<'a>, FetchError> {
     allowance.check_time()?;
@@ -100,7 +100,7 @@ pub(crate) fn ask<'a>(
 /// The bounded body of an answer.
 pub(crate) struct AnswerBody<'a> {
     body: Box<dyn Read + 'a>,
-    allowance: &'a Allowance<'a>,
+    allowance: &'a GitAllowance<'a>,
     left: u64,
     excess: GitExcess,
 }

@@ -25,7 +25,7 @@ use gix_object::tree::{EntryKind, EntryRef, name_order};
 use gix_object::{Kind, TreeRefIter};
 
 use crate::objects::{GitObjects, ObjectError};
-use crate::{Allowance, CommitId, GitExcess, TreeId};
+use crate::{CommitId, GitAllowance, GitExcess, TreeId};
 
 /// Why a commit gives no archive.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +76,7 @@ pub fn archive_commit<W: Write>(
     objects: &GitObjects,
     commit: CommitId,
     limits: &ArchiveLimits,
-    allowance: &Allowance<'_>,
+    allowance: &GitAllowance<'_>,
     sink: W,
 ) -> Result<CommitArchive<W>, TreeError> {
     let (commit, tree) = objects.tree_of(commit, allowance)?;
@@ -90,7 +90,7 @@ pub fn archive_commit<W: Write>(
 /// A tree that is being written.
 struct Walk<'a, W: Write> {
     objects: &'a GitObjects,
-    allowance: &'a Allowance<'a>,
+    allowance: &'a GitAllowance<'a>,
     max_entries: u64,
     /// Entries visited so far.
     entries: u64,

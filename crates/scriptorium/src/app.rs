@@ -4,14 +4,11 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tracing::info;
 
-use crate::admin::{Admin, AdminReports, AdminTokens, Deliveries, minute};
+use crate::admin::{Admin, AdminReports, AdminTokens, Deliveries};
 use crate::advisories::AdvisoryKeeper;
-use crate::audit::pace::TimerPause;
-use crate::audit::pass;
 use crate::audit_record::{Actor, AuditAction, AuditEntry, AuditFile, AuditFileError, AuditRecord};
 use crate::base::BaseUrl;
 use crate::bundles::{ImportAge, KeptImports};
@@ -21,7 +18,7 @@ use crate::files::SealedFiles;
 use crate::issuer_keys::KeyKeeper;
 use crate::limit::InFlight;
 use crate::limit::Limiter;
-use crate::listen::{self, ListenError, ListenSettings, ProcessWork, Work};
+use crate::listen::{self, ListenError, ListenSettings, ProcessWork};
 use crate::mirror::{MirrorDesk, MirrorLocks, Mirrors};
 use crate::pipeline::Pipeline;
 use crate::private::PrivateError;
@@ -35,6 +32,7 @@ use crate::upstream::NoTransport;
 pub(crate) use crate::upstream::registry;
 
 mod answers;
+mod background;
 mod folders;
 mod parts;
 mod ports;
@@ -43,6 +41,7 @@ mod storage;
 mod together;
 mod trials;
 
+use background::background;
 use parts::RunningParts;
 pub(crate) use parts::carried_files;
 pub(crate) use ports::descriptors_for;
@@ -135,8 +134,7 @@ impl App {
         let settings = ports::settings(config, upgrade, &pipeline.limiter)?;
         let tokens = AdminTokens::new(parts::admin_tokens(config));
         let door = Arc::new(ports::door(&config.server, tokens));
-        let readers = Readers::of(&pipeline);
-        let mirrors = mirrors(config, &registries, &store, readers);
+        let mirrors = mirrors(config, &registries, &store, Readers::of(&pipeline));
         let advisories = advisories(config, &registries, &pipeline.documents)?;
         let parts = RunningParts {
             pipeline: Arc::clone(&pipeline),
@@ -364,47 +362,6 @@ fn audit_record(config: &Config, registries: &RegistryFactory) -> Result<AuditRe
     let file = config.log.audit.as_deref().map(AuditFile::open).transpose()?;
     let RegistryFactory { clock, metrics, .. } = registries;
     AuditRecord::new(file, Arc::clone(clock), Arc::clone(metrics)).map_err(AppError::AuditThread)
-}
-
-/// How late a lookup may be counted in the history of the dashboard.
-const NOTED_EVERY: Duration = Duration::from_secs(10);
-
-/// The work of a proxy besides answering. It never ends.
-fn background(
-    pipeline: &Pipeline,
-    store: Arc<ProxyStore>,
-    mirrors: Arc<Mirrors>,
-    advisories: Arc<AdvisoryKeeper>,
-    metrics: Arc<Metrics>,
-    audit_rate: Option<NonZeroU64>,
-) -> ProcessWork<impl Work + use<>, impl Work + use<>> {
-    let (documents, files) = (Arc::clone(&pipeline.documents), Arc::clone(&pipeline.files));
-    let (recollected, may_sync) = tokio::sync::oneshot::channel();
-    let (audited, synced) = (Arc::clone(store.objects()), Arc::clone(&mirrors));
-    let (noted, counted) = (Arc::clone(&documents), Arc::clone(&metrics));
-    let history = async move {
-        loop {
-            counted.note_history(minute(noted.now()));
-            tokio::time::sleep(NOTED_EVERY).await;
-        }
-    };
-    let audit = async move {
-        if let Some(rate) = audit_rate {
-            pass::for_ever(audited, rate, metrics, Arc::new(TimerPause)).await;
-        }
-    };
-    let steady = async move {
-        // Before anything that an earlier process stored may be evicted.
-        mirrors.recollect().await;
-        let _ = recollected.send(());
-        futures_util::join!(store.keep(), documents.write_pins(), audit, advisories.keep(), history);
-    };
-    let patient = async move {
-        if may_sync.await.is_ok() {
-            futures_util::join!(synced.keep(), files.read_manifests());
-        }
-    };
-    ProcessWork { steady, patient }
 }
 
 #[cfg(test)]

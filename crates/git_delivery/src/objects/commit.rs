@@ -5,7 +5,7 @@
 use gix_object::{CommitRefIter, Kind, TagRefIter};
 
 use super::{GitObjects, ObjectError};
-use crate::{Allowance, CommitId, TreeId};
+use crate::{CommitId, GitAllowance, TreeId};
 
 /// The most tags that point at each other.
 const MAX_TAGS: usize = 8;
@@ -15,7 +15,7 @@ impl GitObjects {
     pub(crate) fn tree_of(
         &self,
         id: CommitId,
-        allowance: &Allowance<'_>,
+        allowance: &GitAllowance<'_>,
     ) -> Result<(CommitId, TreeId), ObjectError> {
         let (mut id, mut bytes) = (id.0, Vec::new());
         for _ in 0..MAX_TAGS {

@@ -9,7 +9,7 @@ use gix_hash::{Hasher, ObjectId};
 use gix_object::Kind;
 
 use super::ObjectError;
-use crate::Allowance;
+use crate::GitAllowance;
 
 /// The longest piece.
 const PIECE: usize = 64 << 10;
@@ -61,7 +61,7 @@ impl<'a> GitObject<'a> {
     }
 
     /// The next bytes, or `None` after all of them were read and found to have the object's name.
-    pub(crate) fn next_piece(&mut self, allowance: &Allowance<'_>) -> Result<Option<&[u8]>, ObjectError> {
+    pub(crate) fn next_piece(&mut self, allowance: &GitAllowance<'_>) -> Result<Option<&[u8]>, ObjectError> {
         let damaged = ObjectError::Damaged(self.id);
         let piece = match &mut self.bytes {
             Bytes::Held(content) => {

@@ -15,7 +15,7 @@ use gix_pack::data;
 use gix_pack::data::decode::entry::ResolvedBase;
 
 use super::{GitObject, ObjectError};
-use crate::{Allowance, GitExcess, GitLimits};
+use crate::{GitAllowance, GitExcess, GitLimits};
 
 /// The longest header of an entry: a size of ten bytes, and the name of another object.
 const MAX_ENTRY_HEADER: usize = 10 + 20;
@@ -54,7 +54,11 @@ impl OpenPack {
         self.index.lookup(id).is_some()
     }
 
-    pub(super) fn object(&self, id: &oid, allowance: &Allowance<'_>) -> Result<GitObject<'_>, ObjectError> {
+    pub(super) fn object(
+        &self,
+        id: &oid,
+        allowance: &GitAllowance<'_>,
+    ) -> Result<GitObject<'_>, ObjectError> {
         let place = self.index.lookup(id).ok_or_else(|| ObjectError::Missing(id.to_owned()))?;
         let entry = self.entry(id, self.index.pack_offset_at_index(place))?;
         let Some(kind) = entry.header.as_kind() else { return self.resolved(id, entry, allowance) };
@@ -74,7 +78,7 @@ impl OpenPack {
         &self,
         id: &oid,
         entry: data::Entry,
-        allowance: &Allowance<'_>,
+        allowance: &GitAllowance<'_>,
     ) -> Result<GitObject<'_>, ObjectError> {
         let base = |base: &oid, _: &mut Vec<u8>| {
             let place = self.index.lookup(base).map(|place| self.index.pack_offset_at_index(place));

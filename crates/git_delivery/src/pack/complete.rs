@@ -10,12 +10,12 @@ use gix_object::tree::EntryKind;
 use gix_object::{Kind, TreeRefIter};
 
 use crate::objects::{GitObjects, ObjectError};
-use crate::{Allowance, CommitId, FetchError};
+use crate::{CommitId, FetchError, GitAllowance};
 
 pub(super) fn check(
     objects: &GitObjects,
     commit: CommitId,
-    allowance: &Allowance<'_>,
+    allowance: &GitAllowance<'_>,
 ) -> Result<(), FetchError> {
     let (_, tree) = objects.tree_of(commit, allowance)?;
     let (mut seen, mut open, mut bytes) = (BTreeSet::from([tree.0]), vec![tree.0], Vec::new());

@@ -16,7 +16,7 @@ use gix_pack::data::entry::Header;
 
 use super::{PackedObject, StoredForm};
 use crate::error::AnswerError;
-use crate::{Allowance, FetchError, GitExcess, PackFault};
+use crate::{FetchError, GitAllowance, GitExcess, PackFault};
 
 /// The length of a name, and of the checksum at the end.
 const HASH_LEN: usize = 20;
@@ -27,7 +27,7 @@ const BUFFER: usize = 64 << 10;
 pub(super) fn receive(
     body: &mut dyn Read,
     file: &File,
-    allowance: &Allowance<'_>,
+    allowance: &GitAllowance<'_>,
 ) -> Result<(Vec<PackedObject>, ObjectId), FetchError> {
     let limits = allowance.limits();
     let mut pack = ArrivingPack::new(body, file, limits.max_pack);
@@ -61,7 +61,7 @@ fn entry(
     pack: &mut ArrivingPack<'_>,
     before: &[PackedObject],
     piece: &mut [u8],
-    allowance: &Allowance<'_>,
+    allowance: &GitAllowance<'_>,
 ) -> Result<PackedObject, FetchError> {
     let offset = pack.taken;
     pack.crc.reset();
@@ -109,7 +109,7 @@ fn inflate(
     pack: &mut ArrivingPack<'_>,
     len: u64,
     piece: &mut [u8],
-    allowance: &Allowance<'_>,
+    allowance: &GitAllowance<'_>,
     mut take: impl FnMut(&[u8]),
 ) -> Result<(), FetchError> {
     let mut inflated = ZlibDecoder::new(pack);

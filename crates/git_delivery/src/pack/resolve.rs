@@ -13,13 +13,13 @@ use gix_pack::data;
 use gix_pack::data::decode::entry::ResolvedBase;
 
 use super::{PackedObject, StoredForm};
-use crate::{Allowance, FetchError, GitExcess, GitLimits, PackFault};
+use crate::{FetchError, GitAllowance, GitExcess, GitLimits, PackFault};
 
 /// Names the objects of the pack at `path` that have no name yet.
 pub(super) fn resolve(
     objects: &mut [PackedObject],
     path: &Path,
-    allowance: &Allowance<'_>,
+    allowance: &GitAllowance<'_>,
 ) -> Result<(), FetchError> {
     let mut waiting = Waiting::of(objects);
     if waiting.is_empty() {
@@ -105,7 +105,7 @@ impl Differences {
     }
 
     /// The name of the object whose entry begins at `offset`.
-    fn name(&mut self, offset: u64, allowance: &Allowance<'_>) -> Result<ObjectId, FetchError> {
+    fn name(&mut self, offset: u64, allowance: &GitAllowance<'_>) -> Result<ObjectId, FetchError> {
         let failed = |exhausted: bool| match exhausted {
             true => FetchError::Exceeded(GitExcess::Held(allowance.limits().max_held)),
             false => PackFault::Delta.into(),

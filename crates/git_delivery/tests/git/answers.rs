@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use git_delivery::{
-    Allowance, FetchError, GitAnswer, GitExcess, GitLimits, GitRequest, GitTransport, RemoteRepository,
+    FetchError, GitAllowance, GitAnswer, GitExcess, GitLimits, GitRequest, GitTransport, RemoteRepository,
 };
 use proptest::prelude::*;
 
@@ -84,7 +84,7 @@ fn a_server_that_trickles_has_no_more_than_its_time() {
         passed.set(Duration::ZERO);
         let body = Trickle(Cursor::new(fetched(&pack)), passed.clone());
         let place = Place::new();
-        let allowance = Allowance::new(&limits, &now);
+        let allowance = GitAllowance::new(&limits, &now);
         let mut server = Forger::new(vec![Box::new(body)]);
         let fetched = place.fetch_within(&mut server, &[&commit.to_string()], &allowance);
         assert_eq!(place.files().is_empty(), fetched.is_err());
@@ -138,7 +138,7 @@ impl GitTransport for Typed {
 fn an_answer_of_another_media_type_is_not_git() {
     let page = || Forger::with_abilities(Box::new(Cursor::new(abilities())), Vec::new());
     let now = Instant::now;
-    let allowance = Allowance::new(&ROOMY, &now);
+    let allowance = GitAllowance::new(&ROOMY, &now);
     for (media_type, is_git) in [
         ("text/html", false),
         ("", false),

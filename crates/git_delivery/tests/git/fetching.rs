@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use archive::{TreeFile, pack_files};
 use git_delivery::{
-    Allowance, CommitId, FetchError, GitExcess, GitLimits, GitObjects, GitReference, GitTransport,
+    CommitId, FetchError, GitAllowance, GitExcess, GitLimits, GitObjects, GitReference, GitTransport,
     RemoteRepository, RepositoryFolder,
 };
 use tempfile::TempDir;
@@ -61,7 +61,7 @@ impl Place {
         limits: &GitLimits,
     ) -> Result<Vec<CommitId>, FetchError> {
         let now = Instant::now;
-        let allowance = Allowance::new(limits, &now);
+        let allowance = GitAllowance::new(limits, &now);
         self.fetch_within(transport, references, &allowance)
     }
 
@@ -69,7 +69,7 @@ impl Place {
         &self,
         transport: &mut dyn GitTransport,
         references: &[&str],
-        allowance: &Allowance<'_>,
+        allowance: &GitAllowance<'_>,
     ) -> Result<Vec<CommitId>, FetchError> {
         let references: Vec<GitReference> = references.iter().map(|text| text.parse().unwrap()).collect();
         let mut remote = RemoteRepository::connect(transport, allowance)?;
@@ -166,7 +166,7 @@ fn several_references_share_one_fetch_without_their_history() {
 fn an_unknown_reference_is_no_failure() {
     let (repository, commits) = versions();
     let now = Instant::now;
-    let allowance = Allowance::new(&ROOMY, &now);
+    let allowance = GitAllowance::new(&ROOMY, &now);
     let mut backend = Backend::of(&repository);
     let mut remote = RemoteRepository::connect(&mut backend, &allowance).unwrap();
     // The server lists `v1` for the prefix `v`, which names nothing itself.
@@ -282,7 +282,7 @@ fn memory_stays_flat_while_a_repository_grows() {
         let place = Place::new();
         let now = Instant::now;
         let memory = allocation_counter::measure(|| {
-            let allowance = Allowance::new(&ROOMY, &now);
+            let allowance = GitAllowance::new(&ROOMY, &now);
             let mut backend = Backend::of(&repository);
             place.fetch_within(&mut backend, &["main"], &allowance).unwrap();
             let objects = place.folder.objects(&ROOMY).unwrap();

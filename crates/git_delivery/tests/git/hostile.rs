@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use git_delivery::{Allowance, CommitId, FetchError, GitExcess, GitLimits, PackFault};
+use git_delivery::{CommitId, FetchError, GitAllowance, GitExcess, GitLimits, PackFault};
 
 use super::backend::Backend;
 use super::fetching::Place;
@@ -267,7 +267,7 @@ fn trees_that_share_are_each_read_once() {
         ticks.set(ticks.get() + 1);
         started
     };
-    let allowance = Allowance::new(&ROOMY, &now);
+    let allowance = GitAllowance::new(&ROOMY, &now);
     let mut server = Forger::sends(&pack.finish());
     place.fetch_within(&mut server, &[&commit.to_string()], &allowance).unwrap();
     assert!(ticks.get() < 2000, "looked at the time {} times", ticks.get());

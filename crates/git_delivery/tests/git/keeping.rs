@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use archive::{TreeFile, pack_files};
-use git_delivery::{Allowance, CommitId, RemoteRepository};
+use git_delivery::{CommitId, GitAllowance, RemoteRepository};
 
 use super::backend::Backend;
 use super::fetching::{Place, listed, notes, versions};
@@ -111,7 +111,7 @@ fn fetches_at_once_do_not_harm_each_other() {
     let place = Place::of(0);
     let fetch = |commit: CommitId| {
         let now = Instant::now;
-        let allowance = Allowance::new(&ROOMY, &now);
+        let allowance = GitAllowance::new(&ROOMY, &now);
         let mut backend = Backend::of(&repository);
         let mut remote = RemoteRepository::connect(&mut backend, &allowance).unwrap();
         let objects = remote.fetch(&[commit], &place.folder, &place.staging()).unwrap();

@@ -17,7 +17,7 @@ mod repository;
 use std::time::{Duration, Instant};
 
 use archive::{ArchiveLimits, Integrity};
-use git_delivery::{Allowance, CommitArchive, CommitId, GitLimits, GitObjects, TreeError, archive_commit};
+use git_delivery::{CommitArchive, CommitId, GitAllowance, GitLimits, GitObjects, TreeError, archive_commit};
 
 /// Limits that no honest repository of these tests reaches.
 const ROOMY: GitLimits = GitLimits {
@@ -41,7 +41,7 @@ fn archive_within(
     limits: (&GitLimits, &ArchiveLimits),
 ) -> Result<CommitArchive<Vec<u8>>, TreeError> {
     let now = Instant::now;
-    let allowance = Allowance::new(limits.0, &now);
+    let allowance = GitAllowance::new(limits.0, &now);
     archive_commit(objects, commit, limits.1, &allowance, Vec::new())
 }
 

@@ -178,7 +178,7 @@ fn trees_that_share_cost_no_more_than_the_limit_of_entries() {
             ticks.set(ticks.get() + 1);
             started
         };
-        let allowance = git_delivery::Allowance::new(&ROOMY, &now);
+        let allowance = git_delivery::GitAllowance::new(&ROOMY, &now);
         let objects = repository.objects();
         let refused =
             git_delivery::archive_commit(&objects, commit, &limits, &allowance, Vec::new()).unwrap_err();
@@ -229,7 +229,7 @@ fn a_file_that_is_stored_whole_is_never_held() {
             repository.git(&["repack", "-a", "-d", "--quiet"]);
         }
         let now = Instant::now;
-        let allowance = git_delivery::Allowance::new(&ROOMY, &now);
+        let allowance = git_delivery::GitAllowance::new(&ROOMY, &now);
         let memory = allocation_counter::measure(|| {
             let objects = repository.objects();
             git_delivery::archive_commit(&objects, commit, &ROOMY_ARCHIVE, &allowance, std::io::sink())

@@ -112,12 +112,28 @@ fn wanted(
             artifacts: known.map(|known| known.artifacts.clone()).unwrap_or_default(),
         });
     }
+    keep_earlier(&mut record, survey, earlier.into_values());
+    // Those of earlier syncs come in any order; the record of one state is one text.
+    record.selected.sort_by(|one, other| (&one.volume, &one.version).cmp(&(&other.volume, &other.version)));
+    if let Some(before) = before {
+        keep_notices(&mut record, before);
+    }
+    record
+}
+
+/// Keeps what earlier syncs selected and this one does not: documents of what is passed over, and everything until a sync is
+/// complete.
+fn keep_earlier<'a>(
+    record: &mut MirrorRecord,
+    survey: &Survey,
+    earlier: impl ExactSizeIterator<Item = (&'a MirroredRelease, Option<&'a Registry>)>,
+) {
     // Of a set that did not change nothing is left, and its names are not gathered.
-    let taken: HashSet<VolumeName> = match earlier.is_empty() {
-        true => HashSet::new(),
-        false => record.selected.iter().map(|release| release.volume.clone()).collect(),
+    let taken: HashSet<VolumeName> = match earlier.len() {
+        0 => HashSet::new(),
+        _ => record.selected.iter().map(|release| release.volume.clone()).collect(),
     };
-    for (release, registry) in earlier.into_values() {
+    for (release, registry) in earlier {
         let Some(registry) = registry else { continue };
         let release = MirroredRelease { registry: record.index_of(registry), ..release.clone() };
         if survey.passes_over(&release.volume) && !taken.contains(&release.volume) {
@@ -133,12 +149,6 @@ fn wanted(
             record.kept.push(release);
         }
     }
-    // Those of earlier syncs come in any order; the record of one state is one text.
-    record.selected.sort_by(|one, other| (&one.volume, &one.version).cmp(&(&other.volume, &other.version)));
-    if let Some(before) = before {
-        keep_notices(&mut record, before);
-    }
-    record
 }
 
 /// What is here of the notices of registries that a release still belongs to.

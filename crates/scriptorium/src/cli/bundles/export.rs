@@ -16,7 +16,8 @@ use policy::PolicyMode;
 use super::BundleArgs;
 use crate::app;
 use crate::bundles::{BundleOrder, BundledRelease, BundledSelection, MadeBundle};
-use crate::cli::{CommandFailure, mirror, storage};
+use crate::cli::mirror_names::named_mirrors;
+use crate::cli::{CommandFailure, storage};
 use crate::config::Config;
 use crate::domain::{DocumentKey, Sha256};
 use crate::mirror::record::load;
@@ -54,7 +55,7 @@ pub(in crate::cli) struct ExportArgs {
 
 pub(super) fn run(args: ExportArgs) -> Result<ExitCode, CommandFailure> {
     let config = args.args.load()?;
-    mirror::known(&config, std::slice::from_ref(&args.mirror))?;
+    named_mirrors(&config, std::slice::from_ref(&args.mirror))?;
     storage::apart(&config.storage, "--to", &args.to)?;
     let password = args.password.then(super::password).transpose()?;
     let key = SigningKey::load(&args.key, password.as_deref())
