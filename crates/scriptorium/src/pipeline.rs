@@ -207,7 +207,7 @@ impl Pipeline {
                 match self.documents.begin_reading(key, &answer, client) {
                     Ok(reading) => {
                         let response = respond::document(&answer, reading, asked);
-                        PolicyMark::on(PolicyMark::of_document(&answer.document.verdict), response)
+                        PolicyMark::on(PolicyMark::of_verdict(&answer.document.verdict), response)
                     }
                     Err(full) => respond::problem(&full.into(), asked),
                 }
@@ -234,7 +234,7 @@ impl Pipeline {
         match sent {
             Ok((file, part, body)) => {
                 self.metrics.cache_lookup(key.as_str(), file.outcome.label());
-                let mark = PolicyMark::of_file(&file.gate.document.verdict);
+                let mark = PolicyMark::of_verdict(&file.gate.document.verdict);
                 PolicyMark::on(mark, respond::file(&file, &part, body, asked))
             }
             Err(Unsent::Failed(failure)) => self.refuse(key.as_str(), &failure, asked),

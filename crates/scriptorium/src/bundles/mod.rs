@@ -25,4 +25,4 @@ pub(crate) use journal::{BundleJournal, ImportLine, JournalError};
 pub(crate) use keeping::{KeptImports, imported_keys};
 pub(crate) use lock::import_lock;
 pub(crate) use receipt::receipt;
-pub(crate) use selection::{BundledRelease, BundledSelection};
+pub(crate) use selection::{BundledExtent, BundledRelease, BundledSelection};

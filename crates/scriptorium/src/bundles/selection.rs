@@ -13,8 +13,18 @@ use crate::mirror::record::{LackSubject, MirrorLack, MirrorRecord, MirroredRelea
 pub(crate) struct BundledRelease {
     pub(crate) registry: Registry,
     pub(crate) release: Purl,
-    /// Whether it is not taken any more: what is here of its documents goes along, and no file.
-    pub(crate) is_passed_over: bool,
+    pub(crate) extent: BundledExtent,
+}
+
+/// How much of a release goes along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum BundledExtent {
+    /// Everything.
+    Whole,
+    /// It is not taken any more: what is here of its documents, and no file.
+    Documents,
+    /// The index that lists it.
+    Index,
 }
 
 /// What a mirror has of what a registry says about no volume.
@@ -46,7 +56,8 @@ impl From<&MirrorRecord> for BundledSelection {
         let release = |release: &MirroredRelease| {
             let registry = record.registry_of(release)?.clone();
             let purl = Purl::new(&release.volume, &release.version);
-            Some(BundledRelease { registry, release: purl, is_passed_over: release.is_passed_over })
+            let extent = if release.is_passed_over { BundledExtent::Documents } else { BundledExtent::Whole };
+            Some(BundledRelease { registry, release: purl, extent })
         };
         let releases = record.releases().filter_map(release).collect();
         let notices = |notices: &RegistryNotices| {

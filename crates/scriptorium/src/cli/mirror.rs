@@ -10,7 +10,6 @@ use clap::{Args, Subcommand};
 
 use super::CommandFailure;
 use super::bundles::{self, BundleCommand};
-use super::mirror_names::named_mirrors;
 use crate::config::{Config, Overrides};
 use crate::mirror::RunKind;
 use crate::mirror::report::{MirrorStatus, RunStatus};
@@ -118,6 +117,18 @@ fn load(args: &MirrorArgs, names: &[String], asks: bool) -> Result<(Config, Vec<
     let config = loaded.config;
     let names = named_mirrors(&config, names)?;
     Ok((config, names))
+}
+
+/// The mirrors of `config` that are named, or all of them.
+fn named_mirrors(config: &Config, names: &[String]) -> Result<Vec<String>, CommandFailure> {
+    let known: Vec<String> = config.mirrors.iter().map(|mirror| mirror.name.clone()).collect();
+    let refusal = match names.iter().find(|name| !known.contains(name)) {
+        _ if known.is_empty() => "the configuration has no [[mirrors]]".to_owned(),
+        Some(name) => format!("{name}: expected the name of a mirror: {}", known.join(", ")),
+        None if names.is_empty() => return Ok(known),
+        None => return Ok(names.to_vec()),
+    };
+    Err(super::usage(&refusal))
 }
 
 /// Runs each mirror, in the running proxy or here.

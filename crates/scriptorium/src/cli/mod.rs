@@ -17,7 +17,6 @@ mod health;
 mod log;
 mod manual;
 mod mirror;
-mod mirror_names;
 mod pins;
 mod policy;
 mod progress;

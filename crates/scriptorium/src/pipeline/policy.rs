@@ -17,7 +17,7 @@ use crate::respond::Response;
 #[derive(Debug, Clone)]
 pub(super) struct PolicyMark {
     pub(super) finding: Option<Arc<PolicyFinding>>,
-    /// The waiver by which its bytes are sent.
+    /// The waiver by which it is sent.
     waiver: Option<Arc<Waiver>>,
 }
 
@@ -27,13 +27,8 @@ impl PolicyMark {
         Self { finding: Some(Arc::clone(finding)), waiver: None }
     }
 
-    /// What `verdict` says of a document.
-    pub(super) fn of_document(verdict: &KeptVerdict) -> Option<Self> {
-        verdict.of_release().map(Self::of)
-    }
-
-    /// What `verdict` says of a file that is sent.
-    pub(super) fn of_file(verdict: &KeptVerdict) -> Option<Self> {
+    /// What `verdict` says of what is sent.
+    pub(super) fn of_verdict(verdict: &KeptVerdict) -> Option<Self> {
         let (finding, waiver) = (verdict.of_release().cloned(), verdict.waived().cloned());
         (finding.is_some() || waiver.is_some()).then_some(Self { finding, waiver })
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bundle::{BundleGap, BundledDocument, BundledFile, BundledFileKind, BundledPin, UtcSecond};
 
 use super::ExportFailure;
-use crate::bundles::selection::{BundledNotices, BundledRelease, BundledSelection, gap_of};
+use crate::bundles::selection::{BundledExtent, BundledNotices, BundledRelease, BundledSelection, gap_of};
 use crate::consistency::{PinError, Pins};
 use crate::domain::check::{Attachment, Locator};
 use crate::domain::{
@@ -77,10 +77,8 @@ pub(super) async fn gather(
 ) -> Result<Gathered, ExportFailure> {
     let pins = Pins::new(Arc::clone(&store));
     let BundledSelection { mut releases, notices, missing } = selection;
-    // Of what is named twice, the one whose files go along is first.
-    releases.sort_by(|one, other| {
-        place_of(one).cmp(&place_of(other)).then(one.is_passed_over.cmp(&other.is_passed_over))
-    });
+    // Of what is named twice, the one of which more goes along is first.
+    releases.sort_by(|one, other| place_of(one).cmp(&place_of(other)).then(one.extent.cmp(&other.extent)));
     releases.dedup_by(|one, other| place_of(one) == place_of(other));
     let gathered = Gathered {
         documents: Vec::new(),
@@ -100,7 +98,7 @@ pub(super) async fn gather(
     for ((registry, _), first) in &volumes {
         gathering.volume(registry, first).await?;
     }
-    for bundled in &releases {
+    for bundled in releases.iter().filter(|bundled| bundled.extent != BundledExtent::Index) {
         gathering.release(bundled, lifecycle_only).await?;
     }
     let mut gathered = gathering.gathered;
@@ -184,18 +182,19 @@ impl Gathering<'_> {
     }
 
     async fn release(&mut self, bundled: &BundledRelease, lifecycle_only: bool) -> Result<(), ExportFailure> {
-        let BundledRelease { registry, release, is_passed_over } = bundled;
+        let BundledRelease { registry, release, extent } = bundled;
+        let is_whole = *extent == BundledExtent::Whole;
         let (name, version) = (release.name.clone(), release.version.clone());
         let exact = DocumentKey::Release(name.clone(), version.clone());
         let exact = self.document(registry, &exact, release).await?;
         match &exact {
-            Some(exact) if !lifecycle_only && !is_passed_over => {
+            Some(exact) if !lifecycle_only && is_whole => {
                 self.archive(registry, release, exact).await?;
             }
-            None if !is_passed_over => self.lack(release, "its exact metadata is not here"),
+            None if is_whole => self.lack(release, "its exact metadata is not here"),
             Some(_) | None => {}
         }
-        if !lifecycle_only && !is_passed_over {
+        if !lifecycle_only && is_whole {
             let summary = DocumentKey::TrustSummary(name.clone(), version.clone());
             self.document(registry, &summary, release).await?;
             let detail = DocumentKey::TrustDetail(name, version);

@@ -6,7 +6,7 @@ use bundle::GapSubject;
 use serde_json::json;
 
 use super::*;
-use crate::bundles::selection::BundledRelease;
+use crate::bundles::selection::{BundledExtent, BundledRelease};
 use crate::clock::Timestamp;
 use crate::domain::{DocumentKey, Purl, Registry};
 use crate::read::envelope::{Envelope, Meta};
@@ -75,7 +75,7 @@ async fn what_is_replaced_while_a_bundle_is_written_is_missing_in_it() {
         releases: vec![BundledRelease {
             registry: registry(),
             release: release.clone(),
-            is_passed_over: false,
+            extent: BundledExtent::Whole,
         }],
         ..BundledSelection::default()
     };

@@ -15,8 +15,7 @@ use policy::PolicyMode;
 
 use super::BundleArgs;
 use crate::app;
-use crate::bundles::{BundleOrder, BundledRelease, BundledSelection, MadeBundle};
-use crate::cli::mirror_names::named_mirrors;
+use crate::bundles::{BundleOrder, BundledExtent, BundledRelease, BundledSelection, MadeBundle};
 use crate::cli::{CommandFailure, storage};
 use crate::config::Config;
 use crate::domain::{DocumentKey, Sha256};
@@ -55,7 +54,6 @@ pub(in crate::cli) struct ExportArgs {
 
 pub(super) fn run(args: ExportArgs) -> Result<ExitCode, CommandFailure> {
     let config = args.args.load()?;
-    named_mirrors(&config, std::slice::from_ref(&args.mirror))?;
     storage::apart(&config.storage, "--to", &args.to)?;
     let password = args.password.then(super::password).transpose()?;
     let key = SigningKey::load(&args.key, password.as_deref())
@@ -128,7 +126,7 @@ fn routed(
     Ok(BundledSelection { releases: routed, ..selection })
 }
 
-/// What the policy of `config` allows of `selection`. The rest is missing, and passed over.
+/// What the policy of `config` allows of `selection`. The rest is missing; the indexes that list it are not.
 async fn allowed(
     config: &Config,
     store: &Arc<dyn Store>,
@@ -146,9 +144,12 @@ async fn allowed(
         let trial = documents.try_out(&bundled.release, None, false).await;
         let trial = trial.map_err(|error| crate::cli::fail(&error))?;
         match trial.and_then(|trial| trial.finding()) {
-            Some(finding) if finding.refuses() && !bundled.is_passed_over => {
-                selection.leave_out(&bundled.release, &finding.reason);
-                allowed.push(BundledRelease { is_passed_over: true, ..bundled });
+            Some(finding) if finding.refuses() => {
+                if bundled.extent == BundledExtent::Whole {
+                    selection.leave_out(&bundled.release, &finding.reason);
+                }
+                // What its registry says of it still goes along, such as a block.
+                allowed.push(BundledRelease { extent: BundledExtent::Index, ..bundled });
             }
             Some(_) | None => allowed.push(bundled),
         }

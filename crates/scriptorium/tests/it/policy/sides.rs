@@ -167,6 +167,7 @@ fn refusals_and_used_waivers_are_recorded_with_who_and_what() {
     let setup = Setup::before(&upstream).set("log.audit", record.display().to_string());
     let proxy = setup.policy("enforce", &rules).start();
     proxy.client().get(&saw.download()).problem(403, "authorization-failed");
+    proxy.client().get(&lamp.exact()).ok();
     proxy.client().get(&lamp.download()).ok();
     let lines = || -> Vec<Value> {
         let text = std::fs::read_to_string(&record).unwrap_or_default();
@@ -182,6 +183,12 @@ fn refusals_and_used_waivers_are_recorded_with_who_and_what() {
     );
     let waived = eventually("a used waiver", || line("waiver-used"));
     assert_eq!((&waived["rule"], &waived["by"]), (&json!("no-saws"), &json!("platform")), "{waived}");
+    let sent = || -> Vec<Value> {
+        let waived = lines().into_iter().filter(|line| line["what"] == "waiver-used");
+        waived.map(|line| line["about"].clone()).collect()
+    };
+    let both = [json!(lamp.exact()), json!(lamp.download())];
+    eventually("a line for all that the waiver lets through", || (sent() == both).then_some(()));
     let verified = scriptorium().args(["log", "verify"]).arg(&record).output().unwrap();
     assert!(verified.status.success(), "{verified:?}");
 }
