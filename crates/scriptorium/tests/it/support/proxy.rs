@@ -177,6 +177,11 @@ impl Proxy {
         self.status("VmHWM:")
     }
 
+    /// The memory that holds the program itself now, in bytes: much of a build for tests.
+    pub(crate) fn program(&self) -> u64 {
+        self.status("RssFile:")
+    }
+
     /// The memory the process holds now, in bytes.
     pub(crate) fn memory(&self) -> u64 {
         self.status("VmRSS:")
