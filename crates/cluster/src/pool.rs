@@ -169,8 +169,11 @@ impl Pool {
         };
         self.members.insert(call.node.clone(), me);
         self.put_out(rules, now_ms);
-        let lending = self.lending();
-        let is_open = now_ms >= self.opens_ms || lending >= rules.nodes as usize;
+        // From then on it knows every claim, also those of members that fall silent.
+        if self.lending() >= rules.nodes as usize {
+            self.opens_ms = self.opens_ms.min(now_ms);
+        }
+        let is_open = now_ms >= self.opens_ms;
         let others = || self.members.iter().filter(|(node, member)| **node != call.node && !member.out);
         let held_by_others: u32 = others().map(|(_, member)| member.held).sum();
         // The share of a silent member may soon be its own again.

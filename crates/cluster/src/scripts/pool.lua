@@ -70,7 +70,8 @@ for name, member in pairs(members) do
   end
 end
 if lending == 0 then first = now end
-local open = now >= pool.opens or lending >= nodes
+if lending >= nodes then pool.opens = math.min(pool.opens, now) end
+local open = now >= pool.opens
 local room = open and math.max(0, shares(true) - held_by_others) or 0
 if poor then room = math.min(room, share) end
 local held = math.max(claim, math.min(want, room))
