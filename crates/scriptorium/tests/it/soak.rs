@@ -1,7 +1,7 @@
 //! Everything goes wrong at once, for a while: files rot, the registry fails in every way, the process is
 //! killed. No client sees a wrong byte meanwhile, and afterwards everything is served again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -125,6 +125,8 @@ struct Driver<'a> {
     proxy: &'a mut Proxy,
     chance: Rng,
     published: usize,
+    /// Places of which one was swapped with another. A second swap could bring back what was right before: no proxy can tell.
+    swapped: BTreeSet<PathBuf>,
     injected: BTreeMap<Fault, usize>,
 }
 
@@ -220,6 +222,10 @@ impl Driver<'_> {
 
     fn swap(&mut self) -> io::Result<()> {
         let [one, other] = &self.victims()?;
+        if [one, other].iter().any(|place| self.swapped.contains(*place)) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        self.swapped.extend([one.clone(), other.clone()]);
         let between = self.proxy.data().with_extension("swapped");
         fs::rename(one, &between)?;
         fs::rename(other, one)?;
@@ -244,7 +250,14 @@ fn soak(faults: &[Fault], is_disk_sound: bool) {
     let (truth, tally) = (Truth::default(), Tally::default());
     let course = Course { upstream, truth, door, end, tally, is_disk_sound };
     let (chance, injected) = (seed.choices(0), BTreeMap::new());
-    let mut driver = Driver { course: &course, proxy: &mut proxy, chance, published: 0, injected };
+    let mut driver = Driver {
+        course: &course,
+        proxy: &mut proxy,
+        chance,
+        published: 0,
+        swapped: BTreeSet::new(),
+        injected,
+    };
     (0..4).for_each(|_| driver.publish());
     thread::scope(|scope| {
         for number in 1..=CLIENTS {
