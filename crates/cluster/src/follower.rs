@@ -1,23 +1,20 @@
 //! What a node has to hear from the others, and what it does when it did not hear everything.
 //!
-//! Changes are told twice. Whoever makes one first counts up the epoch of its volume in the bucket, which is the truth, and
-//! then announces it in the engine's stream, which is quick. A node reads the stream on from its place. It looks at the
-//! epochs in the bucket when the stream has a gap, and every few seconds while the engine is away.
+//! Changes are told twice. Whoever makes one first adds it to the record in the bucket, which is the truth, and then announces
+//! it in the engine's stream, which is quick. A node reads the stream on from its place. It looks at the record when the stream
+//! has a gap, and every few seconds while the engine is away.
 //!
-//! Invariant: while [`Follower::is_current`] says so, every change that was announced or counted more than
+//! Invariant: while [`Follower::is_current`] says so, every change that was announced or recorded more than
 //! [`CURRENT_FOR`] ago was given to this node. A node that is not current must not serve as fresh what others may have changed.
 //!
 //! Owns these decisions, with the time passed in. Must not know the engine, the bucket, or what an event means.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What was read or looked at so recently is the present.
 pub const CURRENT_FOR: Duration = Duration::from_secs(5);
-/// Between looks at the epochs while the engine is away.
+/// Between looks at the record while the engine is away.
 const LOOKING: Duration = Duration::from_secs(3);
-/// Volumes whose epochs are remembered.
-const MOST_EPOCHS: usize = 200_000;
 
 /// A place in the stream: the last event that was read, and in which memory of the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +54,7 @@ pub struct StreamPage {
 pub enum Followed {
     /// Do what these events say. Read on at once if there are more.
     Events(Vec<StreamEvent>),
-    /// Something was missed: look at every epoch, then say [`Follower::looked`].
+    /// Something was missed: look at the record, then say [`Follower::looked`].
     CatchUp,
 }
 
@@ -94,7 +91,7 @@ impl Follower {
         Followed::Events(page.events)
     }
 
-    /// Whether the epochs in the bucket are to be looked at now. `all_together`: this node works together with the
+    /// Whether the record in the bucket is to be looked at now. `all_together`: this node works together with the
     /// others, and none of those that there are meant to be is missing. What a missing one changes is in the bucket only.
     pub fn should_look(&self, all_together: bool, now: Duration) -> bool {
         let is_old = |at: Option<Duration>| at.is_none_or(|at| now.saturating_sub(at) >= LOOKING);
@@ -102,7 +99,7 @@ impl Follower {
         self.behind.is_some() || self.place.is_none() || is_unsure
     }
 
-    /// All epochs were looked at, from `begun` on, and what they say was done.
+    /// The record was looked at, from `begun` on, and what it says was done.
     pub fn looked(&mut self, begun: Duration) {
         // A look that had begun before does not know what is missing since.
         self.behind = self.behind.filter(|since| begun < *since);
@@ -113,25 +110,6 @@ impl Follower {
     /// Whether everything that others changed was heard.
     pub fn is_current(&self, now: Duration) -> bool {
         self.behind.is_none() && self.current.is_some_and(|current| now.saturating_sub(current) < CURRENT_FOR)
-    }
-}
-
-/// The epochs of volumes, as this node last saw them.
-#[derive(Debug, Clone, Default)]
-pub struct Epochs(BTreeMap<String, u64>);
-
-impl Epochs {
-    /// Sees the epoch of a volume. Whether it changed since this node last saw it; one that was not seen before did.
-    pub fn changed(&mut self, volume: &str, epoch: u64) -> bool {
-        if self.0.get(volume) == Some(&epoch) {
-            return false;
-        }
-        if self.0.len() >= MOST_EPOCHS {
-            // All of them count as changed the next time, which costs questions and no truth.
-            self.0.clear();
-        }
-        self.0.insert(volume.to_owned(), epoch);
-        true
     }
 }
 
@@ -199,13 +177,5 @@ mod tests {
         follower.read(page("a", None, 5), at(3_000), at(3_000));
         assert!(follower.should_look(false, at(3_000)));
         assert!(!follower.should_look(true, at(3_000)));
-    }
-
-    #[test]
-    fn an_epoch_is_a_change_once() {
-        let mut epochs = Epochs::default();
-        assert!(epochs.changed("v", 1));
-        assert!(!epochs.changed("v", 1));
-        assert!(epochs.changed("v", 2));
     }
 }

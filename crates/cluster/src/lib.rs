@@ -46,7 +46,7 @@ mod share;
 pub use double::{EngineDouble, EngineMemory, SharedDouble};
 pub use engine::{Beat, DEADLINE, Engine, EngineFault, LeaseCall, NODE_SEEN, SharedValue};
 pub use flight::{FLIGHT_LEASE, FlightStep, LeaseReply, SharedFlight};
-pub use follower::{CURRENT_FOR, Epochs, Followed, Follower, StreamEvent, StreamPage, StreamPlace};
+pub use follower::{CURRENT_FOR, Followed, Follower, StreamEvent, StreamPage, StreamPlace};
 pub use permits::{PermitSettings, PermitUse, Permits};
 pub use pool::{Pool, PoolCall, PoolGrant, PoolReply, PoolRules, decide};
 pub use presence::{Presence, PresenceState};
