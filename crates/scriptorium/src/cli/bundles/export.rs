@@ -18,7 +18,7 @@ use crate::app;
 use crate::bundles::{BundleOrder, BundledExtent, BundledRelease, BundledSelection, MadeBundle};
 use crate::cli::{CommandFailure, storage};
 use crate::config::Config;
-use crate::domain::{DocumentKey, Sha256};
+use crate::domain::Sha256;
 use crate::mirror::record::load;
 use crate::store::Store;
 
@@ -77,7 +77,7 @@ pub(super) fn run(args: ExportArgs) -> Result<ExitCode, CommandFailure> {
         objects.sweep().await;
         let store: Arc<dyn Store> = objects;
         let selection = selection(&*store, &args.mirror).await?;
-        let selection = routed(&config, &store, selection)?;
+        let selection = routed(&config, selection)?;
         let selection = allowed(&config, &store, selection).await?;
         order.make(store, &app::locks(&config), selection).await.map_err(|error| crate::cli::fail(&error))
     })??;
@@ -99,18 +99,13 @@ async fn selection(store: &dyn Store, mirror: &str) -> Result<BundledSelection, 
 }
 
 /// What of `selection` belongs to the registry that its name is routed to now; the rest is missing.
-fn routed(
-    config: &Config,
-    store: &Arc<dyn Store>,
-    mut selection: BundledSelection,
-) -> Result<BundledSelection, CommandFailure> {
-    let documents = app::documents(config, Arc::clone(store)).map_err(|error| crate::cli::fail(&error))?;
+fn routed(config: &Config, mut selection: BundledSelection) -> Result<BundledSelection, CommandFailure> {
+    let upstreams = app::upstreams(config).map_err(|error| crate::cli::fail(&error))?;
     let mut routed = Vec::new();
     for bundled in std::mem::take(&mut selection.releases) {
-        let index = DocumentKey::Index(bundled.release.name.clone());
-        match documents.upstream_of(&index) {
-            Ok(upstream) if **upstream.registry() == bundled.registry => routed.push(bundled),
-            Ok(_) | Err(_) => {
+        match upstreams.for_volume(&bundled.release.name) {
+            Some(upstream) if **upstream.registry() == bundled.registry => routed.push(bundled),
+            Some(_) | None => {
                 let registry = bundled.registry.name();
                 let why =
                     format!("its name is no longer routed to `{registry}`, of which it is; sync the mirror");
