@@ -1,9 +1,8 @@
 //! One fetch for all proxies.
 //!
-//! Whoever gets the lease of a key fetches. The others wait: they look when
-//! they are told that the fetch ended, and each second. A fetch that failed, or whose result is not kept, is told as well, and
-//! each of those who wait then fetches for itself. Whoever cannot ask the engine fetches at once. Owns that way. Must not know
-//! what is fetched; `crates/cluster` decides who fetches.
+//! Whoever gets the lease of a key fetches. The others wait: they look when they are told that the fetch ended, and each second.
+//! A fetch that failed, or whose result is not kept, is told as well, and each of those who wait then fetches for itself. Whoever
+//! cannot ask the engine fetches at once. Owns that way. Must not know what is fetched; `crates/cluster` decides who fetches.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Telling the others what this proxy changed.
 //!
 //! Whoever changes something only leaves it here, after what it changed is in the bucket; a task of the cluster adds it to the
-//! record of news and announces it. What the bucket or the engine did not take is told to both again, however often: twice is harmless. Owns that. Must not know
-//! what follows from news.
+//! record of news and announces it. What the bucket or the engine did not take is told to both again, however often: twice is
+//! harmless. Owns that. Must not know what follows from news.
 
 use std::time::Duration;
 

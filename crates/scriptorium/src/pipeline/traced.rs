@@ -1,6 +1,7 @@
 //! The span of a request: from its head to the answer's.
 //!
-//! Owns what the span says before the request is answered (`account` says the rest). Must not know how that comes about. A request without a collector never gets here.
+//! Owns what the span says before the request is answered (`account` says the rest). Only requests that are traced come here. Must
+//! not know how one is answered.
 
 use tracing::Instrument;
 use tracing::field::Empty;
