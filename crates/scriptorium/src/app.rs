@@ -267,8 +267,8 @@ fn mirrors(
     store: &Arc<ProxyStore>,
     Readers { documents, files }: Readers,
 ) -> Arc<Mirrors> {
-    let desk = MirrorDesk { documents, files, store: Arc::clone(store) };
-    Arc::new(Mirrors::new(desk, locks(config), Arc::clone(&registries.metrics), &config.mirrors))
+    let desk = MirrorDesk { documents, files, store: Arc::clone(store), metrics: Arc::clone(&registries.metrics) };
+    Arc::new(Mirrors::new(desk, locks(config), &config.mirrors))
 }
 
 /// The locks that the processes of this machine share for the storage of `config`.

@@ -178,6 +178,11 @@ impl Metrics {
         self.request_duration.count(took);
     }
 
+    /// How many requests were answered on the public port.
+    pub(crate) fn answered(&self) -> u64 {
+        self.request_duration.counted()
+    }
+
     /// A resource was looked up in the cache.
     pub(crate) fn cache_lookup(&self, resource: &'static str, outcome: &'static str) {
         self.cache_lookups.count([resource, outcome], None);

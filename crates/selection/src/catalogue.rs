@@ -192,7 +192,16 @@ impl Catalogue {
         self.candidates(volume).filter(|release| self.prereleases || self.version(*release).pre.is_empty())
     }
 
-    /// Those of them that match, from the lowest version to the highest.
+    /// The releases of which a root takes documents only, from the lowest version to the highest.
+    pub(crate) fn withheld(&self, volume: VolumeId) -> impl DoubleEndedIterator<Item = ReleaseId> + '_ {
+        self.releases(volume).iter().enumerate().filter_map(move |(place, known)| {
+            let is_ordinary = self.prereleases || known.version.as_semver().pre.is_empty();
+            let place = u32::try_from(place).ok()?;
+            (is_ordinary && !known.state.serves_bytes()).then_some(ReleaseId { volume, place })
+        })
+    }
+
+    /// The candidates that match, from the lowest version to the highest.
     pub(crate) fn matches(
         &self,
         volume: VolumeId,

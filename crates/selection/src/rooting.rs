@@ -81,20 +81,36 @@ impl Rooting<'_> {
         self.taken.miss(Lacking::Root(root), reason);
     }
 
-    /// Takes what `versions` says; says whether there was anything.
+    /// Takes what `versions` says; says whether there was anything with files. Where there is none, what is withheld is taken
+    /// instead: its documents tell a site without the registry that it is.
     fn choose(&mut self, root: usize, volume: VolumeId, range: Option<&VersionRange>) -> bool {
         let catalogue = self.catalogue;
-        let matching = catalogue.ordinary(volume);
-        let mut matching = matching
-            .filter(|release| range.is_none_or(|range| range.contains(&catalogue.release(*release).version)));
-        let chosen: Vec<ReleaseId> = match self.versions {
-            RootVersions::Highest => matching.next_back().into_iter().collect(),
-            RootVersions::All => matching.collect(),
-        };
+        let chosen = self.of_matching(range, catalogue.ordinary(volume));
         for release in &chosen {
             self.take(root, *release);
         }
+        if chosen.is_empty() {
+            for release in self.of_matching(range, catalogue.withheld(volume)) {
+                self.taken.take(release, TakenFor::Root(root));
+            }
+        }
         !chosen.is_empty()
+    }
+
+    /// The releases that `range` contains, as many as `versions` says.
+    fn of_matching(
+        &self,
+        range: Option<&VersionRange>,
+        releases: impl DoubleEndedIterator<Item = ReleaseId>,
+    ) -> Vec<ReleaseId> {
+        let contains = |release: &ReleaseId| {
+            range.is_none_or(|range| range.contains(&self.catalogue.release(*release).version))
+        };
+        let mut matching = releases.filter(contains);
+        match self.versions {
+            RootVersions::Highest => matching.next_back().into_iter().collect(),
+            RootVersions::All => matching.collect(),
+        }
     }
 
     fn range(&mut self, root: usize, volume: VolumeId, range: Option<&VersionRange>) {
@@ -122,6 +138,9 @@ impl Rooting<'_> {
             let reason = match volumes.len() {
                 0 if self.is_proof => "nothing that is held matches it".to_owned(),
                 0 => "search lists no volume that it matches".to_owned(),
+                count if self.is_proof => {
+                    format!("of the {count} volumes that are held and match it, none has a release to serve")
+                }
                 count => {
                     format!("search lists {count} volumes that it matches, and none has a release to take")
                 }

@@ -58,6 +58,26 @@ fn of_two_rows_for_one_version_the_more_restrictive_one_counts() {
 }
 
 #[test]
+fn documents_tell_of_what_is_withheld_where_nothing_else_is_there() {
+    let registry = Registry::of(&[
+        ("@a/gone", &["1.0.0 blocked", "2.0.0 tombstoned", "3.0.0-rc.1 blocked"]),
+        ("@a/here", &["1.0.0", "2.0.0 blocked"]),
+        ("@a/yanked", &["1.0.0 yanked"]),
+    ]);
+    let highest = registry.select(&["@a/*"], SelectionRules::default());
+    assert_eq!(names(&highest), ["@a/gone@2.0.0 (documents)", "@a/here@1.0.0"]);
+    assert!(highest.missing.is_empty(), "{:?}", missing(&highest));
+    let all = SelectionRules { versions: RootVersions::All, ..SelectionRules::default() };
+    let all = registry.select(&["@a/*"], all);
+    let documents = ["@a/gone@1.0.0 (documents)", "@a/gone@2.0.0 (documents)"];
+    assert_eq!(names(&all), [&documents[..], &["@a/here@1.0.0"]].concat());
+    // A root that asks for them by itself has nothing, and says so.
+    let ranged = registry.select(&["@a/gone@<2.0.0"], SelectionRules::default());
+    assert_eq!(names(&ranged), ["@a/gone@1.0.0 (documents)"]);
+    assert_eq!(ranged.missing.len(), 1);
+}
+
+#[test]
 fn circles_and_dependencies_on_oneself_end() {
     let registry = Registry::of(&[
         ("a", &["1.0.0: b ^1.0.0; a ^1.0.0"]),

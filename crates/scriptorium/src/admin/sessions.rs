@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::domain::Sha256;
 
-/// Beyond that the oldest session ends.
+/// Beyond that a session ends: the oldest of the token that has the most. So no token ends the sessions of another that has fewer.
 const MOST: usize = 64;
 /// How long a session lives.
 const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
@@ -65,9 +65,10 @@ impl Sessions {
         let session = Session { cookie: Sha256::of(secret.as_bytes()), token, until: now + LIFETIME };
         let mut open = self.0.lock();
         open.retain(|session| session.until > now);
-        let surplus = (open.len() + 1).saturating_sub(MOST);
-        open.drain(..surplus);
         open.push(session);
+        if open.len() > MOST {
+            end_one(&mut open);
+        }
         Some(NewSession(secret))
     }
 
@@ -88,6 +89,15 @@ impl Sessions {
     pub(super) fn close(&self, headers: &HeaderMap) {
         let ended: Vec<Sha256> = cookies(headers).collect();
         self.0.lock().retain(|session| !ended.contains(&session.cookie));
+    }
+}
+
+/// Ends the oldest session of the token that has the most.
+fn end_one(open: &mut Vec<Session>) {
+    let count = |token: &Sha256| open.iter().filter(|session| session.token == *token).count();
+    let most = open.iter().map(|session| session.token).max_by_key(count);
+    if let Some(at) = open.iter().position(|session| Some(session.token) == most) {
+        open.remove(at);
     }
 }
 
@@ -134,6 +144,18 @@ mod tests {
         assert_eq!(sessions.0.lock().len(), MOST);
         assert_eq!(sessions.token_of(&opened[0], at(1)), None);
         assert!(opened[1..].iter().all(|headers| sessions.token_of(headers, at(1)).is_some()));
+    }
+
+    #[test]
+    fn a_token_that_opens_many_sessions_ends_its_own() {
+        let (sessions, operator, reader) =
+            (Sessions::default(), Sha256::of(b"operator"), Sha256::of(b"reader"));
+        let opened = [(); 2].map(|()| sent(&sessions.open(operator, at(0)).unwrap()));
+        for _ in 0..2 * MOST {
+            sessions.open(reader, at(1)).unwrap();
+        }
+        assert!(opened.iter().all(|headers| sessions.token_of(headers, at(2)) == Some(operator)));
+        assert_eq!(sessions.0.lock().len(), MOST);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(crate) struct BundledRelease {
 pub(crate) enum BundledExtent {
     /// Everything.
     Whole,
-    /// It is not taken any more: what is here of its documents, and no file.
+    /// It is withheld, or not taken any more: what is here of its documents, and no file.
     Documents,
     /// The index that lists it.
     Index,
@@ -56,7 +56,8 @@ impl From<&MirrorRecord> for BundledSelection {
         let release = |release: &MirroredRelease| {
             let registry = record.registry_of(release)?.clone();
             let purl = Purl::new(&release.volume, &release.version);
-            let extent = if release.is_passed_over { BundledExtent::Documents } else { BundledExtent::Whole };
+            let is_taken = !release.is_passed_over && release.state.serves_bytes();
+            let extent = if is_taken { BundledExtent::Whole } else { BundledExtent::Documents };
             Some(BundledRelease { registry, release: purl, extent })
         };
         let releases = record.releases().filter_map(release).collect();

@@ -113,8 +113,8 @@ impl<'a> Bringing<'a> {
         let key = DocumentKey::Release(name.clone(), version.clone());
         let _exact = self.run.borrow(key.clone());
         let exact = match self.run.document(&key).await {
-            // Documents are for a site with a policy of its own.
-            Err(ReadFailure::Policy(_)) if release.is_passed_over => return Ok(()),
+            // The index says that it is withheld; documents are for a site with a policy of its own.
+            Err(ReadFailure::Policy(_)) if !release.wants_files => return Ok(()),
             asked => asked?,
         };
         let content = &exact.document.content;

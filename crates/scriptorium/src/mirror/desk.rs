@@ -5,6 +5,9 @@
 
 use std::sync::Arc;
 
+use tokio::time::{Instant, sleep};
+
+use super::courtesy::rest;
 use super::patience::within_budget;
 use super::tally::RunTally;
 use crate::clock::Timestamp;
@@ -12,6 +15,7 @@ use crate::domain::{DocumentKey, FileKey};
 use crate::files::{PermittedFile, SealedFiles};
 use crate::read::{CachedAnswer, Documents, FetchContext, Outcome, ReadFailure};
 use crate::store::ProxyStore;
+use crate::telemetry::Metrics;
 use crate::upstream::BackgroundWork;
 
 /// The parts of the proxy that mirrors use.
@@ -20,6 +24,8 @@ pub(crate) struct MirrorDesk {
     pub(crate) documents: Arc<Documents>,
     pub(crate) files: Arc<SealedFiles>,
     pub(crate) store: Arc<ProxyStore>,
+    /// Counts what clients ask for.
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// One run: a plan or a sync.
@@ -47,6 +53,17 @@ impl<'a> MirrorRun<'a> {
         let live = self.desk.documents.live();
         let narrowest = live.upstreams.iter().map(|upstream| upstream.max_concurrent()).min();
         narrowest.map_or(most, |narrowest| most.min(narrowest / 2).max(1))
+    }
+
+    /// Deals with one item of several, and rests afterwards while clients ask.
+    pub(super) async fn courteously<T>(&self, item: impl Future<Output = T>) -> T {
+        let (answered, began) = (self.desk.metrics.answered(), Instant::now());
+        let got = item.await;
+        let rest = rest(self.desk.metrics.answered().saturating_sub(answered), began.elapsed());
+        if !rest.is_zero() {
+            sleep(rest).await;
+        }
+        got
     }
 
     /// The document `key` as its registry has it now.

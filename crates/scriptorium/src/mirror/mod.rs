@@ -12,11 +12,13 @@
 //! withheld        what of it the operator's policy refuses
 //! proof           from the store alone: every root resolves, and every file is whole
 //! desk, patience, tally   how registries are asked, when again, and what came
+//! courtesy        how it steps back for clients
 //! ```
 //! Registries are asked as they are for clients, through `read` and `files`, as background work. Must not know HTTP, nor
 //! the commands.
 
 mod bringing;
+mod courtesy;
 mod desk;
 pub(crate) mod enumeration;
 mod inquiry;

@@ -131,7 +131,10 @@ fn keep_earlier<'a>(
     // Of a set that did not change nothing is left, and its names are not gathered.
     let taken: HashSet<VolumeName> = match earlier.len() {
         0 => HashSet::new(),
-        _ => record.selected.iter().map(|release| release.volume.clone()).collect(),
+        _ => {
+            let taken = record.selected.iter().filter(|release| release.wants_files);
+            taken.map(|release| release.volume.clone()).collect()
+        }
     };
     for (release, registry) in earlier {
         let Some(registry) = registry else { continue };

@@ -56,7 +56,7 @@ struct Held {
     refused: HashMap<VolumeName, String>,
 }
 
-/// The rows of the releases that are held. What is damaged or gone is a problem.
+/// The rows of the releases that are held. What is damaged, gone or contradicted is a problem.
 async fn held(
     store: &Arc<dyn Store>,
     documents: &Documents,
@@ -110,8 +110,11 @@ async fn look(
         return Ok(());
     }
     let (name, version) = (release.volume.clone(), release.version.clone());
-    let exact = documents.held(&DocumentKey::Release(name, version)).await;
-    let exact = exact.ok_or("its exact metadata is not held")?;
+    let key = DocumentKey::Release(name, version);
+    if let Some((divergence, _)) = documents.divergence(&key).await {
+        return Err(format!("its registry contradicts itself: {divergence}"));
+    }
+    let exact = documents.held(&key).await.ok_or("its exact metadata is not held")?;
     let metadata = exact.content.release().ok_or("its registry refuses it")?;
     match offer(metadata) {
         ArchiveOffer::ByGit => {}

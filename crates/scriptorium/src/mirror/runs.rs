@@ -18,11 +18,10 @@ use super::record::{self, MirrorLack};
 use super::report::{MirrorStatus, PlanReport, RunStatus, SyncReport};
 use super::sync::{SyncEnd, everything, sync};
 use super::tally::RunTally;
-use super::withheld::note_withheld;
+use super::withheld::WithheldMemory;
 use crate::clock::Timestamp;
 use crate::config;
 use crate::store::StorageKeys;
-use crate::telemetry::Metrics;
 
 /// How often schedules are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -60,8 +59,8 @@ pub(crate) enum NotStarted {
 pub(crate) struct Mirrors {
     desk: MirrorDesk,
     locks: MirrorLocks,
-    metrics: Arc<Metrics>,
     state: Mutex<BTreeMap<String, MirrorState>>,
+    withheld: WithheldMemory,
     wake: Notify,
 }
 
@@ -81,13 +80,14 @@ struct MirrorState {
 
 impl Mirrors {
     /// The mirrors of `config`, with locks in the folder of `locks`.
-    pub(crate) fn new(
-        desk: MirrorDesk,
-        locks: MirrorLocks,
-        metrics: Arc<Metrics>,
-        config: &[config::Mirror],
-    ) -> Self {
-        let mirrors = Self { desk, locks, metrics, state: Mutex::default(), wake: Notify::new() };
+    pub(crate) fn new(desk: MirrorDesk, locks: MirrorLocks, config: &[config::Mirror]) -> Self {
+        let mirrors = Self {
+            desk,
+            locks,
+            state: Mutex::default(),
+            withheld: WithheldMemory::default(),
+            wake: Notify::new(),
+        };
         mirrors.reload(config);
         mirrors
     }
@@ -97,14 +97,14 @@ impl Mirrors {
         let mut state = self.state();
         for gone in state.keys().filter(|name| !config.iter().any(|mirror| mirror.name == **name)) {
             self.desk.store.keep_from_eviction(gone, StorageKeys::default());
-            self.metrics.mirrors.forget(gone);
+            self.desk.metrics.mirrors.forget(gone);
         }
         state.retain(|name, _| config.iter().any(|mirror| mirror.name == *name));
         for mirror in config {
             match state.get_mut(&mirror.name) {
                 Some(known) => known.config = mirror.clone(),
                 None => {
-                    self.metrics.mirrors.running(&mirror.name, false);
+                    self.desk.metrics.mirrors.running(&mirror.name, false);
                     state.insert(mirror.name.clone(), MirrorState::new(mirror.clone()));
                 }
             }
@@ -171,19 +171,21 @@ impl Mirrors {
         *run = RunStatus { number: run.number + 1, ..RunStatus::default() };
         let number = run.number;
         drop(state);
-        self.metrics.mirrors.running(name, true);
+        self.desk.metrics.mirrors.running(name, true);
         self.wake.notify_one();
         Ok(number)
     }
 
     /// How every mirror stands, under the policy in force.
     pub(crate) async fn statuses(&self) -> Vec<MirrorStatus> {
-        let mut statuses: Vec<MirrorStatus> = self.state().values().map(MirrorState::status).collect();
+        let stand = |mirror: &MirrorState| (mirror.status(), mirror.last_sync);
+        let mut stands: Vec<_> = self.state().values().map(stand).collect();
+        let MirrorDesk { store, documents, .. } = &self.desk;
         // Whoever waits for a run looks often; what the policy says is known when it has ended.
-        for status in statuses.iter_mut().filter(|status| !status.running) {
-            note_withheld(&*self.desk.store, &self.desk.documents, status).await;
+        for (status, last_sync) in stands.iter_mut().filter(|(status, _)| !status.running) {
+            self.withheld.note(&**store, documents, status, *last_sync).await;
         }
-        statuses
+        stands.into_iter().map(|(status, _)| status).collect()
     }
 
     /// The mirrors whose last complete sync is older than two of their schedules, with its age.
@@ -264,16 +266,16 @@ impl Mirrors {
         let run = mirror.status.run.get_or_insert_default();
         (run.done, run.of) = (tally.counts().done, tally.counts().of);
         note(run);
-        self.metrics.mirrors.running(name, false);
+        self.desk.metrics.mirrors.running(name, false);
     }
 
     fn note(&self, name: &str, status: MirrorStatus, last_sync: Option<Timestamp>) {
         let mut state = self.state();
         let Some(mirror) = state.get_mut(name) else { return };
         let (missing, releases) = (status.missing.len() + status.untold, status.releases);
-        self.metrics.mirrors.stands(name, releases, missing);
+        self.desk.metrics.mirrors.stands(name, releases, missing);
         if let Some(at) = status.last_success_at {
-            self.metrics.mirrors.succeeded(name, at.0 / 1000);
+            self.desk.metrics.mirrors.succeeded(name, at.0 / 1000);
         }
         let run = mirror.status.run.take();
         mirror.status = MirrorStatus { run, ..status };

@@ -115,7 +115,7 @@ pub(super) async fn survey(
             patterns.extend(names.is_ok().then(|| pattern.clone()));
             selector.answer_pattern(pattern, names)?;
         }
-        let attempt = |name: VolumeName| index(run, name);
+        let attempt = |name: VolumeName| run.courteously(index(run, name));
         let end = |name: VolumeName, rows: Option<Vec<_>>, why: Option<String>| {
             indexes.note(&mirrored, &name, rows.as_deref());
             let rows = rows.unwrap_or_default();
@@ -139,7 +139,7 @@ async fn look_for_unlisted(run: &MirrorRun<'_>, mirrored: &MirroredVolumes<'_>, 
         survey.indexes.note(mirrored, &name, rows.as_deref());
         Ok::<(), std::convert::Infallible>(())
     };
-    let Ok(()) = in_passes(unlisted, run.at_once(AT_ONCE), |name| index(run, name), end).await;
+    let Ok(()) = in_passes(unlisted, run.at_once(AT_ONCE), |name| run.courteously(index(run, name)), end).await;
 }
 
 /// Goes on with a selection, on a thread that blocks nobody: a solution may take seconds.

@@ -144,7 +144,7 @@ async fn bring(
         let mut put_off = Vec::new();
         // Each changes in its place, so that a large set is not in memory twice.
         let releases = Mutex::new(std::mem::take(&mut outlook.record.selected));
-        let attempt = |at: usize| bringing.bring(releases.lock()[at].clone());
+        let attempt = |at: usize| run.courteously(bringing.bring(releases.lock()[at].clone()));
         let end = |at: usize, Brought { release, is_put_off }: Brought, why: Option<String>| {
             if is_put_off {
                 put_off.push(at);

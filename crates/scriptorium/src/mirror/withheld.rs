@@ -3,12 +3,15 @@
 //! A sync under the same rules does not take it, so what is said of a mirror must not count it as served. Owns that. Must not know
 //! rules.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
+use tokio::sync::Mutex;
 use tracing::warn;
 
 use super::record::{self, LackSubject, MirrorLack, MirrorRecord, MirroredRelease};
 use super::report::MirrorStatus;
+use crate::clock::Timestamp;
 use crate::domain::Purl;
 use crate::read::Documents;
 use crate::store::Store;
@@ -32,17 +35,54 @@ pub(crate) async fn withheld(documents: &Documents, record: &MirrorRecord) -> Ve
     withheld
 }
 
-/// Adds what the policy in force withholds of a mirror to what is missing of it.
-pub(super) async fn note_withheld(store: &dyn Store, documents: &Documents, status: &mut MirrorStatus) {
-    if documents.policy().revision == 0 {
-        return;
-    }
-    match record::load(store, &status.mirror).await {
-        Ok(Some(record)) => status.missing.extend(withheld(documents, &record).await),
-        Ok(None) => {}
-        Err(error) => {
-            warn!(%error, mirror = status.mirror, "the policy cannot judge what a mirror holds");
-            status.untold += 1;
+/// For so long a mirror is not judged again while neither the policy nor the mirror changed: holds end, as time passes.
+const REMEMBERED: Duration = Duration::from_secs(10);
+
+/// What the policy withholds of each mirror, remembered for those who look often: judging every release of a large mirror
+/// takes a second. One judges at a time, and the others take what it found.
+#[derive(Debug, Default)]
+pub(super) struct WithheldMemory(Mutex<HashMap<String, Judged>>);
+
+#[derive(Debug)]
+struct Judged {
+    revision: u64,
+    last_sync: Option<Timestamp>,
+    at: Timestamp,
+    lacks: Vec<MirrorLack>,
+}
+
+impl WithheldMemory {
+    /// Adds what the policy in force withholds of a mirror, which was synced last at `last_sync`, to what is missing of it.
+    pub(super) async fn note(
+        &self,
+        store: &dyn Store,
+        documents: &Documents,
+        status: &mut MirrorStatus,
+        last_sync: Option<Timestamp>,
+    ) {
+        let mut known = self.0.lock().await;
+        let (revision, now) = (documents.policy().revision, documents.now());
+        if revision == 0 {
+            return known.clear();
+        }
+        let is_young = |judged: &Judged| {
+            let age = now.since(judged.at).unwrap_or(Duration::MAX);
+            (judged.revision, judged.last_sync) == (revision, last_sync) && age < REMEMBERED
+        };
+        if let Some(judged) = known.get(&status.mirror).filter(|judged| is_young(judged)) {
+            return status.missing.extend(judged.lacks.iter().cloned());
+        }
+        match record::load(store, &status.mirror).await {
+            Ok(Some(record)) => {
+                let lacks = withheld(documents, &record).await;
+                status.missing.extend(lacks.iter().cloned());
+                known.insert(status.mirror.clone(), Judged { revision, last_sync, at: now, lacks });
+            }
+            Ok(None) => {}
+            Err(error) => {
+                warn!(%error, mirror = status.mirror, "the policy cannot judge what a mirror holds");
+                status.untold += 1;
+            }
         }
     }
 }

@@ -77,6 +77,18 @@ impl Durations {
         let thread = self.threads.get_or(|| CachePadded::new(Mutex::new(self.histogram.local())));
         thread.lock().observe(duration.as_secs_f64());
     }
+
+    /// How many there were.
+    pub(super) fn counted(&self) -> u64 {
+        self.flush();
+        self.histogram.get_sample_count()
+    }
+
+    fn flush(&self) {
+        for thread in &*self.threads {
+            thread.lock().flush();
+        }
+    }
 }
 
 impl Collector for Durations {
@@ -85,9 +97,7 @@ impl Collector for Durations {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        for thread in &*self.threads {
-            thread.lock().flush();
-        }
+        self.flush();
         self.histogram.collect()
     }
 }

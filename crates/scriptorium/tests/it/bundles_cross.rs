@@ -37,7 +37,10 @@ fn what_befalls_a_whole_volume_of_a_pattern_is_carried_over() {
         let (luggage, upstream) = (Luggage::new(), Upstream::start());
         let (gone, stays) = (lamp("1.0.0"), Release::new("lantern", "1.0.0"));
         [&gone, &stays].into_iter().for_each(|release| upstream.publish(release));
-        list(&upstream, &["lamp", "lantern"]);
+        let never = Release::new("lamina", "1.0.0").state(state, "a reason");
+        let refusal = || Reply::problem(status, slug, "Gone", "a reason");
+        upstream.say(&never, [never.row(&upstream.url())], refusal());
+        list(&upstream, &["lamina", "lamp", "lantern"]);
         let far = receiver(&upstream, &luggage.key("corp")).start();
         let near = Setup::before(&upstream).mirror("ci", "roots = [\"la*\"]").start();
         mirror(&near, &["sync", "ci"]).exits(0);
@@ -46,8 +49,7 @@ fn what_befalls_a_whole_volume_of_a_pattern_is_carried_over() {
         assert_eq!(far.client().get(&gone.download()).status, 200);
 
         let changed = lamp("1.0.0").state(state, "a reason");
-        let answer = Reply::problem(status, slug, "Gone", "a reason");
-        upstream.say(&changed, [changed.row(&upstream.url())], answer);
+        upstream.say(&changed, [changed.row(&upstream.url())], refusal());
         if !is_listed {
             list(&upstream, &["lantern"]);
         }
@@ -59,8 +61,12 @@ fn what_befalls_a_whole_volume_of_a_pattern_is_carried_over() {
             mirror(&near, &["verify", "ci"]).exits(0);
             export(&near, &luggage, round, &[how]);
             import(&far, &luggage, round);
-            assert_eq!(row(&far, &changed)["state"], state);
-            assert_eq!(far.client().get(&changed.download()).status, status, "{state}, {how}");
+            for withheld in [&changed, &never] {
+                assert_eq!(row(&far, withheld)["state"], state);
+                for path in [withheld.exact(), withheld.download()] {
+                    assert_eq!(far.client().get(&path).status, status, "{path}, {state}, {how}");
+                }
+            }
             far.client().get(&stays.download()).ok();
         }
     });

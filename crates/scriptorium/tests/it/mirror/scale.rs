@@ -14,6 +14,8 @@ const RELEASES: usize = 10;
 /// What a mirror may cost the proxy in memory, whatever its size, and what for each release. 50,000 releases stay below 200 MB.
 const FIXED: u64 = 40 << 20;
 const EACH: u64 = 2_560;
+/// No page of the dashboard is longer, however much is held.
+const LONGEST_PAGE: usize = 200 << 10;
 
 /// A registry whose search lists so many volumes.
 fn large(volumes: usize) -> Upstream {
@@ -67,6 +69,12 @@ fn memory_is_a_little_for_each_release_and_what_did_not_change_is_not_fetched() 
     assert_eq!(again["bytes"], sync["bytes"]);
     run(&proxy, "plan");
     assert_eq!(run(&proxy, "verify")["releases"], releases);
+    for page in ["/", "/search?q=v1", "/release/@acme/v7/1.9.0"] {
+        let began = Instant::now();
+        let shown = proxy.admin().get(page).ok().body.len();
+        eprintln!("{page}: {:.1?}, {shown} bytes", began.elapsed());
+        assert!(shown < LONGEST_PAGE, "{page} has {shown} bytes");
+    }
     let (peak, allowed) = (proxy.peak_memory(), idle + FIXED + EACH * releases as u64);
     assert!(peak < allowed, "{} MiB, and {} are allowed", peak >> 20, allowed >> 20);
 }
