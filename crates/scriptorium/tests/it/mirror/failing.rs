@@ -140,6 +140,9 @@ fn what_a_registry_contradicts_itself_about_is_not_taken() {
     assert_eq!(code, 1, "{sync}");
     assert!(reason(&sync, "bulb@2.0.0").contains("contradicts itself"), "{sync}");
     assert_eq!(upstream.requests(&bulb.source()), 0, "no byte of it is fetched");
+    let (code, proof) = desk.mirror(&["verify"]);
+    assert_eq!(code, 1, "{proof}");
+    assert!(reason(&proof, "bulb@2.0.0").contains("contradicts itself"), "{proof}");
 }
 
 #[test]
