@@ -35,7 +35,11 @@ impl FoundFaults {
     }
 
     /// Advisories of `source` that cannot be read.
-    pub(super) fn single(&mut self, source: impl fmt::Display, unread: &[UnreadAdvisory]) {
+    pub(super) fn single<'a>(
+        &mut self,
+        source: impl fmt::Display,
+        unread: impl IntoIterator<Item = &'a UnreadAdvisory>,
+    ) {
         for advisory in unread {
             self.add(|| {
                 let volumes = advisory.volumes();

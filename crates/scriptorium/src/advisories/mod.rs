@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tracing::{error, info};
 
+use self::files::ReadFiles;
 use self::lists::LookUp;
 use crate::domain::Registry;
 use crate::policies::{AdvisoryBook, BookSource};
@@ -59,7 +60,7 @@ impl AdvisoryKeeper {
     pub(crate) async fn keep(&self) {
         let mut known = KnownSources::default();
         loop {
-            known.files = None;
+            known.is_reread = false;
             loop {
                 self.look(&mut known, LookUp::Asking).await;
                 // A reload reads the files again.
@@ -85,11 +86,15 @@ impl AdvisoryKeeper {
             return;
         }
         let mut news = false;
-        if known.files.is_none() {
-            let folders = self.folders.lock().clone();
-            let now = self.documents.now();
-            let read = tokio::task::spawn_blocking(move || files::read(&folders, now)).await;
-            known.files = Some(read.unwrap_or_default());
+        if !known.is_reread {
+            let (folders, now) = (self.folders.lock().clone(), self.documents.now());
+            let mut files = std::mem::take(&mut known.files);
+            let read = tokio::task::spawn_blocking(move || (files.read(&folders, now), files)).await;
+            // What was in force stays if the reading died.
+            if let Ok(read) = read {
+                (known.of_files, known.files) = read;
+            }
+            known.is_reread = true;
             news = true;
         }
         let registries: Vec<Registry> = {
@@ -113,13 +118,12 @@ impl AdvisoryKeeper {
     }
 
     fn publish(&self, known: &KnownSources) {
-        let none = BookSource::default();
         let lists = known.lists.iter().map(|(registry, (_, source))| (registry, source));
         let is_offline = self.documents.live().policy.offline;
-        match AdvisoryBook::of(lists, known.files.as_ref().unwrap_or(&none), is_offline) {
+        match AdvisoryBook::of(lists, &known.of_files, is_offline) {
             Ok(book) => {
                 let count: usize = known.lists.values().map(|(_, source)| source.advisories.len()).sum();
-                let of_files = known.files.as_ref().map_or(0, |files| files.advisories.len());
+                let of_files = known.of_files.advisories.len();
                 info!(of_registries = count, of_files, "advisories are in force");
                 self.documents.replace_advisories(book);
             }
@@ -132,6 +136,8 @@ impl AdvisoryKeeper {
 #[derive(Debug, Default)]
 struct KnownSources {
     lists: BTreeMap<Registry, (lists::ListStamp, BookSource)>,
-    /// None before they were read.
-    files: Option<BookSource>,
+    of_files: BookSource,
+    files: ReadFiles,
+    /// Whether files were read since the start or the last reload.
+    is_reread: bool,
 }

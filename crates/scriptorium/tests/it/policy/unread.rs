@@ -135,6 +135,14 @@ fn an_entry_of_a_file_that_cannot_be_read_holds_its_volume_too() {
             && notes.contains(&format!("note: policy.osv[1] ({missing}) cannot be read")),
         "{notes}"
     );
+    // The share of the folder goes away, and what it said stays.
+    fs::remove_dir_all(folder.path()).unwrap();
+    proxy.reload().ok();
+    eventually("the folder is missed", || {
+        let metrics = proxy.admin().get("/metrics").ok().text();
+        metrics.contains("scriptorium_policy_osv_unread 3").then_some(())
+    });
+    assert_eq!(["lamp", "saw", "pen"].map(|name| status(&proxy, name)), [403, 403, 200]);
 }
 
 #[test]
