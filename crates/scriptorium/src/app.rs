@@ -254,7 +254,8 @@ impl Readers {
         let live = registries.live(config, None)?;
         let documents = Arc::new(Documents::new(store.clone(), live, Arc::clone(clock), Arc::clone(metrics)));
         documents.share_places(config.limits.max_requests);
-        let (bounds, kept) = (parts::bounds(config), store.clone());
+        let repositories = parts::repositories(config, folders::git(&config.storage)?);
+        let (bounds, kept) = ((parts::bounds(config), repositories), store.clone());
         let files = Arc::new(SealedFiles::new(Arc::clone(&documents), kept, bounds, Arc::clone(metrics)));
         Ok(Self { documents, files })
     }

@@ -38,6 +38,7 @@ mod progress;
 mod read;
 mod relay;
 mod reload;
+mod repositories;
 mod respond;
 mod rights;
 mod route;

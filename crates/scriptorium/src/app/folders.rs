@@ -20,22 +20,38 @@ use crate::store::STAGING;
 /// The name of the folder that is made in `storage.scratch`.
 const SCRATCH: &str = "scriptorium-scratch";
 
+/// The same for Git repositories.
+const GIT: &str = "scriptorium-git";
+
 /// The folders for files that do not fit into the storage, in the order in which they are tried.
 ///
 /// # Errors
 /// [`PrivateError`] if another user created one.
 pub(super) fn scratch(storage: &Storage) -> Result<Vec<PathBuf>, PrivateError> {
+    beside_storage(storage, "scratch", SCRATCH)
+}
+
+/// The folders for Git repositories, in the order in which they are tried.
+///
+/// # Errors
+/// [`PrivateError`] if another user created one.
+pub(super) fn git(storage: &Storage) -> Result<Vec<PathBuf>, PrivateError> {
+    beside_storage(storage, "git", GIT)
+}
+
+/// The folders for what is not kept in the storage: `in_scratch` in `storage.scratch`, else `name`.
+fn beside_storage(storage: &Storage, name: &str, in_scratch: &str) -> Result<Vec<PathBuf>, PrivateError> {
     if let Some(folder) = &storage.scratch {
-        let folder = folder.join(SCRATCH);
+        let folder = folder.join(in_scratch);
         not_planted(&folder)?;
         return Ok(vec![folder]);
     }
-    let (own, elsewhere) = candidates(storage, "scratch");
+    let (own, elsewhere) = candidates(storage, name);
     own.iter().try_for_each(|own| not_planted(own))?;
     let elsewhere = match not_planted(&elsewhere) {
         Ok(()) => Some(elsewhere),
         Err(error) => {
-            warn!(%error, "the system's temporary folder cannot be used for files that do not fit into the storage");
+            warn!(%error, "the system's temporary folder cannot be used for what is not kept in the storage");
             None
         }
     };

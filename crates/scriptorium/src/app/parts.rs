@@ -3,8 +3,10 @@
 //! Owns how each part is given its keys; the declaration of a key says which part applies it. Must not know
 //! when a reload comes, nor what is done if one part refuses.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use git_delivery::GitLimits;
 use policy::Policy;
 use tracing::error;
 
@@ -23,6 +25,7 @@ use crate::listen::Certificates;
 use crate::mirror::Mirrors;
 use crate::pipeline::Pipeline;
 use crate::reload::{PreparedChange, ReloadableParts};
+use crate::repositories::{GitBounds, GitFolder, Repositories};
 use crate::store::{ProxyStore, Store};
 use crate::telemetry::{Metrics, TelemetryError};
 
@@ -50,7 +53,9 @@ impl ReloadableParts for RunningParts {
             AppliedBy::Restart => Ok(PreparedChange::NeedsRestart),
             AppliedBy::Documents => self.prepare_documents(config),
             AppliedBy::Certificate => self.prepare_certificate(config),
-            AppliedBy::Files => apply(|parts, config| parts.pipeline.files.reload(bounds(config))),
+            AppliedBy::Files => {
+                apply(|parts, config| parts.pipeline.files.reload(bounds(config), git_bounds(config)))
+            }
             AppliedBy::Uploads => {
                 apply(|parts, config| parts.pipeline.services.reload(config.limits.max_request_body))
             }
@@ -140,6 +145,32 @@ fn refused(key: &str, why: &impl ToString) -> ConfigError {
 pub(super) fn bounds(config: &Config) -> Bounds {
     let Limits { max_archive, max_unpacked, max_entries, .. } = config.limits;
     Bounds { max_archive, limits: archive::ArchiveLimits { max_unpacked, max_entries } }
+}
+
+/// The most bytes of an object that Git's form of differences makes this proxy hold.
+const MAX_HELD: usize = 32 << 20;
+
+/// What Git may cost. The limits of archives count for what a tree may have.
+pub(super) fn git_bounds(config: &Config) -> GitBounds {
+    let Limits { max_unpacked, max_entries, max_git_pack, max_git_time, .. } = config.limits;
+    let limits = GitLimits {
+        max_time: max_git_time,
+        max_pack: max_git_pack,
+        // A server without shallow fetches sends the history too.
+        max_objects: u32::try_from(max_entries.saturating_mul(8)).unwrap_or(u32::MAX),
+        max_file: max_unpacked,
+        max_held: MAX_HELD,
+        max_inflated: max_unpacked.saturating_mul(4),
+        max_delta_depth: 250,
+        max_tree_depth: 128,
+        max_listing: 4 << 20,
+    };
+    GitBounds { limits, max_kept: config.storage.max_git }
+}
+
+/// The repositories from which files are brought.
+pub(super) fn repositories(config: &Config, places: Vec<PathBuf>) -> Repositories {
+    Repositories::new(GitFolder::in_one_of(places), git_bounds(config))
 }
 
 /// What takes files into `store` that did not come from their registry, within the limits of `config`.

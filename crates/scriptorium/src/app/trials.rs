@@ -43,7 +43,9 @@ pub(crate) async fn documents_under(
     AdvisoryKeeper::new(Arc::clone(&documents), config.policy.osv.clone()).look_at_held().await;
     if documents.policy().rules.needs_of_all().manifest {
         let (documents, metrics) = (Arc::clone(&documents), Arc::new(Metrics::new()?));
-        let files = Arc::new(SealedFiles::new(documents, kept, parts::bounds(config), metrics));
+        // It asks nobody.
+        let bounds = (parts::bounds(config), parts::repositories(config, Vec::new()));
+        let files = Arc::new(SealedFiles::new(documents, kept, bounds, metrics));
         files.read_all_manifests().await;
     }
     Ok(documents)

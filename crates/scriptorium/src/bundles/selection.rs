@@ -14,6 +14,8 @@ pub(crate) struct BundledRelease {
     pub(crate) registry: Registry,
     pub(crate) release: Purl,
     pub(crate) extent: BundledExtent,
+    /// Whether its archive belongs to the mirror.
+    pub(crate) wants_files: bool,
 }
 
 /// How much of a release goes along.
@@ -58,7 +60,7 @@ impl From<&MirrorRecord> for BundledSelection {
             let purl = Purl::new(&release.volume, &release.version);
             let is_taken = !release.is_passed_over && release.state.serves_bytes();
             let extent = if is_taken { BundledExtent::Whole } else { BundledExtent::Documents };
-            Some(BundledRelease { registry, release: purl, extent })
+            Some(BundledRelease { registry, release: purl, extent, wants_files: release.wants_files })
         };
         let releases = record.releases().filter_map(release).collect();
         let notices = |notices: &RegistryNotices| {

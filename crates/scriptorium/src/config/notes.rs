@@ -48,7 +48,7 @@ fn unshared(limits: &Limits) -> impl Iterator<Item = String> {
     })
 }
 
-/// Addresses in `archive_hosts` to which the proxy does not connect.
+/// Addresses in `archive_hosts` and `git_hosts` to which the proxy does not connect.
 fn unreached((index, upstream): (usize, &Upstream)) -> impl Iterator<Item = String> {
     let home = upstream.url.host_str().and_then(as_address);
     let is_dialled = move |ip| {
@@ -56,11 +56,14 @@ fn unreached((index, upstream): (usize, &Upstream)) -> impl Iterator<Item = Stri
             || address::is_within(ip, &upstream.private_addresses)
             || home.is_some_and(|home| home == ip || address::are_neighbours(home, ip))
     };
-    let listed = upstream.archive_hosts.iter().enumerate();
-    listed.filter(move |(_, named)| as_address(&named.host).is_some_and(|ip| !is_dialled(ip))).map(
-        move |(at, named)| {
+    let lists = [("archive_hosts", &upstream.archive_hosts), ("git_hosts", &upstream.git_hosts)];
+    let listed = lists
+        .into_iter()
+        .flat_map(|(key, hosts)| hosts.iter().enumerate().map(move |(at, named)| (key, at, named)));
+    listed.filter(move |(_, _, named)| as_address(&named.host).is_some_and(|ip| !is_dialled(ip))).map(
+        move |(key, at, named)| {
             format!(
-                "upstreams[{index}].archive_hosts[{at}] ({named}) is in a private network, to which the proxy \
+                "upstreams[{index}].{key}[{at}] ({named}) is in a private network, to which the proxy \
                  connects only if `private_addresses` lists it"
             )
         },

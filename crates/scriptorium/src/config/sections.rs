@@ -37,7 +37,7 @@ pub(crate) use server::TlsFiles;
 pub(crate) use server::{AdminTokenKeys, AdminTokenRole, ClientAddress, Server};
 pub(crate) use storage::{Durability, Storage};
 pub(crate) use telemetry::Telemetry;
-pub(crate) use upstream::{CacheControl, Egress, Upstream, WritesCheck};
+pub(crate) use upstream::{CacheControl, Egress, GitForm, Upstream, WritesCheck};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;

@@ -157,8 +157,12 @@ fn the_example_file_has_every_key_and_its_commented_ones_are_ready_to_use() {
     for copy in ["key.pem", "client.key"] {
         std::fs::copy(testdata("server-key.pem"), site.folder.path().join(copy)).unwrap();
     }
-    let secrets =
-        [("PUBLIC_READ_TOKEN", "t"), ("PROXY_CREDENTIAL", "user:password"), ("REDIS_PASSWORD", "p")];
+    let secrets = [
+        ("PUBLIC_READ_TOKEN", "t"),
+        ("GIT_READ_TOKEN", "t"),
+        ("PROXY_CREDENTIAL", "user:password"),
+        ("REDIS_PASSWORD", "p"),
+    ];
     site.load(&secrets).unwrap();
 }
 

@@ -12,7 +12,7 @@ pub(crate) mod trust;
 
 pub(crate) use divergences::{About, Divergence, Divergences, Testimony};
 pub(crate) use history::History;
-pub(crate) use pins::{Bound, Pin, PinError, Pins, Proof};
+pub(crate) use pins::{Bound, Pin, PinError, PinnedCommit, Pins, Proof};
 pub(crate) use reconcile::{ClaimSource, Difference, DifferenceKind, ExactAnswer, is_late, reconcile};
 pub(crate) use refusals::{ArchiveRefusal, ArchiveRefusals};
 pub(crate) use trust::reconcile_trust;

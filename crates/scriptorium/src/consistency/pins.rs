@@ -18,6 +18,7 @@ use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use tracing::{error, info};
 
+pub(crate) use commit::PinnedCommit;
 use confirmed::Confirmed;
 pub(crate) use form::LostPin;
 use form::StoredPin;
@@ -27,8 +28,10 @@ use crate::clock::Timestamp;
 use crate::domain::{Integrity, Purl, Registry, Version, VolumeName};
 use crate::store::{Damage, KeyPrefix, StorageKey, Store, StoreError, record};
 
+mod commit;
 mod confirmed;
 mod decide;
+mod delivered;
 mod disown;
 mod form;
 pub(crate) mod import;
@@ -80,6 +83,9 @@ pub(crate) struct Pin {
     /// The upstream's base URL; earlier versions did not note it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) origin: Option<String>,
+    /// The commit that delivered it, if Git did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) commit: Option<PinnedCommit>,
 }
 
 impl Pin {
@@ -87,7 +93,7 @@ impl Pin {
     pub(crate) fn of(registry: &Registry, release: &Purl, integrity: Integrity, since: Timestamp) -> Self {
         let (upstream, origin) = (registry.name().to_owned(), Some(registry.origin().to_owned()));
         let Purl { name: volume, version } = release.clone();
-        Self { volume, version, integrity, since, upstream, origin }
+        Self { volume, version, integrity, since, upstream, origin, commit: None }
     }
 
     #[must_use]
@@ -206,7 +212,7 @@ impl Pins {
             None => self.create(&registry, pin.clone()).await?,
         };
         if proof == Proof::Proved && first.integrity == pin.integrity {
-            self.prove(&registry, &release, &pin.integrity).await?;
+            self.prove(&registry, &release, &pin.integrity, None).await?;
         }
         Ok(first)
     }
@@ -222,7 +228,7 @@ impl Pins {
         Ok(self.of(registry, &pin.release()).await?.ok_or_else(gone)?)
     }
 
-    /// Makes a seen pin of `release` with this `integrity` a proved one; does nothing if there is none.
+    /// Makes a seen pin of `release` with this `integrity` a proved one, delivered by this `commit`; does nothing if there is none.
     ///
     /// # Errors
     /// As [`of`](Self::of), or when it cannot be written.
@@ -231,11 +237,16 @@ impl Pins {
         registry: &Registry,
         release: &Purl,
         integrity: &Integrity,
+        commit: Option<PinnedCommit>,
     ) -> Result<(), PinError> {
         let seen = form::seen(registry, release);
-        let Some(pin) = self.at(&seen).await?.filter(|pin| pin.integrity == *integrity) else {
-            return Ok(());
+        let Some(mut pin) = self.at(&seen).await?.filter(|pin| pin.integrity == *integrity) else {
+            return match commit {
+                Some(commit) => self.note_commit(registry, release, integrity, commit).await,
+                None => Ok(()),
+            };
         };
+        pin.commit = commit.or(pin.commit);
         // Written before the other is removed, so that there is one at every moment.
         self.store.create(&form::of_registry(registry, release), stored(&pin)).await?;
         Ok(self.store.remove(&seen).await?)
@@ -268,7 +279,7 @@ impl Pins {
                 self.unwritten.forget(&place);
                 if proof == Proof::Proved
                     && first.integrity == pin.integrity
-                    && let Err(error) = self.prove(&registry, &release, &pin.integrity).await
+                    && let Err(error) = self.prove(&registry, &release, &pin.integrity, None).await
                 {
                     error!(%error, %release, "cannot store yet that a pin is proved");
                     self.unwritten.keep(place, pin, proof);

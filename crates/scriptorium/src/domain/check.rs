@@ -125,7 +125,7 @@ fn read(key: &DocumentKey, text: &str, from: DocumentSource<'_>) -> Result<(Fact
 }
 
 /// The replaced spans and their new texts.
-type Edits = Vec<(Range<usize>, Replacement)>;
+pub(crate) type Edits = Vec<(Range<usize>, Replacement)>;
 
 fn nothing() -> Replacement {
     Replacement::Literal("".into())

@@ -9,7 +9,7 @@ use super::verdict::seconds;
 use policy::Delivery;
 
 use super::{Explanation, HeldArchive, HeldDocument, RegistryFailure, VerdictRule};
-use crate::consistency::Pin;
+use crate::consistency::{Pin, PinnedCommit};
 
 /// Columns that labels take.
 const LABEL: usize = 15;
@@ -42,6 +42,12 @@ impl Display for Explanation {
                 (None, None) => "none".to_owned(),
             },
         )?;
+        if let Some(commit) = self.pin.as_ref().and_then(|pin| pin.commit.as_ref()) {
+            let PinnedCommit { commit, tree, moved_to } = commit;
+            let moved =
+                moved_to.as_ref().map(|now| format!("; its reference names {now} now, of the same tree"));
+            line(f, "commit", format!("{commit}, of the tree {tree}{}", moved.unwrap_or_default()))?;
+        }
         for pin in &self.other_pins {
             let Pin { integrity, since, .. } = pin;
             line(f, "another's pin", format!("{integrity}, since {since}; counts for {} only", pin.whose()))?;

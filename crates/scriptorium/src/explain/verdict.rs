@@ -247,9 +247,6 @@ impl ReleaseFacts {
                     format!("the release is {state}: no byte of it is sent"),
                 )
             }
-            (ArchiveOffer::ByGit, ..) => {
-                VerdictRule::new(Some(404), "delivered by Git", "clients fetch the repository themselves")
-            }
             (ArchiveOffer::Malformed, ..) => {
                 VerdictRule::new(Some(502), "no archive", "the release names no archive")
             }

@@ -13,16 +13,19 @@ use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use tracing::{error, warn};
 
-use super::expected::{ExpectedFile, FileFetch, FileOrigin};
-use super::ingest::{Bounds, IngestFacets, ingest};
+use super::by_git::GitDelivery;
+use super::expected::{ExpectedFile, FileAddress, FileFetch, FileOrigin};
+use super::ingest::{Bounds, IngestError, IngestFacets, ingest};
 use super::relocate::{DeadEnds, FileAddresses};
 use super::sealed_file::BroughtFile;
 use super::slots::{DownloadSlot, DownloadSlots, NoSlot, SlotRequest};
 use super::stored::StoredFiles;
+use crate::consistency::PinnedCommit;
 use crate::consistency::refusals::{ArchiveRefusal, ArchiveVerdict};
 use crate::domain::Purl;
 use crate::flight::{FlightLost, Flights};
 use crate::read::{Documents, Outcome, ReadFailure};
+use crate::repositories::Repositories;
 use crate::upstream::{FetchContext, OwnedFetchContext, RegistryClient, RetryAllowance};
 
 /// Longest wait for a slot.
@@ -30,6 +33,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The outcome of a flight, shared by all requests that wait for it.
 pub(super) type Fill = Result<BroughtFile, ReadFailure>;
+
+/// A file that arrived, and the commit of which its archive was made.
+type Arrival = Result<(BroughtFile, Option<PinnedCommit>), IngestError>;
 
 /// Brings files in from their registries.
 #[derive(Debug)]
@@ -39,14 +45,21 @@ pub(super) struct FileFetcher {
     flights: Arc<Flights<FileFetch, Fill>>,
     slots: Arc<DownloadSlots>,
     dead_ends: DeadEnds,
+    pub(super) repositories: Repositories,
     pub(super) bounds: ArcSwap<Bounds>,
 }
 
 impl FileFetcher {
-    pub(super) fn new(documents: Arc<Documents>, stored: Arc<StoredFiles>, bounds: Bounds) -> Self {
+    pub(super) fn new(
+        documents: Arc<Documents>,
+        stored: Arc<StoredFiles>,
+        repositories: Repositories,
+        bounds: Bounds,
+    ) -> Self {
         let slots = Arc::new(DownloadSlots::new(Arc::clone(&stored.metrics)));
         let (flights, dead_ends) = (Arc::default(), DeadEnds::default());
-        Self { documents, stored, flights, slots, dead_ends, bounds: ArcSwap::from_pointee(bounds) }
+        let bounds = ArcSwap::from_pointee(bounds);
+        Self { documents, stored, flights, slots, dead_ends, repositories, bounds }
     }
 
     /// The file, by the one flight that brings it in.
@@ -121,27 +134,32 @@ impl FileFetcher {
         }
     }
 
-    /// Downloads from `locator` until the transport holds, verifies and commits.
-    async fn download_from(&self, origin: &FileOrigin, locator: &str, context: FetchContext<'_>) -> Fill {
-        let FileOrigin { fetch: FileFetch { expected, .. }, from, .. } = origin;
+    /// Brings the file from `address` until the transport holds, verifies and commits.
+    async fn download_from(
+        &self,
+        origin: &FileOrigin,
+        address: &FileAddress,
+        context: FetchContext<'_>,
+    ) -> Fill {
+        let expected = &origin.fetch.expected;
         let upstream = self.upstream(origin)?;
-        let slot = self.slot(origin, locator, &upstream, context).await?;
-        let (payload, from) = (expected.payload(), from.to_string());
-        let (what, name, request_id) = (payload.as_str(), upstream.name(), context.id);
+        let slot = self.slot(origin, address.locator(), &upstream, context).await?;
+        let (what, name, request_id) = (expected.payload().as_str(), upstream.name(), context.id);
         let tries = RetryAllowance::new(upstream.retries());
         loop {
-            let download = upstream.download_on(payload, locator, &from, context, &tries).await?;
-            match ingest(&self.stored, download, expected, &self.bounds.load_full()).await {
-                Ok(brought) => {
+            match self.arrive(origin, address, &upstream, (context, &tries)).await? {
+                Ok((brought, commit)) => {
                     // The slot is not given to another download any more: this one is done.
                     drop(slot);
-                    self.pin(origin).await;
+                    self.pin(origin, commit).await;
                     return Ok(brought);
                 }
+
                 Err(error) if tries.again(error.facets().is_transfer) => {
                     warn!(what, file = %expected, upstream = name, request_id, %error, "a transfer was damaged and is retried");
                     upstream.pause_before_retry(tries.taken().saturating_sub(1)).await;
                 }
+                Err(IngestError::Repository(error)) if !error.is_of_answer() => return Err(error.into()),
                 Err(error) => {
                     let IngestFacets { stage, verdict, .. } = error.facets();
                     self.stored.metrics.integrity_failure(stage);
@@ -155,10 +173,38 @@ impl FileFetcher {
         }
     }
 
-    /// Pins the verified integrity.
-    async fn pin(&self, origin: &FileOrigin) {
+    /// One arrival of the file.
+    ///
+    /// # Errors
+    /// Why nothing arrives at all.
+    async fn arrive(
+        &self,
+        origin: &FileOrigin,
+        address: &FileAddress,
+        upstream: &Arc<RegistryClient>,
+        (context, tries): (FetchContext<'_>, &RetryAllowance),
+    ) -> Result<Arrival, ReadFailure> {
+        let (expected, bounds) = (&origin.fetch.expected, self.bounds.load_full());
+        match address {
+            FileAddress::Url(locator) => {
+                let (payload, from) = (expected.payload(), origin.from.to_string());
+                let download = upstream.download_on(payload, locator, &from, context, tries).await?;
+                let brought = ingest(&self.stored, download.into(), expected, &bounds).await;
+                Ok(brought.map(|brought| (brought, None)))
+            }
+            FileAddress::Git { repository, reference } => {
+                let repositories = &self.repositories;
+                let delivery = GitDelivery { repositories, upstream, repository, reference };
+                let brought = delivery.bring(&self.stored, expected, &bounds, context).await;
+                Ok(brought.map(|(brought, commit)| (brought, Some(commit))))
+            }
+        }
+    }
+
+    /// Pins the verified integrity, and the commit that delivered it.
+    async fn pin(&self, origin: &FileOrigin, commit: Option<PinnedCommit>) {
         if let ExpectedFile::Archive { release, integrity } = &origin.fetch.expected {
-            self.documents.prove(&origin.fetch.registry, release, integrity).await;
+            self.documents.prove(&origin.fetch.registry, release, (integrity, commit)).await;
         }
     }
 

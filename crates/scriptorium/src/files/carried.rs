@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 
 use super::expected::ExpectedFile;
-use super::ingest::{Bounds, IngestError, receive};
+use super::ingest::{ArrivingFile, Bounds, IngestError, receive};
 use super::stored::StoredFiles;
 use crate::consistency::refusals::ArchiveVerdict;
 use crate::store::{Committed, Store, StoreError, Uncommitted};
@@ -65,8 +65,9 @@ impl CarriedFiles {
         length: u64,
         body: BoxStream<'static, std::io::Result<Bytes>>,
     ) -> Result<(), NotTaken> {
-        let body = body.map(|piece| piece.map_err(|_| CouldNotAsk::BrokenBody)).boxed();
-        let received = receive(&self.stored, Some(length), body, expected, &self.bounds).await?;
+        let bytes = body.map(|piece| piece.map_err(|_| CouldNotAsk::BrokenBody)).boxed();
+        let file = ArrivingFile { length: Some(length), bytes, recipe: 0 };
+        let received = receive(&self.stored, file, expected, &self.bounds).await?;
         let (staged, _) = received.into_staged().map_err(|_| NotTaken::Unread)?;
         match self.stored.store.commit(&expected.storage_key(), staged).await {
             Ok(Committed::Ours | Committed::Theirs) => Ok(()),
@@ -78,10 +79,16 @@ impl CarriedFiles {
 impl From<IngestError> for NotTaken {
     fn from(error: IngestError) -> Self {
         match error {
-            IngestError::Download(_) | IngestError::Lost => Self::Unread,
+            IngestError::Download(_)
+            | IngestError::Lost
+            | IngestError::Repository(_)
+            | IngestError::KeptRepository => Self::Unread,
             IngestError::Store(error) => Self::Store(error),
             IngestError::Archive(archive::ArchiveError::Scratch(error)) => Self::Store(error.into()),
-            IngestError::TooLarge { .. } | IngestError::Mismatch(_) | IngestError::Archive(_) => {
+            IngestError::TooLarge { .. }
+            | IngestError::Mismatch(_)
+            | IngestError::Archive(_)
+            | IngestError::Tree(_) => {
                 Self::Refused { why: error.to_string(), verdict: error.facets().verdict }
             }
         }

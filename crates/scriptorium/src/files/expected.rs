@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::domain::{DocumentKey, Integrity, Purl, Registry, Sha256};
+use crate::domain::{Dist, DocumentKey, Integrity, Purl, Registry, Sha256};
 use crate::read::ReadFailure;
 use crate::store::StorageKey;
 use crate::store::sealed::Seal;
@@ -27,12 +27,37 @@ pub(super) struct FileFetch {
     pub(super) expected: ExpectedFile,
 }
 
+/// Where the bytes of a file come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum FileAddress {
+    /// Absolute, or relative to the document that names it.
+    Url(String),
+    /// An archive is made of this commit of a repository.
+    Git { repository: String, reference: String },
+}
+
+impl FileAddress {
+    pub(super) fn of(dist: &Dist) -> Self {
+        match dist.clone() {
+            Dist::Cdn { url } => Self::Url(url),
+            Dist::Git { repository, reference } => Self::Git { repository, reference },
+        }
+    }
+
+    /// The URL that is requested first.
+    pub(super) fn locator(&self) -> &str {
+        match self {
+            Self::Url(url) => url,
+            Self::Git { repository, .. } => repository,
+        }
+    }
+}
+
 /// The origin of a file: its content, its registry and its address.
 #[derive(Debug, Clone)]
 pub(super) struct FileOrigin {
     pub(super) fetch: FileFetch,
-    /// Absolute, or relative to `from`.
-    pub(super) locator: String,
+    pub(super) address: FileAddress,
     /// The document that names it.
     pub(super) from: DocumentKey,
 }

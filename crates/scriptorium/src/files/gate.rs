@@ -2,14 +2,14 @@
 //!
 //! | file | its gate | permitted if | known by |
 //! |---|---|---|---|
-//! | archive | the release's exact metadata | the release's state serves bytes, from a CDN | its integrity |
+//! | archive | the release's exact metadata | the release's state serves bytes | its integrity |
 //! | trust artifact | the release's trust detail | an attachment at a URL has the digest | its digest |
 //!
 //! The gate is asked for each request, however warm the file is. The file is then looked up by the digest that the
 //! gate names, so that other content can never be served in its place. Owns that decision; pure. Must not know how a
 //! file is fetched, stored or read.
 
-use super::expected::{ExpectedFile, FileFetch, FileOrigin};
+use super::expected::{ExpectedFile, FileAddress, FileFetch, FileOrigin};
 use crate::domain::check::{Attachment, Locator};
 use crate::domain::{DocumentKey, FileKey, Integrity, Purl, Sha256};
 use crate::read::content::DocumentContent;
@@ -34,41 +34,40 @@ pub(super) struct Permit {
 
 /// Whether `gate`, which is the document `from`, permits the file `key`.
 pub(super) fn permit(key: &FileKey, from: DocumentKey, gate: &CachedAnswer) -> Result<Permit, ReadFailure> {
-    let (expected, media, locator) = match key {
+    let (expected, media, address) = match key {
         FileKey::Archive(name, version) => {
-            let (integrity, locator) = archive(gate)?;
-            (ExpectedFile::Archive { release: Purl::new(name, version), integrity }, Media::Gzip, locator)
+            let (integrity, address) = archive(gate)?;
+            (ExpectedFile::Archive { release: Purl::new(name, version), integrity }, Media::Gzip, address)
         }
         FileKey::TrustArtifact(_, _, digest) => {
-            let (Attachment { size, media_type, .. }, locator) = trust_artifact(gate, digest)?;
+            let (Attachment { size, media_type, .. }, address) = trust_artifact(gate, digest)?;
             let expected = ExpectedFile::TrustArtifact { digest: *digest, size: *size };
-            (expected, Media::Declared(media_type.clone()), locator)
+            (expected, Media::Declared(media_type.clone()), address)
         }
     };
     let fetch = FileFetch { registry: gate.document.meta.registry(), expected };
-    Ok(Permit { origin: FileOrigin { fetch, locator: locator.to_owned(), from }, media })
+    Ok(Permit { origin: FileOrigin { fetch, address, from }, media })
 }
 
 /// The address that `gate` gives for a file that it permitted before.
-pub(super) fn locator<'a>(expected: &ExpectedFile, gate: &'a CachedAnswer) -> Result<&'a str, ReadFailure> {
+pub(super) fn address(expected: &ExpectedFile, gate: &CachedAnswer) -> Result<FileAddress, ReadFailure> {
     match expected {
         ExpectedFile::Archive { integrity, .. } => {
-            let (now, locator) = archive(gate)?;
+            let (now, address) = archive(gate)?;
             // The release has other content by now. The next request gets that.
-            if now == *integrity { Ok(locator) } else { Err(ReadFailure::Lost) }
+            if now == *integrity { Ok(address) } else { Err(ReadFailure::Lost) }
         }
         ExpectedFile::TrustArtifact { digest, .. } => {
-            trust_artifact(gate, digest).map(|(_, locator)| locator)
+            trust_artifact(gate, digest).map(|(_, address)| address)
         }
     }
 }
 
-fn archive(gate: &CachedAnswer) -> Result<(Integrity, &str), ReadFailure> {
+fn archive(gate: &CachedAnswer) -> Result<(Integrity, FileAddress), ReadFailure> {
     let release = found(gate)?.release().ok_or(ReadFailure::Malformed)?;
     match offer(release) {
-        ArchiveOffer::Archive { integrity, locator } => Ok((integrity, locator)),
+        ArchiveOffer::Archive { integrity, dist } => Ok((integrity, FileAddress::of(dist))),
         ArchiveOffer::Withdrawn => Err(ReadFailure::Withdrawn(release.status.clone())),
-        ArchiveOffer::ByGit => Err(ReadFailure::DeliveredByGit),
         ArchiveOffer::Malformed => Err(ReadFailure::Malformed),
     }
 }
@@ -77,10 +76,12 @@ fn archive(gate: &CachedAnswer) -> Result<(Integrity, &str), ReadFailure> {
 fn trust_artifact<'a>(
     gate: &'a CachedAnswer,
     digest: &Sha256,
-) -> Result<(&'a Attachment, &'a str), ReadFailure> {
+) -> Result<(&'a Attachment, FileAddress), ReadFailure> {
     let trust = found(gate)?.trust().ok_or(ReadFailure::Malformed)?;
     let located = |attachment: &'a Attachment| match &attachment.locator {
-        Locator::Url(url) if attachment.digest == *digest => Some((attachment, url.as_str())),
+        Locator::Url(url) if attachment.digest == *digest => {
+            Some((attachment, FileAddress::Url(url.clone())))
+        }
         Locator::Url(_) | Locator::Embedded => None,
     };
     trust.attachments.iter().find_map(located).ok_or(ReadFailure::NotAttached(*digest))

@@ -1,4 +1,4 @@
-//! Ingest: a download is staged, verified and sealed in one pass, then committed.
+//! Ingest: what a registry or a repository gives is staged, verified and sealed in one pass, then committed.
 //!
 //! `intake` stages the bytes as they come while they are verified here. An archive that some tools would unpack
 //! differently is packed anew before it is sealed. Readers see nothing before the commit, and a download that ends early
@@ -11,6 +11,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use tracing::field::Empty;
 use tracing::{Instrument, debug};
@@ -23,6 +24,7 @@ use crate::consistency::refusals::ArchiveVerdict;
 use crate::domain::{Integrity, Purl, Sha256};
 use crate::intake::{Arriving, IntakeError, OnDisk, Received, take_in};
 use crate::read::ReadFailure;
+use crate::repositories::RepositoryError;
 use crate::spans::span;
 use crate::store::sealed::SealWriter;
 use crate::store::{Staged, StoreError};
@@ -37,6 +39,15 @@ pub(super) enum IngestError {
     /// More bytes than `limits.max_archive`.
     #[error("larger than {limit} bytes")]
     TooLarge { limit: u64 },
+    /// The repository that delivers the archive gives nothing.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// The tree of the commit is none that a release may have.
+    #[error("the tree of the commit breaks the archive profile: {0}")]
+    Tree(String),
+    /// What is kept of the repository is damaged, or something of it is gone.
+    #[error("what is kept of the repository is damaged")]
+    KeptRepository,
     #[error(transparent)]
     Mismatch(#[from] FileMismatch),
     #[error(transparent)]
@@ -67,8 +78,13 @@ impl IngestError {
         let (is_transfer, stage, verdict) = match self {
             // A wait that was already too long is not doubled.
             Self::Download(reason) => (reason.facets().reach != RequestReach::TimedOut, "download", None),
+            // What failed before the body came was tried again already.
+            Self::Repository(RepositoryError::Ask(reason)) => {
+                (reason.facets().reach == RequestReach::BrokenOff, "download", None)
+            }
             Self::Archive(ArchiveError::Gzip(_) | ArchiveError::Source(_)) => (true, "download", None),
-            Self::Lost => (false, "download", None),
+            Self::Repository(RepositoryError::Store(_)) | Self::KeptRepository => (false, "store", None),
+            Self::Lost | Self::Repository(_) => (false, "download", None),
             Self::Store(_) | Self::Archive(ArchiveError::Scratch(_)) => (false, "store", None),
             // No verdict: the limits are this proxy's, and may change.
             Self::TooLarge { .. } | Self::Archive(ArchiveError::TooLarge(_)) => (false, "size", None),
@@ -76,7 +92,7 @@ impl IngestError {
                 (false, "trust-artifact", None)
             }
             Self::Mismatch(FileMismatch::Release { .. }) => (false, "identity", None),
-            Self::Archive(ArchiveError::Profile(_) | ArchiveError::Framing(_)) => {
+            Self::Archive(ArchiveError::Profile(_) | ArchiveError::Framing(_)) | Self::Tree(_) => {
                 refused("profile", ArchiveVerdict::Profile)
             }
             Self::Archive(ArchiveError::Digest { .. }) => refused("digest", ArchiveVerdict::Digest),
@@ -95,6 +111,9 @@ impl From<IngestError> for ReadFailure {
         match error {
             IngestError::Download(error) => Self::CouldNotAsk(error),
             IngestError::TooLarge { limit } => Self::TooLarge { limit },
+            IngestError::Repository(error) => error.into(),
+            IngestError::Tree(_) => Self::Inconsistent(error.to_string()),
+            IngestError::KeptRepository => Self::Repository { why: error.to_string(), is_gone: false },
             IngestError::Mismatch(mismatch) => mismatch.into(),
             // This proxy's own storage failed, which says nothing of the archive.
             IngestError::Archive(ArchiveError::Scratch(error)) => StoreError::from(error).into(),
@@ -114,25 +133,40 @@ pub(crate) struct Bounds {
     pub(crate) limits: ArchiveLimits,
 }
 
-/// Stages and verifies `download` as `expected`, and stores it.
-pub(super) async fn ingest(
+/// The bytes of a file as they arrive.
+pub(super) struct ArrivingFile<S> {
+    /// Their announced number.
+    pub(super) length: Option<u64>,
+    pub(super) bytes: BoxStream<'static, Result<Bytes, S>>,
+    /// The recipe by which an archive is packed here; 0 for one that comes as it is.
+    pub(super) recipe: u16,
+}
+
+impl From<Download> for ArrivingFile<CouldNotAsk> {
+    fn from(download: Download) -> Self {
+        Self { length: download.length, bytes: download.body.boxed(), recipe: 0 }
+    }
+}
+
+/// Stages and verifies `file` as `expected`, and stores it.
+pub(super) async fn ingest<S: Into<IngestError> + Send + 'static>(
     stored: &StoredFiles,
-    download: Download,
+    file: ArrivingFile<S>,
     expected: &ExpectedFile,
     bounds: &Bounds,
 ) -> Result<BroughtFile, IngestError> {
-    let received = receive(stored, download.length, download.body, expected, bounds).await?;
+    let received = receive(stored, file, expected, bounds).await?;
     Ok(stored.keep(expected, received).await?)
 }
 
-/// Stages and verifies `body` as `expected`.
-pub(super) async fn receive(
+/// Stages and verifies `file` as `expected`.
+pub(super) async fn receive<S: Into<IngestError> + Send + 'static>(
     stored: &StoredFiles,
-    length: Option<u64>,
-    body: BoxStream<'static, Result<Bytes, CouldNotAsk>>,
+    file: ArrivingFile<S>,
     expected: &ExpectedFile,
     bounds: &Bounds,
 ) -> Result<Received, IngestError> {
+    let ArrivingFile { length, bytes, recipe } = file;
     let limit = bounds.max_archive;
     if length.is_some_and(|length| length > limit) {
         return Err(IngestError::TooLarge { limit });
@@ -140,14 +174,14 @@ pub(super) async fn receive(
     let (inspected_as, limits) = (expected.clone(), bounds.limits);
     let inspect = move |arriving: &mut Arriving<'_>| inspect(arriving, &inspected_as, &limits);
     let span = span!("verification", file = %expected, failed_at = Empty, otel.status_code = Empty);
-    let taken_in = take_in(&stored.store, body, limit, inspect).instrument(span.clone()).await;
+    let taken_in = take_in(&stored.store, bytes, limit, inspect).instrument(span.clone()).await;
     let (sealing, Passed { known_by, packed, facts }) =
         taken_in.map_err(IngestError::from).inspect_err(|error| {
             span.record("failed_at", error.facets().stage).record("otel.status_code", "error");
         })?;
     drop(span);
     // An archive that was packed anew replaces what came.
-    let sealing = packed.unwrap_or(sealing).with_facts(facts);
+    let sealing = packed.unwrap_or_else(|| sealing.with_recipe(recipe)).with_facts(facts);
     let received = Received::new(sealing, known_by, &expected.identity()).await?;
     expected.compare(&received.seal)?;
     Ok(received)
@@ -237,8 +271,8 @@ pub(crate) fn verify_arriving(
     archive::verify(arriving, || on_disk.again(), scratch, expected, limits)
 }
 
-impl From<IntakeError<CouldNotAsk, IngestError>> for IngestError {
-    fn from(error: IntakeError<CouldNotAsk, IngestError>) -> Self {
+impl<S: Into<Self>> From<IntakeError<S, Self>> for IngestError {
+    fn from(error: IntakeError<S, Self>) -> Self {
         match error {
             IntakeError::Source(error) => error.into(),
             IntakeError::TooLarge { limit } => Self::TooLarge { limit },

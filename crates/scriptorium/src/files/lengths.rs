@@ -3,6 +3,7 @@
 //! No document says how long an archive is. So one byte is asked for, at the address of a download and by its way: an
 //! address may be signed for GET alone. Owns that question. Must not know what a length is needed for.
 
+use super::expected::FileAddress;
 use super::gate::{Permit, permit};
 use super::mend::whole;
 use super::read::SealedFiles;
@@ -25,9 +26,11 @@ impl SealedFiles {
             return Err(ReadFailure::Offline);
         }
         let upstream = fetcher.upstream(&origin)?;
-        let _slot = fetcher.slot(&origin, &origin.locator, &upstream, context).await?;
+        // How long the archive of a commit gets is known once it is made.
+        let FileAddress::Url(locator) = &origin.address else { return Ok(None) };
+        let _slot = fetcher.slot(&origin, locator, &upstream, context).await?;
         let (payload, from) = (origin.fetch.expected.payload(), origin.from.to_string());
-        match upstream.download_range(payload, &origin.locator, &from, 0..1, context).await {
+        match upstream.download_range(payload, locator, &from, 0..1, context).await {
             Ok(PartialDownload::Part { of, download }) => {
                 // Read to its end, so that the connection can be used again.
                 let _ = whole(download).await;

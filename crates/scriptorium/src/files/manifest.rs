@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use tokio::runtime::Handle;
 use tracing::{info, warn};
 
-use super::expected::{ExpectedFile, FileFetch, FileOrigin};
+use super::expected::{ExpectedFile, FileAddress, FileFetch, FileOrigin};
 use super::read::SealedFiles;
 use super::sealed_facts::facts_in;
 use super::sealed_file::{BroughtFile, SealedFile};
@@ -132,7 +132,7 @@ impl SealedFiles {
         };
         let expected = ExpectedFile::Archive { release: release.clone(), integrity };
         let (hold, fetch) = (self.stored.hold(&expected), FileFetch { registry, expected });
-        let origin = FileOrigin { fetch, locator: String::new(), from };
+        let origin = FileOrigin { fetch, address: FileAddress::Url(String::new()), from };
         let registry = origin.fetch.registry.clone();
         let file = SealedFile::new(BroughtFile::stored(Arc::new(seal)), Arc::new(origin), hold);
         let id = BackgroundWork::Manifests.request_id();

@@ -3,7 +3,8 @@
 //! Sound blocks are read from the store. Damaged blocks are requested as ranges, if the registry sends ranges. The patched
 //! file must hash to the sealed digest before any byte of it is sent: a block's checksum finds accidents, not forgeries. A
 //! registry without ranges sends the whole file, which is verified like any download. An archive that was packed anew here
-//! has other bytes than its registry's, so it is fetched as a whole and packed again, which gives the same bytes.
+//! has other bytes than its registry's, or a repository in place of bytes, so it is fetched as a whole and packed again, which gives the
+//! same bytes.
 //!
 //! Owns that choice. Called only if a block is damaged. Must not know the clients that wait.
 
@@ -15,7 +16,7 @@ use tracing::{info, warn};
 
 use super::bring::{FileFetcher, Fill};
 use super::damage::{self, DamagedBlocks, GoodBlocks};
-use super::expected::{ExpectedFile, FileOrigin};
+use super::expected::{ExpectedFile, FileAddress, FileOrigin};
 use super::ingest::ingest;
 use super::sealed_file::{BroughtFile, SealedFile};
 use super::slots::DownloadSlot;
@@ -117,7 +118,7 @@ impl Mending<'_> {
             }
             Ok(Remedy::Whole(download, _slot)) => {
                 let bounds = self.fetcher.bounds.load_full();
-                ("whole", ingest(stored, download, expected, &bounds).await.map_err(ReadFailure::from))
+                ("whole", ingest(stored, download.into(), expected, &bounds).await.map_err(ReadFailure::from))
             }
             Ok(Remedy::None) => ("whole", self.fetch().await),
             // The damaged file may have been a copy in a tier. The original is read now.
@@ -134,15 +135,17 @@ impl Mending<'_> {
         let lost: u64 = damaged.ranges.iter().map(|range| range.end - range.start).sum();
         let is_small = damaged.ranges.len() <= MOST_RANGES && lost <= MOST_BYTES.min(seal.length / 2);
         let is_packed_here = seal.recipe != 0;
+        // Nor does a repository have an archive of which a part could be asked for.
+        let FileAddress::Url(locator) = &origin.address else { return Ok(Remedy::None) };
         if is_packed_here || !is_small {
             return Ok(Remedy::None);
         }
         let upstream = fetcher.upstream(origin)?;
         let (payload, from) = (self.expected().payload(), origin.from.to_string());
-        let slot = fetcher.slot(origin, &origin.locator, &upstream, context).await?;
+        let slot = fetcher.slot(origin, locator, &upstream, context).await?;
         let mut good = Vec::with_capacity(damaged.ranges.len());
         for range in &damaged.ranges {
-            let asked = upstream.download_range(payload, &origin.locator, &from, range.clone(), context);
+            let asked = upstream.download_range(payload, locator, &from, range.clone(), context);
             match asked.await {
                 Ok(PartialDownload::Part { download, .. }) => match whole(download).await {
                     Ok(bytes) => good.push(GoodBlocks { start: range.start, bytes }),

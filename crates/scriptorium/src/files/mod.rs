@@ -6,6 +6,7 @@
 //! ├─ stored       the files in the store, and their seals in memory
 //! ├─ bring        one flight that brings in a file that is not stored
 //! │  ├─ slots     how many downloads run at once, for each registry, host and client
+//! │  ├─ by_git    the archive of a commit, where Git delivers it
 //! │  ├─ relocate  where the file is when its address gives it no longer
 //! │  └─ ingest    staging, verifying and sealing what a download brings
 //! └─ mend         a block that is broken: pieces from the registry, or the whole file again
@@ -16,6 +17,7 @@
 //! are `respond`'s.
 
 mod bring;
+mod by_git;
 mod carried;
 mod damage;
 mod expected;

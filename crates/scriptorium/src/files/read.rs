@@ -27,6 +27,7 @@ use crate::domain::FileKey;
 use crate::read::decision::archive::bring;
 use crate::read::decision::{Reach, RefusalReason};
 use crate::read::{CachedAnswer, Documents, Outcome, ReadFailure};
+use crate::repositories::{GitBounds, Repositories};
 use crate::store::sealed;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
@@ -69,11 +70,11 @@ impl SealedFiles {
     pub(crate) fn new(
         documents: Arc<Documents>,
         store: Arc<dyn Store>,
-        bounds: Bounds,
+        (bounds, repositories): (Bounds, Repositories),
         metrics: Arc<Metrics>,
     ) -> Self {
-        let stored = Arc::new(StoredFiles::new(store, metrics));
-        let fetcher = Arc::new(FileFetcher::new(Arc::clone(&documents), Arc::clone(&stored), bounds));
+        let (stored, source) = (Arc::new(StoredFiles::new(store, metrics)), Arc::clone(&documents));
+        let fetcher = Arc::new(FileFetcher::new(source, Arc::clone(&stored), repositories, bounds));
         Self { documents, stored, fetcher, reads: SharedReads::default() }
     }
 
@@ -81,9 +82,10 @@ impl SealedFiles {
         **self.fetcher.bounds.load()
     }
 
-    /// Bounds the downloads that begin from now on.
-    pub(crate) fn reload(&self, bounds: Bounds) {
+    /// Bounds what begins from now on.
+    pub(crate) fn reload(&self, bounds: Bounds, of_git: GitBounds) {
         self.fetcher.bounds.store(Arc::new(bounds));
+        self.fetcher.repositories.reload(of_git);
     }
 
     /// The file `key`, fetched where it is not stored.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tracing::info;
 
-use super::expected::FileOrigin;
+use super::expected::{FileAddress, FileOrigin};
 use super::gate;
 use crate::clock::Timestamp;
 use crate::domain::DocumentKey;
@@ -36,7 +36,7 @@ pub(super) struct FileAddresses<'a> {
     documents: &'a Arc<Documents>,
     dead_ends: &'a DeadEnds,
     origin: &'a FileOrigin,
-    current: String,
+    current: FileAddress,
     /// Why the first address failed.
     failure: Option<ReadFailure>,
     /// The reading of the document that is held, once that was looked at.
@@ -51,11 +51,11 @@ impl<'a> FileAddresses<'a> {
         dead_ends: &'a DeadEnds,
         origin: &'a FileOrigin,
     ) -> Self {
-        let current = origin.locator.clone();
+        let current = origin.address.clone();
         Self { documents, dead_ends, origin, current, failure: None, held: None, asked: None }
     }
 
-    pub(super) fn current(&self) -> &str {
+    pub(super) fn current(&self) -> &FileAddress {
         &self.current
     }
 
@@ -76,9 +76,9 @@ impl<'a> FileAddresses<'a> {
             self.held = Some(held.as_ref().map_or(0, |held| held.reading.read));
             // Another file of the same document may have had it asked for already.
             let gate = held.map(|held| documents.answer_of(from, &held));
-            let known = gate.as_ref().and_then(|gate| gate::locator(&fetch.expected, gate).ok());
-            if let Some(locator) = known.filter(|known| *known != self.current) {
-                self.current = locator.to_owned();
+            let known = gate.as_ref().and_then(|gate| gate::address(&fetch.expected, gate).ok());
+            if let Some(address) = known.filter(|known| *known != self.current) {
+                self.current = address;
                 return Ok(());
             }
         }
@@ -93,11 +93,11 @@ impl<'a> FileAddresses<'a> {
             Err(unasked) if unasked.lets_stale_live() => return Err(failure),
             Err(refused) => return Err(refused),
         };
-        let locator = gate::locator(&fetch.expected, &told)?;
-        if locator == self.current {
+        let address = gate::address(&fetch.expected, &told)?;
+        if address == self.current {
             return Err(self.dead_end(told.document.reading.read, failure));
         }
-        (self.current, self.asked) = (locator.to_owned(), Some(told.document.reading.read));
+        (self.current, self.asked) = (address, Some(told.document.reading.read));
         Ok(())
     }
 

@@ -136,9 +136,12 @@ impl<'a> Bringing<'a> {
             }
             ArchiveOffer::Withdrawn => return Ok(()),
             ArchiveOffer::Archive { .. } if !release.wants_files => return Ok(()),
-            ArchiveOffer::ByGit => release.wants_files = false,
             ArchiveOffer::Malformed => {
                 return Err(Setback::Final("its exact metadata names no archive".to_owned()));
+            }
+            // Clients fetch it themselves, from a host that this proxy may not ask.
+            ArchiveOffer::Archive { dist, .. } if !self.run.desk.documents.brings(&key, dist) => {
+                release.wants_files = false;
             }
             ArchiveOffer::Archive { .. } => {
                 let key = FileKey::Archive(name, version);

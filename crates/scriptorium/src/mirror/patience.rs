@@ -82,7 +82,6 @@ impl From<ReadFailure> for Setback {
             | ReadFailure::Inconsistent(_)
             | ReadFailure::Divergent(_)
             | ReadFailure::Withdrawn(_)
-            | ReadFailure::DeliveredByGit
             | ReadFailure::NotAttached(_)
             | ReadFailure::RefusedArchive(_)
             | ReadFailure::Policy(_)
@@ -95,6 +94,7 @@ impl From<ReadFailure> for Setback {
             ReadFailure::NoSlot { .. }
             | ReadFailure::Malformed
             | ReadFailure::Archive(_)
+            | ReadFailure::Repository { .. }
             | ReadFailure::Replaced(_)
             | ReadFailure::Storage(_)
             | ReadFailure::PinUnknown(_)

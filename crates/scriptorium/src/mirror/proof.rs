@@ -1,6 +1,6 @@
 //! The proof of a mirror from the store alone: every file is whole, and every root resolves with what is held.
 //!
-//! Owns what counts as held: exact metadata, an archive that is as it was sealed, or delivery by Git, and no rule of the operator's
+//! Owns what counts as held: exact metadata, an archive that is as it was sealed, unless only clients fetch it, and no rule of the operator's
 //! policy that refuses it. Must not ask a registry.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -117,7 +117,6 @@ async fn look(
     let exact = documents.held(&key).await.ok_or("its exact metadata is not held")?;
     let metadata = exact.content.release().ok_or("its registry refuses it")?;
     match offer(metadata) {
-        ArchiveOffer::ByGit => {}
         ArchiveOffer::Withdrawn => return Err(format!("it is {}", metadata.status.state)),
         ArchiveOffer::Malformed => return Err("its exact metadata names no archive".to_owned()),
         ArchiveOffer::Archive { integrity, .. } => {

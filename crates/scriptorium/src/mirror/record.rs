@@ -39,7 +39,7 @@ pub(crate) struct MirroredRelease {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) integrity: Option<Integrity>,
     pub(crate) state: LifecycleState,
-    /// Whether its archive belongs to the mirror: its state serves bytes, and it is not delivered by Git.
+    /// Whether its archive belongs to the mirror: its state serves bytes, and this proxy brings it.
     pub(crate) wants_files: bool,
     /// Whether it is not to be taken any more, and stays for what its documents say of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

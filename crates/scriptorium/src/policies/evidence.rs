@@ -65,7 +65,7 @@ impl ReleaseEvidence {
 pub(crate) fn delivery_of(release: &Release) -> Option<Delivery> {
     Some(match release.dist.as_ref()? {
         Dist::Cdn { .. } => Delivery::Cdn,
-        Dist::Git => Delivery::Git,
+        Dist::Git { .. } => Delivery::Git,
     })
 }
 

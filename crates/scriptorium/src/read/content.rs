@@ -212,6 +212,15 @@ impl DocumentContent {
         Self::Found(Found::new(template, None, Arc::new(Facts::None)))
     }
 
+    /// The same exact metadata, showing what Git delivers as an archive of this proxy, or as it came. `None` if it shows exactly that already,
+    /// or Git does not deliver the release.
+    pub(super) fn delivering(&self, key: &DocumentKey, as_cdn: bool) -> Option<Self> {
+        let (Self::Found(found), DocumentKey::Release(name, version)) = (self, key) else { return None };
+        let edits = self.release()?.as_cdn(name, version)?;
+        let template = Template::with(self.body().clone(), if as_cdn { edits } else { Vec::new() });
+        (template != found.template).then(|| Self::Found(Found { template, ..found.showing(None) }))
+    }
+
     /// The same capabilities, advertising the uploads that this proxy relays, or none. `None` if it shows exactly that
     /// already, or is no capability document.
     pub(super) fn advertising(&self, uploads: bool) -> Option<Self> {

@@ -24,9 +24,9 @@ use super::shelf::DocumentShelf;
 use super::waits::Waiting;
 use crate::access::ReadScope;
 use crate::clock::{Clock, Timestamp};
-use crate::consistency::PinError;
 use crate::consistency::refusals::ArchiveRefusal;
-use crate::domain::{DocumentKey, Integrity, Purl, Registry, Version, VolumePattern};
+use crate::consistency::{PinError, PinnedCommit};
+use crate::domain::{Dist, DocumentKey, Integrity, Purl, Registry, Version, VolumePattern};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::upstream::{CouldNotAsk, FetchContext, RegistryClient};
@@ -187,6 +187,11 @@ impl Documents {
         self.env.upstream_of(key)
     }
 
+    /// Whether this proxy brings what the release `key` names as its `dist`. Git may deliver it from a host that only clients ask.
+    pub(crate) fn brings(&self, key: &DocumentKey, dist: &Dist) -> bool {
+        self.env.brings(key, dist)
+    }
+
     /// Bounds the requests that may wait for one registry to a share of `requests`.
     pub(crate) fn share_places(&self, requests: usize) {
         self.judge.asker.share_places(requests);
@@ -210,8 +215,13 @@ impl Documents {
     }
 
     /// Keeps the pin of a release for ever: an archive of it was verified.
-    pub(crate) async fn prove(&self, registry: &Registry, release: &Purl, integrity: &Integrity) {
-        self.judge.prove(registry, release, integrity).await;
+    pub(crate) async fn prove(
+        &self,
+        registry: &Registry,
+        release: &Purl,
+        proved: (&Integrity, Option<PinnedCommit>),
+    ) {
+        self.judge.prove(registry, release, proved).await;
     }
 
     /// Pins `tree`, which was uploaded through this proxy to `registry` as `release`; the registry `said` this one.

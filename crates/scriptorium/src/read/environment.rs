@@ -18,7 +18,7 @@ use super::rendition::Coders;
 use crate::clock::{Clock, Timestamp};
 use crate::cluster::{ClusterNode, News, NewsKind};
 use crate::config::{self, OnDivergence};
-use crate::domain::{DocumentKey, Registry, VolumePattern};
+use crate::domain::{Dist, DocumentKey, Registry, VolumePattern};
 use crate::long_work::LongWork;
 use crate::policies::PolicyDesk;
 use crate::store::Damage;
@@ -113,6 +113,16 @@ impl Environment {
     pub(super) fn upstream_of(&self, key: &DocumentKey) -> Result<Arc<RegistryClient>, ReadFailure> {
         let upstream = self.live().upstreams.of(key).cloned();
         upstream.ok_or_else(|| key.volume().cloned().map_or(ReadFailure::Malformed, ReadFailure::NoUpstream))
+    }
+
+    /// Whether this proxy brings what the release `key` names as its `dist`.
+    pub(super) fn brings(&self, key: &DocumentKey, dist: &Dist) -> bool {
+        match dist {
+            Dist::Cdn { .. } => true,
+            Dist::Git { repository, .. } => {
+                self.live().upstreams.of(key).is_some_and(|upstream| upstream.reaches_repository(repository))
+            }
+        }
     }
 
     /// The registry whose answers to `key` count now, if any.

@@ -69,9 +69,15 @@ pub(crate) enum ReadFailure {
     /// The release's lifecycle state forbids sending its bytes.
     #[error("this release is {}; it is not served", .0.state)]
     Withdrawn(Status),
-    /// The release is delivered by Git, not as an archive.
-    #[error("this release is delivered by Git; fetch the repository and ref that its exact metadata names")]
-    DeliveredByGit,
+    /// The repository that delivers the release cannot be used.
+    #[error(
+        "the Git repository of this release gives no archive: {why}; if that lasts, report it to the registry's operator"
+    )]
+    Repository {
+        why: String,
+        /// Whether it no longer has what the release names, so that the release may name something else by now.
+        is_gone: bool,
+    },
     /// The trust detail lists no attachment with these bytes at a URL.
     #[error(
         "the trust detail of this release lists no attachment at a URL with the digest {0}; \
@@ -146,7 +152,11 @@ impl ReadFailure {
 
     /// Whether the file is not at the address that its document names.
     pub(crate) fn is_of_address(&self) -> bool {
-        matches!(self, Self::CouldNotAsk(reason) if reason.is_of_address())
+        match self {
+            Self::CouldNotAsk(reason) => reason.is_of_address(),
+            Self::Repository { is_gone, .. } => *is_gone,
+            _ => false,
+        }
     }
 
     /// Whether the request budget refused the question.

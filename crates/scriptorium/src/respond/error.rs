@@ -139,13 +139,11 @@ impl From<&ReadFailure> for ErrorResponse {
     fn from(failure: &ReadFailure) -> Self {
         let detail = failure.to_string();
         let refusal = match failure {
-            ReadFailure::NoUpstream(_) | ReadFailure::DeliveredByGit | ReadFailure::NotAttached(_) => {
-                known(ProblemKind::NotFound, detail)
-            }
+            ReadFailure::NoUpstream(_) | ReadFailure::NotAttached(_) => known(ProblemKind::NotFound, detail),
             ReadFailure::Offline | ReadFailure::HeldOnly => blank(StatusCode::GATEWAY_TIMEOUT, detail),
             ReadFailure::CouldNotAsk(reason) => could_not_ask(reason, detail),
             ReadFailure::NoSlot { .. } => blank(StatusCode::SERVICE_UNAVAILABLE, detail).after(LATER),
-            ReadFailure::Malformed => blank(StatusCode::BAD_GATEWAY, detail),
+            ReadFailure::Malformed | ReadFailure::Repository { .. } => blank(StatusCode::BAD_GATEWAY, detail),
             ReadFailure::Inconsistent(_) | ReadFailure::TooLarge { .. } => {
                 known(ProblemKind::InconsistentRegistryState, detail)
             }
@@ -165,7 +163,6 @@ impl From<&ReadFailure> for ErrorResponse {
         };
         let outcome = match failure {
             ReadFailure::NoUpstream(_)
-            | ReadFailure::DeliveredByGit
             | ReadFailure::NotAttached(_)
             | ReadFailure::HeldOnly
             | ReadFailure::RefusedArchive(_)

@@ -82,6 +82,11 @@ impl<W: Write> SealWriter<W> {
         }
     }
 
+    /// The same, for content that was packed here by a `recipe`.
+    pub(crate) fn with_recipe(self, recipe: u16) -> Self {
+        Self { recipe, ..self }
+    }
+
     /// The same, with what was found in the content. More than [`MAX_FACTS`] bytes are not kept: the content can be read again.
     pub(crate) fn with_facts(self, facts: Vec<u8>) -> Self {
         let facts = if facts.len() <= MAX_FACTS { facts } else { Vec::new() };

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::domain::{Problem, Resource};
 
-const MAX_REDIRECTS: usize = 5;
+pub(super) const MAX_REDIRECTS: usize = 5;
 const MAX_PROBLEM: u64 = 64 << 10;
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  first line: may the URL be requested?    the registry's own host and port, or a listed host at the listed port or at the
-//!                                           scheme's; never http after https
+//!                                           scheme's; never http after https. Archives and repositories have a list each
 //!  second line: may the address be dialled? metadata services, this proxy's own addresses    never
 //!                                           the registry's own host                          any address
 //!                                           a listed host                                    public ones, `private_addresses`,
@@ -28,6 +28,8 @@ pub(super) struct Guard {
     hosts: Vec<HostPattern>,
     private: Vec<IpNet>,
     listeners: Listeners,
+    /// The rule that a URL breaks whose host is not listed.
+    unlisted: GuardRule,
 }
 
 /// The rule that a URL breaks.
@@ -42,6 +44,9 @@ pub(crate) enum GuardRule {
     /// Neither the registry's own host and port nor a configured one.
     #[error("expected the registry's own host or one that its operator lists in `archive_hosts`")]
     Host,
+    /// The same of a repository.
+    #[error("expected the registry's own host or one that its operator lists in `git_hosts`")]
+    GitHost,
     /// From https down to http.
     #[error("expected no redirect from https to http")]
     Downgrade,
@@ -60,10 +65,25 @@ pub(crate) enum GuardRule {
 
 impl Guard {
     pub(super) fn new(config: &config::Upstream, listeners: Listeners) -> Self {
-        let hosts = config.archive_hosts.iter();
+        Self::listing(&config.archive_hosts, GuardRule::Host, config, listeners)
+    }
+
+    /// The guard of repositories. It is asked for the first line only.
+    pub(super) fn of_repositories(config: &config::Upstream) -> Self {
+        Self::listing(&config.git_hosts, GuardRule::GitHost, config, Listeners::default())
+    }
+
+    fn listing(
+        hosts: &[HostPattern],
+        unlisted: GuardRule,
+        config: &config::Upstream,
+        listeners: Listeners,
+    ) -> Self {
+        let hosts = hosts.iter();
         let hosts =
             hosts.map(|named| HostPattern { host: canonical(&named.host), port: named.port }).collect();
-        Self { home: config.url.clone(), hosts, private: config.private_addresses.clone(), listeners }
+        let (home, private) = (config.url.clone(), config.private_addresses.clone());
+        Self { home, hosts, private, listeners, unlisted }
     }
 
     /// Whether `url` has the registry's own scheme, host and port.
@@ -79,7 +99,7 @@ impl Guard {
         } else if !url.username().is_empty() || url.password().is_some() {
             GuardRule::UserInfo
         } else if !self.lists(url) {
-            GuardRule::Host
+            self.unlisted
         } else if url.scheme() == "http" && from.scheme() == "https" {
             GuardRule::Downgrade
         } else {
@@ -133,15 +153,20 @@ impl Guard {
         self.home.host_str().map(canonical) == Some(canonical(host))
     }
 
-    fn lists(&self, url: &Url) -> bool {
-        place(url) == place(&self.home)
-            || self.hosts.iter().any(|named| {
-                // A URL omits the default port of its scheme.
-                let at_port =
-                    named.port.map_or(url.port().is_none(), |only| url.port_or_known_default() == Some(only));
-                at_port && url.host_str().map(canonical).as_ref() == Some(&named.host)
-            })
+    /// Whether `url` is at the first listed host, or at the registry's own if none is listed.
+    pub(super) fn is_first(&self, url: &Url) -> bool {
+        self.hosts.first().map_or_else(|| self.is_home(url), |first| is_at(url, first))
     }
+
+    fn lists(&self, url: &Url) -> bool {
+        place(url) == place(&self.home) || self.hosts.iter().any(|named| is_at(url, named))
+    }
+}
+
+fn is_at(url: &Url, named: &HostPattern) -> bool {
+    // A URL omits the default port of its scheme.
+    let at_port = named.port.map_or(url.port().is_none(), |only| url.port_or_known_default() == Some(only));
+    at_port && url.host_str().map(canonical).as_ref() == Some(&named.host)
 }
 
 /// The address that a host names without a resolver.

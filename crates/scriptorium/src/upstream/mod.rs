@@ -19,6 +19,7 @@ mod exchange;
 mod failure;
 mod fetch_context;
 mod gate;
+mod git;
 mod guard;
 mod head;
 mod http;
@@ -52,6 +53,7 @@ pub(crate) use self::cause::ConnectFailure;
 use self::failure::status_label;
 pub(crate) use self::failure::{Again, CouldNotAsk, FailureSide, Health, RequestReach};
 pub(crate) use self::fetch_context::{BackgroundWork, FetchContext, OwnedFetchContext, Urgency};
+pub(crate) use self::git::{GitPlace, GitQuestion};
 #[cfg(test)]
 pub(crate) use self::guard::GuardRule;
 pub(crate) use self::head::CachingHead;
@@ -82,6 +84,8 @@ pub(crate) struct RegistryClient {
     registry: Arc<Registry>,
     credential: Option<HeaderValue>,
     guard: Guard,
+    git_guard: Guard,
+    git_credential: Option<HeaderValue>,
     gate: Gate,
     document_memory: DocumentMemory,
     transport: Arc<dyn Transport>,
@@ -177,6 +181,11 @@ impl RegistryClient {
             registry: Arc::new(registry(config)),
             credential: config.token_env.as_ref().and_then(|held| bearer(held.token.expose_secret())),
             guard: Guard::new(config, Listeners::default()),
+            git_guard: Guard::of_repositories(config),
+            git_credential: config
+                .git_token_env
+                .as_ref()
+                .and_then(|held| git::git_credential(held.token.expose_secret())),
             gate: Gate::new(config, Arc::clone(&clock), Arc::clone(&observer), cluster),
             document_memory: DocumentMemory::default(),
             transport,
@@ -310,6 +319,14 @@ impl RegistryClient {
         match self.config.cache_control {
             config::CacheControl::Obey => true,
             config::CacheControl::Ignore => false,
+        }
+    }
+
+    /// Whether clients see releases that Git delivers as archives of this proxy.
+    pub(crate) fn shows_git_as_cdn(&self) -> bool {
+        match self.config.git_as {
+            config::GitForm::Cdn => true,
+            config::GitForm::Git => false,
         }
     }
 

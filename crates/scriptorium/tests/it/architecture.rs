@@ -37,6 +37,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("upstream", "domain clock cluster config limit admission progress spans"),
     ("audit_record", "clock domain telemetry"),
     ("issuer_keys", "access clock config telemetry upstream"),
+    ("repositories", "domain private progress store upstream"),
     ("intake", "domain clock store progress"),
     ("consistency", "domain clock store"),
     ("policies", "domain clock telemetry store consistency long_work"),
@@ -47,7 +48,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("advisories", "domain clock policies read"),
     (
         "files",
-        "domain clock telemetry cluster limit upstream store consistency intake read progress flight spans",
+        "domain clock telemetry cluster limit upstream store consistency intake read repositories progress flight spans",
     ),
     (
         "relay",
@@ -70,7 +71,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "app",
-        "clock cluster private rights telemetry config base advisories upstream store files read audit mirror bundles relay respond pipeline listen reload admin limit issuer_keys audit_record",
+        "clock cluster private rights telemetry config base advisories upstream repositories store files read audit mirror bundles relay respond pipeline listen reload admin limit issuer_keys audit_record",
     ),
     ("doctor", "clock cluster config domain store upstream listen rights app"),
     (
@@ -88,12 +89,12 @@ const ROOMS: &[(&str, &str)] = &[
 /// The other crates of the workspace, and the rooms of the proxy whose code may name them.
 const CRATES: &[(&str, &str)] = &[
     ("cluster", "cluster read limit upstream app"),
-    ("archive", "domain policies read files relay audit respond app"),
+    ("archive", "domain policies read repositories files relay audit respond app"),
     ("nullspace", "relay respond app"),
     ("bibliotheca", "cli"),
     ("bundle", "config bundles cli"),
     ("selection", "domain config mirror"),
-    ("git_delivery", ""),
+    ("git_delivery", "repositories files app"),
     ("policy", "config policies advisories read explain pipeline app cli"),
 ];
 

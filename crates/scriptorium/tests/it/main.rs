@@ -55,6 +55,7 @@ mod forgery;
 mod framing;
 mod freshness;
 mod full_disk;
+mod git;
 mod ground;
 mod headers;
 mod healing;

@@ -13,7 +13,7 @@ use crate::bundles::selection::{BundledExtent, BundledNotices, BundledRelease, B
 use crate::consistency::{PinError, Pins};
 use crate::domain::check::{Attachment, Locator};
 use crate::domain::{
-    AdvisoryPages, AdvisoryQuery, DocumentKey, Integrity, Purl, Registry, Sha256, Version, VolumeName,
+    AdvisoryPages, AdvisoryQuery, Dist, DocumentKey, Integrity, Purl, Registry, Sha256, Version, VolumeName,
 };
 use crate::read::Document;
 use crate::read::decision::archive::{ArchiveOffer, offer};
@@ -182,14 +182,14 @@ impl Gathering<'_> {
     }
 
     async fn release(&mut self, bundled: &BundledRelease, lifecycle_only: bool) -> Result<(), ExportFailure> {
-        let BundledRelease { registry, release, extent } = bundled;
+        let BundledRelease { registry, release, extent, wants_files } = bundled;
         let is_whole = *extent == BundledExtent::Whole;
         let (name, version) = (release.name.clone(), release.version.clone());
         let exact = DocumentKey::Release(name.clone(), version.clone());
         let exact = self.document(registry, &exact, release).await?;
         match &exact {
             Some(exact) if !lifecycle_only && is_whole => {
-                self.archive(registry, release, exact).await?;
+                self.archive(registry, (release, *wants_files), exact).await?;
             }
             None if is_whole => self.lack(release, "its exact metadata is not here"),
             Some(_) | None => {}
@@ -250,11 +250,11 @@ impl Gathering<'_> {
     async fn archive(
         &mut self,
         registry: &Registry,
-        release: &Purl,
+        (release, is_wanted): (&Purl, bool),
         exact: &Document,
     ) -> Result<(), StoreError> {
         let Some(found) = exact.content.release() else { return Ok(()) };
-        let ArchiveOffer::Archive { integrity, .. } = offer(found) else { return Ok(()) };
+        let ArchiveOffer::Archive { integrity, dist } = offer(found) else { return Ok(()) };
         let key = StorageKey::Archive(integrity);
         let seal = sealed_at(self.store, &key).await?;
         match seal.filter(|seal| seal.identity == release.to_string()) {
@@ -268,6 +268,8 @@ impl Gathering<'_> {
                     key,
                 );
             }
+            // Where the mirror does not want it, Git delivers it to clients.
+            None if matches!(dist, Dist::Git { .. }) && !is_wanted => {}
             None => self.lack(release, "its archive is not here"),
         }
         Ok(())

@@ -76,6 +76,7 @@ async fn what_is_replaced_while_a_bundle_is_written_is_missing_in_it() {
             registry: registry(),
             release: release.clone(),
             extent: BundledExtent::Whole,
+            wants_files: true,
         }],
         ..BundledSelection::default()
     };

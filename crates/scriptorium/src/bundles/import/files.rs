@@ -76,7 +76,7 @@ impl Taking<'_> {
             };
             // What an earlier bundle had in its place was refused.
             self.refusals.forget(is_of_it).await?;
-            let proved = self.pins.prove(registry, &release, &file.integrity).await;
+            let proved = self.pins.prove(registry, &release, &file.integrity, None).await;
             proved.map_err(|error| unpinned(&release, error))?;
         }
         Ok(())

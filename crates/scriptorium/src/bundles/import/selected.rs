@@ -42,7 +42,6 @@ impl Mention {
                 artifact: Some((file.sha256, file.size)),
                 ..plain(Purl::new(&file.volume, &file.version))
             }),
-            // One that is delivered by Git has no pin.
             ManifestItem::Document(document) => match key(&document.route)? {
                 DocumentKey::Release(name, version) => Some(plain(Purl { name, version })),
                 DocumentKey::TrustSummary(name, version) | DocumentKey::TrustDetail(name, version) => {

@@ -26,6 +26,10 @@ section! {
         max_unpacked: u64 = 2 * GIB, size(), Files;
         /// Most entries in an archive.
         max_entries: u64 = 100_000, number("entries", 1..=1_000_000_000), Files;
+        /// Largest pack that a Git server sends for one commit, or for several commits of one repository.
+        max_git_pack: u64 = GIB, size(), Files;
+        /// Longest time in which a Git server must have sent a pack, however it moves.
+        max_git_time: Duration = Duration::from_secs(600), timeout(), Files;
         /// Largest document from a registry.
         max_document: u64 = 32 * MIB, size(), Documents;
         /// Largest request body of a client, for writes and for relays.

@@ -33,7 +33,17 @@ section! {
         /// the proxy connects only to public addresses, to the network of the address in `url`, and to
         /// `private_addresses`.
         archive_hosts: Vec<HostPattern> = Vec::new(), host().list();
-        /// Private networks in which `archive_hosts` may be. The proxy never connects to a cloud's metadata
+        /// How clients see a release that Git delivers: "git" passes its repository and reference on; "cdn" names its archive
+        /// on this proxy instead, for clients without Git. The archive is served in both cases.
+        git_as: GitForm = GitForm::Git, choice();
+        /// Hosts (or host:port, as in `archive_hosts`) from which releases may be fetched by Git, besides the registry's
+        /// own. Their addresses are judged like those of `archive_hosts`. Only http and https are spoken, and never
+        /// http where `url` is https.
+        git_hosts: Vec<HostPattern> = Vec::new(), host().list();
+        /// Environment variable with a credential for Git: user:password, or a token alone. It is sent to the
+        /// first of `git_hosts` only; to the registry's own host if none is listed.
+        git_token_env: Option<Credential> = None, token_variable().optional().example(r#""GIT_READ_TOKEN""#);
+        /// Private networks in which `archive_hosts` and `git_hosts` may be. The proxy never connects to a cloud's metadata
         /// service, nor to its own ports.
         private_addresses: Vec<IpNet> = Vec::new(), network().list();
         /// Who may read what this registry has: "anyone", "tokens" (each client with a token that holds), or a list of
@@ -79,6 +89,8 @@ impl Upstream {
 }
 
 choice! { pub(crate) enum WritesCheck { Strict = "strict", Relay = "relay" } }
+
+choice! { pub(crate) enum GitForm { Git = "git", Cdn = "cdn" } }
 
 choice! { pub(crate) enum CacheControl { Obey = "obey", Ignore = "ignore" } }
 

@@ -12,6 +12,7 @@ pub(super) fn full() -> Config {
     config.server.admin_tokens =
         vec![AdminTokenKeys::with("wall".into(), Sha256::of(b"wall"), AdminTokenRole::Read)];
     config.upstreams[0].token_env = Some(Credential { variable: "READ".into(), token: "hunter2".into() });
+    config.upstreams[0].git_token_env = Some(Credential { variable: "GIT".into(), token: "hunter2".into() });
     config.upstreams[0].egress = egress();
     config.storage.scratch = Some(PathBuf::from("/var/tmp"));
     config.tokens = vec![Token::with("ci".into(), TokenClass::Ci, Sha256::of(b"token"))];

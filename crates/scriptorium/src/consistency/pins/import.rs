@@ -110,7 +110,7 @@ fn parse(number: u64, text: &[u8], now: Timestamp) -> Result<Line, LineError> {
         return Err(malformed("found an \"origin\" without its \"upstream\"".to_owned()));
     }
     let (since, upstream) = (since.unwrap_or(now), upstream.unwrap_or_else(|| ANYBODY.to_owned()));
-    Ok(Line { number, pin: Pin { volume, version, integrity, since, upstream, origin } })
+    Ok(Line { number, pin: Pin { volume, version, integrity, since, upstream, origin, commit: None } })
 }
 
 /// The parser counts lines within the line, which would be read as a line of the file.

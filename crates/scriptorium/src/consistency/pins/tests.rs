@@ -16,6 +16,7 @@ fn pin(version: &str, content: &str) -> Pin {
         since: Timestamp(7),
         upstream: "public".into(),
         origin: Some("https://one".into()),
+        commit: None,
     }
 }
 
@@ -175,9 +176,9 @@ async fn what_is_proved_is_kept_apart_from_what_is_only_seen() {
     let (release, other) = (first.release(), pin("1.0.0", "b").integrity);
     let (seen, kept) = (form::seen(&public(), &release), form::of_registry(&public(), &release));
     pins.admit(first.clone(), Proof::Seen).await.unwrap();
-    pins.prove(&public(), &release, &other).await.unwrap();
+    pins.prove(&public(), &release, &other, None).await.unwrap();
     assert!(store.read(&seen).await.unwrap().is_some(), "another content proves nothing");
-    pins.prove(&public(), &release, &first.integrity).await.unwrap();
+    pins.prove(&public(), &release, &first.integrity, None).await.unwrap();
     assert!(store.read(&seen).await.unwrap().is_none() && store.read(&kept).await.unwrap().is_some());
     assert_eq!(pins.of(&public(), &release).await.unwrap(), Some(first.clone()));
     assert_eq!(pins.sorted(|_| ()).await, [first]);

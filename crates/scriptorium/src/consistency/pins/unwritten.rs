@@ -55,6 +55,7 @@ mod tests {
     fn pin(number: usize, content: &str) -> Pin {
         Pin {
             volume: "@acme/x".parse().unwrap(),
+            commit: None,
             version: format!("{number}.0.0").parse().unwrap(),
             integrity: Integrity::new(Sha256::of(content.as_bytes())),
             since: Timestamp(7),

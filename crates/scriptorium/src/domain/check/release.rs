@@ -29,6 +29,8 @@ pub(crate) struct Release {
     pub(crate) dist: Option<Dist>,
     /// Where the status is in the text.
     status_at: (usize, usize),
+    /// Where `dist` is in the text.
+    dist_at: (usize, usize),
 }
 
 /// A member that names another release than the route does.
@@ -55,8 +57,13 @@ pub(crate) enum Dist {
         /// Absolute, or relative to the metadata's URL at its registry.
         url: String,
     },
-    /// A Git reference, which clients resolve themselves.
-    Git,
+    /// A commit of a Git repository.
+    Git {
+        /// Its URL, as the registry wrote it.
+        repository: String,
+        /// A tag, a branch or a commit.
+        reference: String,
+    },
 }
 
 impl Release {
@@ -66,11 +73,12 @@ impl Release {
     }
 
     pub(super) fn weight(&self) -> usize {
-        let url = match &self.dist {
+        let dist = match &self.dist {
             Some(Dist::Cdn { url }) => url.len(),
-            Some(Dist::Git) | None => 0,
+            Some(Dist::Git { repository, reference }) => repository.len() + reference.len(),
+            None => 0,
         };
-        size_of::<Self>() + url + self.status.reason.as_ref().map_or(0, String::len)
+        size_of::<Self>() + dist + self.status.reason.as_ref().map_or(0, String::len)
     }
 
     pub(crate) fn state(&self) -> LifecycleState {
@@ -81,7 +89,21 @@ impl Release {
     pub(crate) fn status_at(&self) -> Range<usize> {
         self.status_at.0..self.status_at.1
     }
+
+    /// What is replaced in the text to show a release that Git delivers as an archive of this proxy; `None` for one that Git does not
+    /// deliver.
+    pub(crate) fn as_cdn(&self, name: &VolumeName, version: &Version) -> Option<Edits> {
+        let Some(Dist::Git { .. }) = self.dist else { return None };
+        let (start, end) = self.dist_at;
+        // The closing brace stays.
+        let members = Replacement::Literal(AS_CDN.into());
+        let link = Replacement::Link(archive_path(name, version));
+        Some(vec![(start..start + 1, members), (start + 1..end - 1, link)])
+    }
 }
+
+/// The members of `dist` before the link to an archive.
+const AS_CDN: &str = r#"{"source":"cdn","mediaType":"application/gzip","url":"#;
 
 #[derive(Deserialize)]
 struct ExactMetadata<'a> {
@@ -143,6 +165,7 @@ pub(super) fn read(
         .or_else(|| other_purl("purl", name, version, &exact.purl));
     let status: Status = serde_json::from_str(exact.status.get())?;
     let (state, status_at) = (status.state, span(text, exact.status));
+    let dist_at = exact.dist.map(|dist| span(text, dist)).unwrap_or_default();
     let (dist, edits) = match exact.dist {
         _ if !state.serves_bytes() => {
             // A release without bytes has no `dist`, whatever the registry says.
@@ -153,7 +176,7 @@ pub(super) fn read(
             let (dist, edits) = delivery(name, version, text, dist)?;
             let absolute = match dist {
                 Dist::Cdn { url } => Dist::Cdn { url: from.resolve(url) },
-                Dist::Git => Dist::Git,
+                git @ Dist::Git { .. } => git,
             };
             (Some(absolute), edits)
         }
@@ -161,8 +184,8 @@ pub(super) fn read(
             return Err(Malformed(format!("a release that is {state} must have integrity and dist")));
         }
     };
-    let status_at = (status_at.start, status_at.end);
-    let release = Release { mismatch, integrity: exact.integrity, status, dist, status_at };
+    let (status_at, dist_at) = ((status_at.start, status_at.end), (dist_at.start, dist_at.end));
+    let release = Release { mismatch, integrity: exact.integrity, status, dist, status_at, dist_at };
     Ok((Facts::Release(release), edits))
 }
 
@@ -184,9 +207,12 @@ fn delivery(
         WrittenDist { source: DistSource::Cdn, .. } => {
             Err(Malformed("dist of source cdn must have mediaType and url".to_owned()))
         }
-        WrittenDist { source: DistSource::Git, repository: Some(_), reference: Some(_), .. } => {
-            Ok((Dist::Git, Edits::new()))
-        }
+        WrittenDist {
+            source: DistSource::Git,
+            repository: Some(repository),
+            reference: Some(reference),
+            ..
+        } => Ok((Dist::Git { repository, reference }, Edits::new())),
         WrittenDist { source: DistSource::Git, .. } => {
             Err(Malformed("dist of source git must have repository and ref".to_owned()))
         }

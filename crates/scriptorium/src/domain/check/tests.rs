@@ -32,6 +32,27 @@ fn an_exact_release_links_to_this_proxy() {
     assert_eq!(release.integrity.unwrap().to_string(), DIGEST);
 }
 
+#[test]
+fn a_release_that_git_delivers_is_shown_as_it_came_or_as_an_archive() {
+    let git =
+        serde_json::json!({"source": "git", "repository": "https://git/x", "ref": "v1", "more": {"}": 1}});
+    let body = exact_with(|document| document["dist"] = git);
+    let checked = check(&key(), &body, "https://up").unwrap();
+    assert_eq!(checked.template.render("http://me"), body);
+    let (repository, reference) = ("https://git/x".to_owned(), "v1".to_owned());
+    assert_eq!(release(&checked).dist, Some(Dist::Git { repository, reference }));
+    let edits = release(&checked).as_cdn(&"@acme/x".parse().unwrap(), &"1.2.3".parse().unwrap()).unwrap();
+    let shown = Template::with(body, edits).render("http://me");
+    let cdn = exact_with(|document| {
+        let url = "http://me/archives/@acme/x/1.2.3.tar.gz";
+        document["dist"] = serde_json::json!({"source": "cdn", "mediaType": "application/gzip", "url": url});
+    });
+    assert_eq!(shown, cdn);
+    let archive = check(&key(), &exact_with(|_| {}), "").unwrap();
+    let name = "@acme/x".parse().unwrap();
+    assert!(release(&archive).as_cdn(&name, &"1.2.3".parse().unwrap()).is_none());
+}
+
 fn release(checked: &Checked) -> &Release {
     match &checked.facts {
         Facts::Release(release) => release,

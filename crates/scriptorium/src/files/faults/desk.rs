@@ -24,6 +24,7 @@ use crate::files::{Bounds, PermittedFile, SealedFiles, verify_arriving};
 use crate::intake::{IntakeError, Received, take_in};
 use crate::read::documents::LiveSettings;
 use crate::read::{Documents, ReadFailure};
+use crate::repositories::Repositories;
 use crate::store::sealed::steps;
 use crate::store::{StorageKey, Store, StoreError};
 use crate::telemetry::Metrics;
@@ -206,7 +207,12 @@ impl Proxy {
         let documents = Arc::new(Documents::new(store.clone(), live, clock, metrics.clone()));
         let limits = ArchiveLimits { max_unpacked: 1 << 26, max_entries: 100 };
         let bounds = Bounds { max_archive: 1 << 26, limits };
-        let files = Arc::new(SealedFiles::new(documents.clone(), store.clone(), bounds, metrics.clone()));
+        let files = Arc::new(SealedFiles::new(
+            documents.clone(),
+            store.clone(),
+            (bounds, Repositories::nowhere()),
+            metrics.clone(),
+        ));
         Self { store, bounds, documents, files, metrics }
     }
 

@@ -3,12 +3,11 @@
 //! | release     | archive held | archive not held |
 //! |-------------|--------------|------------------|
 //! | withdrawn   | withdrawn    | withdrawn        |
-//! | by Git      | by Git       | by Git           |
 //! | no archive  | malformed    | malformed        |
 //! | archive     | send         | bring            |
 //!
 //! `withdrawn`: the release's lifecycle state gives no bytes, however warm the archive. `bring`: the archive is fetched
-//! from the registry; it is refused where the registry may not be asked ([`bring`]). Owns these rules. Must not know how a
+//! from its address, or made of the commit that Git delivers; it is refused where the registry may not be asked ([`bring`]). Owns these rules. Must not know how a
 //! file is looked for, fetched or read.
 
 use super::{Reach, RefusalReason};
@@ -19,21 +18,17 @@ use crate::domain::{Dist, Integrity, Release};
 pub(crate) enum ArchiveOffer<'a> {
     /// Its lifecycle state gives no bytes.
     Withdrawn,
-    ByGit,
     /// It names no archive that could be fetched.
     Malformed,
-    Archive {
-        integrity: Integrity,
-        locator: &'a str,
-    },
+    /// An archive, which is at a URL or is made of a commit.
+    Archive { integrity: Integrity, dist: &'a Dist },
 }
 
 /// What `release` offers.
 pub(crate) fn offer(release: &Release) -> ArchiveOffer<'_> {
     match (&release.dist, release.integrity) {
         _ if !release.serves_bytes() => ArchiveOffer::Withdrawn,
-        (Some(Dist::Git), _) => ArchiveOffer::ByGit,
-        (Some(Dist::Cdn { url }), Some(integrity)) => ArchiveOffer::Archive { integrity, locator: url },
+        (Some(dist), Some(integrity)) => ArchiveOffer::Archive { integrity, dist },
         _ => ArchiveOffer::Malformed,
     }
 }

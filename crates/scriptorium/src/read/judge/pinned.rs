@@ -9,7 +9,7 @@ use futures_util::TryStreamExt;
 use tracing::{error, info, warn};
 
 use super::Judge;
-use crate::consistency::{Bound, Pin, PinError, Proof};
+use crate::consistency::{Bound, Pin, PinError, PinnedCommit, Proof};
 use crate::domain::{Integrity, Purl, Registry};
 use crate::read::failure::ReadFailure;
 use crate::store::{Damage, KeyPrefix, StorageKey, StoreError, sealed};
@@ -44,8 +44,13 @@ impl Judge {
     }
 
     /// Keeps the pin of `release` for ever: an archive of it was verified. If the store fails, the next fetch tries again.
-    pub(in crate::read) async fn prove(&self, registry: &Registry, release: &Purl, integrity: &Integrity) {
-        if let Err(error) = self.pins.prove(registry, release, integrity).await {
+    pub(in crate::read) async fn prove(
+        &self,
+        registry: &Registry,
+        release: &Purl,
+        (integrity, commit): (&Integrity, Option<PinnedCommit>),
+    ) {
+        if let Err(error) = self.pins.prove(registry, release, integrity, commit).await {
             warn!(%error, %release, "cannot store that a pin is proved");
         }
     }

@@ -1,7 +1,7 @@
 //! Finding out what can be installed of a volume while no registry is asked.
 //!
-//! A release is in stock when its exact metadata is held and offers it, and its archive is held as that release's; one that
-//! is delivered by Git when its metadata is, for its bytes were never held here. Taken from the store, a bounded number of
+//! A release is in stock when its exact metadata is held and offers it, and its archive is held as that release's; one that only
+//! clients fetch, when its metadata is. Taken from the store, a bounded number of
 //! looks at once, so that what is evicted or brought in meanwhile shows. Owns that. Must not know what a row shows of it.
 
 use std::collections::HashSet;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 
 use super::Judge;
-use crate::domain::{Dist, DocumentKey, Purl, Version, VolumeName};
+use crate::domain::{DocumentKey, Purl, Version, VolumeName};
 use crate::read::content::DocumentContent;
 use crate::read::document::Document;
 use crate::store::{StorageKey, sealed};
@@ -55,14 +55,12 @@ impl Judge {
         let Some(release) = document.content.release().filter(|release| release.serves_bytes()) else {
             return false;
         };
-        match (&release.dist, release.integrity) {
-            (Some(Dist::Git), _) => true,
-            (Some(Dist::Cdn { .. }), Some(integrity)) => {
-                let seal = sealed::open(&*self.shelf.store, &StorageKey::Archive(integrity)).await;
-                let identity = Purl::new(name, version).to_string();
-                seal.is_ok_and(|seal| seal.is_some_and(|seal| seal.identity == identity))
-            }
-            _ => false,
+        let (Some(integrity), Some(dist)) = (release.integrity, &release.dist) else { return false };
+        if !self.env.brings(&key, dist) {
+            return true;
         }
+        let seal = sealed::open(&*self.shelf.store, &StorageKey::Archive(integrity)).await;
+        let identity = Purl::new(name, version).to_string();
+        seal.is_ok_and(|seal| seal.is_some_and(|seal| seal.identity == identity))
     }
 }

@@ -28,6 +28,7 @@ use crate::policies::{AdvisoryBook, BookSource};
 use crate::read::Documents;
 use crate::read::documents::LiveSettings;
 use crate::relay::{RelayServices, Volumes, any_body};
+use crate::repositories::Repositories;
 use crate::respond::Body;
 use crate::store::{ObjectStorage, Store};
 use crate::telemetry::{AccessLog, Metrics};
@@ -175,7 +176,12 @@ fn pipeline(world: &Arc<World>, store: Arc<dyn Store>, live: LiveSettings) -> Pi
     let documents = Arc::new(Documents::new(store.clone(), live, world.clock.clone(), metrics.clone()));
     let bounds =
         Bounds { max_archive: 1 << 20, limits: ArchiveLimits { max_unpacked: 1 << 20, max_entries: 100 } };
-    let files = Arc::new(SealedFiles::new(documents.clone(), store.clone(), bounds, metrics.clone()));
+    let files = Arc::new(SealedFiles::new(
+        documents.clone(),
+        store.clone(),
+        (bounds, Repositories::nowhere()),
+        metrics.clone(),
+    ));
     let rates =
         config::RateLimits { anonymous: "1000000/s".parse().unwrap(), ..config::RateLimits::default() };
     let settings = limit::LimitSettings {

@@ -1,20 +1,30 @@
-//! The uploads that capabilities advertise to clients: those that this proxy relays, or none.
+//! What the configuration makes of documents: the uploads that capabilities advertise are those that this proxy relays, or none, and a release
+//! that Git delivers is shown as that or as an archive of this proxy.
 //!
 //! Owns that the current configuration counts, not the one in force when the document was fetched. Must not know how a write
-//! is relayed.
+//! is relayed, nor how an archive is brought.
 
 use std::sync::Arc;
 
 use super::DocumentShelf;
 use crate::domain::{DocumentKey, Resource};
+use crate::policies::KeptVerdict;
 use crate::read::document::Document;
 
 impl DocumentShelf {
-    /// Capabilities as the current configuration wants them; any other document unchanged. Called while the entry of `key`
+    /// Capabilities and exact metadata as the current configuration wants them; any other document unchanged. Called while the entry of `key`
     /// is locked, so that a reload sees every document that was put before it.
     pub(in crate::read) fn advertised(&self, key: &DocumentKey, document: &Arc<Document>) -> Arc<Document> {
         let shown = match key.resource() {
             Resource::Capabilities => document.content.advertising(self.relays_uploads(key)),
+            Resource::Release => {
+                let content = document.content.delivering(key, self.shows_git_as_cdn(key));
+                // The policy may show another status of it, and says so again.
+                return content.map_or_else(
+                    || Arc::clone(document),
+                    |content| Arc::new(document.judged(KeptVerdict::none()).showing(content)),
+                );
+            }
             _ => None,
         };
         match shown {
@@ -23,14 +33,25 @@ impl DocumentShelf {
         }
     }
 
-    /// Updates capabilities in memory after a reload.
+    /// Updates documents in memory after a reload.
     pub(in crate::read) fn advertise_anew(&self) {
+        let releases = self.memory.iter().filter(|(key, _)| key.resource() == Resource::Release);
+        for key in releases.map(|(key, _)| key).collect::<Vec<_>>() {
+            self.replace(&key, |held| {
+                let shown = self.advertised(&key, held?);
+                (!Arc::ptr_eq(&shown, held?)).then_some(shown)
+            });
+        }
         let everybody = DocumentKey::Capabilities;
         let of_each: Vec<_> =
             self.env.live().upstreams.iter().map(|upstream| everybody.at_registry(upstream.name())).collect();
         for key in of_each.iter().chain([&everybody]) {
             self.replace(key, |held| Some(self.advertised(key, held?)));
         }
+    }
+
+    fn shows_git_as_cdn(&self, key: &DocumentKey) -> bool {
+        self.env.live().upstreams.of(key).is_some_and(|upstream| upstream.shows_git_as_cdn())
     }
 
     /// Whether writes to the registry of `key` are relayed.

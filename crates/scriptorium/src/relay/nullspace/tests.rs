@@ -25,6 +25,7 @@ use crate::files::{Bounds, SealedFiles};
 use crate::read::Documents;
 use crate::read::documents::LiveSettings;
 use crate::relay::{RelayedContent, any_body};
+use crate::repositories::Repositories;
 use crate::store::{ObjectStorage, Store};
 use crate::telemetry::Metrics;
 use crate::upstream::testing::{Asked, HOME, Registry, Step};
@@ -101,7 +102,12 @@ impl Desk {
         let documents = Arc::new(Documents::new(store.clone(), live, clock.clone(), metrics.clone()));
         let archive =
             Bounds { max_archive: 1 << 20, limits: ArchiveLimits { max_unpacked: 1 << 20, max_entries: 5 } };
-        let files = Arc::new(SealedFiles::new(documents.clone(), store.clone(), archive, metrics.clone()));
+        let files = Arc::new(SealedFiles::new(
+            documents.clone(),
+            store.clone(),
+            (archive, Repositories::nowhere()),
+            metrics.clone(),
+        ));
         let patience = Duration::from_secs(5);
         let services =
             Arc::new(RelayServices::new(store, documents, files, clock, metrics, 1 << 18, patience));

@@ -15,6 +15,7 @@ use crate::files::{Bounds, SealedFiles};
 use crate::read::documents::LiveSettings;
 use crate::read::{Documents, FetchContext};
 use crate::relay::{RelayedContent, any_body};
+use crate::repositories::Repositories;
 use crate::store::{ObjectStorage, Store};
 use crate::telemetry::Metrics;
 use crate::upstream::testing::{Asked, HOME, REFUSED, Registry as Script, Step, answer};
@@ -72,8 +73,12 @@ impl Desk {
         let documents = Arc::new(documents);
         let limits = ArchiveLimits { max_unpacked: 1 << 20, max_entries: 100 };
         let archive = Bounds { max_archive: 64 << 10, limits };
-        let files =
-            SealedFiles::new(Arc::clone(&documents), Arc::clone(&store), archive, Arc::clone(&metrics));
+        let files = SealedFiles::new(
+            Arc::clone(&documents),
+            Arc::clone(&store),
+            (archive, Repositories::nowhere()),
+            Arc::clone(&metrics),
+        );
         let services = RelayServices::new(
             Arc::clone(&store),
             documents,

@@ -89,7 +89,6 @@ fn problem_documents() {
         withdrawn(LifecycleState::Blocked),
         withdrawn(LifecycleState::Tombstoned),
         withdrawn(LifecycleState::Unavailable),
-        ReadFailure::DeliveredByGit,
         ReadFailure::NotAttached(Sha256::of(b"a")),
         of_archive(ArchiveError::Source(secret())),
         of_archive(ArchiveError::Gzip(secret())),

@@ -21,6 +21,7 @@ fn pin(version: &str, content: &str) -> Pin {
         since: NOW,
         upstream: ANYBODY.into(),
         origin: None,
+        commit: None,
     }
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|---|---|---|
 //! | deny, hold | `blocked` | 403 | 403 | 403 |
 //! | discourage | `yanked` | 200 `yanked` | 200 | 200, 206, 304 |
-//! | none, or waived | `available` | 200 `available` | 200 | 200, 206, 304; of a release by Git 404 |
+//! | none, or waived | `available` | 200 `available` | 200 | 200, 206, 304; of a release by Git, whose host this proxy may not ask, 502 |
 //!
 //! Owns this table, and that a refusal names its rule. Must not know when a matcher holds.
 
@@ -49,7 +49,7 @@ pub(super) fn is_right(route: Route, done: Option<Done<'_>>, is_by_git: bool, se
             Seen::State { state, reason } => state == "available" && reason.is_none(),
             Seen::Served => !(is_by_git && route.is_of_archive()),
             Seen::Refused { status, rule, .. } => {
-                is_by_git && route.is_of_archive() && *status == 404 && rule.is_none()
+                is_by_git && route.is_of_archive() && *status == 502 && rule.is_none()
             }
         };
     };

@@ -33,7 +33,7 @@ fn filled(cases: &[Case]) -> Proxy {
             client.get(&target).ok();
         }
         let archive = client.get(&release.download());
-        assert_eq!(archive.status, if case.is_by_git() { 404 } else { 200 });
+        assert_eq!(archive.status, if case.is_by_git() { 502 } else { 200 });
     }
     proxy.stop();
     proxy

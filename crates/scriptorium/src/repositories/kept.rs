@@ -1,0 +1,168 @@
+//! The repositories that are kept: which, where, and within which bounds.
+//!
+//! Owns the folder of each, what goes when there are too many bytes or repositories, and how much of the work on them one registry gets at once.
+//! Must not know how anything comes into a folder.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use git_delivery::{GitLimits, RepositoryFolder};
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::warn;
+
+use super::failure::RepositoryError;
+use super::folder::{GitFolder, bytes_below};
+use super::queue::RepositoryQueue;
+use crate::domain::Registry;
+
+/// The most repositories that are kept.
+const MOST: usize = 256;
+
+/// Fetches at once, and archives that are made at once, of each registry. Each takes up to 100 MB if a server wants that.
+const AT_ONCE: usize = 2;
+
+/// The longest wait for one of these.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// What Git may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GitBounds {
+    pub(crate) limits: GitLimits,
+    /// The most bytes of all repositories.
+    pub(crate) max_kept: u64,
+}
+
+/// A repository, and the registry that names it.
+type RepositoryKey = (Registry, String);
+
+pub(super) struct KeptRepositories {
+    folder: GitFolder,
+    bounds: ArcSwap<GitBounds>,
+    all: Mutex<HashMap<RepositoryKey, Arc<KeptRepository>>>,
+    turns: Mutex<HashMap<Registry, Arc<RegistryTurns>>>,
+    uses: AtomicU64,
+}
+
+/// One repository.
+pub(super) struct KeptRepository {
+    pub(super) queue: RepositoryQueue,
+    /// Its place below the folder of this process.
+    name: String,
+    /// When it was last used, counted in uses of all.
+    used: AtomicU64,
+}
+
+/// The turns of one registry.
+pub(super) struct RegistryTurns {
+    pub(super) fetches: Turns,
+    pub(super) packings: Turns,
+}
+
+/// A bounded number of turns.
+pub(super) struct Turns(Arc<Semaphore>, Registry);
+
+impl KeptRepositories {
+    pub(super) fn new(folder: GitFolder, bounds: GitBounds) -> Self {
+        let (all, turns, uses) = (Mutex::default(), Mutex::default(), AtomicU64::new(0));
+        Self { folder, bounds: ArcSwap::from_pointee(bounds), all, turns, uses }
+    }
+
+    pub(super) fn reload(&self, bounds: GitBounds) {
+        self.bounds.store(Arc::new(bounds));
+    }
+
+    pub(super) fn limits(&self) -> GitLimits {
+        self.bounds.load().limits
+    }
+
+    /// The repository that a registry calls so.
+    pub(super) fn repository(&self, registry: &Registry, repository: &str) -> Arc<KeptRepository> {
+        let used = self.uses.fetch_add(1, Ordering::Relaxed);
+        let made = || {
+            // Who has a repository that was removed goes on reading it, so no name is used twice.
+            let (queue, name) = (RepositoryQueue::default(), format!("{used:016x}"));
+            Arc::new(KeptRepository { queue, name, used: AtomicU64::new(used) })
+        };
+        let key = (registry.clone(), repository.to_owned());
+        let repository = Arc::clone(self.all.lock().entry(key).or_insert_with(made));
+        repository.used.store(used, Ordering::Relaxed);
+        repository
+    }
+
+    pub(super) fn turns(&self, registry: &Registry) -> Arc<RegistryTurns> {
+        let made = || {
+            let turns = || Turns(Arc::new(Semaphore::new(AT_ONCE)), registry.clone());
+            Arc::new(RegistryTurns { fetches: turns(), packings: turns() })
+        };
+        Arc::clone(self.turns.lock().entry(registry.clone()).or_insert_with(made))
+    }
+
+    /// The folder of a repository, and that in which packs are staged. Blocks.
+    pub(super) fn open(
+        &self,
+        repository: &KeptRepository,
+    ) -> Result<(RepositoryFolder, PathBuf), RepositoryError> {
+        let staging = self.folder.own().map_err(RepositoryError::storage)?;
+        let folder = RepositoryFolder::open(&staging.join(&repository.name), self.bounds.load().max_kept);
+        Ok((folder.map_err(RepositoryError::storage)?, staging))
+    }
+
+    /// Empties a repository, because what is kept of it is damaged. Blocks.
+    pub(super) fn clear(&self, repository: &KeptRepository) {
+        let cleared = self
+            .open(repository)
+            .and_then(|(folder, staging)| folder.clear(&staging).map_err(RepositoryError::storage));
+        if let Err(error) = cleared {
+            warn!(%error, "a damaged Git repository cannot be cleared");
+        }
+    }
+
+    /// Removes what was used longest ago, until the rest is within the bounds. What is in use stays. Blocks.
+    pub(super) fn shrink(&self) {
+        let Ok(own) = self.folder.own() else { return };
+        let max_kept = self.bounds.load().max_kept;
+        let all = self.all.lock().iter().map(|(key, kept)| (key.clone(), Arc::clone(kept))).collect();
+        let mut all: Vec<(RepositoryKey, Arc<KeptRepository>)> = all;
+        all.sort_by_key(|(_, kept)| Reverse(kept.used.load(Ordering::Relaxed)));
+        let mut bytes: u64 = 0;
+        for (at, (key, repository)) in all.into_iter().enumerate() {
+            let place = own.join(&repository.name);
+            bytes = bytes.saturating_add(bytes_below(&place));
+            if at == 0 || (at < MOST && bytes <= max_kept) || !self.drop_idle(&key, &repository) {
+                continue;
+            }
+            match fs::remove_dir_all(&place) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    warn!(%error, "a Git repository that is kept no longer cannot be removed");
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+
+    /// Forgets a repository that nobody uses.
+    fn drop_idle(&self, key: &RepositoryKey, repository: &Arc<KeptRepository>) -> bool {
+        let mut all = self.all.lock();
+        // Whoever uses it holds it, beside this list and the caller's.
+        let is_idle = Arc::strong_count(repository) <= 2 && !repository.queue.is_open();
+        is_idle && all.remove(key).is_some()
+    }
+}
+
+impl Turns {
+    /// A turn, waited for as long as a download would wait for its slot.
+    pub(super) async fn take(&self) -> Result<OwnedSemaphorePermit, RepositoryError> {
+        let Self(turns, registry) = self;
+        let turn = tokio::time::timeout(LONGEST_WAIT, Arc::clone(turns).acquire_owned()).await;
+        let no_turn = || RepositoryError::NoTurn { registry: registry.name().to_owned() };
+        turn.ok().and_then(Result::ok).ok_or_else(no_turn)
+    }
+}
