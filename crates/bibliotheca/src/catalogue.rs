@@ -60,8 +60,9 @@ pub(crate) struct SampleRelease {
     /// Packages of other ecosystems, declared for audits.
     #[serde(default)]
     pub(crate) external: Vec<Value>,
-    /// The repository of a release that has no archive.
-    pub(crate) git: Option<Map<String, Value>>,
+    /// Whether Git delivers it, from a repository on the registry, and no archive does.
+    #[serde(default)]
+    pub(crate) by_git: bool,
     #[serde(default)]
     pub(crate) trust: Vec<SampleAttachment>,
     /// Members that the protocol does not define, for the row and the exact metadata.

@@ -16,6 +16,7 @@ mod ranging;
 mod registry;
 pub mod release;
 mod reply;
+mod repository;
 mod request;
 pub mod sample;
 mod script;

@@ -9,6 +9,7 @@ use crate::catalogue::{SampleAttachment, SampleCatalogue, SampleFile, SampleRele
 use crate::registry::ScriptedRegistry;
 use crate::release::{PublishedArtifact, PublishedRelease, capabilities};
 use crate::reply::ScriptedReply;
+use crate::repository::SampleRepository;
 use crate::request::ReceivedRequest;
 use crate::search::{advisories_of, search};
 
@@ -83,7 +84,10 @@ impl SampleCatalogue {
 
 impl SampleRelease {
     fn publish(&self, volume: &SampleVolume, registry: &ScriptedRegistry) -> Result<(), SampleError> {
-        let release = self.describe(volume)?;
+        let mut release = self.describe(volume)?;
+        if self.by_git {
+            release.dist = Some(serve_repository(&release, registry));
+        }
         let row = release.row(&registry.url());
         if let Some(refusal) = self.refusal() {
             registry.say(&release, [row], refusal);
@@ -113,10 +117,6 @@ impl SampleRelease {
         });
         let mut release = PublishedRelease::of(&volume.name, &self.version, entries.collect());
         release.status = self.status.clone();
-        release.dist = self
-            .git
-            .as_ref()
-            .map(|git| json!({ "source": "git", "repository": git["repository"], "ref": git["ref"] }));
         release.row_members = self.extra.clone();
         release.row_members.insert("dependencies".to_owned(), self.dependencies.clone().into());
         release.exact_members = self.extra.clone();
@@ -174,6 +174,14 @@ impl SampleRelease {
         registry.reply(&release.trust("summary"), ScriptedReply::json(&summary));
         registry.reply(&release.trust("detail"), ScriptedReply::json(&detail));
     }
+}
+
+/// Serves the files of `release` from a repository on `registry`, and returns its `dist`.
+fn serve_repository(release: &PublishedRelease, registry: &ScriptedRegistry) -> Value {
+    let repository = SampleRepository::of(&release.entries, &format!("v{}", release.version));
+    let (path, commit) = (format!("/git/{}.git", release.name), repository.commit());
+    repository.serve(registry, &path);
+    json!({ "source": "git", "repository": registry.url() + &path, "ref": commit })
 }
 
 impl SampleAttachment {

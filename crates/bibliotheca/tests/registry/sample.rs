@@ -1,7 +1,10 @@
 //! Every route over a real socket, and the sample's promises about itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::Read;
+use std::path::Path;
+use std::process::Command;
 
 use bibliotheca::{RegistryServer, hex_digest, sample};
 use serde_json::{Value, json};
@@ -254,6 +257,35 @@ fn special_releases_are_there() {
     assert_eq!(extended["x-build"], json!({"pipeline": 4711, "reproducible": true}));
     let git = demo.json("/api/v1/volumes/git-tools/1.3.1");
     assert_eq!(git["dist"]["ref"].as_str().unwrap().len(), 40);
+}
+
+#[test]
+fn git_clones_the_release_that_it_delivers() {
+    let demo = Running::start();
+    let exact = demo.json("/api/v1/volumes/git-tools/1.3.1");
+    let repository = exact["dist"]["repository"].as_str().unwrap();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sample-clone");
+    let _ = fs::remove_dir_all(&folder);
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        git.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").args(arguments);
+        let output = git.output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let path = folder.to_str().unwrap();
+    git(&["clone", "--quiet", "--branch", "v1.3.1", repository, path]);
+    assert_eq!(exact["dist"]["ref"], git(&["-C", path, "rev-parse", "HEAD"]).as_str());
+    git(&["-C", path, "fsck", "--strict"]);
+    let mut records = BTreeMap::new();
+    for listed in git(&["-C", path, "ls-files", "--stage"]).lines() {
+        let (mode, name) = (&listed[..6], listed.split_once('\t').unwrap().1);
+        let content = fs::read(folder.join(name)).unwrap();
+        let head = format!("file {name} {} {}\n", u8::from(mode == "100755"), content.len());
+        records.insert(name.to_owned(), [head.as_bytes(), &content].concat());
+    }
+    let digest = hex_digest(&records.into_values().collect::<Vec<_>>().concat());
+    assert_eq!(exact["integrity"], format!("sha256:{digest}"));
 }
 
 #[test]

@@ -39,6 +39,9 @@ fn the_printed_curl_lines_work() {
     }
     artifacts_equal_their_digests(Client(listen.parse().unwrap()));
     every_release_is_answered(Client(listen.parse().unwrap()));
+    let by_git = Client(listen.parse().unwrap()).get("/api/v1/volumes/git-tools/1.3.1").ok().json();
+    assert_eq!(by_git["dist"]["source"], "git");
+    Client(listen.parse().unwrap()).get("/archives/git-tools/1.3.1.tar.gz").ok();
     let admin = Client(admin.parse().unwrap());
     admin.send("POST", "/admin/v1/reload", &[]).problem(409, "about:blank");
     signal(demo.id(), "INT");
