@@ -11,7 +11,6 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use tracing::field::Empty;
 use tracing::{Instrument, debug};
@@ -144,7 +143,7 @@ pub(super) struct ArrivingFile<S> {
 
 impl From<Download> for ArrivingFile<CouldNotAsk> {
     fn from(download: Download) -> Self {
-        Self { length: download.length, bytes: download.body.boxed(), recipe: 0 }
+        Self { length: download.length, bytes: download.body, recipe: 0 }
     }
 }
 

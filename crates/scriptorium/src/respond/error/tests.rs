@@ -89,6 +89,7 @@ fn problem_documents() {
         withdrawn(LifecycleState::Blocked),
         withdrawn(LifecycleState::Tombstoned),
         withdrawn(LifecycleState::Unavailable),
+        ReadFailure::Repository { why: "it speaks another form".to_owned(), is_gone: false },
         ReadFailure::NotAttached(Sha256::of(b"a")),
         of_archive(ArchiveError::Source(secret())),
         of_archive(ArchiveError::Gzip(secret())),
