@@ -121,13 +121,14 @@ impl EngineDouble {
         let now = self.now;
         let held = self.memory.leases.get(&call.key).filter(|(_, _, until)| *until > now).cloned();
         let left = held.as_ref().map_or(Duration::ZERO, |(_, _, until)| *until - now);
+        let other = held.as_ref().map_or(0, |(_, fence, _)| *fence);
         let fence = match (held, call.fence) {
             (Some((node, fence, _)), Some(mine)) if node == call.node && fence == mine => mine,
             (None, None) => {
                 let last = self.memory.fences.get(&call.key).copied().unwrap_or(0);
                 u64::try_from(now.as_micros()).unwrap_or(u64::MAX).max(last + 1)
             }
-            _ => return Ok(LeaseReply::Busy { left }),
+            _ => return Ok(LeaseReply::Busy { left, fence: other }),
         };
         self.memory.fences.insert(call.key.clone(), fence);
         self.memory.leases.insert(call.key.clone(), (call.node.clone(), fence, now + call.lease));

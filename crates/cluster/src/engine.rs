@@ -39,6 +39,12 @@ pub enum EngineFault {
     /// It does not know the password.
     #[error("the engine refuses the password; check the variable that cluster.password_env names")]
     Password,
+    /// Nobody who is trusted here vouches for its certificate.
+    #[error(
+        "the engine's certificate is not accepted; give the certificate of its authority (SSL_CERT_FILE names a file with all \
+         that are trusted), and check that cluster.url has the name in the certificate"
+    )]
+    Certificate,
     /// The user may not do what is needed.
     #[error(
         "the engine's user may not run a needed command; allow it scripts, INFO and the keys of cluster.prefix"
@@ -59,7 +65,12 @@ impl EngineFault {
     /// Whether only an operator ends it, so that a start-up should fail.
     pub fn is_configured(self) -> bool {
         match self {
-            Self::Password | Self::Forbidden | Self::TooOld | Self::Unreadable | Self::Address => true,
+            Self::Password
+            | Self::Certificate
+            | Self::Forbidden
+            | Self::TooOld
+            | Self::Unreadable
+            | Self::Address => true,
             Self::Unreachable | Self::Slow | Self::ReadOnly | Self::Full | Self::Starting => false,
         }
     }

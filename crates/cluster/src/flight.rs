@@ -44,6 +44,8 @@ pub enum LeaseReply {
     Busy {
         /// What is left of it.
         left: Duration,
+        /// Its fencing number; 0 if nobody has it.
+        fence: u64,
     },
 }
 
@@ -108,11 +110,11 @@ impl SharedFlight {
                 self.0 = FlightState::LookingFirst { fence, renew_at: now + RENEWAL };
             }
             // No lease lasts so long: the engine's clock was set back, and this one may never end.
-            (FlightState::Asking, LeaseReply::Busy { left }) if left > FLIGHT_LEASE => {
+            (FlightState::Asking, LeaseReply::Busy { left, .. }) if left > FLIGHT_LEASE => {
                 self.0 = FlightState::fetching(None, now);
             }
             // Looked at once: it may have landed before the message could be heard.
-            (FlightState::Asking, LeaseReply::Busy { left }) => {
+            (FlightState::Asking, LeaseReply::Busy { left, .. }) => {
                 self.0 = FlightState::Looking { ask_at: now + left.min(LOOKING) };
             }
             (FlightState::Fetching { renew_at, .. }, LeaseReply::Held { .. }) => *renew_at = now + RENEWAL,
@@ -187,14 +189,14 @@ mod tests {
         assert_eq!(flight.step(at(1_500)), FlightStep::Renew(7));
         flight.answered(LeaseReply::Held { fence: 7 }, at(1_600));
         assert_eq!(flight.step(at(1_600)), FlightStep::Wait(at(3_100)));
-        flight.answered(LeaseReply::Busy { left: at(1) }, at(3_100));
+        flight.answered(LeaseReply::Busy { left: at(1), fence: 8 }, at(3_100));
         assert_eq!(flight.step(at(3_100)), FlightStep::Wait(Duration::MAX), "it fetches on");
     }
 
     #[test]
     fn who_waits_looks_and_asks_every_second() {
         let mut flight = SharedFlight::new(true);
-        flight.answered(LeaseReply::Busy { left: at(5_000) }, at(0));
+        flight.answered(LeaseReply::Busy { left: at(5_000), fence: 8 }, at(0));
         assert_eq!(flight.step(at(0)), FlightStep::Look);
         flight.not_found(at(10));
         assert_eq!(flight.step(at(10)), FlightStep::Wait(at(1_000)));
@@ -206,7 +208,7 @@ mod tests {
     #[test]
     fn a_message_is_looked_after_at_once_and_a_failed_fetch_is_taken_over() {
         let mut flight = SharedFlight::new(true);
-        flight.answered(LeaseReply::Busy { left: at(5_000) }, at(0));
+        flight.answered(LeaseReply::Busy { left: at(5_000), fence: 8 }, at(0));
         flight.not_found(at(10));
         flight.told();
         assert_eq!(flight.step(at(20)), FlightStep::Look);
@@ -217,7 +219,7 @@ mod tests {
     #[test]
     fn nobody_waits_for_a_lease_that_does_not_end() {
         let mut flight = SharedFlight::new(true);
-        flight.answered(LeaseReply::Busy { left: FLIGHT_LEASE + at(1) }, at(0));
+        flight.answered(LeaseReply::Busy { left: FLIGHT_LEASE + at(1), fence: 8 }, at(0));
         assert_eq!(flight.step(at(0)), FlightStep::Fetch(None));
     }
 

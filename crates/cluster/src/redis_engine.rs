@@ -93,11 +93,12 @@ impl RedisEngine {
         Ok(Self { connection, prefix: address.prefix.clone(), scripts: Scripts::new(), memory })
     }
 
-    /// Looks whether the server will do: its version, the password, and whether it takes writes and scripts.
+    /// Looks whether the server will do: its version, the password, and whether it takes writes and scripts. Whoever looks is not
+    /// counted as a node.
     ///
     /// # Errors
     /// What is wrong. If [`EngineFault::is_configured`] only an operator can end it.
-    pub async fn check(&self, node: &str) -> Result<(), EngineFault> {
+    pub async fn check(&self) -> Result<(), EngineFault> {
         let info: String = self.query(redis::cmd("INFO").arg("server")).await?;
         let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"));
         let mut parts = version.unwrap_or_default().split('.').map(|part| part.parse::<u32>().ok());
@@ -106,7 +107,8 @@ impl RedisEngine {
             (Some(_), Some(_)) => return Err(EngineFault::TooOld),
             _ => return Err(EngineFault::Unreadable),
         }
-        self.beat(node).await.map(|_| ())
+        // A value that is gone at once. It has a name of its own, since one that lasts longer would stay unwritten.
+        self.share(&format!("check:{}", self.memory), "", Duration::ZERO).await
     }
 
     fn key(&self, kind: &str, name: &str) -> String {
@@ -182,13 +184,10 @@ impl Engine for RedisEngine {
         let mut script = self.scripts.lease.key(self.key("lease", &call.key));
         script.key(self.key("fence", &call.key)).arg(&call.node);
         script.arg(call.fence.unwrap_or_default()).arg(millis(call.lease));
-        let (held, number): (bool, String) = self.invoke(&script).await?;
-        let number: i64 = number.parse().map_err(|_| EngineFault::Unreadable)?;
-        let number = u64::try_from(number).unwrap_or_default();
-        Ok(match held {
-            true => LeaseReply::Held { fence: number },
-            false => LeaseReply::Busy { left: Duration::from_millis(number) },
-        })
+        let (held, fence, left): (bool, String, i64) = self.invoke(&script).await?;
+        let fence = fence.parse().map_err(|_| EngineFault::Unreadable)?;
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or_default());
+        Ok(if held { LeaseReply::Held { fence } } else { LeaseReply::Busy { left, fence } })
     }
 
     async fn release(&self, key: &str, fence: u64) -> Result<(), EngineFault> {
@@ -257,6 +256,9 @@ fn fault(error: &RedisError) -> EngineFault {
     }
     if text.contains("READONLY") || text.contains("MISCONF") {
         return EngineFault::ReadOnly;
+    }
+    if text.contains("invalid peer certificate") {
+        return EngineFault::Certificate;
     }
     if error.is_timeout() {
         return EngineFault::Slow;

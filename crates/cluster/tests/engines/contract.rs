@@ -103,7 +103,9 @@ fn lease(node: &str, fence: Option<u64>, millis: u64) -> LeaseCall {
 
 pub(crate) async fn a_lease_is_one_nodes(engine: &impl Engine, _: &impl Turn) {
     let LeaseReply::Held { fence } = engine.lease(&lease("a", None, 60_000)).await.unwrap() else { panic!() };
-    let LeaseReply::Busy { left } = engine.lease(&lease("b", None, 60_000)).await.unwrap() else { panic!() };
+    let busy = engine.lease(&lease("b", None, 60_000)).await.unwrap();
+    let LeaseReply::Busy { left, fence: held } = busy else { panic!() };
+    assert_eq!(held, fence, "who waits learns for whom");
     about(left, seconds(60));
     let renewed = engine.lease(&lease("a", Some(fence), 60_000)).await.unwrap();
     assert_eq!(renewed, LeaseReply::Held { fence });

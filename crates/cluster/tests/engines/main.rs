@@ -71,13 +71,13 @@ contract!(
 #[tokio::test]
 async fn says_what_is_wrong_with_the_server() {
     let Some(server) = Server::start(&["--requirepass", "right"]) else { return };
-    assert_eq!(engine(&server, Some("right")).check("a").await, Ok(()));
-    assert_eq!(engine(&server, None).check("a").await, Err(EngineFault::Password));
-    assert_eq!(engine(&server, Some("wrong")).check("a").await, Err(EngineFault::Password));
+    assert_eq!(engine(&server, Some("right")).check().await, Ok(()));
+    assert_eq!(engine(&server, None).check().await, Err(EngineFault::Password));
+    assert_eq!(engine(&server, Some("wrong")).check().await, Err(EngineFault::Password));
     let Some(full) = Server::start(&["--maxmemory", "1", "--maxmemory-policy", "noeviction"]) else { return };
-    assert_eq!(engine(&full, None).check("a").await, Err(EngineFault::Full));
+    assert_eq!(engine(&full, None).check().await, Err(EngineFault::Full));
     let Some(replica) = Server::start(&["--replicaof", "127.0.0.1", "1"]) else { return };
-    assert_eq!(engine(&replica, None).check("a").await, Err(EngineFault::ReadOnly));
+    assert_eq!(engine(&replica, None).check().await, Err(EngineFault::ReadOnly));
     assert!(EngineFault::Password.is_configured() && !EngineFault::ReadOnly.is_configured());
 }
 

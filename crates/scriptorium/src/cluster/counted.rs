@@ -51,6 +51,7 @@ fn label(fault: EngineFault) -> &'static str {
         EngineFault::Full => "full",
         EngineFault::Starting => "starting",
         EngineFault::Password => "password",
+        EngineFault::Certificate => "certificate",
         EngineFault::Forbidden => "forbidden",
         EngineFault::TooOld => "too-old",
         EngineFault::Unreadable => "unreadable",

@@ -1,53 +1,65 @@
 //! One fetch for all proxies.
 //!
-//! Whoever gets the lease of a key fetches. The others wait: they look when they are told that the fetch ended, and each second.
-//! A fetch that failed, or whose result is not kept, is told as well, and each of those who wait then fetches for itself. Whoever
-//! cannot ask the engine fetches at once. Owns that way. Must not know what is fetched; `crates/cluster` decides who fetches.
+//! Whoever gets the lease of a key fetches. The others wait: they look when they are told that the fetch ended, and each second,
+//! in the bucket and at the note that the fetch may have left. A fetch that left nothing is told as well, and each of those who wait
+//! then fetches for itself. Whoever cannot ask the engine fetches at once. Owns that way. Must not know what is fetched;
+//! `crates/cluster` decides who fetches.
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::cluster::{FLIGHT_LEASE, FlightStep, LeaseCall, LeaseReply, SharedFlight};
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 
 use super::ClusterNode;
 use super::landings::landing;
+use super::notes::{FlightTrace, SeenNote, seen};
 
 /// For how long a proxy says that it waits.
 const WAITING: Duration = Duration::from_secs(30);
 
-/// What is looked for in the bucket.
-pub(crate) type Look<'a, T> = &'a (dyn Fn() -> BoxFuture<'a, Option<T>> + Send + Sync);
+/// A fetch that is one for all proxies: how a result passes from one to another.
+#[async_trait]
+pub(crate) trait SharedFetch<T>: Send + Sync {
+    /// What it is called at all proxies.
+    fn key(&self) -> &str;
+
+    /// The result of another proxy, in the bucket.
+    async fn look(&self) -> Option<T>;
+
+    /// The result for which a note stands; `None` if that does not do for us.
+    fn read(&self, note: &SeenNote) -> Option<T>;
+
+    /// What a result of ours leaves for the others.
+    fn leave(&self, result: &T) -> FlightTrace;
+}
 
 impl ClusterNode {
-    /// The result of `work`, or what `look` finds of another proxy's work under the same key. `is_kept` says whether a result of
-    /// ours is where others look for it.
+    /// The result of `work`, or of another proxy's work under the same key.
     pub(crate) async fn fly<T: Send>(
         self: &Arc<Self>,
-        key: &str,
-        look: Look<'_, T>,
-        is_kept: fn(&T) -> bool,
+        shared: &dyn SharedFetch<T>,
         work: impl Future<Output = T> + Send,
     ) -> T {
-        let (mut flight, mut lease) = (SharedFlight::new(self.is_together()), None);
+        let key = shared.key();
+        let (mut flight, mut lease, mut behind) = (SharedFlight::new(self.is_together()), None, None);
         let wait = self.landings.wait(key);
         loop {
             let now = self.clock.monotonic();
             match flight.step(now) {
-                FlightStep::Ask => lease = self.ask(key, &mut flight).await,
+                FlightStep::Ask => lease = self.ask(key, &mut flight, &mut behind).await,
                 FlightStep::Fetch(_) => {
-                    let Some(lease) = &lease else { return self.fetch_alone(work).await };
+                    let Some(mut lease) = lease.take() else { return self.fetch_alone(work).await };
                     self.metrics.cluster.flight("led");
                     let outcome = self.lead(flight, &lease.key, work).await;
-                    lease.landed.store(is_kept(&outcome), Ordering::Relaxed);
+                    lease.trace = shared.leave(&outcome);
                     return outcome;
                 }
-                FlightStep::Look => match look().await {
+                FlightStep::Look => match self.found(shared, behind).await {
                     Some(found) => {
                         self.metrics.cluster.flight("followed");
-                        lease.iter().for_each(|lease| lease.landed.store(true, Ordering::Relaxed));
+                        lease.iter_mut().for_each(|lease| lease.trace = FlightTrace::Stored);
                         return found;
                     }
                     None if lease.is_none() && wait.has_failed() => {
@@ -67,17 +79,30 @@ impl ClusterNode {
         }
     }
 
+    /// What another proxy's fetch left, in the bucket or in a note.
+    async fn found<T: Send>(&self, shared: &dyn SharedFetch<T>, behind: Option<u64>) -> Option<T> {
+        let note = seen(&**self.engine(), shared.key(), behind);
+        let (found, note) = futures_util::join!(shared.look(), note);
+        found.or_else(|| shared.read(&note?))
+    }
+
     async fn fetch_alone<T>(&self, work: impl Future<Output = T>) -> T {
         self.metrics.cluster.flight("alone");
         work.await
     }
 
-    /// Asks for the lease, and says that this proxy waits if another has it.
-    async fn ask(self: &Arc<Self>, key: &str, flight: &mut SharedFlight) -> Option<Lease> {
+    /// Asks for the lease, and says that this proxy waits if another has it. `behind` is the first fetch that it waits for.
+    async fn ask(
+        self: &Arc<Self>,
+        key: &str,
+        flight: &mut SharedFlight,
+        behind: &mut Option<u64>,
+    ) -> Option<Lease> {
         let reply = self.engine().lease(&self.lease_call(key, None)).await;
         let lease = match &reply {
             Ok(LeaseReply::Held { fence }) => Some(Lease::of(self, key, *fence)),
-            Ok(LeaseReply::Busy { .. }) => {
+            Ok(LeaseReply::Busy { fence, .. }) => {
+                behind.get_or_insert(*fence);
                 // Before the next look, so that whoever lands later knows of it.
                 let _ = self.engine().share(&waiting(key), self.name(), WAITING).await;
                 None
@@ -122,7 +147,14 @@ impl ClusterNode {
     }
 
     /// Gives a lease back, and tells those who wait.
-    async fn end(&self, key: &str, fence: u64, landed: bool) {
+    async fn end(&self, key: &str, fence: u64, trace: FlightTrace) {
+        let landed = match trace {
+            FlightTrace::Stored => true,
+            FlightTrace::Noted(note) => {
+                self.notes.leave(&**self.engine(), key, fence, note, self.clock.monotonic()).await
+            }
+            FlightTrace::Nothing => false,
+        };
         let waiting = [waiting(key)];
         // The lease first, so that whoever is told and finds nothing gets it.
         let _ = self.engine().release(key, fence).await;
@@ -138,21 +170,21 @@ struct Lease {
     node: Arc<ClusterNode>,
     key: String,
     fence: u64,
-    /// Whether the result is where others look for it.
-    landed: AtomicBool,
+    /// What the fetch left for the others.
+    trace: FlightTrace,
 }
 
 impl Lease {
     fn of(node: &Arc<ClusterNode>, key: &str, fence: u64) -> Self {
-        Self { node: Arc::clone(node), key: key.to_owned(), fence, landed: AtomicBool::new(false) }
+        Self { node: Arc::clone(node), key: key.to_owned(), fence, trace: FlightTrace::Nothing }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         let (node, key, fence) = (Arc::clone(&self.node), std::mem::take(&mut self.key), self.fence);
-        let landed = self.landed.load(Ordering::Relaxed);
-        self.node.spawn(async move { node.end(&key, fence, landed).await });
+        let trace = std::mem::replace(&mut self.trace, FlightTrace::Nothing);
+        self.node.spawn(async move { node.end(&key, fence, trace).await });
     }
 }
 

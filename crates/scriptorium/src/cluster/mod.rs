@@ -9,7 +9,7 @@
 //! settling     requests of a client
 //! flights      one fetch for all proxies
 //! └─ node      this proxy: its engine, its threads, and what others may ask of it
-//!    ├─ standing, outbox, landings, permits, pauses, quotas   what it holds for the tasks above
+//!    ├─ standing, outbox, landings, notes, permits, pauses, quotas   what it holds for the tasks above
 //!    ├─ hearing, news   what happened, its record in the bucket, and who does as it says
 //!    ├─ starts          who started before this process
 //!    └─ counted         the engine, with every call counted
@@ -26,6 +26,7 @@ mod lending;
 mod membership;
 mod news;
 mod node;
+mod notes;
 mod outbox;
 mod pauses;
 mod pausing;
@@ -36,9 +37,11 @@ mod standing;
 mod starts;
 mod telling;
 
+pub(crate) use flights::SharedFetch;
 pub(crate) use hearing::Hearing;
 pub(crate) use news::{News, NewsKind};
 pub(crate) use node::{ClusterError, ClusterNode};
+pub(crate) use notes::{FlightTrace, SeenNote};
 pub(crate) use pauses::SharedPause;
 pub(crate) use permits::{PermitHold, PermitPatience, SharedPermits};
 pub(crate) use quotas::SharedQuota;

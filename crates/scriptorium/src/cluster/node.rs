@@ -12,6 +12,7 @@ use tracing::warn;
 use super::counted::CountedEngine;
 use super::hearing::Hearing;
 use super::landings::Landings;
+use super::notes::FlightNotes;
 use super::outbox::NewsOutbox;
 use super::pauses::Pauses;
 use super::permits::PermitPools;
@@ -25,9 +26,6 @@ use crate::telemetry::Metrics;
 
 /// The longest that a start waits for the engine. A check is two calls, and a call may begin with a connection.
 const START: Duration = DEADLINE.saturating_mul(4);
-
-/// What a command is called that only looks at the engine.
-const PROVER: &str = "prover";
 
 /// Why this proxy cannot work with the others.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +52,7 @@ pub(crate) struct ClusterNode {
     pub(super) standing: NodeStanding,
     pub(super) outbox: NewsOutbox,
     pub(super) landings: Landings,
+    pub(super) notes: FlightNotes,
     pub(crate) pools: PermitPools,
     pub(crate) pauses: Pauses,
     pub(super) debts: QuotaDebts,
@@ -106,8 +105,8 @@ impl ClusterNode {
             Arc::new(RedisEngine::new(&address(config))?)
         };
         let (checked, outcome) = mpsc::channel();
-        let (checking, asker) = (Arc::clone(&redis), name.clone());
-        runtime.spawn(async move { checked.send(checking.check(&asker).await) });
+        let checking = Arc::clone(&redis);
+        runtime.spawn(async move { checked.send(checking.check().await) });
         match outcome.recv_timeout(START).unwrap_or(Err(EngineFault::Slow)) {
             Err(fault) if fault.is_configured() => return Err(fault.into()),
             Err(fault) => warn!(%fault, "serving alone until the engine of the cluster can be used"),
@@ -123,6 +122,7 @@ impl ClusterNode {
             standing: NodeStanding::default(),
             outbox: NewsOutbox::default(),
             landings: Landings::default(),
+            notes: FlightNotes::default(),
             pools: PermitPools::new(&name, config.nodes, has_room, Arc::clone(&clock)),
             pauses: Pauses::new(&name, Arc::clone(&clock)),
             debts: QuotaDebts::new(config.nodes),
@@ -137,7 +137,7 @@ impl ClusterNode {
     /// # Errors
     /// What is wrong with it.
     pub(crate) async fn prove(config: &config::Cluster) -> Result<(), EngineFault> {
-        RedisEngine::new(&address(config))?.check(PROVER).await
+        RedisEngine::new(&address(config))?.check().await
     }
 
     /// Beats, listens and tells from now on.

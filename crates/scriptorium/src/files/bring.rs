@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures_util::FutureExt;
 use tracing::{error, warn};
 
 use super::by_git::GitDelivery;
+use super::elsewhere::SharedDownload;
 use super::expected::{ExpectedFile, FileAddress, FileFetch, FileOrigin};
 use super::ingest::{Bounds, IngestError, IngestFacets, ingest};
 use super::relocate::{DeadEnds, FileAddresses};
-use super::sealed_file::BroughtFile;
+use super::sealed_file::{BroughtFile, Fill};
 use super::slots::{DownloadSlot, DownloadSlots, NoSlot, SlotRequest};
 use super::stored::StoredFiles;
 use crate::consistency::PinnedCommit;
@@ -26,13 +26,10 @@ use crate::domain::Purl;
 use crate::flight::{FlightLost, Flights};
 use crate::read::{Documents, Outcome, ReadFailure};
 use crate::repositories::Repositories;
-use crate::upstream::{FetchContext, OwnedFetchContext, RegistryClient, RetryAllowance};
+use crate::upstream::{FetchContext, OwnedFetchContext, RECALLS, RegistryClient, RetryAllowance};
 
 /// Longest wait for a slot.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
-/// The outcome of a flight, shared by all requests that wait for it.
-pub(super) type Fill = Result<BroughtFile, ReadFailure>;
 
 /// A file that arrived, and the commit of which its archive was made.
 type Arrival = Result<(BroughtFile, Option<PinnedCommit>), IngestError>;
@@ -107,20 +104,9 @@ impl FileFetcher {
     /// Downloads the file, unless another proxy on the bucket does.
     async fn download_once(&self, origin: &FileOrigin, context: FetchContext<'_>) -> Fill {
         let Some(cluster) = self.documents.cluster() else { return self.download(origin, context).await };
-        let key = origin.fetch.registry.digest_of(&origin.fetch.expected.storage_key().path()).hex();
-        let look = || self.found_elsewhere(&origin.fetch).boxed();
-        let is_kept = |filled: &Fill| filled.as_ref().is_ok_and(|brought| brought.unstored.is_none());
-        cluster.fly(&key, &look, is_kept, self.download(origin, context)).await
-    }
-
-    /// What came of another proxy's download: the file, or that it was refused.
-    async fn found_elsewhere(&self, fetch: &FileFetch) -> Option<Fill> {
-        if let Some(seal) = self.stored.seal(&fetch.expected).await.ok().flatten() {
-            return Some(Ok(BroughtFile::stored(seal)));
-        }
-        let ExpectedFile::Archive { release, integrity } = &fetch.expected else { return None };
-        let refusal = self.documents.refused_elsewhere(&fetch.registry, release, integrity).await?;
-        Some(Err(ReadFailure::RefusedArchive(refusal)))
+        let limit = self.bounds.load().max_archive;
+        let shared = SharedDownload::new(&origin.fetch, &self.documents, &self.stored, limit);
+        cluster.fly(&shared, self.download(origin, context)).await
     }
 
     /// Downloads the file from its address, or from wherever its document says that it is by now.
@@ -145,7 +131,7 @@ impl FileFetcher {
         let upstream = self.upstream(origin)?;
         let slot = self.slot(origin, address.locator(), &upstream, context).await?;
         let (what, name, request_id) = (expected.payload().as_str(), upstream.name(), context.id);
-        let tries = RetryAllowance::new(upstream.retries());
+        let (tries, mut recalls) = (RetryAllowance::new(upstream.retries()), 0..RECALLS);
         loop {
             match self.arrive(origin, address, &upstream, (context, &tries)).await? {
                 Ok((brought, commit)) => {
@@ -154,7 +140,8 @@ impl FileFetcher {
                     self.pin(origin, commit).await;
                     return Ok(brought);
                 }
-
+                // Other proxies needed the download's permit back, which says nothing about the transfer.
+                Err(error) if error.is_recalled() && recalls.next().is_some() => {}
                 Err(error) if tries.again(error.facets().is_transfer) => {
                     warn!(what, file = %expected, upstream = name, request_id, %error, "a transfer was damaged and is retried");
                     upstream.pause_before_retry(tries.taken().saturating_sub(1)).await;

@@ -71,6 +71,15 @@ pub(super) struct IngestFacets {
 }
 
 impl IngestError {
+    /// Whether other proxies needed the permit of the request back.
+    pub(super) fn is_recalled(&self) -> bool {
+        matches!(
+            self,
+            Self::Download(CouldNotAsk::Recalled)
+                | Self::Repository(RepositoryError::Ask(CouldNotAsk::Recalled))
+        )
+    }
+
     /// What the failure means.
     pub(super) fn facets(&self) -> IngestFacets {
         let refused = |stage, verdict| (false, stage, Some(verdict));

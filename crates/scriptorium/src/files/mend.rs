@@ -14,11 +14,11 @@ use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt;
 use tracing::{info, warn};
 
-use super::bring::{FileFetcher, Fill};
+use super::bring::FileFetcher;
 use super::damage::{self, DamagedBlocks, GoodBlocks};
 use super::expected::{ExpectedFile, FileAddress, FileOrigin};
 use super::ingest::ingest;
-use super::sealed_file::{BroughtFile, SealedFile};
+use super::sealed_file::{BroughtFile, Fill, SealedFile};
 use super::slots::DownloadSlot;
 use crate::intake::Received;
 use crate::progress::{Progress, SlowestAverage};

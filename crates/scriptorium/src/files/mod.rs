@@ -5,6 +5,7 @@
 //! ├─ gate         which document permits the file, and what it says of the file
 //! ├─ stored       the files in the store, and their seals in memory
 //! ├─ bring        one flight that brings in a file that is not stored
+//! │  ├─ elsewhere what other proxies on the bucket bring in, or found
 //! │  ├─ slots     how many downloads run at once, for each registry, host and client
 //! │  ├─ by_git    the archive of a commit, where Git delivers it
 //! │  ├─ relocate  where the file is when its address gives it no longer
@@ -20,6 +21,7 @@ mod bring;
 mod by_git;
 mod carried;
 mod damage;
+mod elsewhere;
 mod expected;
 #[cfg(test)]
 mod faults;

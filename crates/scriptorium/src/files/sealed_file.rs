@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::expected::FileOrigin;
 use crate::intake::Received;
+use crate::read::ReadFailure;
 use crate::store::sealed::Seal;
 use crate::store::{Hold, StorageKey, Store, StoreError};
 
@@ -21,6 +22,9 @@ pub(super) struct BroughtFile {
     /// The bytes, where the store could not keep them.
     pub(super) unstored: Option<Received>,
 }
+
+/// The outcome of a flight, shared by all requests that wait for it.
+pub(super) type Fill = Result<BroughtFile, ReadFailure>;
 
 impl BroughtFile {
     pub(super) fn stored(seal: Arc<Seal>) -> Self {

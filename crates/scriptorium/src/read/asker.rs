@@ -27,6 +27,7 @@ use crate::flight::Flights;
 use crate::upstream::{CachingHead, CouldNotAsk, FetchContext, RegistryAnswer, RegistryClient};
 
 mod elsewhere;
+mod told;
 
 /// A fetch starts over when the flight it joined began too early, or when an invalidation came meanwhile; at most so often.
 const ATTEMPTS: u32 = 3;

@@ -23,6 +23,18 @@ use super::{
 use crate::progress::{Progress, SlowestAverage};
 use crate::spans;
 
+/// How often an attempt is begun again that other proxies recalled. The permits of a proxy's own are recalled by nobody.
+pub(crate) const RECALLS: u32 = 3;
+
+/// How often an attempt may be repeated.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Repeats {
+    /// After a failure.
+    pub(super) retries: u32,
+    /// After it was recalled.
+    pub(super) recalls: u32,
+}
+
 /// Why one attempt failed, and whether at the registry's own host.
 pub(super) struct FailedAttempt {
     pub(super) why: CouldNotAsk,
@@ -111,13 +123,13 @@ impl RegistryClient {
             matches!(request.method, Method::GET).then(|| (request.headers.clone(), request.notes.clone()));
         let sent = {
             let spent = self.gate.spend(context.urgency).await?;
-            spent.uncut(self.transport.send(request)).await.ok_or(CouldNotAsk::BrokenBody)?
+            spent.uncut(self.transport.send(request)).await.ok_or(CouldNotAsk::Recalled)?
         };
         let answered = match (sent, again) {
             (Err(TransportError::Stale { .. }), Some((headers, notes))) => {
                 let spent = self.gate.spend(context.urgency).await?;
                 let again = self.transport.send(Outgoing::get(url, headers, notes));
-                spent.uncut(again).await.ok_or(CouldNotAsk::BrokenBody)?
+                spent.uncut(again).await.ok_or(CouldNotAsk::Recalled)?
             }
             (sent, _) => sent,
         };
@@ -127,21 +139,19 @@ impl RegistryClient {
 
 impl AdmittedExchange<'_> {
     /// Repeats an attempt up to `retries` times while its failure `may_pass` and the registry is not paused. A probe
-    /// is therefore a single request. Where the budget allows no retry, the failure stands.
+    /// is therefore a single request. Where the budget allows no retry, the failure stands. An attempt that was recalled is
+    /// no failure, and is made again where that is safe.
     pub(super) async fn persist<T, F>(
-        &self,
-        retries: u32,
+        &mut self,
+        repeats: Repeats,
         may_pass: impl Fn(&CouldNotAsk) -> bool,
         mut attempt: impl FnMut() -> F,
     ) -> Result<T, FailedAttempt>
     where
         F: Future<Output = Result<T, FailedAttempt>>,
     {
-        // What an attempt sends names the exchange as its sender.
-        let span = &self.record.span;
-        // Other proxies need the slot back, which says nothing about the registry.
-        let cut = || FailedAttempt { why: CouldNotAsk::BrokenBody, at_home: false };
-        let mut outcome = self.slot.uncut(attempt().instrument(span.clone())).await.ok_or_else(cut)?;
+        let Repeats { retries, mut recalls } = repeats;
+        let mut outcome = self.unrecalled(&mut recalls, &mut attempt).await;
         for retried in 0..retries {
             let Err(failed) = outcome else { return outcome };
             if !may_pass(&failed.why) || self.is_paused() {
@@ -151,7 +161,7 @@ impl AdmittedExchange<'_> {
             if self.is_paused() {
                 return Err(failed);
             }
-            outcome = match self.slot.uncut(attempt().instrument(span.clone())).await.ok_or_else(cut)? {
+            outcome = match self.unrecalled(&mut recalls, &mut attempt).await {
                 Err(FailedAttempt {
                     why: CouldNotAsk::OverBudget { .. } | CouldNotAsk::Paused { .. },
                     ..
@@ -162,6 +172,34 @@ impl AdmittedExchange<'_> {
             };
         }
         outcome
+    }
+
+    /// Makes an attempt, again with permits of this proxy's own where other proxies need back what they lent.
+    async fn unrecalled<T, F>(
+        &mut self,
+        recalls: &mut u32,
+        attempt: &mut impl FnMut() -> F,
+    ) -> Result<T, FailedAttempt>
+    where
+        F: Future<Output = Result<T, FailedAttempt>>,
+    {
+        loop {
+            // What an attempt sends names the exchange as its sender.
+            let span = self.record.span.clone();
+            let done = self.slot.uncut(attempt().instrument(span)).await;
+            let has_slot = done.is_some();
+            let recalled = || Err(FailedAttempt { why: CouldNotAsk::Recalled, at_home: false });
+            let outcome = done.unwrap_or_else(recalled);
+            let is_recalled = matches!(&outcome, Err(FailedAttempt { why: CouldNotAsk::Recalled, .. }));
+            if !is_recalled || *recalls == 0 {
+                return outcome;
+            }
+            *recalls -= 1;
+            if !has_slot {
+                let slot = self.upstream.gate.slot_again(&mut self.slot).await;
+                slot.map_err(|why| FailedAttempt { why, at_home: false })?;
+            }
+        }
     }
 
     /// Ends the exchange and reports a failure. `standing` says what an answer shows about the registry's health.
@@ -266,15 +304,17 @@ impl OpenBody {
 
 async fn next_chunk(open: Option<OpenBody>) -> Option<(Result<Bytes, CouldNotAsk>, Option<OpenBody>)> {
     let mut open = open?;
-    let next = open.slot.uncut(open.body.next()).await;
-    // The others need the slot back: the rest is asked for anew, with a slot of this proxy's own.
-    match next.unwrap_or(Some(Err(TransportError::Broken))) {
+    // Where others need the slot back, the rest is asked for anew, with a slot of this proxy's own.
+    let next = match open.slot.uncut(open.body.next()).await {
+        Some(next) => next.map(|chunk| chunk.map_err(|error| could_not(&open.url, error))),
+        None => Some(Err(CouldNotAsk::Recalled)),
+    };
+    match next {
         Some(Ok(chunk)) => {
             open.came(chunk.len());
             Some((Ok(chunk), Some(open)))
         }
-        Some(Err(error)) => {
-            let why = could_not(&open.url, error);
+        Some(Err(why)) => {
             if let Some(record) = open.record.take() {
                 record.failed(&why, open.notes.causes());
             }

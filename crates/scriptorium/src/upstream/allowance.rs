@@ -108,13 +108,26 @@ impl Allowance {
         let slot = self.slots.take(&(), 1, patience).await.ok()?;
         let permit = match &self.shared {
             None => None,
-            Some(shared) => Some(shared.slots.take(0, PermitPatience::For(patience)).await.ok()?),
+            Some(shared) => Some(shared.permit(patience).await?),
         };
         Some(ExchangeSlot { permit, _slot: slot })
+    }
+
+    /// Another permit for a slot whose permit others needed back. Its place among the requests of this proxy it keeps.
+    pub(super) async fn slot_again(&self, slot: &mut ExchangeSlot, patience: Duration) -> Option<()> {
+        slot.permit = None;
+        if let Some(shared) = &self.shared {
+            slot.permit = Some(shared.permit(patience).await?);
+        }
+        Some(())
     }
 }
 
 impl SharedAllowance {
+    async fn permit(&self, patience: Duration) -> Option<PermitHold> {
+        self.slots.take(0, PermitPatience::For(patience)).await.ok()
+    }
+
     fn new(node: &Arc<ClusterNode>, config: &config::Upstream) -> Self {
         let name = config.shared_name();
         let most = u32::try_from(config.max_concurrent.max(1)).unwrap_or(u32::MAX);

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use url::Url;
 
-use super::admitted::{self, AnsweredExchange, FailedAttempt};
+use super::admitted::{self, AnsweredExchange, FailedAttempt, RECALLS, Repeats};
 use super::answer::{self, HeadMeaning};
 use super::coding::{self, ContentCoding};
 use super::document_memory::DocumentSlot;
@@ -168,8 +168,9 @@ impl RegistryClient {
     where
         F: Future<Output = Result<T, FailedAttempt>>,
     {
-        let passage = self.enter(resource, question.scope, url, question.context).await?;
-        let outcome = passage.persist(self.retries(), CouldNotAsk::is_transient, attempt).await;
+        let mut passage = self.enter(resource, question.scope, url, question.context).await?;
+        let repeats = Repeats { retries: self.retries(), recalls: RECALLS };
+        let outcome = passage.persist(repeats, CouldNotAsk::is_transient, attempt).await;
         passage.end(outcome, question.notes.clone(), |_| Some(Health::Up))
     }
 

@@ -60,6 +60,10 @@ pub(crate) enum CouldNotAsk {
     /// The registry was not asked: no slot or memory became free in time.
     #[error("too many requests to the registry are under way; try again later")]
     Busy,
+    /// The request was under way, and was broken off here: other proxies needed back what it used. That says nothing about the
+    /// registry.
+    #[error("other proxies needed back what they had lent for this request to the registry; try again later")]
+    Recalled,
     /// The registry does not accept this proxy's own credential, or requires one.
     #[error("the registry does not accept this proxy's credential; its operator must configure a valid one")]
     CredentialRefused,
@@ -195,6 +199,7 @@ impl CouldNotAsk {
             Self::Paused { for_ } => (Nobody, NotSent, Later(Some(*for_)), None, "paused"),
             Self::OverBudget { for_ } => (Proxy, NotSent, Later(Some(*for_)), None, "budget"),
             Self::Busy => (Proxy, NotSent, Later(Some(SOON)), None, "busy"),
+            Self::Recalled => (Proxy, BrokenOff, Later(Some(SOON)), None, "recalled"),
             Self::CredentialRefused => (Registry, Answered(Some(401)), Unknown, UP, "401"),
             Self::Forbidden { .. } => (Registry, NotSent, Unknown, None, "forbidden"),
             Self::BadLocator => (Registry, NotSent, Unknown, UP, "forbidden"),

@@ -97,6 +97,11 @@ impl Gate {
         self.allowance.slot(self.patience).await.ok_or(CouldNotAsk::Busy)
     }
 
+    /// The same slot again, after other proxies needed it back.
+    pub(super) async fn slot_again(&self, slot: &mut ExchangeSlot) -> Result<(), CouldNotAsk> {
+        self.allowance.slot_again(slot, self.patience).await.ok_or(CouldNotAsk::Busy)
+    }
+
     /// Permission to ask, if neither the breaker nor a pause forbids it.
     pub(super) fn admit(&self, scope: PauseScope) -> Result<GatePermit<'_>, CouldNotAsk> {
         let now = self.clock.monotonic();

@@ -49,6 +49,7 @@ use futures_util::stream::{self, BoxStream};
 use secrecy::ExposeSecret;
 use url::Url;
 
+pub(crate) use self::admitted::RECALLS;
 pub(crate) use self::cause::ConnectFailure;
 use self::failure::status_label;
 pub(crate) use self::failure::{Again, CouldNotAsk, FailureSide, Health, RequestReach};

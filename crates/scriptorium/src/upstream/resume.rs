@@ -6,7 +6,7 @@
 //!      200 of a whole of the same kind  goes on behind what came already
 //!      anything else                    broken, for its asker to begin anew
 //! ```
-//! A resumption counts as a retry, except after one that brought at least a MiB, up to a bound. If a file that was
+//! A resumption counts as a retry, except after one that brought at least a MiB, or that other proxies recalled, up to a bound. If a file that was
 //! joined from two answers fails verification, it is downloaded once more as a whole: the joint may be at fault. Owns
 //! that. Must not know what is downloaded, nor how it is verified.
 
@@ -144,20 +144,27 @@ impl ResumableDownload {
                     going.came = going.came.saturating_add(piece.len() as u64);
                     return Some((Ok(piece), Some(going)));
                 }
-                Err(CouldNotAsk::BrokenBody) if going.resume().await => {}
-                Err(why) => {
-                    going.tries.0.joined.store(false, Ordering::Relaxed);
-                    return Some((Err(why), None));
+                Err(why @ (CouldNotAsk::BrokenBody | CouldNotAsk::Recalled)) => {
+                    if !going.resume(why == CouldNotAsk::Recalled).await {
+                        return going.broken(why);
+                    }
                 }
+                Err(why) => return going.broken(why),
             }
         }
     }
 
+    /// Ends here, for its asker to begin anew.
+    fn broken(&self, why: CouldNotAsk) -> Option<(Result<Bytes, CouldNotAsk>, Option<Self>)> {
+        self.tries.0.joined.store(false, Ordering::Relaxed);
+        Some((Err(why), None))
+    }
+
     /// Asks for the rest. The slot of the old connection is released first.
-    async fn resume(&mut self) -> bool {
+    async fn resume(&mut self, is_recalled: bool) -> bool {
         self.body = stream::empty().boxed();
         let left = self.came..self.whole.length;
-        let worth = self.came.saturating_sub(self.resumed_at) >= WORTH;
+        let worth = is_recalled || self.came.saturating_sub(self.resumed_at) >= WORTH;
         if self.came == 0 || left.is_empty() || self.resumptions >= MOST || !(worth || self.tries.take()) {
             return false;
         }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use url::Url;
 
-use super::admitted::{self, FailedAttempt};
+use super::admitted::{self, FailedAttempt, RECALLS, Repeats};
 use super::answer;
 use super::document_memory::DocumentSlot;
 use super::exchange::REQUEST_ID;
@@ -109,20 +109,23 @@ impl RegistryClient {
         };
         let headers = self.passed_on(headers, target, &url, context);
 
-        let passage = self.enter(resource, PauseScope::Documents, &url, context).await?;
+        let mut passage = self.enter(resource, PauseScope::Documents, &url, context).await?;
         let (mut once, again) = match body {
             WriteBody::Once(body) => (Some(body), None),
             WriteBody::Again(make) => (None, Some(make)),
         };
         let notes = Notes::default();
-        let retries = if again.is_some() { self.retries() } else { 0 };
+        let repeats = match again {
+            Some(_) => Repeats { retries: self.retries(), recalls: RECALLS },
+            None => Repeats { retries: 0, recalls: 0 },
+        };
         let attempt = || {
             let body = again.map(|make| make()).or_else(|| once.take()).unwrap_or(OutgoingBody::Empty);
             let (method, headers, notes) = (method.clone(), headers.clone(), notes.clone());
             let request = Outgoing { method, url: &url, headers, body, notes };
             self.try_write(request, context)
         };
-        let outcome = passage.persist(retries, is_unanswered, attempt).await;
+        let outcome = passage.persist(repeats, is_unanswered, attempt).await;
         // A server error may be due to this client's request, so it does not count against the registry.
         let standing =
             |response: &RegistryResponse| (!response.status.is_server_error()).then_some(Health::Up);

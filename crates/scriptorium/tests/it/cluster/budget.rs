@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Cluster;
+use super::{Cluster, TOGETHER, obeyed_within};
 use crate::support::{Proxy, Release, Reply, Setup, eventually, within};
 
 const BUDGET: usize = 30;
@@ -112,7 +112,7 @@ fn a_pause_that_one_proxy_learns_of_is_obeyed_by_the_other_and_ended_for_both() 
     let often = Reply::problem(429, "rate-limited", "Rate limited", "Slow down.").with("retry-after", "300");
     cluster.upstream.reply(&release.index(), often);
     cluster.proxies[0].client().get(&release.index()).could_not_ask();
-    eventually("a pause at the other proxy", || is_paused(&cluster.proxies[1]).then_some(()));
+    obeyed_within(TOGETHER, Instant::now(), "a pause", &cluster.proxies, is_paused);
     let before = cluster.upstream.seen().len();
     cluster.proxies[1].client().get(&other.index()).could_not_ask();
     assert_eq!(cluster.upstream.seen().len(), before);
@@ -135,10 +135,11 @@ fn is_paused(proxy: &Proxy) -> bool {
 fn a_breaker_that_opened_at_one_proxy_keeps_the_other_from_asking() {
     let Some(cluster) = Cluster::with(2, |setup| setup.set("upstream.retries", 0)) else { return };
     cluster.upstream.otherwise(Reply::failure(500));
-    within(Duration::from_secs(60), "a breaker that is open at both", || {
-        ask(&cluster.proxies[0], &format!("failing-{}", cluster.upstream.seen().len()), 8);
-        is_paused(&cluster.proxies[1]).then_some(())
+    within(Duration::from_secs(60), "a breaker that is open", || {
+        ask(&cluster.proxies[0], &format!("failing-{}", cluster.upstream.seen().len()), 1);
+        is_paused(&cluster.proxies[0]).then_some(())
     });
+    obeyed_within(TOGETHER, Instant::now(), "an open breaker", &cluster.proxies, is_paused);
     let metrics = cluster.proxies[1].admin().get("/metrics").ok().text();
     assert!(metrics.contains("scriptorium_upstream_up{upstream=\"public\"} 1"), "its own is closed");
 }

@@ -1,8 +1,10 @@
 //! What one proxy changes or finds, all obey: together within moments, and through the bucket while the engine is away.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
-use super::Cluster;
+use super::{ALONE, Cluster, TOGETHER, obeyed_within};
 use crate::support::tarball::Entry;
 use crate::support::{Lie, Proxy, Release, Reply, Setup, eventually};
 
@@ -34,11 +36,10 @@ fn row(proxy: &Proxy) -> Value {
     proxy.client().get(&lamp().index()).ok().json()["items"][0].clone()
 }
 
-/// What every proxy shows of the release, by asking each until it does.
-fn all_show(cluster: &Cluster, state: &str) {
-    for proxy in &cluster.proxies {
-        eventually(state, || (row(proxy)["status"]["state"] == state).then_some(()));
-    }
+/// Every proxy shows the release so, for whoever asks more than `bound` from now on.
+fn all_show(cluster: &Cluster, state: &str, bound: Duration) {
+    let shows = |proxy: &Proxy| row(proxy)["status"]["state"] == state;
+    obeyed_within(bound, Instant::now(), state, &cluster.proxies, shows);
 }
 
 #[test]
@@ -51,12 +52,10 @@ fn what_one_invalidates_all_ask_for() {
         let before = asked();
         cluster.upstream.publish(&lamp().state("yanked", &format!("turn {turn}")));
         cluster.proxies[turn].invalidate(&what).ok();
-        for proxy in &cluster.proxies {
-            eventually("the new state everywhere", || {
-                let answer = proxy.client().get(&lamp().exact()).ok();
-                (answer.json()["status"]["reason"] == format!("turn {turn}")).then_some(())
-            });
-        }
+        let reason = format!("turn {turn}");
+        let shows =
+            |proxy: &Proxy| proxy.client().get(&lamp().exact()).ok().json()["status"]["reason"] == *reason;
+        obeyed_within(TOGETHER, Instant::now(), "an invalidation", &cluster.proxies, shows);
         assert!(asked() > before);
     }
 }
@@ -71,10 +70,10 @@ fn a_block_that_one_sees_all_obey() {
     // The one that sees it first is told to look; the others hear of it from what it finds.
     cluster.proxies[0].invalidate(&json!({"volume": "@acme/lamp", "version": "1.0.0"})).ok();
     cluster.proxies[0].client().get(&lamp().exact()).problem(403, "authorization-failed");
-    for proxy in &cluster.proxies {
-        eventually("the refusal", || (proxy.client().get(&lamp().download()).status == 403).then_some(()));
-    }
-    all_show(&cluster, "blocked");
+    let refuses = |proxy: &Proxy| proxy.client().get(&lamp().download()).status == 403;
+    let seen = Instant::now();
+    obeyed_within(TOGETHER, seen, "a block", &cluster.proxies, refuses);
+    all_show(&cluster, "blocked", TOGETHER);
 }
 
 #[test]
@@ -84,13 +83,21 @@ fn what_changes_while_the_engine_is_away_is_heard_through_the_bucket() {
     cluster.wait_for("alone", 1);
     cluster.upstream.publish(&lamp().state("yanked", "old"));
     cluster.proxies[1].invalidate(&json!({"volume": "@acme/lamp"})).ok();
-    all_show(&cluster, "yanked");
+    all_show(&cluster, "yanked", ALONE);
+    cluster
+        .upstream
+        .reply(&lamp().exact(), Reply::problem(403, "authorization-failed", "Blocked", "malware"));
+    cluster.proxies[0].invalidate(&json!({"volume": "@acme/lamp", "version": "1.0.0"})).ok();
+    cluster.proxies[0].client().get(&lamp().exact()).problem(403, "authorization-failed");
+    let refuses = |proxy: &Proxy| proxy.client().get(&lamp().download()).status == 403;
+    obeyed_within(ALONE, Instant::now(), "a block", &cluster.proxies, refuses);
     cluster.redis.up();
     cluster.wait_for("together", 3);
     cluster.redis.command("FLUSHALL");
     cluster.upstream.publish(&lamp());
     cluster.proxies[2].invalidate(&json!({"volume": "@acme/lamp"})).ok();
-    all_show(&cluster, "available");
+    // An engine that forgot tells nothing either: the record in the bucket is looked at.
+    all_show(&cluster, "available", ALONE);
 }
 
 #[test]
@@ -102,8 +109,8 @@ fn a_proxy_that_was_stopped_serves_nothing_as_fresh_that_changed_meanwhile() {
     cluster.proxies[0].invalidate(&json!({"volume": "@acme/lamp"})).ok();
     eventually("the new row", || (row(&cluster.proxies[0])["status"]["state"] == "yanked").then_some(()));
     // Longer than anything counts as heard.
-    let now = std::time::Instant::now();
-    eventually("some seconds", || (now.elapsed() > std::time::Duration::from_secs(6)).then_some(()));
+    let now = Instant::now();
+    eventually("some seconds", || (now.elapsed() > ALONE).then_some(()));
     cluster.proxies[2].signal("CONT");
     assert_eq!(row(&cluster.proxies[2])["status"]["state"], "yanked", "its first answer");
 }
@@ -145,7 +152,7 @@ fn an_archive_that_one_refuses_none_downloads_again() {
         proxy.client().get(&lamp().download()).problem(409, "inconsistent-registry-state");
     }
     assert_eq!(cluster.upstream.requests(&lamp().source()), 1);
-    all_show(&cluster, "unavailable");
+    all_show(&cluster, "unavailable", TOGETHER);
 }
 
 #[test]

@@ -1,14 +1,26 @@
 //! Several proxies on one bucket that agree through a Redis: what one learns all obey, and its absence fails nothing.
 
+mod away;
+mod bounds;
 mod budget;
 mod events;
 mod flights;
+mod outcomes;
 mod quotas;
+mod sizing;
 mod together;
+
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::support::bucket::Bucket;
 use crate::support::redis::Redis;
 use crate::support::{Proxy, Setup, Upstream, eventually};
+
+/// When what one proxy did or learned is obeyed by all that work together.
+const TOGETHER: Duration = Duration::from_secs(1);
+/// The same while the engine is away, through the bucket.
+const ALONE: Duration = Duration::from_secs(6);
 
 /// Proxies that work together, with everything they need. The registry is dropped last.
 pub(crate) struct Cluster {
@@ -41,6 +53,38 @@ impl Cluster {
             wait_for(proxy, state, nodes);
         }
     }
+}
+
+/// Fails if a question that was put to one of `proxies` more than `bound` after `since` is not answered as `obeys` wants.
+/// Questions are put at once and to all proxies, so that what is promised is what is measured.
+fn obeyed_within(
+    bound: Duration,
+    since: Instant,
+    what: &str,
+    proxies: &[Proxy],
+    obeys: impl Fn(&Proxy) -> bool + Sync,
+) {
+    thread::scope(|scope| {
+        for (index, proxy) in proxies.iter().enumerate() {
+            let obeys = &obeys;
+            scope.spawn(move || {
+                loop {
+                    let put = since.elapsed();
+                    if obeys(proxy) {
+                        break;
+                    }
+                    assert!(put <= bound, "{what}: not at proxy {index} {put:?} later");
+                    thread::sleep(Duration::from_millis(10));
+                }
+            });
+        }
+    });
+}
+
+/// The value of a metric, with its labels in the name.
+fn metric(proxy: &Proxy, name: &str) -> Option<String> {
+    let metrics = proxy.admin().get("/metrics").ok().text();
+    metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned))
 }
 
 /// Waits until a proxy says that.

@@ -5,16 +5,12 @@ use std::thread;
 
 use tempfile::TempDir;
 
-use super::{Cluster, wait_for};
+use super::{Cluster, metric, wait_for};
+use crate::support::authority::Authority;
 use crate::support::bucket::Bucket;
 use crate::support::proxy::scriptorium;
 use crate::support::redis::Redis;
-use crate::support::{Proxy, Release, Setup, Upstream, eventually, free_ports};
-
-fn metric(proxy: &Proxy, name: &str) -> Option<String> {
-    let metrics = proxy.admin().get("/metrics").ok().text().to_owned();
-    metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned))
-}
+use crate::support::{Release, Setup, Upstream, eventually, free_ports};
 
 #[test]
 fn what_is_held_is_served_whatever_becomes_of_the_engine_and_its_state_is_told() {
@@ -112,6 +108,33 @@ fn a_password_that_the_engine_refuses_is_told_at_the_start() {
     let output = run("doctor", &folder, with("swordfish"));
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("answers, and takes scripts and writes"), "{said}");
+    redis.command("FLUSHALL");
+    run("doctor", &folder, with("swordfish"));
+    assert!(redis.command("KEYS *").contains("*0"), "whoever only looks is no proxy");
+}
+
+#[test]
+fn an_engine_behind_tls_is_used_and_one_that_nobody_vouches_for_is_refused() {
+    let (Some(authority), Some(other)) = (Authority::new(), Authority::new()) else { return };
+    let identity = authority.issue("redis", "DNS:localhost");
+    let (Some(bucket), Some(redis)) = (Bucket::start(), Redis::start_encrypted(&identity)) else { return };
+    let (upstream, release) = (Upstream::start(), Release::new("lamp", "1.0.0"));
+    upstream.publish(&release);
+    let trusting = |authority: &Authority| {
+        let setup = redis.joined_by(bucket.below(Setup::before(&upstream)), 1);
+        setup.env("SSL_CERT_FILE", &authority.certificate())
+    };
+    let proxy = trusting(&authority).start();
+    wait_for(&proxy, "together", 1);
+    proxy.client().get(&release.download()).ok();
+    let folder = TempDir::new().unwrap();
+    for (command, status) in [("serve", 2), ("doctor", 1)] {
+        let output = run(command, &folder, trusting(&other));
+        let told = [output.stderr, output.stdout].map(|told| String::from_utf8_lossy(&told).into_owned());
+        assert_eq!(output.status.code(), Some(status), "{told:?}");
+        let says = "the engine's certificate is not accepted";
+        assert!(told.iter().any(|told| told.contains(says) && told.contains("SSL_CERT_FILE")), "{told:?}");
+    }
 }
 
 fn run(command: &str, folder: &TempDir, setup: Setup) -> std::process::Output {

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+use super::authority::Identity;
 use super::proxy::signal;
 use super::{Setup, eventually, free_port};
 
@@ -15,6 +16,9 @@ pub(crate) struct Redis {
     folder: TempDir,
     port: u16,
     password: Option<String>,
+    /// Where it speaks TLS as well.
+    encrypted: Option<u16>,
+    options: Vec<String>,
 }
 
 impl Redis {
@@ -25,14 +29,33 @@ impl Redis {
 
     /// The same with a password.
     pub(crate) fn start_with(password: Option<&str>) -> Option<Self> {
+        let options = password.into_iter().flat_map(|password| ["--requirepass", password]);
+        let mut redis = Self::start_as(options)?;
+        redis.password = password.map(str::to_owned);
+        Some(redis)
+    }
+
+    /// The same on a port of its own that speaks TLS, as `identity`.
+    pub(crate) fn start_encrypted(identity: &Identity) -> Option<Self> {
+        let (port, [cert, key]) = (free_port(), [&identity.cert, &identity.key]);
+        let [at, cert, key] = [port.to_string(), cert.display().to_string(), key.display().to_string()];
+        let files = ["--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &cert];
+        let options = ["--tls-port", &at, "--tls-auth-clients", "no"].into_iter().chain(files);
+        let mut redis = Self::start_as(options)?;
+        redis.encrypted = Some(port);
+        Some(redis)
+    }
+
+    fn start_as<'a>(options: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        let options: Vec<_> = options.into_iter().map(str::to_owned).collect();
         let (folder, port) = (TempDir::new().unwrap(), free_port());
-        let Some(server) = spawn(port, &folder, password) else {
+        let Some(server) = spawn(port, &folder, &options) else {
             let required = std::env::var_os("SCRIPTORIUM_REQUIRE_REDIS").is_some();
             assert!(!required, "redis-server is not installed: apt-get install redis-server");
             eprintln!("skipped: redis-server is not installed");
             return None;
         };
-        let redis = Self { server, folder, port, password: password.map(str::to_owned) };
+        let redis = Self { server, folder, port, password: None, encrypted: None, options };
         redis.wait();
         Some(redis)
     }
@@ -40,7 +63,13 @@ impl Redis {
     /// The proxy of `setup` is one of `nodes`.
     pub(crate) fn joined_by(&self, setup: Setup, nodes: u32) -> Setup {
         setup
-            .set("cluster.url", format!("redis://127.0.0.1:{}/0", self.port))
+            .set(
+                "cluster.url",
+                match self.encrypted {
+                    Some(port) => format!("rediss://localhost:{port}/0"),
+                    None => format!("redis://127.0.0.1:{}/0", self.port),
+                },
+            )
             .set("cluster.nodes", i64::from(nodes))
     }
 
@@ -68,7 +97,7 @@ impl Redis {
 
     /// Starts it again on its port.
     pub(crate) fn up(&mut self) {
-        self.server = spawn(self.port, &self.folder, self.password.as_deref()).unwrap();
+        self.server = spawn(self.port, &self.folder, &self.options).unwrap();
         self.wait();
     }
 
@@ -84,10 +113,9 @@ impl Drop for Redis {
     }
 }
 
-fn spawn(port: u16, folder: &TempDir, password: Option<&str>) -> Option<Child> {
+fn spawn(port: u16, folder: &TempDir, options: &[String]) -> Option<Child> {
     let mut command = Command::new("redis-server");
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-    command.args(["--dir", &folder.path().display().to_string()]);
-    command.args(password.into_iter().flat_map(|password| ["--requirepass", password]));
+    command.args(["--dir", &folder.path().display().to_string()]).args(options);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()
 }
