@@ -31,7 +31,11 @@ pub(super) async fn examine(storage: &Storage) -> Vec<Diagnosis> {
 
 async fn examine_bucket(bucket: &StorageBucket) -> Diagnosis {
     match bucket.prove().await {
-        Ok(()) => Diagnosis::good("bucket", &*bucket.name, "lists, writes once, reads and deletes objects"),
+        Ok(()) => Diagnosis::good(
+            "bucket",
+            &*bucket.name,
+            "lists, reads and deletes objects, and lets one of two writers win",
+        ),
         Err(error) => {
             let causes = std::iter::successors(std::error::Error::source(&error), |error| error.source());
             let causes = causes.map(|cause| format!(": {cause}")).collect::<String>();

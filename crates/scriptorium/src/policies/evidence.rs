@@ -159,6 +159,15 @@ impl VolumeEvidence {
         true
     }
 
+    /// Adds all that another process found out about the same volume.
+    pub(super) fn add_all(&mut self, theirs: &Self) {
+        for (version, seen) in &theirs.releases {
+            for (integrity, found) in seen {
+                self.add(version, integrity, found.clone());
+            }
+        }
+    }
+
     /// How much memory it takes: 1 for each release, and 1 for each 256 bytes that its manifest and its trust say.
     pub(super) fn weight(&self) -> usize {
         self.releases

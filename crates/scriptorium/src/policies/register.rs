@@ -1,6 +1,7 @@
 //! The register of evidence: in memory over the store.
 //!
-//! The evidence of a volume is one record. It is read once and kept in memory. Whoever judges sees it joined with the pins of
+//! The evidence of a volume is one record. It is read once and kept in memory. Several proxies on a bucket add to the same record, so what
+//! one writes is joined with what the others wrote. Whoever judges sees it joined with the pins of
 //! its releases; whoever only adds does not pay for these. It is written when it grows, and it *follows*: what a power cut takes
 //! of it makes releases younger, never older. A damaged record is set aside and begun anew. Owns that, and how much is in
 //! memory. Must not know rules, nor where evidence comes from.
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::RandomState;
+use bytes::Bytes;
 use tracing::error;
 
 use super::evidence::{ReleaseEvidence, VolumeEvidence};
@@ -144,9 +146,20 @@ impl EvidenceRegister {
             news.then(|| (record::encode(&joined), joined))
         };
         let Some((stored, joined)) = self.work(many, joined).await? else { return Ok(false) };
-        self.memory.insert(subject, HeldEvidence { evidence: Arc::new(joined), has_pins });
-        if let Err(error) = self.store.write_behind(&place(registry, name), stored).await {
+        let ours = Arc::new(joined);
+        let held = HeldEvidence { evidence: Arc::clone(&ours), has_pins };
+        self.memory.insert(subject.clone(), held);
+        let mut all = None;
+        let mut join = |theirs: Option<Bytes>| {
+            let joined = with_theirs(&ours, theirs.as_ref());
+            let stored = joined.as_ref().map_or_else(|| stored.clone(), record::encode);
+            all = joined;
+            Some(stored)
+        };
+        if let Err(error) = self.store.join_behind(&place(registry, name), stored.clone(), &mut join).await {
             error!(%error, volume = %name, "cannot store yet when releases were first seen");
+        } else if let Some(all) = all {
+            self.memory.insert(subject, HeldEvidence { evidence: Arc::new(all), has_pins });
         }
         Ok(true)
     }
@@ -204,6 +217,16 @@ impl EvidenceRegister {
         self.store.set_aside(&place, &damage).await?;
         Ok(none())
     }
+}
+
+/// Our evidence about a volume with what another process stored of it meanwhile, if that says more.
+fn with_theirs(ours: &VolumeEvidence, theirs: Option<&Bytes>) -> Option<VolumeEvidence> {
+    let theirs = record::decode::<VolumeEvidence>(theirs?).ok()?;
+    let mut all = VolumeEvidence::clone(ours);
+    if theirs.volume() == ours.volume() {
+        all.add_all(&theirs);
+    }
+    (all != *ours).then_some(all)
 }
 
 fn place(registry: &Registry, name: &VolumeName) -> StorageKey {

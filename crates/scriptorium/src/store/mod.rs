@@ -118,6 +118,17 @@ pub(crate) trait ValueStore: Debug + Send + Sync {
         }
     }
 
+    /// Writes `bytes`, which *follows*. What another process wrote to the same key is not lost: where there may be others, the
+    /// value becomes what `join` makes of theirs. A folder has one process, which knows its value, and reads nothing for this.
+    async fn join_behind(
+        &self,
+        key: &StorageKey,
+        bytes: Bytes,
+        _join: ValueChange<'_>,
+    ) -> Result<(), StoreError> {
+        self.write_behind(key, bytes).await
+    }
+
     /// Removes the value *first*; a missing one is fine.
     async fn remove(&self, key: &StorageKey) -> Result<(), StoreError>;
 

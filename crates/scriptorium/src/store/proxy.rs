@@ -194,6 +194,15 @@ impl ValueStore for ProxyStore {
         self.health.noting(self.values().update(key, change).await)
     }
 
+    async fn join_behind(
+        &self,
+        key: &StorageKey,
+        bytes: Bytes,
+        join: ValueChange<'_>,
+    ) -> Result<(), StoreError> {
+        self.noting(self.values().join_behind(key, bytes, join), "join_behind", key).await
+    }
+
     async fn remove(&self, key: &StorageKey) -> Result<(), StoreError> {
         self.noting(self.values().remove(key), "remove", key).await
     }

@@ -46,6 +46,34 @@ async fn the_first_sight_outlives_the_process_and_belongs_to_a_registry() {
 }
 
 #[tokio::test]
+async fn what_two_processes_see_is_joined_and_the_earlier_date_counts() {
+    let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
+    let [one, other] = [register(&store), register(&store)];
+    for register in [&one, &other] {
+        assert_eq!(first_seen(register, "1.0.0", "a").await, None, "both have read the record");
+    }
+    one.add(&public(), &lamp(), vec![seen("1.0.0", "a", 7), seen("2.0.0", "b", 9)]).await.unwrap();
+    let found = ReleaseEvidence { delivery: Some(Delivery::Cdn), ..ReleaseEvidence::seen(Timestamp(8)) };
+    let later = ("1.0.0".parse().unwrap(), tree("a"), found);
+    other.add(&public(), &lamp(), vec![later, seen("2.0.0", "b", 5), seen("3.0.0", "c", 9)]).await.unwrap();
+    for register in [&other, &self::register(&store)] {
+        for (version, content, first) in [("1.0.0", "a", 7), ("2.0.0", "b", 5), ("3.0.0", "c", 9)] {
+            assert_eq!(first_seen(register, version, content).await, Some(first), "{version}");
+        }
+        let known = register.of(&public(), &lamp()).await.unwrap();
+        let known = known.of(&"1.0.0".parse().unwrap(), &tree("a")).unwrap();
+        assert_eq!(known.delivery, Some(Delivery::Cdn));
+    }
+    store.write(&place(&public(), &lamp()), "damaged".into()).await.unwrap();
+    assert!(other.add(&public(), &lamp(), vec![seen("4.0.0", "d", 9)]).await.unwrap());
+    assert_eq!(
+        first_seen(&self::register(&store), "1.0.0", "a").await,
+        Some(7),
+        "a damaged record is replaced"
+    );
+}
+
+#[tokio::test]
 async fn a_pin_keeps_its_date_and_an_earlier_one_counts() {
     let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
     register(&store)

@@ -1,8 +1,8 @@
 //! A circuit breaker for a bucket that does not answer.
 //!
-//! A client's request may need the bucket several times. When the bucket does not answer, the first call waits for a
-//! timeout and the following fail at once, so that a response that needs no bucket is soon there. After a pause one call at
-//! a time tries again. Owns that. Must not know what is asked.
+//! A client's request may need the bucket several times. When the bucket does not answer, the first call waits for some
+//! seconds and the following fail at once, so that a response that needs no bucket is soon there. After a pause one call at
+//! a time tries again. Owns that, and how long the wait is. Must not know what is asked.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -23,6 +23,10 @@ use tracing::warn;
 
 use crate::clock::Clock;
 
+/// How long an answer may take to begin.
+const ANSWER: Duration = Duration::from_secs(8);
+/// Bytes for which one second more is given to what is sent.
+const SECOND: usize = 1 << 20;
 /// How long calls fail at once after one got no answer.
 const PAUSE: Duration = Duration::from_secs(10);
 /// There is no pause.
@@ -31,6 +35,10 @@ const NEVER: u64 = 0;
 #[derive(Debug, thiserror::Error)]
 #[error("the bucket did not answer a moment ago and is not asked now")]
 struct Paused;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the bucket did not answer within {} s", .0.as_secs())]
+struct Silent(Duration);
 
 /// A bucket behind the breaker.
 #[derive(Debug)]
@@ -69,6 +77,12 @@ impl BucketPause {
         }
     }
 
+    /// What `call` answers, if it is made and answers in time.
+    async fn during<T>(&self, within: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
+        self.let_through()?;
+        self.saw(timely(within, call).await)
+    }
+
     fn saw<T>(&self, answer: Result<T>) -> Result<T> {
         match &answer {
             Err(error) if is_silence(error) => {
@@ -83,8 +97,16 @@ impl BucketPause {
     }
 }
 
+async fn timely<T>(within: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
+    let silent = |_| Err(Error::Generic { store: "S3", source: Box::new(Silent(within)) });
+    tokio::time::timeout(within, call).await.unwrap_or_else(silent)
+}
+
 /// Whether the bucket did not answer; a refusal is an answer.
 fn is_silence(error: &Error) -> bool {
+    if causes(error).any(|cause| cause.is::<Silent>()) {
+        return true;
+    }
     let kind = causes(error).find_map(|cause| cause.downcast_ref::<HttpError>()).map(HttpError::kind);
     matches!(kind, Some(HttpErrorKind::Connect | HttpErrorKind::Timeout))
 }
@@ -102,8 +124,8 @@ impl<T> BucketBreaker<T> {
 #[async_trait]
 impl<T: ObjectStore> ObjectStore for BucketBreaker<T> {
     async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.pause.let_through()?;
-        self.pause.saw(self.bucket.put_opts(at, payload, options).await)
+        let sending = Duration::from_secs((payload.content_length() / SECOND) as u64);
+        self.pause.during(ANSWER + sending, self.bucket.put_opts(at, payload, options)).await
     }
 
     async fn put_multipart_opts(
@@ -111,13 +133,11 @@ impl<T: ObjectStore> ObjectStore for BucketBreaker<T> {
         at: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.pause.let_through()?;
-        self.pause.saw(self.bucket.put_multipart_opts(at, options).await)
+        self.pause.during(ANSWER, self.bucket.put_multipart_opts(at, options)).await
     }
 
     async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
-        self.pause.let_through()?;
-        self.pause.saw(self.bucket.get_opts(at, options).await)
+        self.pause.during(ANSWER, self.bucket.get_opts(at, options)).await
     }
 
     fn delete_stream(&self, keys: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -129,8 +149,7 @@ impl<T: ObjectStore> ObjectStore for BucketBreaker<T> {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.pause.let_through()?;
-        self.pause.saw(self.bucket.list_with_delimiter(prefix).await)
+        self.pause.during(ANSWER, self.bucket.list_with_delimiter(prefix)).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
@@ -147,6 +166,13 @@ impl<T> BucketBreaker<T> {
         let pause = Arc::clone(&self.pause);
         let opened = async move {
             pause.let_through()?;
+            let answers = stream::unfold(Some(answers), async |answers| {
+                let mut answers = answers?;
+                match timely(ANSWER, answers.next().map(Ok)).await.transpose()? {
+                    Ok(answer) => Some((answer, Some(answers))),
+                    Err(silence) => Some((Err(silence), None)),
+                }
+            });
             Ok::<_, Error>(answers.map(move |answer| pause.saw(answer)))
         };
         stream::once(opened.boxed()).try_flatten().boxed()
@@ -170,6 +196,20 @@ mod tests {
     fn silence() -> Error {
         let source = HttpError::new(HttpErrorKind::Timeout, std::io::Error::other("nobody"));
         Error::Generic { store: "S3", source: Box::new(source) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_longer_for_an_answer_to_begin_than_it_is_given() {
+        let pause = BucketPause { ends: AtomicU64::new(NEVER), clock: Arc::new(ManualClock::at(5)) };
+        let begun = tokio::time::Instant::now();
+        let silence = pause.during(ANSWER, std::future::pending::<Result<()>>()).await.unwrap_err();
+        assert!(is_silence(&silence) && begun.elapsed() == ANSWER, "{silence:?}");
+        let next = pause.during(ANSWER, std::future::pending::<Result<()>>()).await.unwrap_err();
+        assert!(causes(&next).any(|cause| cause.is::<Paused>()) && begun.elapsed() == ANSWER);
+        let bucket = BucketBreaker::new(InMemory::new(), Arc::new(ManualClock::at(5)));
+        let mut listed = bucket.guarded(stream::pending::<Result<Path>>().boxed());
+        assert!(is_silence(&listed.next().await.unwrap().unwrap_err()));
+        assert!(listed.next().await.is_none());
     }
 
     #[tokio::test]

@@ -13,7 +13,9 @@ use object_store::aws::{
 };
 use object_store::path::Path as ObjectPath;
 use object_store::prefix::PrefixStore;
-use object_store::{BackoffConfig, ObjectStore, ObjectStoreExt, PutMode, RetryConfig};
+use object_store::{
+    BackoffConfig, ObjectStore, ObjectStoreExt, PutMode, PutResult, RetryConfig, UpdateVersion,
+};
 
 use super::breaker::BucketBreaker;
 use super::{Commit, ObjectStorage, STAGING};
@@ -62,10 +64,10 @@ pub(crate) enum BucketError {
     Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Two processes could overwrite each other's values.
     #[error(
-        "storage.url: the endpoint ignores conditional writes (If-None-Match), on which pins and commits depend; use \
-         one that honours them"
+        "storage.url: the endpoint ignores conditional writes ({0}), on which pins, commits and lists depend; use one \
+         that honours If-None-Match and If-Match"
     )]
-    Unconditional,
+    Unconditional(&'static str),
     /// The endpoint does not answer.
     #[error(
         "storage.url: the bucket cannot be reached (AWS_ENDPOINT_URL, and AWS_ALLOW_HTTP=true for http://)"
@@ -107,7 +109,8 @@ impl StorageBucket {
         self.look_into(&s3, &prefix).await
     }
 
-    /// Proves that the bucket exists, can be written to, and lets only one of two writers win.
+    /// Proves that the bucket exists, can be written to, and lets only one of two writers win: of those who create a value, and of
+    /// those who replace it.
     ///
     /// # Errors
     /// [`BucketError`] says why not.
@@ -120,15 +123,42 @@ impl StorageBucket {
         self.look_into(&s3, &prefix).await?;
         let name = format!("{STAGING}/condition-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
         let (bucket, path) = (PrefixStore::new(s3, prefix), ObjectPath::from(name));
-        let create = || bucket.put_opts(&path, "proof".into(), PutMode::Create.into());
-        create().await.map_err(|error| self.told(error))?;
-        let again = create().await;
+        let put = |bytes: &'static str, mode: PutMode| bucket.put_opts(&path, bytes.into(), mode.into());
+        let first = put("proof", PutMode::Create).await.map_err(|error| self.told(error))?;
+        let again = put("proof", PutMode::Create).await;
+        let of_first = || PutMode::Update(UpdateVersion { e_tag: first.e_tag.clone(), version: None });
+        let replaced = put("another proof", of_first()).await;
+        // It holds what was put first no more.
+        let late = put("a late proof", of_first()).await;
         bucket.get(&path).await.map_err(|error| self.told(error))?;
         bucket.delete(&path).await.map_err(|error| self.told(error))?;
-        match again {
-            Ok(_) => Err(BucketError::Unconditional),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
-            Err(error) => Err(self.told(error)),
+        self.only_one_won(again, "If-None-Match")?;
+        replaced.map_err(|error| self.told_of_condition(error))?;
+        self.only_one_won(late, "If-Match")
+    }
+
+    /// Whether `late`, the write of a second writer, was refused for its `condition`.
+    fn only_one_won(
+        &self,
+        late: object_store::Result<PutResult>,
+        condition: &'static str,
+    ) -> Result<(), BucketError> {
+        match late {
+            Ok(_) => Err(BucketError::Unconditional(condition)),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                Ok(())
+            }
+            Err(error) => Err(self.told_of_condition(error)),
+        }
+    }
+
+    /// Some endpoints answer a condition that they do not know with an error.
+    fn told_of_condition(&self, error: object_store::Error) -> BucketError {
+        match error {
+            error if format!("{error:?}").contains("NotImplemented") => {
+                BucketError::Unconditional("If-None-Match or If-Match")
+            }
+            error => self.told(error),
         }
     }
 
@@ -212,33 +242,51 @@ mod tests {
         assert!(missing.to_string().contains("AWS_ENDPOINT_URL"));
     }
 
+    /// An endpoint that says yes to whatever it is asked, one connection a request, but answers `refused` to the fields that it
+    /// honours.
+    async fn agree(listener: TcpListener, honoured: &[(&str, &str)]) {
+        let mut seen = Vec::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = [0; 4096];
+            let read = stream.read(&mut head).await.unwrap();
+            let head = String::from_utf8_lossy(&head[..read]).to_lowercase();
+            let asks = |field: &str| head.contains(&format!("\r\n{field}:"));
+            let refused = honoured.iter().find(|(field, _)| asks(field) && seen.contains(field));
+            seen.extend(honoured.iter().map(|(field, _)| *field).filter(|field| asks(field)));
+            let status = refused.map_or("200 OK", |(_, status)| *status);
+            let body = if head.starts_with("get") {
+                "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+            } else {
+                ""
+            };
+            let fields = "ETag: \"x\"\r\nLast-Modified: Thu, 01 Jan 1970 00:00:00 GMT\r\nConnection: close";
+            let length = body.len();
+            let answer = format!("HTTP/1.1 {status}\r\n{fields}\r\nContent-Length: {length}\r\n\r\n{body}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    }
+
     #[tokio::test]
     async fn an_endpoint_that_lets_two_writers_win_is_refused() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        // Says yes to whatever it is asked, one connection a request.
-        let yes = async {
-            loop {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut head = [0; 4096];
-                let read = stream.read(&mut head).await.unwrap();
-                let body = if head[..read].starts_with(b"GET") {
-                    "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
-                } else {
-                    ""
-                };
-                let fields =
-                    "ETag: \"x\"\r\nLast-Modified: Thu, 01 Jan 1970 00:00:00 GMT\r\nConnection: close";
-                let length = body.len();
-                let answer = format!("HTTP/1.1 200 OK\r\n{fields}\r\nContent-Length: {length}\r\n\r\n{body}");
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
-        };
-        tokio::select! {
-            () = yes => {}
-            proven = prove("bucket", environment(&endpoint)) => {
-                assert!(matches!(proven, Err(BucketError::Unconditional)), "{proven:?}");
-            }
+        const FAILED: &str = "412 Precondition Failed";
+        for (honoured, ignored) in [
+            (&[][..], Some("If-None-Match")),
+            (&[("if-none-match", FAILED)], Some("If-Match")),
+            (&[("if-match", FAILED)], Some("If-None-Match")),
+            (&[("if-none-match", FAILED), ("if-match", FAILED)], None),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let endpoint = format!("http://{}", listener.local_addr().unwrap());
+            let told = tokio::select! {
+                () = agree(listener, honoured) => continue,
+                proven = prove("bucket", environment(&endpoint)) => match proven {
+                    Ok(()) => None,
+                    Err(BucketError::Unconditional(ignored)) => Some(ignored),
+                    Err(error) => panic!("{error:?}"),
+                },
+            };
+            assert_eq!(told, ignored, "{honoured:?}");
         }
     }
 

@@ -223,6 +223,18 @@ impl ValueStore for ObjectStorage {
         }
     }
 
+    async fn join_behind(
+        &self,
+        key: &StorageKey,
+        bytes: Bytes,
+        join: ValueChange<'_>,
+    ) -> Result<(), StoreError> {
+        match &self.commit {
+            Commit::Rename(_) => self.write_behind(key, bytes).await,
+            Commit::Upload { .. } => self.exchange(&object_path(key), join).await,
+        }
+    }
+
     async fn remove(&self, key: &StorageKey) -> Result<(), StoreError> {
         self.delete(&object_path(key), true).await
     }
