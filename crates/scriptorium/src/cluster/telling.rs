@@ -33,8 +33,9 @@ impl ClusterNode {
             }
             let events: Vec<_> = told.iter().map(ToldNews::event).collect();
             let (kept, announced) = tokio::join!(self.keep_news(&told), self.engine().announce(&events));
-            // Those who are together look at the bucket only if a proxy is missing, so both have to succeed.
-            if kept && announced.is_ok() {
+            // Those who are together look at the bucket only if a proxy is missing, so both have to succeed. Whoever missed the first
+            // announcement may have looked at the record before the news was in it, so it is announced once more.
+            if kept && announced.is_ok() && self.engine().announce(&events).await.is_ok() {
                 told.iter().for_each(|told| self.metrics.cluster.news(told.news.kind.as_str(), "told"));
             } else {
                 tokio::time::sleep(PAUSE).await;

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::support::bucket::Bucket;
 use crate::support::proxy::scriptorium;
@@ -201,6 +202,20 @@ fn a_bucket_that_stops_answering_is_left_alone_for_a_while() {
         (answer.status == 200 && !bucket.keys("archives").is_empty()).then_some(())
     });
     assert_serves(&proxy, &later);
+}
+
+#[test]
+fn a_bucket_that_hangs_keeps_no_index_back_that_its_registry_gives() {
+    let Some(bucket) = Bucket::start() else { return };
+    let (upstream, cold) = (Upstream::start(), small());
+    upstream.publish(&cold);
+    let proxy = bucket.below(Setup::before(&upstream)).start();
+    bucket.signal("STOP");
+    let begun = Instant::now();
+    proxy.client().get(&cold.index()).ok();
+    // Once the time that an answer of the bucket may take, not the client library's 30 s.
+    assert!(begun.elapsed() < Duration::from_secs(16), "{:?}", begun.elapsed());
+    bucket.signal("CONT");
 }
 
 #[test]

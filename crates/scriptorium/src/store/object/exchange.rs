@@ -10,7 +10,8 @@ use bytes::Bytes;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStoreExt, PutMode, UpdateVersion};
 
-use super::{ObjectStorage, StoreError, ValueChange, failure, found};
+use super::found::{failure, found};
+use super::{ObjectStorage, StoreError, ValueChange};
 
 /// How often a change is tried. Each time all others lost, one writer won.
 const ATTEMPTS: u64 = 20;

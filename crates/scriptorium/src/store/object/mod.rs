@@ -1,12 +1,10 @@
 //! The store over `object_store`: a folder, memory, or a bucket.
 //!
-//! Only files in this folder name that library. Owns how its errors become ours and how a staged file becomes an object.
+//! Only files in this folder name that library. Owns how a staged file becomes an object.
 //! Must not know what is stored.
 
-use std::error::Error;
 use std::fmt;
 use std::io;
-use std::iter;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,6 +31,7 @@ mod bucket;
 mod disk;
 mod exchange;
 mod folder;
+mod found;
 mod group;
 mod queue;
 mod span;
@@ -42,6 +41,7 @@ pub(crate) use bucket::{BucketError, StorageBucket};
 pub(in crate::store) use disk::Disk;
 use disk::SystemDisk;
 use folder::Folder;
+use found::{failure, found};
 use group::Naming;
 
 /// The default bound on the bytes in quarantine.
@@ -366,45 +366,4 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, StoreError> {
     Ok(tokio::task::spawn_blocking(work).await.map_err(io::Error::from)??)
-}
-
-/// Absence is an answer, not a failure.
-fn found<T>(result: object_store::Result<T>) -> Result<Option<T>, StoreError> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(object_store::Error::NotFound { .. }) => Ok(None),
-        Err(error) => Err(failure(error)),
-    }
-}
-
-/// The library wraps the error of the operating system, whose kind decides what an operator is told.
-fn failure(error: object_store::Error) -> StoreError {
-    use object_store::Error::{PermissionDenied, Unauthenticated};
-    if let PermissionDenied { .. } | Unauthenticated { .. } = error {
-        return StoreError::Denied;
-    }
-    let first: &(dyn Error + 'static) = &error;
-    let mut causes = iter::successors(Some(first), |&cause| cause.source());
-    let kind = causes.find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
-    kind.and_then(StoreError::of_kind).unwrap_or_else(|| StoreError::Io { source: error.into() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_operator_learns_what_the_system_said() {
-        let wrapped = |kind: io::ErrorKind| {
-            let source = Box::new(Wrapper(kind.into()));
-            failure(object_store::Error::Generic { store: "test", source })
-        };
-        assert!(matches!(wrapped(io::ErrorKind::StorageFull), StoreError::Full));
-        assert!(matches!(wrapped(io::ErrorKind::PermissionDenied), StoreError::Denied));
-        assert!(matches!(wrapped(io::ErrorKind::BrokenPipe), StoreError::Io { .. }));
-    }
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("wrapped")]
-    struct Wrapper(#[source] io::Error);
 }

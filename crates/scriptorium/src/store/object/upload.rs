@@ -12,8 +12,8 @@ use object_store::path::Path as ObjectPath;
 use object_store::{MultipartUpload, ObjectMeta, ObjectStoreExt, PutMode};
 use tracing::warn;
 
-use super::{Committed, ObjectStorage, STAGING, Staged, StorageKey, StoreError};
-use super::{blocking, failure, found, object_path};
+use super::found::{failure, found};
+use super::{Committed, ObjectStorage, STAGING, Staged, StorageKey, StoreError, blocking, object_path};
 use crate::clock::{Clock, Timestamp};
 
 /// Bytes sent at a time; a bucket takes ten thousand parts, and none but the last below 5 MiB.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::Cluster;
 use crate::support::{Release, within};
 
@@ -57,4 +59,9 @@ fn the_engine_is_asked_as_often_as_the_page_says() {
     let more = ["lease", "release", "announce"].map(counted);
     let more: Vec<_> = more.iter().zip(before).map(|(after, before)| after - before).collect();
     assert_eq!(more, [50.0, 50.0, 0.0], "leases, releases and messages of 50 cold documents");
+
+    cluster.proxies[0].invalidate(&json!({"volume": "cold-1"})).ok();
+    within(Duration::from_secs(5), "news, once at once and once when it is in the bucket", || {
+        (calls(&cluster, "announce") == before[2] + 2.0).then_some(())
+    });
 }
