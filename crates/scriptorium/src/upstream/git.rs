@@ -12,7 +12,7 @@ use data_encoding::BASE64;
 use futures_util::stream::BoxStream;
 use url::Url;
 
-use super::admitted::FailedAttempt;
+use super::admitted::{FailedAttempt, RECALLS, Repeats};
 use super::answer::{self, HeadMeaning};
 use super::coding;
 use super::exchange::{MAX_REDIRECTS, REQUEST_ID};
@@ -84,7 +84,8 @@ impl RegistryClient {
         let notes = Notes::default();
         let attempt = || self.try_git(&url, question, notes.clone(), context);
         // A question changes nothing at the server, so it may be put again.
-        let outcome = passage.persist(self.retries(), CouldNotAsk::is_transient, attempt).await;
+        let repeats = Repeats { retries: self.retries(), recalls: RECALLS };
+        let outcome = passage.persist(repeats, CouldNotAsk::is_transient, attempt).await;
         let ((response, found_at), exchange) = passage.end(outcome, notes, |_| Some(Health::Up))?;
         let content_type = response.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let content_type = content_type.unwrap_or_default().to_owned();
