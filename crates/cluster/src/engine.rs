@@ -45,11 +45,17 @@ pub enum EngineFault {
          that are trusted), and check that cluster.url has the name in the certificate"
     )]
     Certificate,
-    /// The user may not do what is needed.
+    /// The user may not use this.
     #[error(
-        "the engine's user may not run a needed command; allow it scripts, INFO and the keys of cluster.prefix"
+        "the engine's user may not use {0}; allow it the commands that docs/cluster.md lists, and the keys of cluster.prefix"
     )]
-    Forbidden,
+    Forbidden(&'static str),
+    /// Somebody else uses the keys.
+    #[error(
+        "a key that begins with cluster.prefix has another type than this program gives it; choose another prefix, or \
+         delete the keys of this one"
+    )]
+    OtherType,
     /// It is older than this needs.
     #[error("the engine is too old; Redis 6.2, or any Valkey, is needed")]
     TooOld,
@@ -67,7 +73,8 @@ impl EngineFault {
         match self {
             Self::Password
             | Self::Certificate
-            | Self::Forbidden
+            | Self::Forbidden(_)
+            | Self::OtherType
             | Self::TooOld
             | Self::Unreadable
             | Self::Address => true,

@@ -7,6 +7,7 @@
 //! ```text
 //! redis_engine   double (for tests)
 //!          └─ engine ─┬─ permits ─ pool    requests to a registry: in any 60 s, and at once
+//!                     │  places ─ legacy   what a process that ends in order leaves to the next
 //!                     ├─ share             requests of a client
 //!                     ├─ flight            one fetch for all nodes
 //!                     └─ follower          what all have to hear
@@ -34,9 +35,12 @@
 #[cfg(any(test, feature = "double"))]
 mod double;
 mod engine;
+mod engine_clock;
 mod flight;
 mod follower;
+mod legacy;
 mod permits;
+mod places;
 mod pool;
 mod presence;
 mod redis_engine;
@@ -47,7 +51,9 @@ pub use double::{EngineDouble, EngineMemory, SharedDouble};
 pub use engine::{Beat, DEADLINE, Engine, EngineFault, LeaseCall, NODE_SEEN, SharedValue};
 pub use flight::{FLIGHT_LEASE, FlightStep, LeaseReply, SharedFlight};
 pub use follower::{CURRENT_FOR, Followed, Follower, StreamEvent, StreamPage, StreamPlace};
+pub use legacy::{Legacy, PermitLegacy};
 pub use permits::{PermitSettings, PermitUse, Permits};
+pub use places::{Entered, Places};
 pub use pool::{Pool, PoolCall, PoolGrant, PoolReply, PoolRules, decide};
 pub use presence::{Presence, PresenceState};
 pub use redis_engine::{EngineAddress, RedisEngine};

@@ -12,7 +12,9 @@
 //! | the engine answers | what the pool granted; half of the share is kept ahead while nobody wants it |
 //! | it does not, or it forgot | the same, and what is above the share ends when the first lender can have it back |
 //! | one term after the last call that could have lent the share | at least the share |
-//! | a process whose earlier one may still count | nothing of its own for one term |
+//! | a process that has no place yet (`places.rs`) | nothing, and it asks for nothing |
+//! | a process whose earlier one was killed and may still count | nothing of its own for one term |
+//! | a process whose earlier one ended in order | as that one, whose permits count on ([`Permits::succeed`]) |
 //!
 //! What is above the share has to be out of use in time, so requests that use it are cut then ([`Permits::overdue`]); as
 //! long as the engine answers this never comes. Owns that arithmetic, with the time passed in: `now` never goes back.
@@ -21,6 +23,8 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use crate::engine_clock::EngineClock;
+use crate::legacy::PermitLegacy;
 use crate::pool::{LATE_MS, PoolCall, PoolGrant, PoolReply, PoolRules};
 
 /// How long what is borrowed may be used on after the engine's last answer.
@@ -29,8 +33,6 @@ const HOLD: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Requests are cut so long before they have to be over.
 const NOTICE: Duration = Duration::from_secs(1);
-/// How far the engine's clock may be from where it was, besides half a thousandth of what passed.
-const WANDER_MS: i64 = 1_000;
 /// Memories of the pool that were left, and are not believed again.
 const LEFT: usize = 8;
 
@@ -47,14 +49,17 @@ pub struct PermitSettings {
     pub nodes: u32,
     /// How long a permit stays in use after its request ended.
     pub cool: Duration,
-    /// Whether no process of any node can have used permits in the last term. Only what outlives processes knows.
-    pub blank: bool,
 }
 
 impl PermitSettings {
     /// For how long a share is lent.
     pub fn term(&self) -> Duration {
         HOLD + self.cool
+    }
+
+    /// After so long a loan is over, however late its call came.
+    fn over(&self) -> Duration {
+        self.term() + Duration::from_millis(LATE_MS) + PATIENCE
     }
 }
 
@@ -67,46 +72,42 @@ pub struct PermitUse(u64);
 pub struct Permits {
     settings: PermitSettings,
     rules: PoolRules,
-    born: Duration,
+    /// From when on no earlier process can count; nothing before this one has a place.
+    mature: Option<Duration>,
     claim: u32,
     /// What the pool would have this node come down to.
     room: u32,
     /// When what is above the share ends.
     ends: Duration,
-    /// When the last call was sent that may have lent the share.
-    lent: Option<Duration>,
+    /// When the last call that may have lent the share is over.
+    returns: Duration,
     /// Whether the process ends.
     left: bool,
     uses: BTreeSet<PermitUse>,
-    /// Until when the permits of ended requests cool.
+    /// Until when the permits of ended requests cool, in order.
     cooling: VecDeque<Duration>,
     made: u64,
     turn: u64,
     pending: Option<(u64, Duration)>,
     wanted: bool,
+    /// When a permit may come free elsewhere, or the pool lends again.
+    hope: Option<Duration>,
     clock: EngineClock,
     memories: VecDeque<String>,
 }
 
-/// Where the engine's clock is, by this node's.
-#[derive(Debug, Clone, Default)]
-struct EngineClock {
-    offset: Option<(i64, Duration)>,
-    jumped: bool,
-}
-
 impl Permits {
-    /// Permits of a process that starts now.
+    /// Permits of a process that starts now, and has no place yet.
     pub fn new(settings: PermitSettings, now: Duration) -> Self {
         let term_ms = u64::try_from(settings.term().as_millis()).unwrap_or(u64::MAX);
         let rules = PoolRules { limit: settings.limit, nodes: settings.nodes.max(1), term_ms };
         Self {
-            claim: if settings.blank { rules.share() } else { 0 },
+            claim: 0,
             room: rules.limit,
             rules,
-            born: now,
+            mature: None,
             ends: now,
-            lent: None,
+            returns: now,
             left: false,
             uses: BTreeSet::new(),
             cooling: VecDeque::new(),
@@ -114,10 +115,41 @@ impl Permits {
             turn: 0,
             pending: None,
             wanted: false,
+            hope: None,
             clock: EngineClock::default(),
             memories: VecDeque::new(),
             settings,
         }
+    }
+
+    /// The process has a place for so long; without an age no earlier process counts. A process that has its share keeps it.
+    pub fn enter(&mut self, age: Option<Duration>, now: Duration) {
+        if self.is_young(now) {
+            self.mature = Some(age.map_or(now, |age| now + self.settings.over().saturating_sub(age)));
+        }
+        self.pass(now);
+    }
+
+    /// Takes the place of a process that ended in order before `now`, had been there for `age`, and left this in the pool. What
+    /// that process used counts on, and what it lent comes back no sooner than it would have.
+    ///
+    /// A process that has its own share in this pool by now leaves the place to whoever has the process's earlier one.
+    pub fn succeed(&mut self, age: Option<Duration>, left: &PermitLegacy, now: Duration) {
+        self.pass(now);
+        if !self.is_young(now) {
+            return;
+        }
+        self.settings.node.clone_from(&left.node);
+        self.returns = self.returns.max(now + left.returns());
+        for (cool, permits) in left.cooling() {
+            let at = self.cooling.partition_point(|known| *known <= now + cool);
+            (0..permits.min(self.rules.limit)).for_each(|_| self.cooling.insert(at, now + cool));
+        }
+        // An answer to the name that this process had is none any more.
+        (self.turn, self.pending) = (self.turn.max(left.turn), None);
+        self.memories = left.memories.iter().take(LEFT).cloned().collect();
+        self.clock.jumped |= left.void;
+        self.enter(age, now);
     }
 
     /// Changes how many permits there are. Those in use still count.
@@ -130,11 +162,7 @@ impl Permits {
     /// Uses one permit, if then one part in `reserve` is left for others. 0 leaves none.
     pub fn take(&mut self, reserve: u32, now: Duration) -> Option<PermitUse> {
         self.pass(now);
-        let all = if self.claim > self.rules.share() { self.rules.limit } else { self.rules.share() };
-        let spare = if all > 1 { all.checked_div(reserve).unwrap_or(0) } else { 0 };
-        let ends_soon = now + self.settings.cool + NOTICE >= self.ends;
-        let lasting = !ends_soon || self.in_use_at(self.ends) < self.own(now);
-        if self.left || self.in_use() + spare >= self.claim || !lasting && self.claim > self.own(now) {
+        if self.usable(now) <= self.spare(reserve) {
             return None;
         }
         self.made += 1;
@@ -145,19 +173,16 @@ impl Permits {
     /// The request of a permit ended.
     pub fn ended(&mut self, permit: PermitUse, now: Duration) {
         if self.uses.remove(&permit) && !self.settings.cool.is_zero() {
-            self.cooling.push_back(now + self.settings.cool);
+            let cool = now + self.settings.cool;
+            let at = self.cooling.partition_point(|known| *known <= cool);
+            self.cooling.insert(at, cool);
         }
     }
 
     /// Permits that could be taken at once.
     pub fn left(&mut self, now: Duration) -> u32 {
         self.pass(now);
-        self.claim.saturating_sub(self.in_use())
-    }
-
-    /// When the next permit of an ended request is cool.
-    pub fn next_free(&self) -> Option<Duration> {
-        self.cooling.front().copied()
+        self.usable(now)
     }
 
     /// The requests that have to be ended now, youngest first.
@@ -183,11 +208,13 @@ impl Permits {
     /// What to say to the pool now, while requests want `waiting` permits. `None` while a call is under way. To be
     /// called at least once a second, and when a request waits.
     pub fn call(&mut self, waiting: u32, now: Duration) -> Option<PoolCall> {
+        let is_asked = self.pending.is_some_and(|(_, sent)| now.saturating_sub(sent) < PATIENCE);
+        (!is_asked && !self.left && self.mature.is_some()).then(|| self.say(waiting, now))
+    }
+
+    fn say(&mut self, waiting: u32, now: Duration) -> PoolCall {
         self.pass(now);
-        if self.pending.is_some_and(|(_, sent)| now.saturating_sub(sent) < PATIENCE) {
-            return None;
-        }
-        let ahead = if self.wanted || self.left { 0 } else { self.rules.share().div_ceil(2) };
+        let ahead = if self.wanted { 0 } else { self.rules.share().div_ceil(2) };
         let want = (self.in_use() + waiting.max(ahead)).min(self.rules.limit);
         self.turn += 1;
         self.pending = Some((self.turn, now));
@@ -196,27 +223,39 @@ impl Permits {
         if expected_ms.is_some() {
             // Lowered before the pool hears of it, and lent from now on, whether or not it hears.
             self.claim = self.claim.min(want.max(self.in_use()));
-            self.lent = if young { self.lent } else { Some(now) };
+            self.returns = if young { self.returns } else { now + self.settings.over() };
         }
-        Some(PoolCall {
+        PoolCall {
             pool: self.settings.pool.clone(),
             rules: self.rules,
             node: self.settings.node.clone(),
             turn: self.turn,
             expected_ms,
-            claim: self.claim,
+            // An earlier process may have left more in use than the share.
+            claim: self.claim.max(self.in_use()),
             want,
             young,
-            leaving: self.left,
             void: self.clock.jumped,
-        })
+            frees_ms: self.frees(now),
+        }
     }
 
-    /// Takes no permit any more, and says so to the pool, so that the others use this node's share at once. For the end of
-    /// a process, when its requests are over.
-    pub fn leave(&mut self, now: Duration) -> Option<PoolCall> {
-        (self.left, self.pending) = (true, None);
-        self.call(0, now).filter(|call| call.expected_ms.is_some())
+    /// Takes no permit any more, for the end of a process: what its successor has to know, and, where the engine is to be
+    /// told, the last call, so that the others use at once what this node does not.
+    pub fn leave(&mut self, told: bool, now: Duration) -> (Option<PoolCall>, PermitLegacy) {
+        self.pending = None;
+        (self.left, self.wanted) = (true, true);
+        let call = (told && self.clock.is_known()).then(|| self.say(0, now));
+        let under_way = u32::try_from(self.uses.len()).unwrap_or(u32::MAX);
+        let cooling = self.cooling.iter().map(|cool| (cool.saturating_sub(now), 1));
+        // Nobody says when a request ends that is cut off with the process.
+        let cooling = cooling.chain([(self.settings.over(), under_way)]);
+        let returns = self.returns.saturating_sub(now);
+        let memories = self.memories.iter().cloned().collect();
+        (
+            call,
+            PermitLegacy::new(&self.settings.node, self.turn, returns, cooling, memories, self.clock.jumped),
+        )
     }
 
     /// The answer to the call of `turn`. Whether the pool should be called again at once.
@@ -226,7 +265,7 @@ impl Permits {
         // What ended while the call was under way may be somebody else's again; its answer brings none of it back.
         let lapsed = sent < self.ends && self.ends <= now;
         self.pass(now);
-        let is_first = self.clock.offset.is_none();
+        let is_first = !self.clock.is_known();
         let was_jumped = self.clock.jumped;
         if !self.clock.heard(reply.now_ms, sent, now) {
             return true;
@@ -240,7 +279,7 @@ impl Permits {
         if was_jumped {
             self.clock.jumped = false;
         }
-        self.adopt(grant, sent, lapsed);
+        self.adopt(grant, sent, lapsed, now);
         self.pass(now);
         false
     }
@@ -250,7 +289,7 @@ impl Permits {
         self.pending = self.pending.filter(|(pending, _)| *pending != turn);
     }
 
-    fn adopt(&mut self, grant: &PoolGrant, sent: Duration, lapsed: bool) {
+    fn adopt(&mut self, grant: &PoolGrant, sent: Duration, lapsed: bool, now: Duration) {
         if self.memories.back() != Some(&grant.memory) {
             self.memories.push_back(grant.memory.clone());
             if self.memories.len() > LEFT {
@@ -258,6 +297,7 @@ impl Permits {
             }
         }
         self.wanted = grant.wanted;
+        self.hope = grant.wait_ms.map(|wait| now + Duration::from_millis(wait));
         if let Some(expires) = grant.expires_ms.filter(|_| !lapsed) {
             self.ends = sent + Duration::from_millis(expires.min(self.rules.term_ms));
             self.claim = self.claim.max(grant.held.min(self.rules.limit));
@@ -277,9 +317,7 @@ impl Permits {
         if self.ends <= now {
             self.claim = self.claim.min(own);
         }
-        let late = Duration::from_millis(LATE_MS) + PATIENCE;
-        if self.lent.is_none_or(|lent| lent + self.settings.term() + late <= now) {
-            self.lent = None;
+        if self.returns <= now {
             self.claim = self.claim.max(own);
         }
     }
@@ -290,8 +328,19 @@ impl Permits {
     }
 
     fn is_young(&self, now: Duration) -> bool {
-        let late = Duration::from_millis(LATE_MS) + PATIENCE;
-        !self.settings.blank && self.born + self.settings.term() + late > now
+        self.mature.is_none_or(|mature| mature > now)
+    }
+
+    /// How many must be left by who leaves one part in `reserve`.
+    fn spare(&self, reserve: u32) -> u32 {
+        let all = if self.claim > self.rules.share() { self.rules.limit } else { self.rules.share() };
+        if all > 1 { all.checked_div(reserve).unwrap_or(0) } else { 0 }
+    }
+
+    /// Permits that could be taken now and used until they are cool.
+    fn usable(&self, now: Duration) -> u32 {
+        let free = self.claim_at(now).saturating_sub(self.in_use());
+        if self.left { 0 } else { free.min(self.lasting_at(now)) }
     }
 
     fn in_use(&self) -> u32 {
@@ -305,90 +354,6 @@ impl Permits {
     }
 }
 
-impl EngineClock {
-    fn expected(&self, now: Duration) -> Option<u64> {
-        let (offset, _) = self.offset?;
-        u64::try_from(millis(now) + offset).ok()
-    }
-
-    /// Hears the time, in an answer to what was sent then. Whether it is what was expected.
-    fn heard(&mut self, engine_ms: u64, sent: Duration, now: Duration) -> bool {
-        let engine_ms = i64::try_from(engine_ms).unwrap_or(i64::MAX);
-        let (low, high) = (engine_ms - millis(now), engine_ms - millis(sent));
-        let Some((offset, at)) = self.offset else {
-            self.offset = Some((high, now));
-            return true;
-        };
-        // Clocks run at different speeds, but not by more than this.
-        let drift = millis(now.saturating_sub(at)) / 2_000;
-        if offset < low - WANDER_MS - drift || offset > high + WANDER_MS + drift {
-            (self.offset, self.jumped) = (Some((high, now)), true);
-            return false;
-        }
-        if drift > 0 {
-            self.offset = Some((offset.clamp(low, high).clamp(offset - drift, offset + drift), now));
-        }
-        true
-    }
-}
-
-fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
-}
-
+mod outlook;
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn permits(blank: bool) -> Permits {
-        let (pool, node, cool) = ("p".to_owned(), "n".to_owned(), Duration::from_secs(60));
-        Permits::new(PermitSettings { pool, node, limit: 9, nodes: 3, cool, blank }, Duration::ZERO)
-    }
-
-    #[test]
-    fn alone_a_node_has_its_share_until_ended_requests_are_cool() {
-        let mut permits = permits(true);
-        let now = Duration::from_secs(1);
-        let used: Vec<PermitUse> = (0..9).filter_map(|_| permits.take(0, now)).collect();
-        assert_eq!(used.len(), 3);
-        permits.ended(used[0], now);
-        assert_eq!(permits.take(0, now + Duration::from_millis(59_999)), None);
-        assert!(permits.take(0, now + Duration::from_secs(60)).is_some());
-    }
-
-    #[test]
-    fn a_part_is_left_for_those_whom_a_client_waits_for() {
-        let (mut permits, now) = (permits(true), Duration::from_secs(1));
-        assert_eq!((0..9).filter_map(|_| permits.take(3, now)).count(), 2);
-        assert!(permits.take(0, now).is_some());
-        assert_eq!(permits.wanted_by(3), 4);
-    }
-
-    #[test]
-    fn another_limit_leaves_what_is_in_use() {
-        let (mut permits, now) = (permits(true), Duration::from_secs(1));
-        assert!(permits.take(0, now).and(permits.take(0, now)).is_some());
-        permits.limit_to(3, now);
-        assert_eq!((permits.left(now), permits.take(0, now)), (0, None));
-        permits.limit_to(15, now);
-        assert_eq!(permits.left(now), 3);
-    }
-
-    #[test]
-    fn who_leaves_takes_nothing_and_says_so_once_it_knows_the_time() {
-        let (mut permits, now) = (permits(true), Duration::from_secs(1));
-        assert_eq!(permits.clone().leave(now), None);
-        let call = permits.call(0, now).unwrap();
-        permits.answered(call.turn, &PoolReply { now_ms: 5_000, grant: None }, now);
-        let last = permits.leave(now).unwrap();
-        assert!(last.leaving && last.claim == 0 && last.turn > call.turn);
-        assert_eq!(permits.take(0, now), None);
-    }
-
-    #[test]
-    fn a_restarted_process_waits_for_what_its_earlier_one_may_have_used() {
-        let mut permits = permits(false);
-        assert_eq!(permits.left(Duration::from_secs(70)), 0);
-        assert_eq!(permits.left(Duration::from_secs(72)), 3);
-    }
-}
+mod tests;

@@ -64,10 +64,10 @@ pub struct PoolCall {
     pub want: u32,
     /// Whether an earlier process of the node may still count, so that this one lends nothing.
     pub young: bool,
-    /// Whether the node makes its last call: its share stays lent for a term, although it falls silent.
-    pub leaving: bool,
     /// Whether the pool has to forget what it knows, since it or its clock is not the one that it was.
     pub void: bool,
+    /// In how long a permit that it uses comes free; nothing if it uses none.
+    pub frees_ms: Option<u64>,
 }
 
 /// What the pool answers.
@@ -90,6 +90,8 @@ pub struct PoolGrant {
     pub expires_ms: Option<u64>,
     /// Whether other nodes would like more than they hold.
     pub wanted: bool,
+    /// In how long another node's permit comes free, or the pool lends at all.
+    pub wait_ms: Option<u64>,
     /// Which memory of the pool this comes from.
     pub memory: String,
 }
@@ -113,6 +115,8 @@ struct PoolMember {
     want: u32,
     young: bool,
     out: bool,
+    /// When a permit that it uses comes free.
+    frees_ms: Option<u64>,
 }
 
 impl PoolMember {
@@ -161,11 +165,12 @@ impl Pool {
         let me = PoolMember {
             turn: call.turn,
             until_ms: now_ms + rules.term_ms,
-            seen_ms: if call.leaving { now_ms + rules.term_ms } else { now_ms },
+            seen_ms: now_ms,
             held: call.claim,
             want: call.want,
             young: call.young,
             out: false,
+            frees_ms: call.frees_ms.map(|frees| now_ms.saturating_add(frees)),
         };
         self.members.insert(call.node.clone(), me);
         self.put_out(rules, now_ms);
@@ -190,14 +195,26 @@ impl Pool {
         if let Some(me) = self.members.get_mut(&call.node) {
             me.held = held;
         }
+        let wait = if is_open { self.frees(&call.node, now_ms) } else { Some(self.opens_ms) };
         let memory = self.memory.clone();
         PoolGrant {
             held,
             room: is_open.then_some(room),
             expires_ms: is_open.then_some(first),
             wanted,
+            wait_ms: wait.map(|wait| wait.saturating_sub(now_ms)),
             memory,
         }
+    }
+
+    /// When a permit of another node than `node` comes free.
+    fn frees(&self, node: &str, now_ms: u64) -> Option<u64> {
+        let others = self.members.iter().filter(|(name, member)| *name != node && member.held > 0);
+        let frees = others.filter_map(|(_, member)| match member.seen_ms + SILENT_MS >= now_ms {
+            true => member.frees_ms,
+            false => Some(member.until_ms + MARGIN_MS),
+        });
+        frees.min()
     }
 
     fn lending(&self) -> usize {

@@ -29,6 +29,23 @@ const MOST_DEBTS: usize = 500;
 /// The oldest version of Redis that will do. Valkey says it is 7.2.
 const OLDEST: (u32, u32) = (6, 2);
 
+/// Every command that scripts use, with what follows its key, so that the key is as it was or soon gone.
+const PROBES: [(&str, &[&str]); 11] = [
+    ("GET", &[]),
+    ("SET", &["0", "XX"]),
+    ("INCR", &[]),
+    ("PEXPIRE", &["1000"]),
+    ("PTTL", &[]),
+    ("DEL", &[]),
+    ("ZADD", &["XX", "0", "0"]),
+    ("ZREMRANGEBYSCORE", &["0", "0"]),
+    ("ZCARD", &[]),
+    ("XADD", &["NOMKSTREAM", "*", "0", "0"]),
+    ("XRANGE", &["-", "+"]),
+];
+/// The others that are used.
+const OTHER_COMMANDS: [&str; 5] = ["TIME", "INFO", "EVALSHA", "SCRIPT|LOAD", "SCRIPT"];
+
 /// Where the engine is.
 #[derive(Debug, Clone)]
 pub struct EngineAddress {
@@ -107,6 +124,15 @@ impl RedisEngine {
             (Some(_), Some(_)) => return Err(EngineFault::TooOld),
             _ => return Err(EngineFault::Unreadable),
         }
+        // Each command as it is, because a server does not always say which of a script's is forbidden.
+        let key = format!("{}probe", self.prefix);
+        let probes = PROBES.iter().map(|(command, words)| {
+            let mut probe = redis::cmd(command);
+            probe.arg(&key).arg(*words);
+            probe
+        });
+        let probes: Vec<redis::Cmd> = probes.chain([redis::cmd("TIME")]).collect();
+        try_join_all(probes.iter().map(|probe| self.query::<redis::Value>(probe))).await?;
         // A value that is gone at once. It has a name of its own, since one that lasts longer would stay unwritten.
         self.share(&format!("check:{}", self.memory), "", Duration::ZERO).await
     }
@@ -131,9 +157,8 @@ impl RedisEngine {
         script.arg(rules.limit).arg(rules.nodes.max(1)).arg(rules.term_ms).arg(&call.node).arg(call.turn);
         script.arg(call.expected_ms.map_or(String::new(), |expected| expected.to_string()));
         script.arg(call.claim).arg(call.want);
-        for flag in [call.young, call.leaving, call.void] {
-            script.arg(u8::from(flag));
-        }
+        script.arg(u8::from(call.young)).arg(u8::from(call.void));
+        script.arg(call.frees_ms.map_or(String::new(), |frees| frees.to_string()));
         let answer: Vec<redis::Value> = self.invoke(&script).await?;
         pool_reply(answer).ok_or(EngineFault::Unreadable)
     }
@@ -241,16 +266,26 @@ async fn within_deadline<T>(work: impl Future<Output = Result<T, RedisError>>) -
 }
 
 fn fault(error: &RedisError) -> EngineFault {
+    // A script that was refused something says so in the middle of its text.
+    let text = error.to_string();
     match error.code() {
         Some("OOM") => return EngineFault::Full,
         Some("MISCONF" | "READONLY" | "NOREPLICAS") => return EngineFault::ReadOnly,
         Some("LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "BUSY") => return EngineFault::Starting,
         Some("NOAUTH" | "WRONGPASS") => return EngineFault::Password,
-        Some("NOPERM") => return EngineFault::Forbidden,
+        Some("NOPERM") => return EngineFault::Forbidden(forbidden(&text)),
+        Some("WRONGTYPE") => return EngineFault::OtherType,
         Some(_) | None => {}
     }
-    // A script that was refused a write says so in the middle of its text.
-    let text = error.to_string();
+    if text.contains("WRONGTYPE") {
+        return EngineFault::OtherType;
+    }
+    if text.contains("NOPERM")
+        || text.contains("ACL failure")
+        || text.contains("The user executing the script")
+    {
+        return EngineFault::Forbidden(forbidden(&text));
+    }
     if text.contains("-OOM") || text.contains("OOM command not allowed") {
         return EngineFault::Full;
     }
@@ -266,10 +301,24 @@ fn fault(error: &RedisError) -> EngineFault {
     match error.kind() {
         ErrorKind::AuthenticationFailed => EngineFault::Password,
         ErrorKind::Server(ServerErrorKind::ReadOnly) => EngineFault::ReadOnly,
-        ErrorKind::Server(ServerErrorKind::NoPerm) => EngineFault::Forbidden,
+        ErrorKind::Server(ServerErrorKind::NoPerm) => EngineFault::Forbidden(forbidden(&text)),
         ErrorKind::InvalidClientConfig => EngineFault::Address,
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType | ErrorKind::Server(_) => EngineFault::Unreadable,
+        // Whoever answers is reached.
+        _ if error.code().is_some() => EngineFault::Unreadable,
         _ => EngineFault::Unreachable,
+    }
+}
+
+/// What a server's refusal names.
+fn forbidden(text: &str) -> &'static str {
+    let text = text.to_ascii_lowercase();
+    let named = |command: &&str| text.contains(&format!("'{}'", command.to_ascii_lowercase()));
+    let commands = PROBES.iter().map(|(command, _)| *command).chain(OTHER_COMMANDS);
+    match commands.into_iter().find(named) {
+        Some(command) => command,
+        None if text.contains("key") => "the keys of cluster.prefix",
+        None => "a needed command",
     }
 }
 
@@ -279,14 +328,15 @@ fn pool_reply(answer: Vec<redis::Value>) -> Option<PoolReply> {
     if answer.len() == 1 {
         return Some(PoolReply { now_ms, grant: None });
     }
-    let (held, room, expires, wanted) =
-        (numbers.next()??, numbers.next()??, numbers.next()??, numbers.next()??);
-    let memory = String::from_redis_value_ref(answer.get(5)?).ok()?;
+    let (held, room, expires, wanted, wait) =
+        (numbers.next()??, numbers.next()??, numbers.next()??, numbers.next()??, numbers.next()??);
+    let memory = String::from_redis_value_ref(answer.get(6)?).ok()?;
     let grant = PoolGrant {
         held: u32::try_from(held).ok()?,
         room: u32::try_from(room).ok(),
         expires_ms: u64::try_from(expires).ok(),
         wanted: wanted == 1,
+        wait_ms: u64::try_from(wait).ok(),
         memory,
     };
     Some(PoolReply { now_ms, grant: Some(grant) })

@@ -12,7 +12,9 @@ fn at(millis: u64) -> Duration {
 
 fn started(node: usize) -> Permits {
     let (pool, node, cool) = ("p".to_owned(), format!("node-{node}"), Duration::from_secs(60));
-    Permits::new(PermitSettings { pool, node, limit: 600, nodes: 3, cool, blank: true }, Duration::ZERO)
+    let mut permits = Permits::new(PermitSettings { pool, node, limit: 600, nodes: 3, cool }, Duration::ZERO);
+    permits.enter(None, Duration::ZERO);
+    permits
 }
 
 #[test]

@@ -2,7 +2,7 @@
 local limit, nodes, term = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local node, turn, expected = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local claim, want = tonumber(ARGV[7]), tonumber(ARGV[8])
-local young, leaving, void = ARGV[9] == '1', ARGV[10] == '1', ARGV[11] == '1'
+local young, void, frees = ARGV[9] == '1', ARGV[10] == '1', tonumber(ARGV[11])
 local LATE, GAP, SILENT, MARGIN = 1000, 3000, 3000, 4000
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -23,8 +23,10 @@ pool.last = now
 for name, member in pairs(members) do
   if member.till + MARGIN <= now then members[name] = nil end
 end
-local seen = leaving and now + term or now
-members[node] = { turn = turn, till = now + term, seen = seen, held = claim, want = want, young = young, out = false }
+members[node] = {
+  turn = turn, till = now + term, seen = now, held = claim, want = want, young = young, out = false,
+  frees = frees and now + frees
+}
 
 local function shares(speaking)
   local lending, borrowed = 0, 0
@@ -53,8 +55,13 @@ for _, name in ipairs(names) do
   end
 end
 
-local lending, first, held_by_others, poor, wanted = 0, now + term, 0, false, false
+local lending, first, held_by_others, poor, wanted, wait = 0, now + term, 0, false, false, nil
 for name, member in pairs(members) do
+  if name ~= node and member.held > 0 then
+    local comes = member.till + MARGIN
+    if member.seen + SILENT >= now then comes = member.frees end
+    if comes and (not wait or comes < wait) then wait = comes end
+  end
   if not member.out then
     if not member.young then
       lending = lending + 1
@@ -77,4 +84,8 @@ if poor then room = math.min(room, share) end
 local held = math.max(claim, math.min(want, room))
 members[node].held = held
 redis.call('SET', KEYS[1], cjson.encode(pool), 'PX', 2 * (term + MARGIN))
-return { now, held, open and room or -1, open and math.max(0, first - now) or -1, wanted and 1 or 0, pool.memory }
+if not open then wait = pool.opens end
+return {
+  now, held, open and room or -1, open and math.max(0, first - now) or -1, wanted and 1 or 0,
+  wait and math.max(0, wait - now) or -1, pool.memory
+}

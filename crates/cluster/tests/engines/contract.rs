@@ -58,8 +58,8 @@ pub(crate) fn call(node: &str, turn: u64) -> PoolCall {
         claim: 0,
         want: 0,
         young: false,
-        leaving: false,
         void: false,
+        frees_ms: None,
     }
 }
 

@@ -27,6 +27,10 @@ impl Turn for RedisEngine {
     fn turn(&self, _: Duration) {}
 }
 
+/// What the page says that a user needs.
+const NEEDED: &str =
+    "EVALSHA SCRIPT|LOAD INFO TIME GET SET DEL INCR PEXPIRE PTTL ZADD ZCARD ZREMRANGEBYSCORE XADD XRANGE";
+
 fn engine(server: &Server, password: Option<&str>) -> RedisEngine {
     let address = EngineAddress {
         url: format!("redis://127.0.0.1:{}/0", server.port),
@@ -79,6 +83,47 @@ async fn says_what_is_wrong_with_the_server() {
     let Some(replica) = Server::start(&["--replicaof", "127.0.0.1", "1"]) else { return };
     assert_eq!(engine(&replica, None).check().await, Err(EngineFault::ReadOnly));
     assert!(EngineFault::Password.is_configured() && !EngineFault::ReadOnly.is_configured());
+}
+
+#[tokio::test]
+async fn names_what_the_user_may_not_use() {
+    let Some(server) = Server::start(&[]) else { return };
+    let address = EngineAddress {
+        url: format!("redis://proxy@127.0.0.1:{}/0", server.port),
+        password: Some("secret".into()),
+        prefix: "scriptorium:".into(),
+    };
+    let needed: Vec<&str> = NEEDED.split(' ').collect();
+    for missing in ["", "TIME", "XADD", "INFO", "EVALSHA", "SCRIPT|LOAD", "the keys of cluster.prefix"] {
+        let keys = if missing.starts_with("the keys") { "~other:*" } else { "~scriptorium:*" };
+        let commands: Vec<String> = needed.iter().map(|command| format!("+{command}")).collect();
+        let allowed = commands.iter().map(String::as_str).filter(|command| command[1..] != *missing);
+        let mut words = vec!["ACL", "SETUSER", "proxy", "reset", "on", ">secret", keys];
+        words.extend(allowed);
+        server.command(&words).await;
+        server.command(&["SCRIPT", "FLUSH"]).await;
+        let checked = RedisEngine::new(&address).unwrap().check("a").await;
+        let named = checked.map_err(|fault| fault.to_string());
+        match missing {
+            "" => assert_eq!(named, Ok(())),
+            _ => assert!(named.as_ref().is_err_and(|told| told.contains(missing)), "{missing}: {named:?}"),
+        }
+    }
+    assert!(include_str!("../../../../docs/cluster.md").contains(NEEDED));
+}
+
+#[tokio::test]
+async fn tells_keys_of_another_type_from_an_engine_that_is_away() {
+    let Some(server) = Server::start(&[]) else { return };
+    server.command(&["SET", "scriptorium:nodes", "a string"]).await;
+    assert_eq!(engine(&server, None).check("a").await, Err(EngineFault::OtherType));
+    server.command(&["DEL", "scriptorium:nodes"]).await;
+    assert_eq!(engine(&server, None).check("a").await, Ok(()));
+    server.command(&["SET", "scriptorium:pool:registry", "no pool"]).await;
+    let engine = engine(&server, None);
+    let now_ms = engine.adjust(&[contract::call("a", 1)]).await.unwrap()[0].now_ms;
+    let call = cluster::PoolCall { expected_ms: Some(now_ms), ..contract::call("a", 1) };
+    assert_eq!(engine.adjust(&[call]).await, Err(EngineFault::Unreadable));
 }
 
 #[tokio::test]

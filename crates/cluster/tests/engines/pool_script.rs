@@ -39,6 +39,7 @@ async fn the_script_decides_as_the_function_does() {
                     number(grant.room.map(i64::from)),
                     number(grant.expires_ms.map(|expires| expires as i64)),
                     Value::Int(grant.wanted.into()),
+                    number(grant.wait_ms.map(|wait| wait as i64)),
                     Value::BulkString(grant.memory.into_bytes()),
                 ]
             });
@@ -59,8 +60,8 @@ fn random(rng: &mut Rng, rules: PoolRules, seed: u64, turn: u64, now_ms: u64) ->
         claim,
         want: rng.u32(claim..=rules.limit),
         young: rng.u32(0..8) == 0,
-        leaving: rng.u32(0..8) == 0,
         void: rng.u32(0..60) == 0,
+        frees_ms: (rng.u32(0..4) > 0).then(|| rng.u64(0..70_000)),
     }
 }
 
@@ -75,9 +76,8 @@ async fn invoke(
     script.arg(rules.limit).arg(rules.nodes).arg(rules.term_ms).arg(&call.node).arg(call.turn);
     script.arg(call.expected_ms.map_or(String::new(), |expected| expected.to_string()));
     script.arg(call.claim).arg(call.want);
-    for flag in [call.young, call.leaving, call.void] {
-        script.arg(u8::from(flag));
-    }
+    script.arg(u8::from(call.young)).arg(u8::from(call.void));
+    script.arg(call.frees_ms.map_or(String::new(), |frees| frees.to_string()));
     script.arg(now_ms).invoke_async(connection).await.unwrap()
 }
 

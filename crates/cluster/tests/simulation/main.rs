@@ -1,7 +1,7 @@
 //! The promises between nodes, attacked: the pure machines of several nodes over the double of the engine, in virtual time.
 //!
 //! Each seed is one history: messages are late, lost before or after their effect, and overtake each other; nodes are cut
-//! off, crash and start again; the engine stalls, forgets, refuses writes, is replaced by a replica that is behind, and
+//! off, are killed, end in order and start again; the engine stalls, forgets, refuses writes, is replaced by a replica that is behind, and
 //! has its clock set. `SCRIPTORIUM_SEED` runs one of them. A machine that is broken on purpose has to be found.
 //!
 //! Owns these histories and what must hold in them. Must not know Redis.
@@ -10,6 +10,8 @@
 
 mod network;
 mod permits;
+mod processes;
+mod restarts;
 mod shares;
 mod stream;
 mod takeover;

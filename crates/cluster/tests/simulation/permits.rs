@@ -5,13 +5,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use cluster::{PermitSettings, PermitUse, Permits, PoolCall, PoolReply};
+use cluster::{PermitUse, Permits, PoolCall, PoolReply};
 
 use super::network::{Mail, Network, STEP};
+use super::processes::{Deploy, NodeProcess, Record};
 
 /// What is broken on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Broken {
+pub(crate) enum Broken {
     Nothing,
     /// A node takes its share back as soon as a call is lost.
     Hasty,
@@ -23,52 +24,69 @@ enum Broken {
     Newborn,
     /// What was borrowed is used on after the lenders have it back.
     Clinging,
+    /// A place is left to every process that starts.
+    Twice,
+    /// A process that takes a place does not count what was used there.
+    Forgetful,
+    /// It takes the share at once that the one before it lent.
+    Greedy,
+    /// It does not tell the pool that it is the one before it.
+    Stranger,
 }
 
-enum Message {
+pub(crate) enum Message {
     Call(usize, u32, PoolCall),
     Reply(usize, u32, u64, Option<PoolReply>),
 }
 
-struct Node {
-    permits: Permits,
-    process: u32,
+pub(crate) struct Node {
+    pub(crate) permits: Permits,
+    pub(crate) process: NodeProcess,
     /// How far its clock is from the history's.
-    ahead: Duration,
-    uses: BTreeMap<PermitUse, Duration>,
-    called: Duration,
-    waiting: u32,
-    eager: u32,
+    pub(crate) ahead: Duration,
+    pub(crate) uses: BTreeMap<PermitUse, Duration>,
+    pub(crate) called: Duration,
+    pub(crate) waiting: u32,
+    pub(crate) eager: u32,
 }
 
 /// What the registry sees.
 #[derive(Default)]
-struct Registry {
-    under_way: u32,
+pub(crate) struct Registry {
+    pub(crate) under_way: u32,
     ended: VecDeque<Duration>,
 }
 
-struct History {
-    network: Network,
-    mail: Mail<Message>,
-    nodes: Vec<Node>,
-    registry: Registry,
-    limit: u32,
-    cool: Duration,
-    broken: Broken,
+pub(crate) struct History {
+    pub(crate) network: Network,
+    pub(crate) mail: Mail<Message>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) record: Record,
+    pub(crate) deploy: Deploy,
+    pub(crate) registry: Registry,
+    pub(crate) limit: u32,
+    pub(crate) cool: Duration,
+    pub(crate) broken: Broken,
     borrowed: u64,
-    now: Duration,
+    pub(crate) now: Duration,
 }
 
 impl History {
-    fn new(seed: u64, broken: Broken) -> Self {
+    pub(crate) fn new(seed: u64, broken: Broken) -> Self {
         let mut network = Network::new(seed, 3);
         let limit = network.rng.u32(1..40);
         let cool = [Duration::ZERO, Duration::from_secs(5), Duration::from_secs(60)][network.rng.usize(0..3)];
+        Self::over(network, limit, cool, broken)
+    }
+
+    pub(crate) fn over(mut network: Network, limit: u32, cool: Duration, broken: Broken) -> Self {
+        let deploy = Deploy::drawn(&mut network.rng);
         let mut history = Self {
             network,
             mail: Mail::default(),
             nodes: Vec::new(),
+            record: Record::default(),
+            deploy,
             registry: Registry::default(),
             limit,
             cool,
@@ -76,22 +94,19 @@ impl History {
             borrowed: 0,
             now: Duration::ZERO,
         };
-        history.nodes = (0..3).map(|node| history.started(node, 0)).collect();
+        history.nodes = (0..3).map(|_| history.started()).collect();
+        for node in 0..3 {
+            history.enter(node);
+        }
         history
     }
 
-    fn started(&mut self, node: usize, process: u32) -> Node {
+    /// A node whose process starts now.
+    pub(crate) fn started(&mut self) -> Node {
+        let process = self.record.process();
         let ahead = Duration::from_millis(self.network.rng.u64(0..1_000_000));
-        let settings = PermitSettings {
-            pool: "registry".into(),
-            node: format!("{node}-{process}"),
-            limit: self.limit,
-            nodes: 3,
-            cool: self.cool,
-            blank: process == 0 || self.broken == Broken::Newborn,
-        };
         Node {
-            permits: Permits::new(settings, self.now + ahead),
+            permits: process.permits(self.limit, self.cool, self.now + ahead),
             process,
             ahead,
             uses: BTreeMap::new(),
@@ -101,23 +116,35 @@ impl History {
         }
     }
 
-    fn step(&mut self) -> Result<(), String> {
+    pub(crate) fn step(&mut self) -> Result<(), String> {
         self.now += STEP;
         self.network.step(self.now);
         let now = self.now;
         for message in self.mail.arrived(now, &mut self.network.rng) {
             self.deliver(message);
         }
+        self.follow_deploy();
         for node in 0..self.nodes.len() {
-            self.crash_or_live(node);
-            self.end_uses(node);
-            self.take_permits(node);
-            self.call(node);
+            self.live(node);
+            if self.nodes[node].process.is_up(now) {
+                self.end_uses(node);
+                self.take_permits(node);
+                self.call(node);
+            }
         }
         self.registry.check(now, self.cool, self.limit)
     }
 
-    fn deliver(&mut self, message: Message) {
+    /// Ends what the process of `node` has under way.
+    pub(crate) fn end_all(&mut self, node: usize) {
+        let local = self.now + self.nodes[node].ahead;
+        for (permit, _) in std::mem::take(&mut self.nodes[node].uses) {
+            self.nodes[node].permits.ended(permit, local);
+            self.registry.ended(self.now);
+        }
+    }
+
+    pub(crate) fn deliver(&mut self, message: Message) {
         match message {
             Message::Call(node, process, mut call) => {
                 match self.network.serves(self.now) {
@@ -142,7 +169,7 @@ impl History {
             }
             Message::Reply(node, process, turn, reply) => {
                 let node = &mut self.nodes[node];
-                if node.process != process {
+                if node.process.number != process {
                     return;
                 }
                 let local = self.now + node.ahead;
@@ -155,26 +182,7 @@ impl History {
         }
     }
 
-    fn crash_or_live(&mut self, node: usize) {
-        if self.network.rng.u32(0..4_000) > 0 || self.network.is_calm(self.now, Duration::MAX) {
-            return;
-        }
-        let process = self.nodes[node].process + 1;
-        let local = self.now + self.nodes[node].ahead;
-        for (permit, _) in std::mem::take(&mut self.nodes[node].uses) {
-            self.nodes[node].permits.ended(permit, local);
-            self.registry.ended(self.now);
-        }
-        if self.network.rng.bool()
-            && let Some(call) = self.nodes[node].permits.leave(local)
-            && let Some(arrives) = self.network.sent(node, self.now)
-        {
-            self.mail.send(arrives, Message::Call(node, process - 1, call));
-        }
-        self.nodes[node] = self.started(node, process);
-    }
-
-    fn end_uses(&mut self, node: usize) {
+    pub(crate) fn end_uses(&mut self, node: usize) {
         let node = &mut self.nodes[node];
         let local = self.now + node.ahead;
         let mut over: Vec<PermitUse> =
@@ -210,7 +218,7 @@ impl History {
         self.borrowed += u64::from(node.uses.len() as u32 > self.limit / 3);
     }
 
-    fn call(&mut self, index: usize) {
+    pub(crate) fn call(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         let pause = if node.waiting > 0 { 250 } else { 1_000 };
         if node.called + Duration::from_millis(pause) > self.now {
@@ -219,23 +227,14 @@ impl History {
         let local = self.now + node.ahead;
         let Some(call) = node.permits.call(node.waiting, local) else { return };
         node.called = self.now;
-        let (process, turn) = (node.process, call.turn);
+        let (process, turn) = (node.process.number, call.turn);
         match self.network.sent(index, self.now) {
             Some(arrives) => self.mail.send(arrives, Message::Call(index, process, call)),
             None if self.broken == Broken::Hasty => {
-                let uses = std::mem::take(&mut self.nodes[index].uses);
-                uses.iter().for_each(|_| self.registry.ended(self.now));
-                let mut fresh = self.started(index, process + 1000);
-                let settings = PermitSettings {
-                    pool: "registry".into(),
-                    node: format!("{index}-{}", process + 1000),
-                    limit: self.limit,
-                    nodes: 3,
-                    cool: self.cool,
-                    blank: true,
-                };
-                fresh.permits = Permits::new(settings, self.now + fresh.ahead);
-                self.nodes[index] = fresh;
+                self.end_all(index);
+                self.nodes[index] = self.started();
+                let local = self.now + self.nodes[index].ahead;
+                self.nodes[index].permits.enter(None, local);
             }
             None => self.nodes[index].permits.lost(turn),
         }
@@ -248,7 +247,7 @@ impl Registry {
         self.ended.push_back(now);
     }
 
-    fn check(&mut self, now: Duration, cool: Duration, limit: u32) -> Result<(), String> {
+    pub(crate) fn check(&mut self, now: Duration, cool: Duration, limit: u32) -> Result<(), String> {
         while self.ended.front().is_some_and(|ended| *ended + cool <= now) {
             self.ended.pop_front();
         }
@@ -266,13 +265,15 @@ fn run(seed: u64, broken: Broken) -> Result<u64, String> {
     while history.now < lasting {
         history.step()?;
     }
-    Ok(history.borrowed)
+    Ok(history.borrowed << 32 | u64::from(history.record.taken_over))
 }
 
 #[test]
 fn never_more_requests_than_allowed_over_all_nodes() {
-    let borrowed = super::hold(|seed| run(seed, Broken::Nothing));
+    let seen = super::hold(|seed| run(seed, Broken::Nothing));
+    let (borrowed, taken_over) = (seen >> 32, seen & 0xffff_ffff);
     assert!(borrowed > super::SEEDS, "nodes seldom used more than their share: {borrowed}");
+    assert!(taken_over > super::SEEDS, "processes seldom took a place over: {taken_over}");
 }
 
 #[test]
@@ -300,13 +301,30 @@ fn finds_a_node_that_uses_on_what_it_borrowed() {
     super::find(|seed| run(seed, Broken::Clinging));
 }
 
+#[test]
+fn finds_two_processes_that_take_one_place() {
+    super::find(|seed| run(seed, Broken::Twice));
+}
+
+#[test]
+fn finds_a_successor_that_forgets_what_was_used() {
+    super::find(|seed| run(seed, Broken::Forgetful));
+}
+
+#[test]
+fn finds_a_successor_that_takes_back_what_was_lent() {
+    super::find(|seed| run(seed, Broken::Greedy));
+}
+
+#[test]
+fn finds_a_successor_that_the_pool_does_not_know() {
+    super::find(|seed| run(seed, Broken::Stranger));
+}
+
 /// While nothing fails, one node may use everything.
 #[test]
 fn one_node_gets_everything_soon() {
-    let mut history = History::new(1, Broken::Nothing);
-    history.network = Network::calm(0, 3);
-    (history.limit, history.cool) = (30, Duration::from_secs(60));
-    history.nodes = (0..3).map(|node| history.started(node, 0)).collect();
+    let mut history = History::over(Network::calm(0, 3), 30, Duration::from_secs(60), Broken::Nothing);
     for node in &mut history.nodes {
         node.eager = 0;
     }

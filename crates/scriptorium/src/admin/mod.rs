@@ -307,6 +307,9 @@ impl Admin {
                 "name": upstream.name(),
                 "up": upstream.is_up(),
                 "paused_seconds": paused,
+                "budget": upstream.budget_left().map(|budget| {
+                    json!({"left": budget.requests, "wait_seconds": budget.wait_seconds()})
+                }),
                 "last_failure": failed,
             })
         });

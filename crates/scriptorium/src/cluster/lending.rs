@@ -17,28 +17,20 @@ impl ClusterNode {
             let pools = self.pools.all();
             pools.iter().for_each(|pool| pool.cut_overdue());
             if self.is_together() {
-                self.call_pools(&pools, SharedPermits::call).await;
+                let calls = pools.into_iter().filter_map(|pool| pool.call().map(|call| (pool, call)));
+                self.tell_pools(calls.collect()).await;
             } else {
                 pools.iter().for_each(|pool| pool.uncalled());
             }
         }
     }
 
-    /// Lends the others all that this process does not use any more, at its end.
-    pub(super) async fn leave_pools(&self) {
-        self.call_pools(&self.pools.all(), SharedPermits::leave).await;
-    }
-
-    async fn call_pools(
-        &self,
-        pools: &[Arc<SharedPermits>],
-        call: impl Fn(&SharedPermits) -> Option<PoolCall>,
-    ) {
-        let (pools, calls): (Vec<_>, Vec<_>) =
-            pools.iter().filter_map(|pool| Some((pool, call(pool)?))).unzip();
+    /// Makes calls to pools.
+    pub(super) async fn tell_pools(&self, calls: Vec<(Arc<SharedPermits>, PoolCall)>) {
         if calls.is_empty() {
             return;
         }
+        let (pools, calls): (Vec<_>, Vec<_>) = calls.into_iter().unzip();
         let replies = self.engine().adjust(&calls).await.unwrap_or_default();
         for (index, (pool, call)) in pools.into_iter().zip(&calls).enumerate() {
             pool.answered(call.turn, replies.get(index));

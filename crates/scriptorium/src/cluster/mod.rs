@@ -11,7 +11,7 @@
 //! └─ node      this proxy: its engine, its threads, and what others may ask of it
 //!    ├─ standing, outbox, landings, notes, permits, pauses, quotas   what it holds for the tasks above
 //!    ├─ hearing, news   what happened, its record in the bucket, and who does as it says
-//!    ├─ starts          who started before this process
+//!    ├─ place           whose place this process has, and to whom it leaves it
 //!    └─ counted         the engine, with every call counted
 //! ```
 //! The pure machines of `crates/cluster` decide; this room carries out what they decide. Truth stays in the bucket: the engine
@@ -31,10 +31,10 @@ mod outbox;
 mod pauses;
 mod pausing;
 mod permits;
+mod place;
 mod quotas;
 mod settling;
 mod standing;
-mod starts;
 mod telling;
 
 pub(crate) use flights::SharedFetch;

@@ -16,12 +16,12 @@ use super::notes::FlightNotes;
 use super::outbox::NewsOutbox;
 use super::pauses::Pauses;
 use super::permits::PermitPools;
+use super::place::ProcessPlace;
 use super::quotas::QuotaDebts;
 use super::standing::NodeStanding;
-use super::starts::StartRecord;
 use crate::clock::{Clock, Timestamp};
 use crate::config;
-use crate::store::{StorageKey, Store};
+use crate::store::Store;
 use crate::telemetry::Metrics;
 
 /// The longest that a start waits for the engine. A check is two calls, and a call may begin with a connection.
@@ -54,6 +54,7 @@ pub(crate) struct ClusterNode {
     pub(super) landings: Landings,
     pub(super) notes: FlightNotes,
     pub(crate) pools: PermitPools,
+    pub(super) place: ProcessPlace,
     pub(crate) pauses: Pauses,
     pub(super) debts: QuotaDebts,
     pub(super) threads: ClusterThreads,
@@ -112,7 +113,6 @@ impl ClusterNode {
             Err(fault) => warn!(%fault, "serving alone until the engine of the cluster can be used"),
             Ok(()) => {}
         }
-        let has_room = enroll(runtime, &store, &name, config.nodes, clock.now());
         let engine = CountedEngine::new(redis, runtime.handle().clone(), Arc::clone(&metrics));
         Ok(Arc::new(Self {
             meant: config.nodes,
@@ -123,8 +123,9 @@ impl ClusterNode {
             outbox: NewsOutbox::default(),
             landings: Landings::default(),
             notes: FlightNotes::default(),
-            pools: PermitPools::new(&name, config.nodes, has_room, Arc::clone(&clock)),
+            pools: PermitPools::new(&name, config.nodes, Arc::clone(&clock)),
             pauses: Pauses::new(&name, Arc::clone(&clock)),
+            place: ProcessPlace::default(),
             debts: QuotaDebts::new(config.nodes),
             name,
             clock,
@@ -140,10 +141,13 @@ impl ClusterNode {
         RedisEngine::new(&address(config))?.check().await
     }
 
-    /// Beats, listens and tells from now on.
+    /// Beats, listens and tells from now on, and waits a moment for a place. Blocks; not to be called on a runtime.
     pub(crate) fn join(self: &Arc<Self>, hearing: Arc<dyn Hearing>) {
         // Until it has heard what changed.
         hearing.is_current_until(Timestamp(0));
+        let (entered, waits) = mpsc::channel();
+        let node = Arc::clone(self);
+        self.threads.spawn(async move { node.keep_place(|| _ = entered.send(())).await });
         let node = Arc::clone(self);
         self.threads.spawn(async move { node.keep_membership().await });
         let node = Arc::clone(self);
@@ -156,6 +160,7 @@ impl ClusterNode {
         self.threads.spawn(async move { node.keep_pauses().await });
         let node = Arc::clone(self);
         self.threads.spawn(async move { node.keep_debts().await });
+        let _ = waits.recv_timeout(START);
     }
 
     /// Says to the others that this process ends, and waits for that a moment. Blocks; not to be called on a runtime.
@@ -163,13 +168,7 @@ impl ClusterNode {
         let (left, waits) = mpsc::channel();
         let node = Arc::clone(self);
         self.threads.spawn(async move {
-            let (name, now) = (node.name.clone(), node.clock.now());
-            let mut end = |stored: Option<bytes::Bytes>| StartRecord::ended(stored.as_ref(), &name, now);
-            let ended = node.store.update(&StorageKey::Starts, &mut end);
-            let (_, ended) = futures_util::join!(node.leave_pools(), ended);
-            if let Err(error) = ended {
-                warn!(%error, "the bucket does not know that this proxy ended; its successor takes it for one that was killed");
-            }
+            node.leave_place().await;
             let _ = left.send(());
         });
         let _ = waits.recv_timeout(START);
@@ -222,24 +221,4 @@ fn address(config: &config::Cluster) -> EngineAddress {
         password: config.password_env.as_ref().map(|password| password.token.clone()),
         prefix: config.prefix.clone(),
     }
-}
-
-/// Enters this process into the bucket's record of starts. Whether its share of permits counts at once.
-fn enroll(runtime: &Runtime, store: &Arc<dyn Store>, name: &str, nodes: u32, now: Timestamp) -> bool {
-    let (enrolled, outcome) = mpsc::channel();
-    let (store, name) = (Arc::clone(store), name.to_owned());
-    runtime.spawn(async move {
-        let mut has_room = false;
-        let mut start = |stored: Option<bytes::Bytes>| {
-            let (record, room) = StartRecord::started(stored.as_ref(), &name, nodes, now);
-            has_room = room;
-            Some(record)
-        };
-        let entered = store.update(&StorageKey::Starts, &mut start).await;
-        if let Err(error) = &entered {
-            warn!(%error, "the bucket does not take the start of this proxy; it has no share of budgets for a while");
-        }
-        let _ = enrolled.send(entered.is_ok() && has_room);
-    });
-    outcome.recv_timeout(START).unwrap_or(false)
 }

@@ -3,11 +3,11 @@
 //! Owns who uses one, who waits for one, and who is cut off; the arithmetic is in `crates/cluster`. Must not know what a
 //! request is, nor how pools are called.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
-use ::cluster::{PermitSettings, PermitUse, Permits, PoolCall, PoolReply};
+use ::cluster::{Legacy, PermitLegacy, PermitSettings, PermitUse, Permits, PoolCall, PoolReply};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
@@ -16,6 +16,8 @@ use crate::clock::Clock;
 
 /// Between calls of a pool that nobody waits for.
 const PACE: Duration = Duration::from_secs(1);
+/// What an earlier process left is over after so long.
+const LEFT: Duration = Duration::from_secs(120);
 /// Between calls while requests wait, and between looks at what is overdue.
 const HURRY: Duration = Duration::from_millis(100);
 
@@ -24,17 +26,33 @@ const HURRY: Duration = Duration::from_millis(100);
 pub(crate) struct PermitPools {
     node: String,
     meant: u32,
-    /// Whether so few processes started before this one that it has a share of its own at once.
-    has_room: bool,
-    born: Duration,
     clock: Arc<dyn Clock>,
-    pools: Mutex<Vec<Weak<SharedPermits>>>,
+    opened: Mutex<OpenedPools>,
     wake: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct OpenedPools {
+    /// Pools of registries that a reload took away stay: their permits count, and the registry may come back.
+    pools: Vec<Arc<SharedPermits>>,
+    /// Nothing before this process has a place.
+    place: Option<PoolsPlace>,
+}
+
+/// What this process knows of those that had its place.
+#[derive(Debug)]
+struct PoolsPlace {
+    since: Duration,
+    /// How long they had it; `None` if none of them counts.
+    before: Option<Duration>,
+    /// What they left in pools that are not open.
+    left: BTreeMap<String, PermitLegacy>,
 }
 
 /// This proxy's permits of one pool.
 #[derive(Debug)]
 pub(crate) struct SharedPermits {
+    pool: String,
     state: Mutex<PermitState>,
     /// How many calls ended. Also told anew when a permit comes free.
     ended: watch::Sender<u64>,
@@ -106,7 +124,7 @@ impl SharedPermits {
             PermitPatience::For(time) => timeout(time, waits).await.ok().flatten(),
         };
         drop(waiter);
-        hold.ok_or_else(|| self.pause())
+        hold.ok_or_else(|| self.pause(reserve))
     }
 
     /// Changes how many permits there are.
@@ -137,8 +155,11 @@ impl SharedPermits {
         (PermitWaiter(self, wanted), state.begun)
     }
 
-    fn pause(&self) -> Duration {
-        let (now, next) = (self.clock.monotonic(), self.state.lock().permits.next_free());
+    /// How long until a request that leaves one part in `reserve` may find a permit.
+    pub(crate) fn pause(&self, reserve: u32) -> Duration {
+        let mut state = self.state.lock();
+        let now = self.clock.monotonic();
+        let next = state.permits.next(reserve, now);
         next.map_or(PACE, |next| next.saturating_sub(now)).max(PACE)
     }
 
@@ -183,9 +204,15 @@ impl SharedPermits {
         }
     }
 
-    /// The last call: lends the others all that is not used any more.
-    pub(super) fn leave(&self) -> Option<PoolCall> {
-        self.state.lock().permits.leave(self.clock.monotonic())
+    fn enter(&self, place: &PoolsPlace) {
+        let mut state = self.state.lock();
+        let now = self.clock.monotonic();
+        let age = place.age(now);
+        match place.left.get(&self.pool) {
+            Some(left) => state.permits.succeed(age, left, now),
+            None => state.permits.enter(age, now),
+        }
+        self.wake.notify_one();
     }
 
     /// No call can be made: those who wait have what there is.
@@ -224,38 +251,91 @@ impl Drop for PermitWaiter<'_> {
 }
 
 impl PermitPools {
-    pub(super) fn new(node: &str, meant: u32, has_room: bool, clock: Arc<dyn Clock>) -> Self {
-        let (born, node) = (clock.monotonic(), node.to_owned());
-        Self { node, meant, has_room, born, clock, pools: Mutex::default(), wake: Arc::default() }
+    pub(super) fn new(node: &str, meant: u32, clock: Arc<dyn Clock>) -> Self {
+        Self { node: node.to_owned(), meant, clock, opened: Mutex::default(), wake: Arc::default() }
+    }
+
+    /// This process has a place; those that had it before are there for `before`, or do not count.
+    pub(super) fn enter(&self, before: Option<Duration>) {
+        self.take(before, BTreeMap::new());
+    }
+
+    /// This process has the place of one that ended in order.
+    pub(super) fn succeed(&self, left: &Legacy) {
+        self.take(left.age(), left.pools.clone());
+    }
+
+    fn take(&self, before: Option<Duration>, left: BTreeMap<String, PermitLegacy>) {
+        let mut opened = self.opened.lock();
+        let place = PoolsPlace { since: self.clock.monotonic(), before, left };
+        opened.pools.iter().for_each(|pool| pool.enter(&place));
+        opened.place = Some(place);
+    }
+
+    /// No permit is taken any more: the last calls, where the engine is to be told, and what the next process has to know.
+    pub(super) fn leave(&self, told: bool) -> (Vec<(Arc<SharedPermits>, PoolCall)>, Legacy) {
+        let mut opened = self.opened.lock();
+        let now = self.clock.monotonic();
+        let (mut calls, mut pools) = (Vec::new(), BTreeMap::new());
+        let place = opened.place.take();
+        // What was left to this process and never opened is over after a while.
+        let is_recent = |place: &PoolsPlace| now.saturating_sub(place.since) < LEFT;
+        let age = place.as_ref().and_then(|place| place.age(now));
+        if let Some(place) = place.filter(is_recent) {
+            pools = place.left;
+        }
+        for pool in &opened.pools {
+            let (call, left) = pool.state.lock().permits.leave(told, now);
+            calls.extend(call.map(|call| (Arc::clone(pool), call)));
+            pools.insert(pool.pool.clone(), left);
+        }
+        let age_ms = age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        (calls, Legacy { age_ms, pools })
     }
 
     /// This proxy's permits of `pool`, of which there are `limit`. One counts until `cool` after its request ended.
     pub(crate) fn open(&self, pool: String, limit: u32, cool: Duration) -> Arc<SharedPermits> {
-        let (now, node) = (self.clock.monotonic(), self.node.clone());
-        let mut settings =
-            PermitSettings { pool, node, limit, nodes: self.meant, cool, blank: self.has_room };
-        // A process that has run for longer than a term knows that nothing of an earlier one counts.
-        settings.blank |= now.saturating_sub(self.born) > settings.term() + 2 * PACE;
-        let permits = Permits::new(settings, now);
+        let mut opened = self.opened.lock();
+        if let Some(known) = opened.pools.iter().find(|known| known.pool == pool) {
+            // While a registry has it, only that registry says how many permits there are.
+            if Arc::strong_count(known) == 1 {
+                known.limit_to(limit);
+            }
+            return Arc::clone(known);
+        }
+        let settings =
+            PermitSettings { pool: pool.clone(), node: self.node.clone(), limit, nodes: self.meant, cool };
+        let permits = Permits::new(settings, self.clock.monotonic());
         let state = PermitState { permits, cuts: HashMap::new(), waiting: 0, begun: 0, called: None };
         let pool = Arc::new(SharedPermits {
+            pool,
             state: Mutex::new(state),
             ended: watch::Sender::new(0),
             wake: Arc::clone(&self.wake),
             clock: Arc::clone(&self.clock),
         });
-        let mut pools = self.pools.lock();
-        pools.retain(|pool| pool.strong_count() > 0);
-        pools.push(Arc::downgrade(&pool));
+        if let Some(place) = &opened.place {
+            pool.enter(place);
+        }
+        opened.pools.push(Arc::clone(&pool));
         pool
     }
 
+    /// The pools of which a registry takes permits, or has some under way.
     pub(super) fn all(&self) -> Vec<Arc<SharedPermits>> {
-        self.pools.lock().iter().filter_map(Weak::upgrade).collect()
+        let opened = self.opened.lock();
+        opened.pools.iter().filter(|pool| Arc::strong_count(pool) > 1).cloned().collect()
     }
 
     /// Waits until a request waits, or a moment.
     pub(super) async fn woken(&self) {
         let _ = timeout(HURRY, self.wake.notified()).await;
+    }
+}
+
+impl PoolsPlace {
+    /// For how long processes have had the place, if one that was killed may count.
+    fn age(&self, now: Duration) -> Option<Duration> {
+        self.before.map(|before| before + now.saturating_sub(self.since))
     }
 }

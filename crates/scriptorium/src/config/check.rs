@@ -49,6 +49,16 @@ pub(super) fn check(config: &Config, needs_upstreams: bool, reading: &mut Config
             "expected storage.url = \"s3://bucket/prefix\" beside it: proxies agree on what is in one bucket";
         reading.refuse("cluster", message);
     }
+    // The text itself may be the password.
+    if config
+        .cluster
+        .as_ref()
+        .is_some_and(|cluster| !cluster.url.username().is_empty() && cluster.password_env.is_none())
+    {
+        let message = "expected no user before the host without a password: put a password into a variable that \
+                       `cluster.password_env` names, and only the name of a user into the URL";
+        reading.refuse("cluster.url", message);
+    }
     for (index, mirror) in config.mirrors.iter().enumerate() {
         check_mirror(&format!("mirrors[{index}]"), mirror, reading);
     }

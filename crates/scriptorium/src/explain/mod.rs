@@ -69,6 +69,9 @@ pub(crate) struct ExplainedRegistry {
     pub(crate) origin: String,
     /// Whether it is asked at the moment, or paused.
     pub(crate) up: bool,
+    /// If this proxy can send it no request now, in how many seconds it may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) over_budget_seconds: Option<u64>,
     /// Its last failure in this process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_failure: Option<RegistryFailure>,
@@ -201,6 +204,7 @@ async fn known(
         name: upstream.name().to_owned(),
         origin: upstream.origin().to_owned(),
         up: upstream.is_up(),
+        over_budget_seconds: upstream.budget_left().and_then(|left| left.wait_seconds()),
         last_failure: upstream.last_failure().map(|failure| RegistryFailure {
             at: failure.at,
             cause: failure.cause.to_owned(),

@@ -66,7 +66,13 @@ fn divergence() -> Divergence {
 }
 
 fn registry(up: bool) -> ExplainedRegistry {
-    ExplainedRegistry { name: "public".into(), origin: "https://up".into(), up, last_failure: None }
+    ExplainedRegistry {
+        name: "public".into(),
+        origin: "https://up".into(),
+        up,
+        over_budget_seconds: None,
+        last_failure: None,
+    }
 }
 
 /// A release of which so much is held, at a registry that is up.

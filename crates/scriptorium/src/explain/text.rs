@@ -64,7 +64,12 @@ impl Display for Explanation {
             f,
             "upstream",
             self.upstream.as_ref().map_or("none".to_owned(), |upstream| {
-                format!("{}, {}", upstream.name, if upstream.up { "up" } else { "not answering" })
+                let standing = match (upstream.up, upstream.over_budget_seconds) {
+                    (false, _) => "not answering".to_owned(),
+                    (true, Some(wait)) => format!("up, but its budget lets nothing through for {wait} s"),
+                    (true, None) => "up".to_owned(),
+                };
+                format!("{}, {standing}", upstream.name)
             }),
         )?;
         let failure = self.upstream.as_ref().and_then(|upstream| upstream.last_failure.as_ref());

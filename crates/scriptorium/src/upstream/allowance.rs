@@ -35,6 +35,23 @@ struct SharedAllowance {
     slots: Arc<SharedPermits>,
 }
 
+/// What is left of a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BudgetLeft {
+    /// How many requests this proxy could send at once.
+    pub(crate) requests: u32,
+    /// If there is none, in how long one may be sent, as far as this proxy knows.
+    pub(crate) wait: Option<Duration>,
+}
+
+impl BudgetLeft {
+    /// The whole seconds after which a request may be sent, if none may now.
+    pub(crate) fn wait_seconds(self) -> Option<u64> {
+        let seconds = |wait: Duration| u64::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX);
+        self.wait.map(seconds)
+    }
+}
+
 /// The right to one request under way.
 pub(super) struct ExchangeSlot {
     permit: Option<PermitHold>,
@@ -72,11 +89,18 @@ impl Allowance {
         }
     }
 
-    /// How many requests could be sent at once; `None` where there is no budget.
-    pub(super) fn left(&self) -> Option<u32> {
+    /// How many requests this proxy could send at once, and when the next; `None` where there is no budget.
+    pub(super) fn left(&self) -> Option<BudgetLeft> {
         match &self.shared {
-            None => self.budget.lock().left(self.clock.monotonic()),
-            Some(shared) => shared.budget().map(|budget| budget.left()),
+            None => {
+                let (budget, now) = (self.budget.lock(), self.clock.monotonic());
+                let wait = budget.pause(Urgency::Foreground, now);
+                budget.left(now).map(|requests| BudgetLeft { requests, wait })
+            }
+            Some(shared) => shared.budget().map(|budget| BudgetLeft {
+                requests: budget.left(),
+                wait: (budget.left() == 0).then(|| budget.pause(0)),
+            }),
         }
     }
 

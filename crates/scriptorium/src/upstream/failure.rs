@@ -48,10 +48,10 @@ pub(crate) enum CouldNotAsk {
         /// For how much longer.
         for_: Duration,
     },
-    /// The registry was not asked: this proxy's requests of the last minute used up the budget.
+    /// The registry was not asked: requests of the last minute used up the budget, or other proxies have what is left.
     #[error(
-        "this proxy has used up its requests to the registry for this minute; try again later, or ask this proxy's \
-         operator to raise `requests_per_minute`"
+        "this proxy may send the registry no request now: those of this minute are used up, or other proxies have \
+         them; try again later, or ask this proxy's operator to raise `requests_per_minute`"
     )]
     OverBudget {
         /// For how much longer.

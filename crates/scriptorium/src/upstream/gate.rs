@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::allowance::{Allowance, BudgetSpent, ExchangeSlot};
+use super::allowance::{Allowance, BudgetLeft, BudgetSpent, ExchangeSlot};
 use super::backoff::roll;
 use super::breaker::{Breaker, BreakerPass};
 use super::pause_scope::PauseScope;
@@ -188,8 +188,13 @@ impl Gate {
 
     fn tell_left(&self) {
         if let Some(left) = self.allowance.left() {
-            self.observer.budget_left(&self.upstream, left);
+            self.observer.budget_left(&self.upstream, left.requests);
         }
+    }
+
+    /// What is left of the budget, if there is one.
+    pub(super) fn budget_left(&self) -> Option<BudgetLeft> {
+        self.allowance.left()
     }
 
     fn paused(&self, standing: &GateStanding, scope: PauseScope, now: Duration) -> Option<Duration> {

@@ -72,6 +72,7 @@ use crate::config::address::Listeners;
 use crate::config::{self, Readers};
 use crate::domain::{Problem, Registry, Resource};
 
+use self::allowance::BudgetLeft;
 use self::document_memory::{DocumentMemory, DocumentSlot};
 use self::exchange::ReadRequest;
 use self::gate::Gate;
@@ -244,6 +245,11 @@ impl RegistryClient {
     pub(crate) fn pauses(&self) -> impl Iterator<Item = (&'static str, Duration)> {
         let pause = |scope: PauseScope| self.gate.pause(scope).map(|left| (scope.as_str(), left));
         PauseScope::ALL.into_iter().filter_map(pause)
+    }
+
+    /// What is left of its budget, if it has one.
+    pub(crate) fn budget_left(&self) -> Option<BudgetLeft> {
+        self.gate.budget_left()
     }
 
     /// Ends every pause. Answers with whether there was one.

@@ -21,6 +21,10 @@ fn what_cannot_work_or_gives_a_password_away_is_refused() {
             "without a password",
         ),
         ("[storage]\nurl = \"s3://volumes\"\n[cluster]\nurl = \"redis://engine?password=hunter2\"", "query"),
+        (
+            "[storage]\nurl = \"s3://volumes\"\n[cluster]\nurl = \"redis://hunter2@engine\"",
+            "cluster.password_env",
+        ),
         ("[storage]\nurl = \"s3://volumes\"\n[cluster]\nurl = \"http://engine\"", "redis://"),
         ("[storage]\nurl = \"s3://volumes\"\n[cluster]\nurl = \"redis://engine/x\"", "redis://"),
         ("[storage]\nurl = \"s3://volumes\"\n[cluster]\nnodes = 3", "cluster.url"),

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Cluster, TOGETHER, obeyed_within};
-use crate::support::{Proxy, Release, Reply, Setup, eventually, within};
+use crate::support::{Proxy, Release, Reply, Setup, Upstream, eventually, within};
 
 const BUDGET: usize = 30;
 /// A permit comes free so long after its request.
@@ -17,23 +17,23 @@ fn thrifty(setup: Setup) -> Setup {
 
 /// What the registry had received, and before and after which moments that was looked at.
 #[derive(Default)]
-struct Samples(Mutex<Vec<(Instant, usize, Instant)>>);
+pub(super) struct Samples(Mutex<Vec<(Instant, usize, Instant)>>);
 
 impl Samples {
-    fn take(&self, cluster: &Cluster) -> usize {
+    pub(super) fn take(&self, upstream: &Upstream) -> usize {
         let before = Instant::now();
-        let seen = cluster.upstream.seen().len();
+        let seen = upstream.seen().len();
         self.0.lock().unwrap().push((before, seen, Instant::now()));
         seen
     }
 
-    /// In no window the registry received more than its budget.
-    fn assert_bound(&self) {
+    /// In no window the registry received more than `budget`.
+    pub(super) fn assert_bound(&self, budget: usize) {
         let samples = self.0.lock().unwrap();
         for (begin, seen_before, _) in samples.iter() {
             let within = samples.iter().filter(|(_, _, end)| end.duration_since(*begin) < WINDOW);
             let seen = within.map(|(_, seen, _)| *seen).max().unwrap_or(0);
-            assert!(seen.saturating_sub(*seen_before) <= BUDGET, "{seen_before} and then {seen} in a window");
+            assert!(seen.saturating_sub(*seen_before) <= budget, "{seen_before} and then {seen} in a window");
         }
     }
 
@@ -44,7 +44,7 @@ impl Samples {
                 scope.spawn(|| ask(proxy, what, BUDGET));
             }
         });
-        self.take(cluster);
+        self.take(&cluster.upstream);
     }
 }
 
@@ -61,12 +61,12 @@ fn ask(proxy: &Proxy, what: &str, volumes: usize) {
 fn one_proxy_may_use_all_of_the_budget_and_nothing_makes_it_more() {
     let Some(mut cluster) = Cluster::with(3, thrifty) else { return };
     let samples = Samples::default();
-    samples.take(&cluster);
+    samples.take(&cluster.upstream);
     let mut round = 0;
     within(WINDOW, "a budget that one proxy used up", || {
         round += 1;
         ask(&cluster.proxies[0], &format!("first-{round}"), 5);
-        (samples.take(&cluster) >= BUDGET).then_some(())
+        (samples.take(&cluster.upstream) >= BUDGET).then_some(())
     });
     samples.ask_all(&cluster, "together");
     cluster.redis.command("FLUSHALL");
@@ -83,25 +83,25 @@ fn one_proxy_may_use_all_of_the_budget_and_nothing_makes_it_more() {
     cluster.proxies[0].crash();
     cluster.proxies[0].revive();
     samples.ask_all(&cluster, "revived");
-    samples.assert_bound();
+    samples.assert_bound(BUDGET);
 }
 
 #[test]
 fn without_the_engine_each_proxy_has_a_part_and_all_of_them_the_budget() {
     let Some(mut cluster) = Cluster::with(3, thrifty) else { return };
     let samples = Samples::default();
-    samples.take(&cluster);
+    samples.take(&cluster.upstream);
     cluster.redis.down();
     cluster.wait_for("alone", 1);
     for (index, proxy) in cluster.proxies.iter().enumerate() {
-        let before = samples.take(&cluster);
+        let before = samples.take(&cluster.upstream);
         ask(proxy, "alone", BUDGET);
-        assert!(samples.take(&cluster) > before, "proxy {index} has nothing");
+        assert!(samples.take(&cluster.upstream) > before, "proxy {index} has nothing");
     }
     cluster.redis.up();
     cluster.wait_for("together", 3);
     samples.ask_all(&cluster, "again");
-    samples.assert_bound();
+    samples.assert_bound(BUDGET);
 }
 
 #[test]

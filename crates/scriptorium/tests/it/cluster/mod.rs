@@ -7,6 +7,7 @@ mod events;
 mod flights;
 mod outcomes;
 mod quotas;
+mod restarts;
 mod sizing;
 mod together;
 

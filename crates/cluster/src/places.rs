@@ -1,0 +1,184 @@
+//! Places: as many as there are meant to be proxies. A process has one, and leaves it to the next one when it ends in order.
+//!
+//! The record lies in the bucket, where each change is made as a whole, so no two processes take one place. How it is known
+//! whose permits may still count:
+//!
+//! | a place | who takes it | and has |
+//! |---|---|---|
+//! | nobody had, or nobody for minutes | a new process | its share at once |
+//! | its process ended in order | one new process, or one that has the place of a killed one | what that process left |
+//! | its process was killed | a new process that finds no other | a share when the dead process cannot count any more |
+//!
+//! Invariant: a process that finds no place has the place of one that was killed before it entered. Why: there are no more
+//! processes than places, and those that ended in order are all taken. So the age of a process counts from when it entered.
+//! Nobody knows which process was killed, so names are only for who ends: an entry whose name was taken away stands for any
+//! process that finds its own no more.
+//!
+//! Each change may be made twice, because whoever writes to a bucket does not always hear whether it was written. Owns that
+//! decision; times are the wall clock's, in milliseconds. Must not know how the record is stored.
+
+use serde::{Deserialize, Serialize};
+
+use crate::legacy::Legacy;
+
+/// So long after its end nothing of a process counts, also where clocks differ.
+const OVER_MS: u64 = 300_000;
+
+/// Who has the places.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Places(Vec<Place>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Place {
+    name: String,
+    /// When its process ended in order.
+    ended: Option<u64>,
+    /// Whether its process takes the next better place.
+    #[serde(default)]
+    waits: bool,
+    /// What a process that ended left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    left: Option<Legacy>,
+}
+
+/// What a process finds that enters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entered {
+    /// A place of which nothing counts.
+    Room,
+    /// The place of one that ended in order.
+    Successor(Legacy),
+    /// No place but that of one that was killed. It may ask again.
+    Nothing,
+    /// What an earlier attempt found.
+    Again,
+}
+
+impl Places {
+    /// Places of which nothing is known: any may count.
+    pub fn unknown(places: u32) -> Self {
+        Self((0..places).map(|_| Place::default()).collect())
+    }
+
+    /// The process `name` enters, or asks for a better place; there are meant to be `most` places.
+    pub fn enter(&mut self, name: &str, most: u32, now_ms: u64) -> Entered {
+        let own = self.0.iter().find(|place| place.name == name);
+        if own.is_some_and(|place| !place.waits) {
+            return Entered::Again;
+        }
+        let is_known = own.is_some();
+        self.0.retain(|place| !place.is_over(now_ms));
+        let most = usize::try_from(most.max(1)).unwrap_or(usize::MAX);
+        if !is_known && self.0.len() < most {
+            self.0.push(Place::of(name));
+            return Entered::Room;
+        }
+        self.0.truncate(most);
+        let left = self.0.iter().enumerate().filter(|(_, place)| place.left.is_some());
+        let Some((index, _)) = left.min_by_key(|(_, place)| place.ended) else {
+            self.put(name, true);
+            return Entered::Nothing;
+        };
+        // What it has so far is left to whoever finds its own no more.
+        self.0.iter_mut().filter(|place| place.name == name).for_each(|place| *place = Place::default());
+        let left = self.0.remove(index).left;
+        self.0.push(Place::of(name));
+        left.map_or(Entered::Nothing, Entered::Successor)
+    }
+
+    /// Has an entry for the process `name`, which entered, before it [ends](Self::end). Whether that is a change.
+    pub fn put(&mut self, name: &str, waits: bool) -> bool {
+        if self.0.iter().any(|place| place.name == name) {
+            return false;
+        }
+        // An end that left nothing is as good as a death.
+        let is_anybodys = |place: &Place| (place.ended.is_none(), !place.name.is_empty());
+        let known = self.0.iter().enumerate().filter(|(_, place)| place.left.is_none());
+        let Some((index, _)) = known.min_by_key(|(_, place)| is_anybodys(place)) else { return false };
+        self.0.remove(index);
+        self.0.push(Place { waits, ..Place::of(name) });
+        true
+    }
+
+    /// The process `name`, which has an entry, ends in order. Whether that is a change.
+    pub fn end(&mut self, name: &str, left: &Legacy, now_ms: u64) -> bool {
+        let own = self.0.iter_mut().find(|place| place.name == name && place.ended.is_none());
+        let Some(place) = own else { return false };
+        (place.ended, place.waits, place.left) = (Some(now_ms), false, Some(left.clone()));
+        true
+    }
+}
+
+impl Place {
+    fn of(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+
+    fn is_over(&self, now_ms: u64) -> bool {
+        self.ended.and_then(|ended| now_ms.checked_sub(ended)).is_some_and(|ago| ago >= OVER_MS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(who: &str) -> Legacy {
+        Legacy { age_ms: who.bytes().next().map(u64::from), ..Legacy::default() }
+    }
+
+    fn full() -> Places {
+        let mut places = Places::default();
+        assert_eq!([places.enter("a", 2, 0), places.enter("b", 2, 0)], [Entered::Room, Entered::Room]);
+        places
+    }
+
+    #[test]
+    fn as_many_as_there_are_meant_to_be_find_room() {
+        let mut places = full();
+        assert_eq!(places.enter("c", 2, 0), Entered::Nothing);
+        assert_eq!(places.enter("d", 2, 9_999_999), Entered::Nothing, "who was killed may live");
+        assert_eq!(Places::unknown(2).enter("a", 2, 0), Entered::Nothing);
+    }
+
+    #[test]
+    fn who_ended_in_order_has_one_successor() {
+        let mut places = full();
+        assert!(places.end("a", &left("a"), 5) && !places.end("a", &left("a"), 5));
+        assert_eq!(places.enter("c", 2, 6), Entered::Successor(left("a")));
+        assert_eq!(places.enter("c", 2, 6), Entered::Again);
+        assert_eq!(places.enter("d", 2, 6), Entered::Nothing);
+        assert!(!places.end("a", &left("a"), 7), "its place is another's");
+        assert!(!places.put("c", false) && places.end("c", &left("c"), 8));
+        assert_eq!(places.enter("d", 2, 9), Entered::Successor(left("c")), "it waited for a better place");
+        assert_eq!(places.enter("d", 2, 9), Entered::Again);
+    }
+
+    #[test]
+    fn a_place_that_was_left_for_minutes_is_room() {
+        let mut places = full();
+        places.end("a", &left("a"), 1_000);
+        assert_eq!(places.clone().enter("c", 2, 300_999), Entered::Successor(left("a")));
+        assert_eq!(places.enter("c", 2, 301_000), Entered::Room);
+    }
+
+    #[test]
+    fn a_process_whose_name_was_taken_away_ends_in_the_place_of_the_one_that_was_killed() {
+        let mut places = full();
+        // It takes the older entry, but the other process was killed.
+        assert_eq!(places.enter("c", 2, 0), Entered::Nothing);
+        assert!(!places.end("a", &left("a"), 1) && places.put("a", false) && places.end("a", &left("a"), 1));
+        assert_eq!(places.enter("d", 2, 2), Entered::Successor(left("a")));
+        assert!(places.end("c", &left("c"), 3) && places.end("d", &left("d"), 3));
+        assert!(!places.put("e", false), "every place is left to somebody");
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_is_read() {
+        let stored = r#"[{"name":"a","ended":null},{"name":"b","ended":7}]"#;
+        let mut places: Places = serde_json::from_str(stored).unwrap();
+        assert_eq!(places.enter("c", 2, 8), Entered::Nothing, "nobody knows what it left");
+        assert_eq!(places.0.len(), 2);
+        assert!(places.0.iter().any(|place| place.name == "a"));
+    }
+}
