@@ -62,6 +62,9 @@ pub(super) fn check(config: &Config, needs_upstreams: bool, reading: &mut Config
     for (index, mirror) in config.mirrors.iter().enumerate() {
         check_mirror(&format!("mirrors[{index}]"), mirror, reading);
     }
+    if let Some(ca) = &config.telemetry.ca_file {
+        refuse_authorities("telemetry.ca_file", ca, reading);
+    }
     if let Some(tls) = &config.server.tls {
         check_identity(["server.tls.cert", "server.tls.key"], [&tls.cert, &tls.key], reading);
     }
@@ -156,7 +159,7 @@ fn check_egress(table: &str, egress: &Egress, listeners: &Listeners, reading: &m
         reading.refuse(key("proxy_auth_env"), "expected `proxy` beside it");
     }
     if let Some(ca) = &egress.ca_file {
-        refuse_pem(&key("ca_file"), "certificates of authorities", ca, authorities(ca), reading);
+        refuse_authorities(&key("ca_file"), ca, reading);
     }
     match (&egress.client_cert, &egress.client_key) {
         (None, None) => {}
@@ -216,6 +219,10 @@ fn refuse_pem<T>(
         reading.refuse(key, format!("expected a PEM file with {what} at {}: {why}", file.path().display()))
     };
     read.map_err(refuse).ok()
+}
+
+fn refuse_authorities(key: &str, file: &PemFile, reading: &mut ConfigReading<'_>) {
+    refuse_pem(key, "certificates of authorities", file, authorities(file), reading);
 }
 
 fn certificates(file: &PemFile) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -25,7 +25,8 @@ impl Pipeline {
             scriptorium.cache = Empty,
             scriptorium.request_id = Empty,
         );
-        spans::follow(&span, &request.headers);
+        let is_trusted = request.peer.is_some_and(|peer| self.limiter.trusts(peer.ip().to_canonical()));
+        spans::follow(&span, &request.headers, is_trusted);
         self.answer(request, body).instrument(span).await
     }
 }

@@ -5,21 +5,22 @@
 //! spans again, however often it fails between. Owns these bounds and the threads. Must not know what a span is about.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use opentelemetry::trace::TracerProvider;
+use opentelemetry::trace::{Link, SpanKind, TraceId, TraceState, TracerProvider};
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
+use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
 use opentelemetry_otlp::{
     ExporterBuildError, SpanExporter as OtlpExporter, WithExportConfig, WithTonicConfig,
 };
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider, Span, SpanData, SpanExporter,
-    SpanProcessor,
+    BatchConfigBuilder, BatchSpanProcessor, SamplingDecision, SamplingResult, SdkTracerProvider,
+    ShouldSample, Span, SpanData, SpanExporter, SpanLimits, SpanProcessor,
 };
 use prometheus::IntCounterVec;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -29,8 +30,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::{TARGET, short};
-use crate::config::Telemetry;
+use super::{TARGET, sampling, short};
+use crate::config::{PemFile, Telemetry};
 
 /// Most spans that wait for the collector. With the longest texts in them they take a few MiB.
 const MOST: usize = 2048;
@@ -52,6 +53,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub(crate) enum NoCollector {
     #[error("telemetry.otlp: {0}")]
     Exporter(#[from] ExporterBuildError),
+    #[error("telemetry.ca_file: {0} cannot be read: {1}")]
+    Authorities(PathBuf, String),
     #[error("telemetry.otlp: no thread can be started to send spans: {0}")]
     Thread(#[from] io::Error),
 }
@@ -78,8 +81,11 @@ impl Collector {
             let _within = runtime.enter();
             let builder =
                 OtlpExporter::builder().with_tonic().with_endpoint(url.as_str()).with_timeout(PATIENCE);
-            let tls = || ClientTlsConfig::new().with_enabled_roots();
-            if url.scheme() == "https" { builder.with_tls_config(tls()) } else { builder }.build()?
+            match url.scheme() {
+                "https" => builder.with_tls_config(authorities(settings.ca_file.as_ref())?),
+                _ => builder,
+            }
+            .build()?
         };
         let waiting = Arc::new(AtomicUsize::new(0));
         let exporter = BoundedExporter {
@@ -95,12 +101,13 @@ impl Collector {
             .with_scheduled_delay(AGE)
             .build();
         let batches = BatchSpanProcessor::builder(exporter).with_batch_config(bounds).build();
-        let by_ratio = Sampler::TraceIdRatioBased(settings.sample);
         let about = [KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))];
         let about = Resource::builder_empty().with_service_name("scriptorium").with_attributes(about).build();
         let provider = SdkTracerProvider::builder()
             .with_span_processor(BoundedSpans { batches, waiting, counted: counted.clone() })
-            .with_sampler(Sampler::ParentBased(Box::new(by_ratio)))
+            .with_sampler(SampledShare(settings.sample))
+            // Otherwise variables of the environment would say how much of a span is kept.
+            .with_span_limits(SpanLimits::default())
             .with_resource(about)
             .build();
         Ok(Some(Self { provider, runtime: Some(runtime) }))
@@ -121,6 +128,14 @@ impl Collector {
     }
 }
 
+/// Whom the collector's certificate must be from: the machine's authorities, and those of `ca_file`.
+fn authorities(ca_file: Option<&PemFile>) -> Result<ClientTlsConfig, NoCollector> {
+    let machine = ClientTlsConfig::new().with_enabled_roots();
+    let Some(file) = ca_file else { return Ok(machine) };
+    let unread = |why: &str| NoCollector::Authorities(file.path().to_owned(), why.to_owned());
+    Ok(machine.ca_certificate(Certificate::from_pem(file.contents().map_err(unread)?)))
+}
+
 impl Drop for Collector {
     fn drop(&mut self) {
         // What is not taken by then is lost.
@@ -128,6 +143,28 @@ impl Drop for Collector {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+/// Traces this share of the requests about which no trusted sender decided.
+#[derive(Debug, Clone)]
+struct SampledShare(f64);
+
+impl ShouldSample for SampledShare {
+    fn should_sample(
+        &self,
+        parent: Option<&Context>,
+        _: TraceId,
+        _: &str,
+        _: &SpanKind,
+        _: &[KeyValue],
+        _: &[Link],
+    ) -> SamplingResult {
+        let decision = match sampling::is_traced(self.0, parent) {
+            true => SamplingDecision::RecordAndSample,
+            false => SamplingDecision::Drop,
+        };
+        SamplingResult { decision, attributes: Vec::new(), trace_state: TraceState::NONE }
     }
 }
 

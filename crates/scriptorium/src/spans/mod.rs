@@ -12,6 +12,9 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 mod collector;
 mod context;
+mod sampling;
+
+use sampling::Stranger;
 
 pub(crate) use collector::{Collector, NoCollector};
 
@@ -35,11 +38,12 @@ pub(crate) fn short(text: &str) -> &str {
     &text[..text.floor_char_boundary(LONGEST)]
 }
 
-/// Makes `span` a child of the sender's, if `headers` name that.
-pub(crate) fn follow(span: &Span, headers: &HeaderMap) {
+/// Makes `span` a child of the sender's, if `headers` name that. Only a trusted sender decides that it is traced.
+pub(crate) fn follow(span: &Span, headers: &HeaderMap, is_trusted: bool) {
     if let Some(parent) = context::parent(headers) {
+        let sender = if is_trusted { Context::new() } else { Context::new().with_value(Stranger) };
         // It fails only for a span that has begun.
-        let _ = span.set_parent(Context::new().with_remote_span_context(parent));
+        let _ = span.set_parent(sender.with_remote_span_context(parent));
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value;
 
+use crate::support::authority::{self, Authority};
 use crate::support::collector::{Collector, Manner, attribute, hex};
 use crate::support::{Proxy, Release, Setup, Upstream, each, eventually, free_port};
 
@@ -105,22 +106,82 @@ fn the_log_names_the_trace() {
 }
 
 #[test]
-fn the_senders_decision_counts_and_then_the_share() {
-    for (share, flags, comes) in [(0.0, "01", true), (1.0, "00", false)] {
+fn a_trusted_senders_decision_counts_and_then_the_share() {
+    for (share, trusted, flags, comes) in [
+        (0.0, true, "01", true),
+        (0.0, false, "01", false),
+        (1.0, false, "01", true),
+        (1.0, true, "00", false),
+        (1.0, false, "00", false),
+    ] {
         let (upstream, collector) = (registry(), Collector::start());
-        let mut proxy = traced(&upstream, &collector.url()).set("telemetry.sample", share).start();
+        let networks = if trusted { vec!["127.0.0.0/8"] } else { Vec::new() };
+        let setup = traced(&upstream, &collector.url()).set("server.trusted_proxies", networks);
+        let mut proxy = setup.set("telemetry.sample", share).start();
         proxy.client().get(&lamp().index()).ok();
         proxy.client().get_with(&lamp().exact(), "traceparent", &sent(flags)).ok();
         proxy.stop();
-        assert_eq!(!collector.trace(TRACE).is_empty(), comes, "{share}");
+        assert_eq!(!collector.trace(TRACE).is_empty(), comes, "{share} {trusted} {flags}");
         let others = collector.spans().iter().filter(|span| hex(&span.trace_id) != TRACE).count();
         assert_eq!(others > 0, share > 0.0);
-        // Whoever comes next obeys the same decision.
+        // Whoever comes next obeys the same decision, in the same trace.
         let senders = senders(&upstream);
-        assert!(senders[&lamp().exact()].as_ref().unwrap().ends_with(&format!("-{flags}")), "{senders:?}");
+        let next = senders[&lamp().exact()].as_ref().unwrap();
+        assert!(next.contains(TRACE) && next.ends_with(if comes { "-01" } else { "-00" }), "{senders:?}");
         let own = if share > 0.0 { "-01" } else { "-00" };
         assert!(senders[&lamp().index()].as_ref().unwrap().ends_with(own), "{senders:?}");
     }
+}
+
+#[test]
+fn a_collector_behind_tls_is_verified() {
+    let Some(authority) = Authority::new() else { return eprintln!("skipped: no openssl here") };
+    let (upstream, collector) = (registry(), Collector::start());
+    let identity = authority.issue("collector", "DNS:localhost");
+    let door = authority::door_to_http2(&identity, collector.address);
+    let url = format!("https://localhost:{}", door.port());
+    for known in [false, true] {
+        let mut setup = traced(&upstream, &url).set("log.level", "warn");
+        if known {
+            setup = setup.set("telemetry.ca_file", authority.certificate());
+        }
+        let mut proxy = setup.start();
+        proxy.client().get_with(&lamp().index(), "traceparent", &sent("01")).ok();
+        let outcome = if known { "sent" } else { "lost" };
+        eventually(outcome, || (counted(&proxy, outcome) > 0).then_some(()));
+        assert_eq!(!collector.trace(TRACE).is_empty(), known);
+        let log = proxy.whole_log();
+        assert_eq!(log.contains("the collector takes no spans"), !known, "{log}");
+        assert!(known || log.contains("UnknownIssuer"), "the log says why: {log}");
+    }
+}
+
+#[test]
+fn of_the_librarys_variables_the_headers_count_alone() {
+    let (upstream, collector) = (registry(), Collector::start());
+    let mut setup = traced(&upstream, &collector.url());
+    for (name, value) in [
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20hunter2"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:9"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "0"),
+        ("OTEL_TRACES_SAMPLER", "always_off"),
+        ("OTEL_SDK_DISABLED", "true"),
+        ("OTEL_SERVICE_NAME", "another"),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "0"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+    ] {
+        setup = setup.env(name, value);
+    }
+    let mut proxy = setup.set("log.level", "debug").start();
+    proxy.client().get_with(&lamp().index(), "traceparent", &sent("01")).ok();
+    let log = proxy.whole_log();
+    let spans = whole(&collector, TRACE);
+    assert!(spans.iter().any(|span| attribute(span, "http.response.status_code").is_some()), "{spans:#?}");
+    assert_eq!(collector.credentials().first().map(String::as_str), Some("Bearer hunter2"));
+    assert!(!log.contains("hunter2"), "{log}");
 }
 
 #[test]

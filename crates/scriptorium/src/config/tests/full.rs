@@ -25,6 +25,7 @@ pub(super) fn full() -> Config {
         Readers::Listed(vec!["ci".parse().unwrap(), "group:release".parse().unwrap()]);
     config.log.audit = Some(PathBuf::from("/var/log/audit.jsonl"));
     config.telemetry.otlp = Url::parse("http://127.0.0.1:4317").ok();
+    config.telemetry.ca_file = Some(pem("server-cert.pem"));
     let url = Url::parse("https://api.example.com").unwrap();
     config.relays =
         vec![Relay { kind: RelayKind::Nullspace, path: "/nullspace".into(), url, egress: egress() }];

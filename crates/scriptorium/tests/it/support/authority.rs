@@ -83,6 +83,20 @@ impl Authority {
 
 /// TLS before `behind`, with this identity; with `clients`, for those whom that authority knows.
 pub(crate) fn door(identity: &Identity, clients: Option<&Authority>, behind: SocketAddr) -> SocketAddr {
+    door_to(identity, clients, behind, None)
+}
+
+/// TLS before a server of HTTP/2 alone.
+pub(crate) fn door_to_http2(identity: &Identity, behind: SocketAddr) -> SocketAddr {
+    door_to(identity, None, behind, Some("h2"))
+}
+
+fn door_to(
+    identity: &Identity,
+    clients: Option<&Authority>,
+    behind: SocketAddr,
+    protocol: Option<&str>,
+) -> SocketAddr {
     let provider = Arc::new(ring::default_provider());
     let builder =
         ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
@@ -97,7 +111,9 @@ pub(crate) fn door(identity: &Identity, clients: Option<&Authority>, behind: Soc
     };
     let chain = vec![CertificateDer::from_pem_file(&identity.cert).unwrap()];
     let key = PrivateKeyDer::from_pem_file(&identity.key).unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(builder.with_single_cert(chain, key).unwrap()));
+    let mut config = builder.with_single_cert(chain, key).unwrap();
+    config.alpn_protocols.extend(protocol.map(Into::into));
+    let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {

@@ -35,8 +35,16 @@ pub(crate) enum Manner {
 /// A collector. It ends with this value.
 pub(crate) struct Collector {
     pub(crate) address: SocketAddr,
-    spans: Arc<Mutex<Vec<Span>>>,
+    taken: Arc<Mutex<Taken>>,
     _runtime: Runtime,
+}
+
+/// What came so far.
+#[derive(Default)]
+struct Taken {
+    spans: Vec<Span>,
+    /// The credential of each batch.
+    credentials: Vec<String>,
 }
 
 impl Collector {
@@ -48,9 +56,9 @@ impl Collector {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0))).unwrap();
         let address = listener.local_addr().unwrap();
-        let spans = Arc::default();
-        runtime.spawn(accept(listener, Arc::clone(&spans), manner));
-        Self { address, spans, _runtime: runtime }
+        let taken = Arc::default();
+        runtime.spawn(accept(listener, Arc::clone(&taken), manner));
+        Self { address, taken, _runtime: runtime }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -59,13 +67,18 @@ impl Collector {
 
     /// The spans of a trace that came so far.
     pub(crate) fn trace(&self, id: &str) -> Vec<Span> {
-        let spans = self.spans.lock().unwrap();
-        spans.iter().filter(|span| hex(&span.trace_id) == id).cloned().collect()
+        let taken = self.taken.lock().unwrap();
+        taken.spans.iter().filter(|span| hex(&span.trace_id) == id).cloned().collect()
     }
 
     /// All spans that came so far.
     pub(crate) fn spans(&self) -> Vec<Span> {
-        self.spans.lock().unwrap().clone()
+        self.taken.lock().unwrap().spans.clone()
+    }
+
+    /// The credential of each batch that came so far.
+    pub(crate) fn credentials(&self) -> Vec<String> {
+        self.taken.lock().unwrap().credentials.clone()
     }
 }
 
@@ -84,10 +97,10 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
 }
 
-async fn accept(listener: TcpListener, spans: Arc<Mutex<Vec<Span>>>, manner: Manner) {
+async fn accept(listener: TcpListener, taken: Arc<Mutex<Taken>>, manner: Manner) {
     while let Ok((stream, _)) = listener.accept().await {
-        let spans = Arc::clone(&spans);
-        let service = service_fn(move |request| answer(request, Arc::clone(&spans), manner));
+        let taken = Arc::clone(&taken);
+        let service = service_fn(move |request| answer(request, Arc::clone(&taken), manner));
         let connection =
             http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service);
         tokio::spawn(connection);
@@ -98,10 +111,11 @@ type Frames = stream::BoxStream<'static, Result<Frame<Bytes>, Infallible>>;
 
 async fn answer(
     request: Request<Incoming>,
-    spans: Arc<Mutex<Vec<Span>>>,
+    taken: Arc<Mutex<Taken>>,
     manner: Manner,
 ) -> Result<Response<StreamBody<Frames>>, Infallible> {
     assert_eq!(request.uri().path(), "/opentelemetry.proto.collector.trace.v1.TraceService/Export");
+    let credential = request.headers().get("authorization").map(|field| field.to_str().unwrap().to_owned());
     let sent = request.into_body().collect().await.unwrap().to_bytes();
     let trailers = |status: &'static str, message: String| {
         let mut trailers = HeaderMap::new();
@@ -114,7 +128,9 @@ async fn answer(
             // A byte for the compression and four for the length stand before a message.
             let request = ExportTraceServiceRequest::decode(&sent[5..]).unwrap();
             let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
-            spans.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans));
+            let mut taken = taken.lock().unwrap();
+            taken.spans.extend(scopes.flat_map(|scope| scope.spans));
+            taken.credentials.extend(credential);
             let empty = Ok(Frame::data(Bytes::from_static(&[0; 5])));
             Box::pin(stream::iter([empty, trailers("0", String::new())]))
         }
