@@ -5,31 +5,15 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tempfile::TempDir;
-use yaml_rust2::{Yaml, YamlLoader};
 
+use crate::support::yaml::{at, documents, text};
 use crate::support::{Setup, Upstream};
-
-fn value(yaml: &Yaml) -> Value {
-    match yaml {
-        Yaml::Hash(fields) => {
-            let fields = fields.iter().map(|(key, held)| (key.as_str().unwrap().to_owned(), value(held)));
-            Value::Object(Map::from_iter(fields))
-        }
-        Yaml::Array(elements) => elements.iter().map(value).collect(),
-        Yaml::String(text) => json!(text),
-        Yaml::Integer(number) => json!(number),
-        Yaml::Boolean(flag) => json!(flag),
-        other => panic!("nothing of this kind is expected: {other:?}"),
-    }
-}
 
 /// The documents of the manifest, each of the kind that is asked for once.
 fn manifests<const N: usize>(kinds: [(&str, &str); N]) -> [Value; N] {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/kubernetes/scriptorium.yaml");
-    let documents = YamlLoader::load_from_str(&fs::read_to_string(file).unwrap()).unwrap();
-    let documents: Vec<_> = documents.iter().map(value).collect();
+    let documents = documents("kubernetes/scriptorium.yaml");
     let found: Vec<_> = documents.iter().map(|one| (text(one, "/apiVersion"), text(one, "/kind"))).collect();
     assert_eq!(found, kinds);
     documents.try_into().unwrap()
@@ -42,14 +26,6 @@ fn all() -> [Value; 4] {
         ("apps/v1", "StatefulSet"),
         ("policy/v1", "PodDisruptionBudget"),
     ])
-}
-
-fn at<'a>(value: &'a Value, place: &str) -> &'a Value {
-    value.pointer(place).unwrap_or_else(|| panic!("no {place} in {value:#}"))
-}
-
-fn text<'a>(value: &'a Value, place: &str) -> &'a str {
-    at(value, place).as_str().unwrap()
 }
 
 /// What each element of a list has at a place.

@@ -30,6 +30,7 @@ mod chromium;
 mod cluster;
 mod coded;
 mod commands;
+mod compose;
 mod config_init;
 mod counted;
 mod crash;

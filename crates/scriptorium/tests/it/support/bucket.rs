@@ -50,6 +50,10 @@ impl Bucket {
         None
     }
 
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
     /// The proxy of `setup` keeps things in this bucket.
     pub(crate) fn below(&self, setup: Setup) -> Setup {
         self.named(setup, NAME)

@@ -28,6 +28,7 @@ pub(crate) mod shell;
 pub(crate) mod tls;
 pub(crate) mod tokens;
 pub(crate) mod truth;
+pub(crate) mod yaml;
 
 /// Archives of the registry.
 pub(crate) mod tarball {

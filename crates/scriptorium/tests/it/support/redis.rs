@@ -73,6 +73,10 @@ impl Redis {
             .set("cluster.nodes", i64::from(nodes))
     }
 
+    pub(crate) fn authority(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     /// What the server says to a command without arguments of its own.
     pub(crate) fn command(&self, words: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
