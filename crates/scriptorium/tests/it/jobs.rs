@@ -8,7 +8,9 @@ use bibliotheca::sample;
 use tempfile::TempDir;
 
 use crate::support::authority::{self, Authority};
+use crate::support::bucket::Bucket;
 use crate::support::egress::Egress;
+use crate::support::redis::Redis;
 use crate::support::shell::{Shell, commands};
 use crate::support::{Upstream, free_ports};
 
@@ -51,9 +53,14 @@ impl Page {
         std::mem::replace(&mut self.commands, next).iter().map(|command| self.shell.run(command)).collect()
     }
 
+    /// Runs the rest. Whatever is left in the background ends with the page.
+    fn run_all(&mut self) -> String {
+        self.commands.iter().map(|command| self.shell.run(command)).collect()
+    }
+
     /// Runs the rest, and ends the proxy. What was printed, and the folder with what was made.
     fn run_rest(mut self) -> (String, TempDir) {
-        let printed = self.commands.iter().map(|command| self.shell.run(command)).collect();
+        let printed = self.run_all();
         self.shell.end();
         (printed, self.folder)
     }
@@ -121,4 +128,48 @@ fn a_private_registry() {
     let (printed, _) = page.run_rest();
     assert_eq!(statuses(&printed), ["401", "401"], "{printed}");
     assert!(printed.contains("2.0.0"), "{printed}");
+}
+
+#[test]
+fn an_air_gapped_site() {
+    let (registry, authority) = registry();
+    let Some(mut page) = Page::open("air-gap", &[("127.0.0.1:8080", &*authority)]) else { return };
+    page.run_until("scriptorium mirror inspect");
+    // Nothing inside asks it, until somebody outside syncs again.
+    registry.down();
+    let first = page.run_until("scriptorium mirror receipt");
+    assert!(first.contains("trusted") && first.contains("secret-scanner"), "{first}");
+    registry.up();
+    let (_, folder) = page.run_rest();
+    assert!(fs::read(folder.path().join("volume.tar.gz")).unwrap().len() > 100);
+    let carried =
+        |bundle: &str| fs::read_dir(folder.path().join(bundle).join("blobs/sha256")).unwrap().count();
+    assert!(carried("media/second") > 0, "what the site did not hold");
+    let outside: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.path().join("media/second/manifest.json")).unwrap()).unwrap();
+    assert_eq!(outside["kind"], "delta");
+    assert!(!folder.path().join("media/corp.key").exists(), "the key stays outside");
+}
+
+#[test]
+fn three_nodes() {
+    let Some((bucket, redis)) = Bucket::start().zip(Redis::start_with(Some("change-me"))) else { return };
+    let (_registry, authority) = registry();
+    let ports = [free_ports(), free_ports()].map(|ports| ports.map(|port| format!("127.0.0.1:{port}")));
+    let places = [
+        ("127.0.0.1:8080", &*authority),
+        ("127.0.0.1:9000", bucket.authority()),
+        ("127.0.0.1:6379", &*redis.authority()),
+        ("127.0.0.1:8282", &*ports[0][0]),
+        ("127.0.0.1:9292", &*ports[0][1]),
+        ("127.0.0.1:8383", &*ports[1][0]),
+        ("127.0.0.1:9393", &*ports[1][1]),
+    ];
+    let Some(mut page) = Page::open("three-nodes", &places) else { return };
+    let printed = page.run_all().to_lowercase();
+    let cache: Vec<_> = printed.lines().filter(|line| line.starts_with("cache-status")).collect();
+    assert_eq!(cache.len(), 3, "{printed}");
+    assert!(cache[0].contains("uri-miss"), "{printed}");
+    assert!(cache[1..].iter().all(|line| line.contains("hit")), "{printed}");
+    assert_eq!(statuses(&printed), ["200"], "{printed}");
 }

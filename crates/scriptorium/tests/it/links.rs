@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const FOLDERS: &[&str] = &["", "docs", "benches", "fuzz"];
+const FOLDERS: &[&str] = &["", "docs", "docs/jobs", "benches", "fuzz"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
