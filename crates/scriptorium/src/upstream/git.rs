@@ -80,7 +80,7 @@ impl RegistryClient {
         context: FetchContext<'_>,
     ) -> Result<GitReply, CouldNotAsk> {
         let url = place.below(question.path)?;
-        let passage = self.enter("git", PauseScope::Documents, &url, context).await?;
+        let mut passage = self.enter("git", PauseScope::Documents, &url, context).await?;
         let notes = Notes::default();
         let attempt = || self.try_git(&url, question, notes.clone(), context);
         // A question changes nothing at the server, so it may be put again.
