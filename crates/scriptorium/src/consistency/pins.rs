@@ -85,7 +85,7 @@ pub(crate) struct Pin {
     pub(crate) origin: Option<String>,
     /// The commit that delivered it, if Git did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) commit: Option<PinnedCommit>,
+    pub(crate) commit: Option<Box<PinnedCommit>>,
 }
 
 impl Pin {
@@ -246,7 +246,7 @@ impl Pins {
                 None => Ok(()),
             };
         };
-        pin.commit = commit.or(pin.commit);
+        pin.commit = commit.map(Box::new).or(pin.commit);
         // Written before the other is removed, so that there is one at every moment.
         self.store.create(&form::of_registry(registry, release), stored(&pin)).await?;
         Ok(self.store.remove(&seen).await?)

@@ -42,7 +42,7 @@ impl Display for Explanation {
                 (None, None) => "none".to_owned(),
             },
         )?;
-        if let Some(commit) = self.pin.as_ref().and_then(|pin| pin.commit.as_ref()) {
+        if let Some(commit) = self.pin.as_ref().and_then(|pin| pin.commit.as_deref()) {
             let PinnedCommit { commit, tree, moved_to } = commit;
             let moved =
                 moved_to.as_ref().map(|now| format!("; its reference names {now} now, of the same tree"));

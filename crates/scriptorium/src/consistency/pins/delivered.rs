@@ -28,8 +28,8 @@ impl Pins {
             let first = &noted.commit;
             warn!(%release, first, moved_to, "the Git reference of a release names another commit with the same tree than before");
         }
-        if pin.commit.as_ref() != Some(&noted) {
-            pin.commit = Some(noted);
+        if pin.commit.as_deref() != Some(&noted) {
+            pin.commit = Some(Box::new(noted));
             self.store.write(&place, stored(&pin)).await?;
         }
         Ok(())

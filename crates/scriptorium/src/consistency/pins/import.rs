@@ -10,7 +10,7 @@ use std::io::{self, BufRead, Read};
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 
-use super::{ANYBODY, Pin, Pins};
+use super::{ANYBODY, Pin, PinnedCommit, Pins};
 use crate::clock::Timestamp;
 use crate::domain::{Integrity, Purl, Registry, Version, VolumeName};
 use crate::store::StoreError;
@@ -62,6 +62,8 @@ struct Written {
     upstream: Option<String>,
     #[serde(default)]
     origin: Option<String>,
+    #[serde(default)]
+    commit: Option<Box<PinnedCommit>>,
 }
 
 /// The lines of `input` without empty ones. A pin without a date gets `now`. Ends when `input` cannot be read.
@@ -105,12 +107,12 @@ fn parse(number: u64, text: &[u8], now: Timestamp) -> Result<Line, LineError> {
         return Err(malformed(format!("found more than {LONGEST} bytes")));
     }
     let written: Written = serde_json::from_slice(text).map_err(|error| malformed(told(&error)))?;
-    let Written { volume, version, integrity, since, upstream, origin } = written;
+    let Written { volume, version, integrity, since, upstream, origin, commit } = written;
     if upstream.is_none() && origin.is_some() {
         return Err(malformed("found an \"origin\" without its \"upstream\"".to_owned()));
     }
     let (since, upstream) = (since.unwrap_or(now), upstream.unwrap_or_else(|| ANYBODY.to_owned()));
-    Ok(Line { number, pin: Pin { volume, version, integrity, since, upstream, origin, commit: None } })
+    Ok(Line { number, pin: Pin { volume, version, integrity, since, upstream, origin, commit } })
 }
 
 /// The parser counts lines within the line, which would be read as a line of the file.

@@ -55,7 +55,8 @@ fn merged(imported: u64, present: u64, conflicts: u64) -> Merged {
 
 #[test]
 fn a_line_is_an_exported_pin_or_one_written_by_hand() {
-    let exported = Pin { since: Timestamp(7), upstream: "public".into(), ..pin("1.0.0", "a") };
+    let commit = Some(Box::new(PinnedCommit::of("c".into(), "t".into())));
+    let exported = Pin { since: Timestamp(7), upstream: "public".into(), commit, ..pin("1.0.0", "a") };
     let mut text = exported.line();
     text.extend_from_slice(b"\n  \r\n");
     text.extend_from_slice(by_hand("2.0.0", "b").as_bytes());
