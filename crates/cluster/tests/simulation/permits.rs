@@ -30,6 +30,8 @@ pub(crate) enum Broken {
     Forgetful,
     /// It takes the share at once that the one before it lent.
     Greedy,
+    /// A process that ends in order leaves no place.
+    Placeless,
     /// It does not tell the pool that it is the one before it.
     Stranger,
 }

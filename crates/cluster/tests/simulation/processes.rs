@@ -195,7 +195,7 @@ impl History {
     fn leave_place(&mut self, name: &str, legacy: &Legacy) {
         let now_ms = self.now.as_millis() as u64;
         let troubled = !self.network.is_calm(self.now, Duration::MAX);
-        if troubled && self.network.rng.u32(0..10) == 0 {
+        if self.broken == Broken::Placeless || troubled && self.network.rng.u32(0..10) == 0 {
             return;
         }
         for _ in 0..1 + u32::from(troubled && self.network.rng.u32(0..10) == 0) {

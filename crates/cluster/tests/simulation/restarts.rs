@@ -32,10 +32,10 @@ enum Replaced {
 }
 
 /// The longest that a node waited.
-fn longest_wait(seed: u64, replaced: Replaced) -> Duration {
+fn longest_wait(seed: u64, replaced: Replaced, broken: Broken) -> Duration {
     // What a killed process used and lent is nobody's for a while.
     let limit = if replaced == Replaced::OneKilled { ASKED * 5 / 3 } else { ASKED * 10 / 9 };
-    let mut history = History::over(Network::calm(seed, 3), limit, at(60), Broken::Nothing);
+    let mut history = History::over(Network::calm(seed, 3), limit, at(60), broken);
     let pause = Duration::from_millis(history.network.rng.u64(0..15_000));
     history.deploy = match replaced {
         Replaced::InTurn | Replaced::InTurnWithFlush => Deploy::Rolling(0, at(90), pause),
@@ -95,7 +95,7 @@ fn ask(history: &mut History, index: usize, since: &mut Option<Duration>) -> boo
 }
 
 fn longest(replaced: Replaced) -> Duration {
-    let longest = (0..SEEDS).map(|seed| longest_wait(seed, replaced)).max().unwrap();
+    let longest = (0..SEEDS).map(|seed| longest_wait(seed, replaced, Broken::Nothing)).max().unwrap();
     println!("{replaced:?}: {longest:?}");
     longest
 }
@@ -115,4 +115,10 @@ fn once_all_are_up_again_neither_a_flush_nor_a_stop_of_all_costs_more() {
 #[test]
 fn a_process_that_follows_a_killed_one_lives_on_what_the_others_lend() {
     assert!(longest(Replaced::OneKilled) <= SOON);
+}
+
+#[test]
+fn finds_processes_that_leave_no_place() {
+    let starves = |seed| longest_wait(seed, Replaced::InTurn, Broken::Placeless) > at(30);
+    assert!((0..SEEDS).any(starves));
 }

@@ -109,7 +109,7 @@ fn a_rolling_restart_neither_starves_a_registry_nor_exceeds_its_budget() {
     // Far more than there may be.
     thread::scope(|scope| {
         for proxy in &*proxies {
-            scope.spawn(|| (0..BUDGET / 2).for_each(|_| drop(load.ask(proxy))));
+            scope.spawn(|| (0..BUDGET / 2).for_each(|_| _ = load.ask(proxy)));
         }
     });
     assert!(load.asked.load(Ordering::Relaxed) > BUDGET + BUDGET / 2);
