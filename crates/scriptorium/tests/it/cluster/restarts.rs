@@ -97,13 +97,11 @@ fn a_rolling_restart_neither_starves_a_registry_nor_exceeds_its_budget() {
     }
     // Where nobody had a share, it took longer to see than a loan that its lender can have back.
     longest = longest.max(load.ask_all(proxies, Duration::from_secs(20)));
-    println!("replaced in turn: {longest:?} without a permit");
     assert!(longest <= SOON, "{longest:?} without a permit");
 
     proxies.iter_mut().for_each(Proxy::stop);
     proxies.iter_mut().for_each(Proxy::revive);
     let stopped = load.ask_all(proxies, Duration::from_secs(8));
-    println!("stopped and started at once: {stopped:?} without a permit");
     assert!(stopped <= SOON, "{stopped:?} without a permit");
 
     // Far more than there may be.
