@@ -43,7 +43,7 @@ fn all(section: &str, keys: &[KeyAbout], outer: Option<AppliedBy>) -> Vec<(Strin
 #[test]
 fn every_key_is_explained_and_is_applied_by_somebody() {
     let keys = all("", &super::section::about::<Config>(), None);
-    assert_eq!(keys.len(), 135);
+    assert_eq!(keys.len(), 136);
     for (key, applied_by) in keys {
         assert!(applied_by.is_some(), "{key}: say who applies a changed value");
     }
