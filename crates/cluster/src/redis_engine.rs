@@ -131,10 +131,16 @@ impl RedisEngine {
             probe.arg(&key).arg(*words);
             probe
         });
-        let probes: Vec<redis::Cmd> = probes.chain([redis::cmd("TIME")]).collect();
+        let nodes = redis::cmd("ZCARD").arg(self.nodes()).clone();
+        let probes: Vec<redis::Cmd> = probes.chain([redis::cmd("TIME"), nodes]).collect();
         try_join_all(probes.iter().map(|probe| self.query::<redis::Value>(probe))).await?;
         // A value that is gone at once. It has a name of its own, since one that lasts longer would stay unwritten.
         self.share(&format!("check:{}", self.memory), "", Duration::ZERO).await
+    }
+
+    /// The key of the nodes that were seen.
+    fn nodes(&self) -> String {
+        format!("{}nodes", self.prefix)
     }
 
     fn key(&self, kind: &str, name: &str) -> String {
@@ -182,7 +188,7 @@ impl Scripts {
 #[async_trait]
 impl Engine for RedisEngine {
     async fn beat(&self, node: &str) -> Result<Beat, EngineFault> {
-        let mut script = self.scripts.beat.key(format!("{}nodes", self.prefix));
+        let mut script = self.scripts.beat.key(self.nodes());
         let nodes = self.invoke(script.arg(node).arg(millis(NODE_SEEN))).await?;
         Ok(Beat { nodes })
     }

@@ -268,7 +268,8 @@ fn mirrors(
     store: &Arc<ProxyStore>,
     Readers { documents, files }: Readers,
 ) -> Arc<Mirrors> {
-    let desk = MirrorDesk { documents, files, store: Arc::clone(store), metrics: Arc::clone(&registries.metrics) };
+    let desk =
+        MirrorDesk { documents, files, store: Arc::clone(store), metrics: Arc::clone(&registries.metrics) };
     Arc::new(Mirrors::new(desk, locks(config), &config.mirrors))
 }
 

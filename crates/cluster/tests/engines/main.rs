@@ -102,7 +102,7 @@ async fn names_what_the_user_may_not_use() {
         words.extend(allowed);
         server.command(&words).await;
         server.command(&["SCRIPT", "FLUSH"]).await;
-        let checked = RedisEngine::new(&address).unwrap().check("a").await;
+        let checked = RedisEngine::new(&address).unwrap().check().await;
         let named = checked.map_err(|fault| fault.to_string());
         match missing {
             "" => assert_eq!(named, Ok(())),
@@ -116,9 +116,9 @@ async fn names_what_the_user_may_not_use() {
 async fn tells_keys_of_another_type_from_an_engine_that_is_away() {
     let Some(server) = Server::start(&[]) else { return };
     server.command(&["SET", "scriptorium:nodes", "a string"]).await;
-    assert_eq!(engine(&server, None).check("a").await, Err(EngineFault::OtherType));
+    assert_eq!(engine(&server, None).check().await, Err(EngineFault::OtherType));
     server.command(&["DEL", "scriptorium:nodes"]).await;
-    assert_eq!(engine(&server, None).check("a").await, Ok(()));
+    assert_eq!(engine(&server, None).check().await, Ok(()));
     server.command(&["SET", "scriptorium:pool:registry", "no pool"]).await;
     let engine = engine(&server, None);
     let now_ms = engine.adjust(&[contract::call("a", 1)]).await.unwrap()[0].now_ms;

@@ -46,7 +46,10 @@ enum ToldDownload {
     Unexpected(u16),
     ServerError(u16),
     /// The repository gives nothing to make it of.
-    Repository { why: String, is_gone: bool },
+    Repository {
+        why: String,
+        is_gone: bool,
+    },
 }
 
 impl<'a> SharedDownload<'a> {

@@ -139,7 +139,8 @@ async fn look_for_unlisted(run: &MirrorRun<'_>, mirrored: &MirroredVolumes<'_>, 
         survey.indexes.note(mirrored, &name, rows.as_deref());
         Ok::<(), std::convert::Infallible>(())
     };
-    let Ok(()) = in_passes(unlisted, run.at_once(AT_ONCE), |name| run.courteously(index(run, name)), end).await;
+    let Ok(()) =
+        in_passes(unlisted, run.at_once(AT_ONCE), |name| run.courteously(index(run, name)), end).await;
 }
 
 /// Goes on with a selection, on a thread that blocks nobody: a solution may take seconds.
