@@ -27,8 +27,7 @@ const ALONE: Duration = Duration::from_secs(6);
 pub(crate) struct Cluster {
     pub(crate) proxies: Vec<Proxy>,
     pub(crate) redis: Redis,
-    /// Ends with the cluster.
-    _bucket: Bucket,
+    pub(crate) bucket: Bucket,
     pub(crate) upstream: Upstream,
 }
 
@@ -43,7 +42,7 @@ impl Cluster {
         let (bucket, redis, upstream) = (Bucket::start()?, Redis::start()?, Upstream::start());
         let setup = || change(redis.joined_by(bucket.below(Setup::before(&upstream)), nodes));
         let proxies = (0..nodes).map(|_| setup().start()).collect();
-        let cluster = Self { proxies, redis, _bucket: bucket, upstream };
+        let cluster = Self { proxies, redis, bucket, upstream };
         cluster.wait_for("together", nodes);
         Some(cluster)
     }

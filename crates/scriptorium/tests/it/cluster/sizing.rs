@@ -1,4 +1,4 @@
-//! What the engine is asked, held against the numbers of docs/cluster.md.
+//! What the engine and the bucket are asked, held against the numbers of docs/cluster.md.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,10 @@ use crate::support::{Release, within};
 const FIXED: f64 = 2.0 + 4.0 + 2.0 + 2.0;
 /// For one client at one proxy, at most.
 const CLIENT: f64 = 4.0;
+/// Requests a second to the bucket of a proxy that is asked nothing: the record of news.
+const READS: f64 = 1.0 / 30.0;
+/// Requests to the bucket for a cold document, at most.
+const COLD: f64 = 12.0;
 /// A pause takes longer than it should on a busy machine, never less.
 const SLACK: f64 = 1.1;
 
@@ -25,7 +29,7 @@ fn calls(cluster: &Cluster, name: &str) -> f64 {
 }
 
 #[test]
-fn the_engine_is_asked_as_often_as_the_page_says() {
+fn the_engine_and_the_bucket_are_asked_as_often_as_the_page_says() {
     let Some(cluster) = Cluster::with(3, |setup| setup.set("cache.index_ttl", "1h")) else { return };
     let (release, proxies) = (Release::new("lamp", "1.0.0"), cluster.proxies.len() as f64);
     cluster.upstream.publish(&release);
@@ -37,7 +41,7 @@ fn the_engine_is_asked_as_often_as_the_page_says() {
         ((calls(&cluster, "") - before) / begun.elapsed().as_secs_f64(), FIXED * proxies);
     assert!((fixed / 3.0..fixed * SLACK).contains(&calls_a_second), "{calls_a_second} instead of {fixed}");
 
-    let (begun, before) = (Instant::now(), calls(&cluster, ""));
+    let (begun, before, bucket) = (Instant::now(), calls(&cluster, ""), cluster.bucket.requests());
     for _ in 0..1_000 {
         cluster.proxies.iter().for_each(|proxy| assert!(proxy.client().get(&release.index()).ok().is_hit()));
     }
@@ -45,7 +49,10 @@ fn the_engine_is_asked_as_often_as_the_page_says() {
     let most = (FIXED + CLIENT) * proxies * time * SLACK + proxies;
     assert!(more <= most, "{more} calls for 3,000 hits in {time} s, at most {most}");
     assert_eq!(cluster.upstream.requests(&release.index()), 1);
+    let (read, most) = ((cluster.bucket.requests() - bucket) as f64, (READS * time + 1.0) * proxies);
+    assert!(read <= most, "{read} requests to the bucket for 3,000 hits in {time} s, at most {most}");
 
+    let bucket = cluster.bucket.requests();
     let counted = |name: &str| calls(&cluster, name);
     let before = ["lease", "release", "announce"].map(counted);
     for number in 0..50 {
@@ -59,6 +66,8 @@ fn the_engine_is_asked_as_often_as_the_page_says() {
     let more = ["lease", "release", "announce"].map(counted);
     let more: Vec<_> = more.iter().zip(before).map(|(after, before)| after - before).collect();
     assert_eq!(more, [50.0, 50.0, 0.0], "leases, releases and messages of 50 cold documents");
+    let each = (cluster.bucket.requests() - bucket) as f64 / 50.0;
+    assert!(each <= COLD, "{each} requests to the bucket for a cold document");
 
     cluster.proxies[0].invalidate(&json!({"volume": "cold-1"})).ok();
     within(Duration::from_secs(5), "news, once at once and once when it is in the bucket", || {

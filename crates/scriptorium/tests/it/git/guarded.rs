@@ -4,6 +4,8 @@ use serde_json::json;
 
 use super::host::GitHost;
 use super::lamp;
+use crate::support::authority::{self, Authority};
+use crate::support::egress::Egress;
 use crate::support::{Release, Reply, Setup, Upstream, each};
 
 /// A registry with a release that names this repository.
@@ -96,6 +98,37 @@ fn the_credential_goes_to_its_host_alone() {
         let log = proxy.whole_log();
         assert!(!log.contains(variable) && !log.contains(&sent));
     }
+}
+
+#[test]
+fn a_host_with_a_certificate_of_the_company_is_reached_through_its_proxy() {
+    let Some(authority) = Authority::new() else { return };
+    let (host, egress) = (GitHost::start(), Egress::start());
+    host.deliver(lamp("1.0.0"));
+    let (registry, release) = naming("https://git.test/-acme-lamp/.git");
+    for (name, behind) in [("registry.test", &registry), ("git.test", &host.server)] {
+        let identity = authority.issue(name, &format!("DNS:{name}"));
+        let door = authority::door(&identity, None, behind.authority().parse().unwrap());
+        egress.knows(&format!("{name}:443"), door);
+    }
+    let setup = Setup::before(&registry).set("upstream.url", "https://registry.test");
+    let setup = setup.set("upstream.git_hosts", vec!["git.test"]).set("upstream.proxy", egress.url());
+    let proxy = setup.set("upstream.ca_file", authority.certificate()).start();
+    proxy.client().get(&release.download()).ok();
+    assert_eq!(host.fetches(), 1);
+    assert!(egress.asked().iter().any(|asked| asked.starts_with("CONNECT git.test:443 ")));
+    // Who is in clear where the registry is not is not asked.
+    let (registry, release) = naming("http://git.test/-acme-lamp/.git");
+    let setup = Setup::before(&registry).set("upstream.url", "https://registry.test");
+    let setup = setup.set("upstream.git_hosts", vec!["git.test"]).set("upstream.proxy", egress.url());
+    let identity = authority.issue("clear", "DNS:registry.test");
+    egress.knows(
+        "registry.test:443",
+        authority::door(&identity, None, registry.authority().parse().unwrap()),
+    );
+    let proxy = setup.set("upstream.ca_file", authority.certificate()).start();
+    proxy.client().get(&release.download()).could_not_ask();
+    assert!(egress.asked().iter().all(|asked| asked.starts_with("CONNECT ")));
 }
 
 #[test]

@@ -77,6 +77,12 @@ impl Bucket {
         keys.map(|key| key.strip_prefix(PREFIX).unwrap()[1..].to_owned()).collect()
     }
 
+    /// How many requests it served so far.
+    pub(crate) fn requests(&self) -> u64 {
+        let count = self.exchange("GET", "/-/requests", b"");
+        String::from_utf8(count).unwrap().parse().unwrap()
+    }
+
     pub(crate) fn get(&self, key: &str) -> Vec<u8> {
         self.ask("GET", &format!("/{PREFIX}/{key}"), b"")
     }
@@ -97,11 +103,15 @@ impl Bucket {
     }
 
     fn ask(&self, method: &str, what: &str, body: &[u8]) -> Vec<u8> {
+        self.exchange(method, &format!("/{NAME}{what}"), body)
+    }
+
+    fn exchange(&self, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
         let mut stream = TcpStream::connect(&self.authority).unwrap();
         let (host, length) = (&self.authority, body.len());
         write!(
             stream,
-            "{method} /{NAME}{what} HTTP/1.1\r\nHost: {host}\r\n{SIGNED}Content-Length: {length}\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{SIGNED}Content-Length: {length}\r\n\
              Content-Type: application/octet-stream\r\nConnection: close\r\n\r\n"
         )
         .unwrap();
@@ -110,7 +120,7 @@ impl Bucket {
         stream.read_to_end(&mut answer).unwrap();
         let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
         let (head, body) = answer.split_at(end + 4);
-        assert!(head[8..].starts_with(b" 200 "), "{method} {what}: {}", String::from_utf8_lossy(head));
+        assert!(head[8..].starts_with(b" 200 "), "{method} {path}: {}", String::from_utf8_lossy(head));
         body.to_vec()
     }
 }
