@@ -36,10 +36,13 @@ impl ReadFiles {
         for folder in folders {
             if let Err(error) = gather(folder, DEEPEST, &mut files) {
                 faults.whole(folder.display(), error);
-                files.extend(earlier.keys().filter(|path| path.starts_with(folder)).cloned());
+                let (kept, others): (BTreeMap<_, _>, _) =
+                    earlier.into_iter().partition(|(path, _)| path.starts_with(folder));
+                self.0.extend(kept.into_iter().take(MOST));
+                earlier = others;
             }
         }
-        for path in files.into_iter().take(2 * MOST) {
+        for path in files {
             let content = advisories(&path).map_err(|why| faults.whole(path.display(), why)).ok();
             let content = content.or_else(|| earlier.remove(&path));
             self.0.extend(content.map(|content| (path, content)));

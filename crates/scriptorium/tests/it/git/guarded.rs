@@ -122,10 +122,8 @@ fn a_host_with_a_certificate_of_the_company_is_reached_through_its_proxy() {
     let setup = Setup::before(&registry).set("upstream.url", "https://registry.test");
     let setup = setup.set("upstream.git_hosts", vec!["git.test"]).set("upstream.proxy", egress.url());
     let identity = authority.issue("clear", "DNS:registry.test");
-    egress.knows(
-        "registry.test:443",
-        authority::door(&identity, None, registry.authority().parse().unwrap()),
-    );
+    egress
+        .knows("registry.test:443", authority::door(&identity, None, registry.authority().parse().unwrap()));
     let proxy = setup.set("upstream.ca_file", authority.certificate()).start();
     proxy.client().get(&release.download()).could_not_ask();
     assert!(egress.asked().iter().all(|asked| asked.starts_with("CONNECT ")));
