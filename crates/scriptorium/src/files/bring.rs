@@ -129,7 +129,7 @@ impl FileFetcher {
     ) -> Fill {
         let expected = &origin.fetch.expected;
         let upstream = self.upstream(origin)?;
-        let slot = self.slot(origin, address.locator(), &upstream, context).await?;
+        let slot = self.slot(origin, address, &upstream, context).await?;
         let (what, name, request_id) = (expected.payload().as_str(), upstream.name(), context.id);
         let (tries, mut recalls) = (RetryAllowance::new(upstream.retries()), 0..RECALLS);
         loop {
@@ -206,16 +206,21 @@ impl FileFetcher {
         self.documents.refuse_archive(refusal).await;
     }
 
-    /// A slot for a download from `locator`, waited for as long as the registry itself would be.
+    /// A slot for a download from `address`, waited for as long as the registry itself would be.
     pub(super) async fn slot(
         &self,
         origin: &FileOrigin,
-        locator: &str,
+        address: &FileAddress,
         upstream: &RegistryClient,
         context: FetchContext<'_>,
     ) -> Result<DownloadSlot, ReadFailure> {
-        let host = upstream.host_of(locator, &origin.from.to_string());
-        let request = SlotRequest { fetch: origin.fetch.clone(), host, client: context.client.cloned() };
+        let host = upstream.host_of(address.locator(), &origin.from.to_string());
+        let repository = match address {
+            FileAddress::Url(_) => None,
+            FileAddress::Git { repository, .. } => Some(repository.clone()),
+        };
+        let (fetch, client) = (origin.fetch.clone(), context.client.cloned());
+        let request = SlotRequest { fetch, host, repository, client };
         let slot = self.slots.take(request, upstream.patience().min(LONGEST_WAIT)).await;
         slot.map_err(|NoSlot| ReadFailure::NoSlot { registry: upstream.name().to_owned() })
     }

@@ -92,7 +92,7 @@ impl From<RepositoryError> for ReadFailure {
     fn from(error: RepositoryError) -> Self {
         let why = error.to_string();
         match error {
-            RepositoryError::Ask(reason) => reason.into(),
+            RepositoryError::Ask(reason) | RepositoryError::Cut(reason) => reason.into(),
             // The release may name another one by now.
             RepositoryError::Reference | RepositoryError::NoReference => {
                 Self::Repository { why, is_gone: true }

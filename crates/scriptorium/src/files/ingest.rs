@@ -76,7 +76,9 @@ impl IngestError {
         matches!(
             self,
             Self::Download(CouldNotAsk::Recalled)
-                | Self::Repository(RepositoryError::Ask(CouldNotAsk::Recalled))
+                | Self::Repository(
+                    RepositoryError::Ask(CouldNotAsk::Recalled) | RepositoryError::Cut(CouldNotAsk::Recalled)
+                )
         )
     }
 
@@ -87,7 +89,7 @@ impl IngestError {
             // A wait that was already too long is not doubled.
             Self::Download(reason) => (reason.facets().reach != RequestReach::TimedOut, "download", None),
             // What failed before the body came was tried again already.
-            Self::Repository(RepositoryError::Ask(reason)) => {
+            Self::Repository(RepositoryError::Cut(reason)) => {
                 (reason.facets().reach == RequestReach::BrokenOff, "download", None)
             }
             Self::Archive(ArchiveError::Gzip(_) | ArchiveError::Source(_)) => (true, "download", None),

@@ -28,7 +28,7 @@ impl SealedFiles {
         let upstream = fetcher.upstream(&origin)?;
         // How long the archive of a commit gets is known once it is made.
         let FileAddress::Url(locator) = &origin.address else { return Ok(None) };
-        let _slot = fetcher.slot(&origin, locator, &upstream, context).await?;
+        let _slot = fetcher.slot(&origin, &origin.address, &upstream, context).await?;
         let (payload, from) = (origin.fetch.expected.payload(), origin.from.to_string());
         match upstream.download_range(payload, locator, &from, 0..1, context).await {
             Ok(PartialDownload::Part { of, download }) => {

@@ -142,7 +142,7 @@ impl Mending<'_> {
         }
         let upstream = fetcher.upstream(origin)?;
         let (payload, from) = (self.expected().payload(), origin.from.to_string());
-        let slot = fetcher.slot(origin, locator, &upstream, context).await?;
+        let slot = fetcher.slot(origin, &origin.address, &upstream, context).await?;
         let mut good = Vec::with_capacity(damaged.ranges.len());
         for range in &damaged.ranges {
             let asked = upstream.download_range(payload, locator, &from, range.clone(), context);

@@ -6,6 +6,8 @@
 //! | from one registry | 16 | a slow registry delays its own files only |
 //! | of those, from one host | 12 | a slow host leaves slots to the registry's other hosts |
 //! | of those, first asked for by one client | 8 | a client that wants everything leaves slots to the others |
+//! | repositories of one registry | 3 | each fetch by Git may take memory; releases of one repository share a fetch |
+//! | of those, at one host | 2 | a slow host leaves one to the others |
 //!
 //! A download that finds no free slot waits for one, and fails after a while. A free slot goes to the client with the fewest
 //! slots, and among its downloads to the one that waited longest. A download without a waiting request gives its slot to a
@@ -13,7 +15,7 @@
 //!
 //! Owns those rules. Must not know how a file is downloaded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +33,8 @@ const ALL: usize = 256;
 const PER_REGISTRY: usize = 16;
 const PER_HOST: usize = 12;
 const PER_CLIENT: usize = 8;
+const REPOSITORIES: usize = 3;
+const REPOSITORIES_PER_HOST: usize = 2;
 
 /// How long a download continues without a waiting request, if no other download needs its slot.
 const ALONE: Duration = Duration::from_secs(10 * 60);
@@ -41,6 +45,8 @@ pub(super) struct SlotRequest {
     pub(super) fetch: FileFetch,
     /// The host that is asked first.
     pub(super) host: Option<String>,
+    /// The repository, where Git delivers the file.
+    pub(super) repository: Option<String>,
     /// The client that asked first.
     pub(super) client: Option<Client>,
 }
@@ -244,12 +250,23 @@ impl RegistryQueue {
         let of_client = |client: &Option<Client>| taken.iter().filter(|of| of.client == *client).count();
         let fits = |request: &SlotRequest| {
             let of_host = taken.iter().filter(|of| of.host == request.host).count();
-            of_host < PER_HOST && of_client(&request.client) < PER_CLIENT
+            of_host < PER_HOST && of_client(&request.client) < PER_CLIENT && has_repository(&taken, request)
         };
         let waiting = self.0.iter().enumerate().filter(|(_, download)| download.waits.is_some());
         let fitting = waiting.filter(|(_, download)| fits(&download.request));
         fitting.min_by_key(|(_, download)| of_client(&download.request.client)).map(|(at, _)| at)
     }
+}
+
+/// Whether the repository of `request` may be fetched beside what is `taken`.
+fn has_repository(taken: &[&SlotRequest], request: &SlotRequest) -> bool {
+    if request.repository.is_none() {
+        return true;
+    }
+    let of_git = taken.iter().filter(|of| of.repository.is_some() && of.repository != request.repository);
+    let others: HashSet<_> = of_git.map(|of| (&of.host, &of.repository)).collect();
+    let at_host = others.iter().filter(|(host, _)| **host == request.host).count();
+    others.len() < REPOSITORIES && at_host < REPOSITORIES_PER_HOST
 }
 
 impl Drop for DownloadSlot {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use git_delivery::FetchError;
 
+use super::transport::CutBody;
 use crate::store::StoreError;
 use crate::upstream::CouldNotAsk;
 
@@ -16,6 +17,9 @@ use crate::upstream::CouldNotAsk;
 pub(crate) enum RepositoryError {
     #[error(transparent)]
     Ask(#[from] CouldNotAsk),
+    /// Its answer broke off.
+    #[error("{0}")]
+    Cut(CouldNotAsk),
     /// The release names no reference that Git could have.
     #[error("the release names a reference that Git does not allow")]
     Reference,
@@ -49,6 +53,7 @@ impl RepositoryError {
         match self {
             Self::Server(_) => true,
             Self::Ask(_)
+            | Self::Cut(_)
             | Self::Reference
             | Self::NoReference
             | Self::NoTurn { .. }
@@ -63,7 +68,11 @@ impl From<FetchError> for RepositoryError {
         let text = error.to_string();
         match error {
             FetchError::Transport(error) => {
-                Self::Ask(error.downcast::<CouldNotAsk>().unwrap_or(CouldNotAsk::BrokenBody))
+                let cut = |error: io::Error| match error.downcast::<CutBody>() {
+                    Ok(CutBody(why)) => Self::Cut(why),
+                    Err(_) => Self::Cut(CouldNotAsk::BrokenBody),
+                };
+                error.downcast::<CouldNotAsk>().map_or_else(cut, Self::Ask)
             }
             FetchError::Storage(error) => Self::storage(error),
             FetchError::Refused(_)

@@ -1,7 +1,7 @@
 //! Fetching commits of repositories, each repository once at a time.
 //!
-//! Owns the order: a queue for each repository, a turn of its registry, the fetch on a thread that may block, and a turn to make the archive.
-//! Must not know what a fetch does.
+//! Owns the order: a queue for each repository, the fetch on a thread that may block, and a turn to make the archive. How many repositories are
+//! fetched at once is the business of whoever asks. Must not know what a fetch does.
 
 use std::fmt;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ impl Repositories {
             tokio::spawn(work.in_current_span());
         }
         let (commit, objects) = replied.await.map_err(|_| RepositoryError::Lost)??;
-        let turn = kept.turns(upstream.registry()).packings.take().await?;
+        let turn = kept.packing(upstream.registry()).await?;
         Ok(FetchedCommit { commit, objects, limits: kept.limits(), turn })
     }
 
@@ -107,20 +107,10 @@ impl Drop for OpenQueue<'_> {
 async fn work_off(kept: Arc<KeptRepositories>, repository: Arc<KeptRepository>) {
     let mut open = OpenQueue { queue: &repository.queue, is_done: false };
     while let Some(batch) = open.queue.next() {
-        let registry = batch.first().map(|first| Arc::clone(first.upstream.registry()));
-        let Some(registry) = registry else { continue };
-        let turn = match kept.turns(&registry).fetches.take().await {
-            Ok(turn) => turn,
-            Err(error) => {
-                batch.into_iter().for_each(|wanted| drop(wanted.reply.send(Err(error.clone()))));
-                continue;
-            }
-        };
         let (kept, repository) = (Arc::clone(&kept), Arc::clone(&repository));
         let (runtime, span) = (Handle::current(), Span::current());
         let served = tokio::task::spawn_blocking(move || {
             span.in_scope(|| serve(&kept, &repository, &runtime, batch));
-            drop(turn);
         });
         if let Err(error) = served.await {
             warn!(%error, "a fetch from a Git repository died");

@@ -26,7 +26,7 @@ use crate::domain::Registry;
 /// The most repositories that are kept.
 const MOST: usize = 256;
 
-/// Fetches at once, and archives that are made at once, of each registry. Each takes up to 100 MB if a server wants that.
+/// Archives that are made at once, of each registry. Each takes up to 100 MB if a server wants that.
 const AT_ONCE: usize = 2;
 
 /// The longest wait for one of these.
@@ -47,7 +47,7 @@ pub(super) struct KeptRepositories {
     folder: GitFolder,
     bounds: ArcSwap<GitBounds>,
     all: Mutex<HashMap<RepositoryKey, Arc<KeptRepository>>>,
-    turns: Mutex<HashMap<Registry, Arc<RegistryTurns>>>,
+    packings: Mutex<HashMap<Registry, Arc<Semaphore>>>,
     uses: AtomicU64,
 }
 
@@ -60,19 +60,10 @@ pub(super) struct KeptRepository {
     used: AtomicU64,
 }
 
-/// The turns of one registry.
-pub(super) struct RegistryTurns {
-    pub(super) fetches: Turns,
-    pub(super) packings: Turns,
-}
-
-/// A bounded number of turns.
-pub(super) struct Turns(Arc<Semaphore>, Registry);
-
 impl KeptRepositories {
     pub(super) fn new(folder: GitFolder, bounds: GitBounds) -> Self {
-        let (all, turns, uses) = (Mutex::default(), Mutex::default(), AtomicU64::new(0));
-        Self { folder, bounds: ArcSwap::from_pointee(bounds), all, turns, uses }
+        let (all, packings, uses) = (Mutex::default(), Mutex::default(), AtomicU64::new(0));
+        Self { folder, bounds: ArcSwap::from_pointee(bounds), all, packings, uses }
     }
 
     pub(super) fn reload(&self, bounds: GitBounds) {
@@ -97,12 +88,13 @@ impl KeptRepositories {
         repository
     }
 
-    pub(super) fn turns(&self, registry: &Registry) -> Arc<RegistryTurns> {
-        let made = || {
-            let turns = || Turns(Arc::new(Semaphore::new(AT_ONCE)), registry.clone());
-            Arc::new(RegistryTurns { fetches: turns(), packings: turns() })
-        };
-        Arc::clone(self.turns.lock().entry(registry.clone()).or_insert_with(made))
+    /// A turn to make an archive, waited for as long as a download would wait for its slot.
+    pub(super) async fn packing(&self, registry: &Registry) -> Result<OwnedSemaphorePermit, RepositoryError> {
+        let made = || Arc::new(Semaphore::new(AT_ONCE));
+        let turns = Arc::clone(self.packings.lock().entry(registry.clone()).or_insert_with(made));
+        let turn = tokio::time::timeout(LONGEST_WAIT, turns.acquire_owned()).await;
+        let no_turn = || RepositoryError::NoTurn { registry: registry.name().to_owned() };
+        turn.ok().and_then(Result::ok).ok_or_else(no_turn)
     }
 
     /// The folder of a repository, and that in which packs are staged. Blocks.
@@ -154,15 +146,5 @@ impl KeptRepositories {
         // Whoever uses it holds it, beside this list and the caller's.
         let is_idle = Arc::strong_count(repository) <= 2 && !repository.queue.is_open();
         is_idle && all.remove(key).is_some()
-    }
-}
-
-impl Turns {
-    /// A turn, waited for as long as a download would wait for its slot.
-    pub(super) async fn take(&self) -> Result<OwnedSemaphorePermit, RepositoryError> {
-        let Self(turns, registry) = self;
-        let turn = tokio::time::timeout(LONGEST_WAIT, Arc::clone(turns).acquire_owned()).await;
-        let no_turn = || RepositoryError::NoTurn { registry: registry.name().to_owned() };
-        turn.ok().and_then(Result::ok).ok_or_else(no_turn)
     }
 }

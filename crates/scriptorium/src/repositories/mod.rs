@@ -5,7 +5,7 @@
 //! fetching        a commit for whoever asks, one fetch of a repository at a time
 //! ├─ batch        one fetch, for all who wait together
 //! │  └─ transport the guarded client of a registry, as the crate `git_delivery` reads from it
-//! ├─ kept         which repositories are kept, and the turns of each registry
+//! ├─ kept         which repositories are kept, and the turns to make archives
 //! │  ├─ queue     who waits for commits of a repository
 //! │  └─ folder    the folder of this process, and what others left behind
 //! └─ packed       the archive of a commit, as a body that is still being made

@@ -2,7 +2,8 @@
 //!
 //! The server is another host that the registry points to, so the request goes the way of a download: past the gate of the registry, whose
 //! budget counts it, and under a guard with a list of its own (`git_hosts`). Where the first request is redirected, the following ones go to
-//! the new place; no other redirect is followed. The credential goes to one host only. Owns that. Must not know Git's protocol: who asks
+//! the new place; no other redirect is followed. The credential goes to one host only. A host that
+//! fails is left alone by itself (`git_hosts`). Owns that. Must not know Git's protocol: who asks
 //! gives path, headers and body.
 
 use ::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
@@ -17,9 +18,7 @@ use super::answer::{self, HeadMeaning};
 use super::coding;
 use super::exchange::{MAX_REDIRECTS, REQUEST_ID};
 use super::pause_scope::PauseScope;
-use super::{
-    CouldNotAsk, FetchContext, Health, Notes, Outgoing, OutgoingBody, RegistryClient, RegistryResponse,
-};
+use super::{CouldNotAsk, FetchContext, Notes, Outgoing, OutgoingBody, RegistryClient, RegistryResponse};
 
 /// The user of a credential that is a token alone. Servers that take tokens look at the password.
 const TOKEN_USER: &str = "x-access-token";
@@ -80,13 +79,16 @@ impl RegistryClient {
         context: FetchContext<'_>,
     ) -> Result<GitReply, CouldNotAsk> {
         let url = place.below(question.path)?;
+        let host = self.git_hosts.admit(&url)?;
         let mut passage = self.enter("git", PauseScope::Documents, &url, context).await?;
         let notes = Notes::default();
         let attempt = || self.try_git(&url, question, notes.clone(), context);
         // A question changes nothing at the server, so it may be put again.
         let repeats = Repeats { retries: self.retries(), recalls: RECALLS };
         let outcome = passage.persist(repeats, CouldNotAsk::is_transient, attempt).await;
-        let ((response, found_at), exchange) = passage.end(outcome, notes, |_| Some(Health::Up))?;
+        let ended = passage.end(outcome, notes, |_| None);
+        host.settle(&ended);
+        let ((response, found_at), exchange) = ended?;
         let content_type = response.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let content_type = content_type.unwrap_or_default().to_owned();
         let place = if found_at == url { place.clone() } else { GitPlace::above(&found_at, question.path)? };
@@ -102,8 +104,8 @@ impl RegistryClient {
     ) -> Result<Answered, FailedAttempt> {
         let (mut url, mut from) = (start.clone(), None);
         for _ in 0..=MAX_REDIRECTS {
-            let at_home = self.guard.is_home(&url);
-            let fail = |why| FailedAttempt { why, at_home };
+            // Whoever owns a repository at the registry's own host is not the registry: its failures and pauses say nothing of it.
+            let fail = |why| FailedAttempt { why, at_home: false };
             let allowed = self.git_guard.allow(&url, from.as_ref());
             allowed.map_err(|rule| fail(CouldNotAsk::forbidden(&url, rule)))?;
             let (method, body) = match &question.body {
@@ -132,7 +134,7 @@ impl RegistryClient {
                 | HeadMeaning::Part(_) => return Err(fail(CouldNotAsk::Unexpected(status.as_u16()))),
             }
         }
-        Err(FailedAttempt { why: CouldNotAsk::TooManyRedirects, at_home: self.guard.is_home(start) })
+        Err(FailedAttempt { why: CouldNotAsk::TooManyRedirects, at_home: false })
     }
 
     fn git_headers(&self, url: &Url, question: &GitQuestion, context: FetchContext<'_>) -> HeaderMap {

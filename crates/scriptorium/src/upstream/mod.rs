@@ -20,6 +20,7 @@ mod failure;
 mod fetch_context;
 mod gate;
 mod git;
+mod git_hosts;
 mod guard;
 mod head;
 mod http;
@@ -76,6 +77,7 @@ use self::allowance::BudgetLeft;
 use self::document_memory::{DocumentMemory, DocumentSlot};
 use self::exchange::ReadRequest;
 use self::gate::Gate;
+use self::git_hosts::GitHosts;
 use self::guard::Guard;
 use self::part::WholeFile;
 use self::pause_scope::PauseScope;
@@ -87,6 +89,7 @@ pub(crate) struct RegistryClient {
     credential: Option<HeaderValue>,
     guard: Guard,
     git_guard: Guard,
+    git_hosts: GitHosts,
     git_credential: Option<HeaderValue>,
     gate: Gate,
     document_memory: DocumentMemory,
@@ -184,6 +187,7 @@ impl RegistryClient {
             credential: config.token_env.as_ref().and_then(|held| bearer(held.token.expose_secret())),
             guard: Guard::new(config, Listeners::default()),
             git_guard: Guard::of_repositories(config),
+            git_hosts: GitHosts::new(Arc::clone(&clock)),
             git_credential: config
                 .git_token_env
                 .as_ref()

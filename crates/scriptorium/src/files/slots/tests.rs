@@ -21,7 +21,31 @@ fn need(registry: &str, host: &str, client: &str) -> SlotRequest {
     let file = NEXT.fetch_add(1, Ordering::Relaxed).to_string();
     let expected = ExpectedFile::TrustArtifact { digest: Sha256::of(file.as_bytes()), size: None };
     let fetch = FileFetch { registry: Registry::new(registry, "https://here"), expected };
-    SlotRequest { fetch, host: Some(host.to_owned()), client: Some(Client::Token(client.into())) }
+    let client = Some(Client::Token(client.into()));
+    SlotRequest { fetch, host: Some(host.to_owned()), repository: None, client }
+}
+
+/// The need of an archive that Git delivers.
+fn of_git(host: &str, repository: &str) -> SlotRequest {
+    SlotRequest { repository: Some(repository.to_owned()), ..need("one", host, repository) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_host_of_repositories_leaves_some_to_others_and_releases_of_one_repository_share() {
+    let slots = slots();
+    let mut held = Vec::new();
+    for repository in ["a", "b", "a", "a", "b"] {
+        held.push(take(&slots, of_git("slow", repository)).await.unwrap());
+    }
+    assert!(take(&slots, of_git("slow", "c")).await.is_none(), "a third of one host");
+    held.push(take(&slots, of_git("other", "c")).await.unwrap());
+    assert!(take(&slots, of_git("third", "d")).await.is_none(), "a fourth of one registry");
+    held.push(take(&slots, need("one", "slow", "anna")).await.unwrap());
+    // The last release of a repository leaves its place to another.
+    held.retain(|slot| slot.number != 1);
+    assert!(take(&slots, of_git("slow", "c")).await.is_none());
+    held.retain(|slot| slot.number != 4);
+    assert!(take(&slots, of_git("slow", "c")).await.is_some());
 }
 
 async fn take(slots: &Arc<DownloadSlots>, need: SlotRequest) -> Option<DownloadSlot> {

@@ -52,6 +52,10 @@ fn a_release_is_served_as_an_archive_and_shown_as_it_came() {
     let again = proxy.client().get(&release.download()).ok();
     assert!(again.is_hit() && again.body == archive.body);
     assert_eq!(host.fetches(), 1);
+    let metrics = proxy.admin().get("/metrics").ok().text();
+    let counted = metrics.lines().filter(|line| line.contains("resource=\"git\""));
+    let counted: Vec<&str> = counted.collect();
+    assert!(counted.len() == 1 && counted[0].contains("status=\"200\""), "{counted:?}");
 }
 
 #[test]

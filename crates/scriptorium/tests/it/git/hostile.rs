@@ -1,12 +1,14 @@
 //! Servers that lie, stall and never end: a clear error, nothing stored, and other releases are not harmed.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::host::GitHost;
 use super::lamp;
-use crate::support::{Proxy, Release, Reply, Setup, Upstream, each};
+use crate::support::{Proxy, Release, Reply, Setup, Upstream, each, eventually};
 
 /// The answer that says what a server can do.
 const ABILITIES: &[u8] = b"000eversion 2\n0012fetch=shallow\n0000";
@@ -45,7 +47,6 @@ fn sent(pack: &[u8]) -> Reply {
 
 /// A pack of one blob that claims to have `claimed` bytes, of `content`.
 fn pack(claimed: u64, content: &[u8]) -> Vec<u8> {
-    use std::io::Write;
     let mut pack = b"PACK\0\0\0\x02\0\0\0\x01".to_vec();
     let (mut rest, first) = (claimed >> 4, (claimed & 15) as u8 | 3 << 4);
     pack.push(first | if rest > 0 { 0x80 } else { 0 });
@@ -126,6 +127,59 @@ fn a_server_that_moves_for_ever_has_an_end() {
     assert_eq!(answer.status, 502, "{}", answer.text());
     assert!(answer.text().contains("took longer"), "{}", answer.text());
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_fetch_that_nobody_waits_for_leaves_its_place_to_another() {
+    let slow = || {
+        let body = [line(b"packfile\n"), line(&[2; 1000]).repeat(1000)].concat();
+        result(body).slowed_by(Duration::from_millis(200))
+    };
+    let (host, registry, proxy, first) = before(slow(), |setup| setup);
+    let advertisement = "application/x-git-upload-pack-advertisement";
+    host.reply("/y/info/refs?service=git-upload-pack", Reply::new(200, advertisement, ABILITIES));
+    host.reply_to("POST", "/y/git-upload-pack", slow());
+    let [second, third] = [("pen", "y"), ("saw", "z")].map(|(name, repository)| {
+        let mut release = Release::new(name, "1.0.0");
+        let repository = format!("{}/{repository}", host.url());
+        release.dist = Some(json!({ "source": "git", "repository": repository, "ref": COMMIT }));
+        registry.publish(&release);
+        release
+    });
+    let asking = [&first, &second].map(|release| {
+        let mut client = TcpStream::connect(proxy.authority()).unwrap();
+        write!(client, "GET {} HTTP/1.1\r\nhost: x\r\n\r\n", release.download()).unwrap();
+        client
+    });
+    eventually("both of the host's places are taken", || {
+        let asked = |path: &str| host.count("POST", path) == 1;
+        (asked("/x/git-upload-pack") && asked("/y/git-upload-pack")).then_some(())
+    });
+    drop(asking);
+    // That repository does not exist. Without a place it would be 503, after a minute.
+    let answer = proxy.client().get(&third.download());
+    assert_eq!(answer.status, 502, "{}", answer.text());
+}
+
+#[test]
+fn a_repository_at_the_registrys_own_host_pauses_itself_and_not_the_registry() {
+    let registry = Upstream::start();
+    let refs = "/x/info/refs?service=git-upload-pack";
+    registry.reply(refs, Reply::problem(429, "rate-limited", "Slow", "down").with("retry-after", "3000"));
+    let mut release = lamp("1.0.0");
+    let repository = format!("{}/x", registry.url());
+    release.dist = Some(json!({ "source": "git", "repository": repository, "ref": COMMIT }));
+    let other = Release::new("pen", "1.0.0");
+    [&release, &other].into_iter().for_each(|release| registry.publish(release));
+    let proxy = Setup::before(&registry).start();
+    for _ in 0..3 {
+        let answer = proxy.client().get(&release.download());
+        let wait: u32 = answer.header("retry-after").unwrap().parse().unwrap();
+        assert!(answer.status == 503 && (2_900..=3_000).contains(&wait), "{}", answer.text());
+    }
+    assert_eq!(registry.requests(refs), 1);
+    proxy.client().get(&other.exact()).ok();
+    proxy.client().get(&other.download()).ok();
 }
 
 #[test]
