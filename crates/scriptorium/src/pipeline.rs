@@ -253,7 +253,7 @@ impl Pipeline {
         }
         let slot = self.in_flight.download(context.client.unwrap_or(&Client::Unknown))?;
         let length = range.end - range.start;
-        let bytes = self.files.send(&permitted.file, range, context).await?;
+        let bytes = self.files.send(&permitted, range, context).await?;
         Ok((permitted, part, Body::file(bytes, length).downloading(slot)))
     }
 

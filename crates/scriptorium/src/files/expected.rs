@@ -65,7 +65,7 @@ pub(super) struct FileOrigin {
 /// A difference between the content and its gate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FileMismatch {
-    /// An archive of another release that has the same tree.
+    /// An archive of another release that has the same tree. The operator may know which.
     #[error("the archive with this integrity is that of {found}, not of {release}")]
     Release { release: Purl, found: String },
     #[error("the trust detail gives the artifact the digest {expected}, and its bytes hash to {found}")]
@@ -125,7 +125,14 @@ impl ExpectedFile {
 
 impl From<FileMismatch> for ReadFailure {
     fn from(mismatch: FileMismatch) -> Self {
-        Self::Inconsistent(mismatch.to_string())
+        let why = match &mismatch {
+            // A client may not be allowed to read the other release, nor to know that there is one.
+            FileMismatch::Release { release, .. } => {
+                format!("the archive with this integrity is another release's, not that of {release}")
+            }
+            FileMismatch::Digest { .. } | FileMismatch::Size { .. } => mismatch.to_string(),
+        };
+        Self::Inconsistent(why)
     }
 }
 

@@ -5,7 +5,7 @@
 //! | archive | the release's exact metadata | the release's state serves bytes | its integrity |
 //! | trust artifact | the release's trust detail | an attachment at a URL has the digest | its digest |
 //!
-//! The gate is asked for each request, however warm the file is. The file is then looked up by the digest that the
+//! The gate is asked for each request, however warm the file is, and once more for a file that was awaited. The file is then looked up by the digest that the
 //! gate names, so that other content can never be served in its place. Owns that decision; pure. Must not know how a
 //! file is fetched, stored or read.
 
@@ -49,7 +49,7 @@ pub(super) fn permit(key: &FileKey, from: DocumentKey, gate: &CachedAnswer) -> R
     Ok(Permit { origin: FileOrigin { fetch, address, from }, media })
 }
 
-/// The address that `gate` gives for a file that it permitted before.
+/// The address that `gate` gives for a file that it permitted before, if it still permits it.
 pub(super) fn address(expected: &ExpectedFile, gate: &CachedAnswer) -> Result<FileAddress, ReadFailure> {
     match expected {
         ExpectedFile::Archive { integrity, .. } => {

@@ -18,7 +18,7 @@ use super::expected::{ExpectedFile, FileAddress, FileFetch, FileOrigin};
 use super::read::SealedFiles;
 use super::sealed_facts::facts_in;
 use super::sealed_file::{BroughtFile, SealedFile};
-use crate::domain::{DocumentKey, FileKey, Integrity, Purl};
+use crate::domain::{DocumentKey, Integrity, Purl};
 use crate::read::{CachedAnswer, FetchContext, ReadFailure};
 use crate::store::sealed::{self, SealedContent};
 use crate::store::{KeyPrefix, StorageKey, StoreError};
@@ -34,7 +34,7 @@ impl SealedFiles {
     /// The `gate` of `file`, judged by the manifest in it, if a rule waits for that.
     pub(super) async fn judged_by_manifest(
         self: &Arc<Self>,
-        key: &FileKey,
+        from: &DocumentKey,
         file: &Arc<SealedFile>,
         gate: CachedAnswer,
         context: FetchContext<'_>,
@@ -49,7 +49,7 @@ impl SealedFiles {
             self.documents.note_manifest(registry, release, *integrity, manifest).await?;
         }
         // The gate may have been judged before the manifest was known, whoever read it.
-        self.documents.judged_anew(&key.gate(), gate, context).await
+        self.documents.judged_anew(from, gate, context).await
     }
 
     /// What the manifest in a file says, by its seal. If that does not say it, the file is read up to the end of its manifest.

@@ -2,7 +2,8 @@
 //!
 //! 1. [`SealedFiles::open`]: the gate permits the file (`gate`), and its seal is found in memory or in the store; a file
 //!    that is not stored is brought in (`bring`).
-//!    Where a rule of the operator's policy waits for the manifest in it, the release is judged once more (`manifest`).
+//!    Where a rule of the operator's policy waits for the manifest in it, the release is judged once more (`manifest`). A file
+//!    that was awaited, here or while it is mended, is sent only if what is known by then permits it.
 //! 2. [`SealedFiles::send`]: its bytes are read piece by piece, a few ahead of the client. Each block is compared with
 //!    the seal as it is read, and readers of the same piece share one read (`shared_reads`).
 //!
@@ -15,9 +16,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use tracing::warn;
 
 use super::bring::FileFetcher;
-use super::gate::{Media, Permit, permit};
+use super::expected::FileOrigin;
+use super::gate::{Media, Permit, address, permit};
 use super::ingest::Bounds;
 use super::mend::mend;
 use super::sealed_file::{BroughtFile, SealedFile};
@@ -109,23 +112,52 @@ impl SealedFiles {
             Ok(None) if brings == Err(RefusalReason::Offline) => return Err(ReadFailure::Offline),
             Ok(None) => return Err(ReadFailure::HeldOnly),
         };
-        expected.compare(&brought.seal)?;
+        if let Err(mismatch) = expected.compare(&brought.seal) {
+            warn!(request_id = context.id, %mismatch, "a stored file is not what its document claims");
+            return Err(mismatch.into());
+        }
         let file = Arc::new(SealedFile::new(brought, origin, hold));
-        let gate = Box::pin(self.judged_by_manifest(key, &file, gate, context)).await?;
-        Ok(PermittedFile { file, media, gate, outcome })
+        let gate = Box::pin(self.judged_by_manifest(&file.origin.from, &file, gate, context)).await?;
+        let permitted = PermittedFile { file, media, gate, outcome };
+        match outcome {
+            Outcome::Forwarded { .. } => Box::pin(self.permitted_still(permitted, context)).await,
+            _ => Ok(permitted),
+        }
+    }
+
+    /// A file that was awaited, if what is known by now permits it. Its gate may have been replaced meanwhile.
+    async fn permitted_still(
+        self: &Arc<Self>,
+        permitted: PermittedFile,
+        context: FetchContext<'_>,
+    ) -> Result<PermittedFile, ReadFailure> {
+        let PermittedFile { file, gate, .. } = &permitted;
+        let FileOrigin { fetch, from, .. } = &*file.origin;
+        let gate = self.documents.by_now(from, gate.clone(), context).await?;
+        address(&fetch.expected, &gate)?;
+        let gate = self.judged_by_manifest(from, file, gate, context).await?;
+        Ok(PermittedFile { gate, ..permitted })
     }
 
     /// The bytes of `range`, which is not empty, for one client. The first piece is read at once, so that a file that
     /// cannot be read fails before anything is sent.
     pub(crate) async fn send(
         self: &Arc<Self>,
-        file: &Arc<SealedFile>,
+        permitted: &PermittedFile,
         range: Range<u64>,
         context: FetchContext<'_>,
     ) -> Result<FileBytes, ReadFailure> {
+        let file = &permitted.file;
         let mut pieces = self.pieces(range).peekable();
         let Some(first) = pieces.next() else { return Ok(FileBytes::Whole(Bytes::new())) };
-        let first = self.read(file, first, context).await?;
+        let first = match self.read_shared(file, first.clone()).await {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let bytes = self.read_mended(file, first, error, context).await?;
+                Box::pin(self.permitted_still(permitted.clone(), context)).await?;
+                bytes
+            }
+        };
         if pieces.peek().is_none() {
             return Ok(FileBytes::Whole(first));
         }
@@ -175,11 +207,20 @@ impl SealedFiles {
     ) -> Result<Bytes, ReadFailure> {
         match self.read_shared(file, range.clone()).await {
             Ok(bytes) => Ok(bytes),
-            Err(error) => {
-                mend(&self.fetcher, file, error, context).await?;
-                self.read_shared(file, range).await.map_err(ReadFailure::Storage)
-            }
+            Err(error) => self.read_mended(file, range, error, context).await,
         }
+    }
+
+    /// The same after `error`.
+    async fn read_mended(
+        &self,
+        file: &Arc<SealedFile>,
+        range: Range<u64>,
+        error: Arc<StoreError>,
+        context: FetchContext<'_>,
+    ) -> Result<Bytes, ReadFailure> {
+        mend(&self.fetcher, file, error, context).await?;
+        self.read_shared(file, range).await.map_err(ReadFailure::Storage)
     }
 
     /// Reads `range` once for all requests that want it now.

@@ -105,6 +105,23 @@ impl Documents {
         }
     }
 
+    /// `answer`, which was given before something was awaited on its strength; the answer of now if something speaks against
+    /// it since.
+    ///
+    /// # Errors
+    /// [`ReadFailure`] when no answer may be given any more.
+    pub(crate) async fn by_now(
+        &self,
+        key: &DocumentKey,
+        answer: CachedAnswer,
+        context: FetchContext<'_>,
+    ) -> Result<CachedAnswer, ReadFailure> {
+        match self.judge.still_counts(key, &answer.document).await {
+            true => Ok(answer),
+            false => self.get(key, context).await,
+        }
+    }
+
     /// The answer to `key`, a question about no volume, of what is within `scope`.
     ///
     /// # Errors

@@ -40,6 +40,7 @@ mod divergences;
 mod held_facts;
 mod index;
 mod invalidation;
+mod meanwhile;
 mod overruled;
 mod pinned;
 mod policies;

@@ -85,6 +85,7 @@ mod object_storage;
 mod offline_rows;
 mod old_http;
 mod only_if_cached;
+mod overtaken;
 mod packaging;
 mod pauses;
 mod pins;

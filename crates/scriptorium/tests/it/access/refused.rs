@@ -176,3 +176,20 @@ fn access_is_that_of_the_registry_a_name_is_routed_to() {
     proxy.client().get(&secret().index()).problem(401, "authentication-required");
     assert_eq!(ground.public.connections(), 0);
 }
+
+#[test]
+fn a_release_with_the_integrity_of_a_hidden_one_does_not_tell_its_name() {
+    let ground = Ground::start();
+    let (base, mut proxy) = (ground.public.url(), ground.setup().start());
+    get(&proxy, &secret().download(), READER).ok();
+    let [mut row, mut exact] = [lamp().row(&base), lamp().metadata(&base)];
+    for document in [&mut row, &mut exact] {
+        document["integrity"] = secret().integrity().into();
+    }
+    ground.public.say(&lamp(), [row], Reply::json(&exact));
+    let answer = ask(&proxy, "GET", &lamp().download(), None, &[]);
+    let problem = answer.problem(409, "inconsistent-registry-state");
+    assert!(problem["detail"].as_str().unwrap().contains("another release's"), "{problem}");
+    assert!(!format!("{:?} {}", answer.fields, answer.text()).contains("secret"), "{problem}");
+    assert!(proxy.whole_log().contains(&secret().purl()), "the operator is not told which release it is");
+}
