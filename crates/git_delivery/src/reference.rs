@@ -14,7 +14,7 @@ const MAX_LENGTH: usize = 255;
 
 /// Why a text is no reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected a tag, a branch, `refs/…`, or a commit of 40 lowercase hexadecimal digits")]
+#[error("expected a tag, a branch, `refs/…`, or a commit of 40 hexadecimal digits")]
 pub struct InvalidReference;
 
 /// What a release names its commit by.
@@ -44,7 +44,7 @@ impl FromStr for GitReference {
     type Err = InvalidReference;
 
     fn from_str(text: &str) -> Result<Self, InvalidReference> {
-        if let Ok(commit) = text.parse() {
+        if let Ok(commit) = text.to_ascii_lowercase().parse() {
             return Ok(Self::Commit(commit));
         }
         let name = ReferenceName(text.to_owned());
@@ -72,7 +72,9 @@ mod tests {
     #[test]
     fn a_reference_is_a_commit_or_a_name_that_git_allows() {
         let commit = "9fceb02d0ae598e95dc970b74767f19372d61af8";
-        assert!(matches!(commit.parse(), Ok(GitReference::Commit(_))));
+        for text in [commit, &commit.to_uppercase()] {
+            assert!(matches!(text.parse(), Ok(GitReference::Commit(named)) if named.to_string() == commit));
+        }
         for name in ["v1.2.3", "release/1", "refs/tags/v1", "9fceb02", "안녕"] {
             let parsed = name.parse::<GitReference>().unwrap();
             assert!(matches!(parsed, GitReference::Name(_)), "{name}");

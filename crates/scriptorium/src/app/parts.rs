@@ -158,7 +158,8 @@ pub(super) fn git_bounds(config: &Config) -> GitBounds {
         max_pack: max_git_pack,
         // A server without shallow fetches sends the history too.
         max_objects: u32::try_from(max_entries.saturating_mul(8)).unwrap_or(u32::MAX),
-        max_file: max_unpacked,
+        // The archive is held against `max_unpacked` while it is made, whatever its files are like.
+        max_file: max_unpacked.saturating_mul(4),
         max_held: MAX_HELD,
         max_inflated: max_unpacked.saturating_mul(4),
         max_delta_depth: 250,

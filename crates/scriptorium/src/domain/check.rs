@@ -26,7 +26,7 @@ mod shape;
 mod trust;
 
 pub(crate) use advisory::check_advisory;
-pub(crate) use capabilities::relaying;
+pub(crate) use capabilities::{OfferedService, advertising};
 pub(crate) use index::{Row, Rows};
 #[cfg(test)]
 pub(crate) use release::IdentityMismatch;

@@ -212,7 +212,9 @@ async fn known(
             causes: failure.causes,
         }),
     });
+    let dist = exact.as_ref().and_then(|exact| exact.document.content.release()?.dist.as_ref());
     let facts = ReleaseFacts {
+        is_elsewhere: dist.is_some_and(|dist| !documents.brings(&key, dist)),
         divergence: documents.divergence(&key).await,
         refusal: exact.as_ref().and_then(|exact| documents.refusal(&key, &exact.document)),
         row: documents.withdrawal(&key).await,

@@ -87,6 +87,7 @@ fn known(exact: Option<Inspected>, is_archive_held: bool, offline: bool) -> Rele
         exact,
         divergence,
         archive,
+        is_elsewhere: false,
         pin: Ok(None),
         row,
         upstream: Some(registry(true)),

@@ -79,6 +79,8 @@ pub(super) struct ReleaseFacts {
     /// The open divergence, and whether both sides are asked again at the next request.
     pub(super) divergence: Option<(Arc<Divergence>, bool)>,
     pub(super) archive: Option<HeldArchive>,
+    /// Whether Git delivers it from a host that only clients ask.
+    pub(super) is_elsewhere: bool,
     pub(super) pin: Result<Option<Pin>, PinError>,
     /// The status in the last known row of the release, if that withdraws it.
     pub(super) row: Option<Status>,
@@ -258,6 +260,11 @@ impl ReleaseFacts {
             (ArchiveOffer::Archive { .. }, false, Err(_)) => {
                 VerdictRule::new(Some(504), "offline", "the archive is not held")
             }
+            (ArchiveOffer::Archive { .. }, false, Ok(())) if self.is_elsewhere => VerdictRule::new(
+                Some(502),
+                "delivered elsewhere",
+                "clients fetch it by Git themselves: this proxy may not ask its repository (git_hosts)",
+            ),
             (ArchiveOffer::Archive { .. }, false, Ok(())) => VerdictRule::new(
                 None,
                 FETCH,

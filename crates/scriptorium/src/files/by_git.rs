@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt};
-use git_delivery::{ObjectError, TreeError};
+use git_delivery::{GitExcess, ObjectError, TreeError};
 use tracing::warn;
 
 use super::expected::ExpectedFile;
@@ -18,7 +18,7 @@ use crate::consistency::PinnedCommit;
 use crate::read::ReadFailure;
 use crate::repositories::{DeliveredCommit, PackedCommit, Repositories, RepositoryError};
 use crate::upstream::{FetchContext, RegistryClient};
-use archive::ArchiveError;
+use archive::{ArchiveError, Excess};
 
 /// Where the commit is.
 pub(super) struct GitDelivery<'a> {
@@ -79,6 +79,9 @@ impl From<TreeError> for IngestError {
             TreeError::Archive(error) => error.into(),
             TreeError::EntryType { .. } | TreeError::Name(_) => Self::Tree(text),
             TreeError::Object(ObjectError::Malformed(_) | ObjectError::Kind { .. }) => Self::Tree(text),
+            TreeError::Object(ObjectError::Exceeded(GitExcess::File(limit))) => {
+                ArchiveError::TooLarge(Excess::Unpacked(limit)).into()
+            }
             TreeError::Object(ObjectError::NoCommit | ObjectError::Exceeded(_)) => {
                 RepositoryError::Server(text).into()
             }

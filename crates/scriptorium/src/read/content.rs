@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::listing::Listing;
 use super::rendition::{LONGEST, Rendition, room};
 use crate::consistency::ExactAnswer;
-use crate::domain::check::{Checked, DocumentSource, Malformed, check, relaying};
+use crate::domain::check::{Checked, DocumentSource, Malformed, OfferedService, advertising, check};
 use crate::domain::several::RegistryList;
 use crate::domain::{DocumentKey, Facts, Problem, Release, Rows, Template, Trust, VolumeName};
 
@@ -38,7 +38,7 @@ pub(crate) enum DocumentContent {
 #[derive(Debug)]
 pub(crate) struct Found {
     template: Template,
-    /// Sent in place of the template: an index with lowered rows, or capabilities with other uploads.
+    /// Sent in place of the template: an index with lowered rows, or capabilities with other offers.
     shown: Option<Template>,
     /// The facts that are compared with other documents.
     pub(crate) facts: Arc<Facts>,
@@ -221,11 +221,11 @@ impl DocumentContent {
         (template != found.template).then(|| Self::Found(Found { template, ..found.showing(None) }))
     }
 
-    /// The same capabilities, advertising the uploads that this proxy relays, or none. `None` if it shows exactly that
-    /// already, or is no capability document.
-    pub(super) fn advertising(&self, uploads: bool) -> Option<Self> {
+    /// The same capabilities, advertising what this proxy offers. `None` if it shows exactly that already, or is no capability document.
+    pub(super) fn advertising(&self, offered: OfferedService) -> Option<Self> {
         let Self::Found(found) = self else { return None };
-        let shown = if uploads { relaying(found.template.original()) } else { None };
+        let differs = offered != OfferedService::default();
+        let shown = if differs { advertising(found.template.original(), offered) } else { None };
         (shown != found.shown).then(|| Self::Found(found.showing(shown)))
     }
 }

@@ -114,11 +114,14 @@ fn a_contradiction_is_told_with_both_values_and_never_overwrites() {
 fn one_bad_line_and_nothing_is_written() {
     let folder = TempDir::new().unwrap();
     let good = line(&Release::new("lamp", "1.0.0"));
-    let input = format!("{good}\n{{}}\n{good}\nnonsense\n");
+    let mut raw: Value = serde_json::from_str(&good).unwrap();
+    raw["commit"] = json!({ "commit": "\u{1b}[2J", "tree": "0f".repeat(20) });
+    let input = format!("{good}\n{{}}\n{good}\nnonsense\n{raw}\n");
     let (_, told) = run(2, &["import"], ("--data", folder.path()), &input);
-    for number in ["line 2: expected", "line 4: expected"] {
+    for number in ["line 2: expected", "line 4: expected", "line 5: expected"] {
         assert!(told.contains(number), "{told}");
     }
+    assert!(!told.contains('\u{1b}'), "{told:?}");
     assert!(fs::read_dir(folder.path()).unwrap().next().is_none(), "something was written");
 }
 

@@ -1,4 +1,4 @@
-//! The capability document (specification, "Capabilities"), and which uploads may be advertised through this proxy.
+//! The capability document (specification, "Capabilities"), and which uploads and deliveries may be advertised through this proxy.
 //!
 //! | the registry says | shown where writes are relayed | shown elsewhere |
 //! |---|---|---|
@@ -6,8 +6,9 @@
 //! | flag true, no `http-put` among the profiles, or none | false, `[]` | false, `[]` |
 //! | flag false | false, `[]` | false, `[]` |
 //!
-//! This proxy cannot carry any other profile. Owns the document's shape and that table, which holds for both kinds of
-//! uploads. Must not know whether writes are relayed.
+//! This proxy cannot carry any other profile. Where it shows releases of Git as its archives, `cdn` stands beside `git` in
+//! `deliveryModes`: releases that it may not fetch stay with Git. Owns the document's shape, that rule and that table, which holds
+//! for both kinds of uploads. Must not know the configuration.
 
 use std::collections::{HashMap, HashSet};
 
@@ -37,6 +38,8 @@ struct CapabilityDocument<'a> {
     compatible_spec_versions: Option<Vec<Version>>,
     #[serde(default)]
     extensions: Option<HashMap<String, IgnoredAny>>,
+    #[serde(borrow, default)]
+    delivery_modes: Option<&'a RawValue>,
     #[serde(borrow)]
     apis: Uploads<'a>,
     #[serde(borrow, default)]
@@ -53,18 +56,27 @@ struct Uploads<'a> {
     trust_uploads: Option<&'a RawValue>,
 }
 
-/// The edits where no uploads are relayed.
-pub(super) fn read(text: &str) -> Result<Edits, Malformed> {
-    shown(text, false)
+/// What a proxy does for clients besides passing documents on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct OfferedService {
+    /// It relays uploads.
+    pub(crate) uploads: bool,
+    /// It shows releases that Git delivers as its archives.
+    pub(crate) git_as_cdn: bool,
 }
 
-/// The document where uploads are relayed; `None` when `body` is not a capability document.
-pub(crate) fn relaying(body: &Bytes) -> Option<Template> {
-    let edits = shown(std::str::from_utf8(body).ok()?, true).ok()?;
+/// The edits where nothing is offered.
+pub(super) fn read(text: &str) -> Result<Edits, Malformed> {
+    shown(text, OfferedService::default())
+}
+
+/// The document where this is offered; `None` when `body` is not a capability document.
+pub(crate) fn advertising(body: &Bytes, offered: OfferedService) -> Option<Template> {
+    let edits = shown(std::str::from_utf8(body).ok()?, offered).ok()?;
     Some(Template::with(body.clone(), edits))
 }
 
-fn shown(text: &str, relayed: bool) -> Result<Edits, Malformed> {
+fn shown(text: &str, offers: OfferedService) -> Result<Edits, Malformed> {
     let document: CapabilityDocument<'_> = parse(text, &CAPABILITIES)?;
     if document.schema_version != "1" || document.api_version != "v1" {
         return Err(Malformed("schemaVersion must be \"1\" and apiVersion \"v1\"".to_owned()));
@@ -80,8 +92,13 @@ fn shown(text: &str, relayed: bool) -> Result<Edits, Malformed> {
     let kinds =
         [(flags.release_uploads, profiles.release_uploads), (flags.trust_uploads, profiles.trust_uploads)];
     let mut edits = Edits::new();
+    if let Some(modes) = document.delivery_modes.filter(|_| offers.git_as_cdn)
+        && let Some(with) = with_cdn(modes)
+    {
+        edits.push((span(text, modes), Replacement::Literal(with.into())));
+    }
     for (flag, profiles) in kinds {
-        let offered = relayed && flag.is_some_and(|flag| flag.get() == "true") && carried(profiles);
+        let offered = offers.uploads && flag.is_some_and(|flag| flag.get() == "true") && carried(profiles);
         let mut put = |value: Option<&RawValue>, with: &'static str| {
             edits.extend(value.map(|value| (span(text, value), Replacement::Literal(with.into()))));
         };
@@ -98,6 +115,14 @@ fn is_free(namespace: &str) -> bool {
         !part.is_empty() && part.bytes().all(letter)
     };
     namespace.split('.').all(slug) && !RESERVED.contains(&namespace)
+}
+
+/// The modes with `cdn` beside `git`; `None` if it is there, or `git` is not.
+fn with_cdn(modes: &RawValue) -> Option<String> {
+    let named = serde_json::from_str::<Vec<String>>(modes.get()).ok()?;
+    let names = |mode: &str| named.iter().any(|named| named == mode);
+    let list = modes.get().strip_suffix(']').filter(|_| names("git") && !names("cdn"))?;
+    Some(format!(r#"{list},"cdn"]"#))
 }
 
 /// Whether the profiles include the one that this proxy carries.
@@ -127,6 +152,8 @@ mod tests {
         serde_json::from_slice(&template.render("")).unwrap()
     }
 
+    const RELAYING: OfferedService = OfferedService { uploads: true, git_as_cdn: false };
+
     #[test]
     fn only_what_is_carried_is_advertised() {
         let carried = json!(["http-put"]);
@@ -140,7 +167,7 @@ mod tests {
             (false, Some(json!(["http-put"])), false),
         ] {
             let body = said(flag, profiles.clone());
-            let relayed = rendered(&relaying(&body).unwrap());
+            let relayed = rendered(&advertising(&body, RELAYING).unwrap());
             assert_eq!(relayed["apis"]["releaseUploads"], offered, "{flag} {profiles:?}");
             let text = std::str::from_utf8(&body).unwrap();
             let unrelayed = rendered(&Template::with(body.clone(), read(text).unwrap()));
@@ -158,7 +185,26 @@ mod tests {
     #[test]
     fn nothing_else_changes() {
         const SAID: &str = r#"{"schemaVersion":"1","apiVersion":"v1","apis":{ "releaseUploads":true },"uploadProfiles":{"releaseUploads":["http-put"]},"later":1.0}"#;
-        assert_eq!(relaying(&SAID.into()).unwrap().render(""), SAID);
-        assert!(relaying(&Bytes::from_static(b"{}")).is_none());
+        assert_eq!(advertising(&SAID.into(), RELAYING).unwrap().render(""), SAID);
+        assert!(advertising(&Bytes::from_static(b"{}"), RELAYING).is_none());
+    }
+
+    #[test]
+    fn an_archive_stands_beside_git_where_releases_of_git_are_shown_as_one() {
+        for (said, shown) in [
+            (r#"["git"]"#, r#"["git","cdn"]"#),
+            (r#"[ "git" ]"#, r#"[ "git" ,"cdn"]"#),
+            (r#"["cdn","git"]"#, r#"["cdn","git"]"#),
+            (r#"["cdn"]"#, r#"["cdn"]"#),
+            ("[]", "[]"),
+            ("7", "7"),
+        ] {
+            let of = |modes: &str| {
+                format!(r#"{{"schemaVersion":"1","apiVersion":"v1","deliveryModes":{modes},"apis":{{}}}}"#)
+            };
+            let render = |offered| advertising(&of(said).into(), offered).unwrap().render("");
+            assert_eq!(render(OfferedService { git_as_cdn: true, ..RELAYING }), of(shown));
+            assert_eq!(render(RELAYING), of(said));
+        }
     }
 }

@@ -112,11 +112,12 @@ fn uploads_are_advertised_where_they_are_relayed() {
     };
     let hidden = SAID.replace("true", "false").replace(r#"["http-put"]"#, "[]");
     assert_eq!(shown(&document.content), hidden);
-    assert!(document.content.advertising(false).is_none());
-    let advertised = document.content.advertising(true).unwrap();
+    assert!(document.content.advertising(OfferedService::default()).is_none());
+    let relaying = OfferedService { uploads: true, git_as_cdn: false };
+    let advertised = document.content.advertising(relaying).unwrap();
     assert_eq!(shown(&advertised), SAID);
-    assert!(advertised.advertising(true).is_none());
-    assert_eq!(shown(&advertised.advertising(false).unwrap()), hidden);
+    assert!(advertised.advertising(relaying).is_none());
+    assert_eq!(shown(&advertised.advertising(OfferedService::default()).unwrap()), hidden);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! What the configuration makes of documents: the uploads that capabilities advertise are those that this proxy relays, or none, and a release
-//! that Git delivers is shown as that or as an archive of this proxy.
+//! that Git delivers is shown as that, or as an archive of this proxy if this proxy may fetch it.
 //!
 //! Owns that the current configuration counts, not the one in force when the document was fetched. Must not know how a write
 //! is relayed, nor how an archive is brought.
@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::DocumentShelf;
+use crate::domain::check::OfferedService;
 use crate::domain::{DocumentKey, Resource};
 use crate::policies::KeptVerdict;
 use crate::read::document::Document;
@@ -16,9 +17,9 @@ impl DocumentShelf {
     /// is locked, so that a reload sees every document that was put before it.
     pub(in crate::read) fn advertised(&self, key: &DocumentKey, document: &Arc<Document>) -> Arc<Document> {
         let shown = match key.resource() {
-            Resource::Capabilities => document.content.advertising(self.relays_uploads(key)),
+            Resource::Capabilities => document.content.advertising(self.offers(key)),
             Resource::Release => {
-                let content = document.content.delivering(key, self.shows_git_as_cdn(key));
+                let content = document.content.delivering(key, self.is_shown_as_cdn(key, document));
                 // The policy may show another status of it, and says so again.
                 return content.map_or_else(
                     || Arc::clone(document),
@@ -50,13 +51,19 @@ impl DocumentShelf {
         }
     }
 
-    fn shows_git_as_cdn(&self, key: &DocumentKey) -> bool {
-        self.env.live().upstreams.of(key).is_some_and(|upstream| upstream.shows_git_as_cdn())
+    /// A link to an archive that this proxy may not fetch would lead clients nowhere, so that release stays one of Git.
+    fn is_shown_as_cdn(&self, key: &DocumentKey, document: &Document) -> bool {
+        let dist = document.content.release().and_then(|release| release.dist.as_ref());
+        self.offers(key).git_as_cdn && dist.is_some_and(|dist| self.env.brings(key, dist))
     }
 
-    /// Whether writes to the registry of `key` are relayed.
-    fn relays_uploads(&self, key: &DocumentKey) -> bool {
-        self.env.live().upstreams.of(key).is_some_and(|upstream| upstream.writes().is_some())
+    /// What this proxy does for the registry of `key`.
+    fn offers(&self, key: &DocumentKey) -> OfferedService {
+        let live = self.env.live();
+        live.upstreams.of(key).map_or_else(OfferedService::default, |upstream| OfferedService {
+            uploads: upstream.writes().is_some(),
+            git_as_cdn: upstream.shows_git_as_cdn(),
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::host::GitHost;
 use super::lamp;
 use crate::support::tarball::Entry;
-use crate::support::{Proxy, Release, Upstream, noise};
+use crate::support::{Proxy, Release, Reply, Setup, Upstream, noise};
 
 /// The files in an archive, with their contents.
 fn files(archive: &[u8]) -> Vec<(String, bool, Vec<u8>)> {
@@ -106,6 +106,48 @@ fn clients_without_git_get_a_link_and_a_reload_takes_it_back() {
     assert_eq!(passed.json()["dist"], release.metadata("")["dist"]);
     assert_ne!(passed.header("etag"), exact.header("etag"));
     assert_eq!(registry.requests(&release.exact()), 1, "nobody was asked again for that");
+}
+
+#[test]
+fn what_only_clients_fetch_stays_with_git() {
+    let (host, registry) = (GitHost::start(), Upstream::start());
+    let release = host.deliver(lamp("1.0.0"));
+    registry.publish(&release);
+    let says = r#"{"schemaVersion":"1","apiVersion":"v1","apis":{},"deliveryModes":["git"]}"#;
+    registry.reply("/api/v1/capabilities", Reply::new(200, "application/json", says.as_bytes()));
+    let mut proxy = Setup::before(&registry).set("upstream.git_as", "cdn").start();
+    let shown = |proxy: &Proxy| proxy.client().get(&release.exact()).ok().json()["dist"].clone();
+    let passed = release.metadata("")["dist"].clone();
+    assert_eq!(shown(&proxy), passed);
+    let modes = proxy.client().get("/api/v1/capabilities").ok().json()["deliveryModes"].clone();
+    assert_eq!(modes, json!(["git", "cdn"]), "releases of other hosts are archives");
+    let archive = proxy.explain("@acme/lamp", "1.0.0")["verdict"]["archive"].clone();
+    assert_eq!((&archive["status"], &archive["rule"]), (&json!(502), &json!("delivered elsewhere")));
+    assert_eq!(proxy.client().get(&release.download()).status, 502);
+    // Who lists the host gets a link, and who takes it out again does not.
+    for (hosts, source) in [(vec![host.server.authority()], "cdn"), (Vec::new(), "git")] {
+        proxy.reconfigure(|setup| setup.set("upstream.git_hosts", hosts));
+        proxy.admin().post("/admin/v1/reload", "").ok();
+        assert_eq!(shown(&proxy)["source"], source);
+    }
+    proxy.restart();
+    assert_eq!(shown(&proxy), passed, "from the store");
+}
+
+#[test]
+fn a_tree_that_is_too_large_is_refused_however_its_bytes_lie() {
+    let big = |size: usize| vec![Entry::file("big.bin", noise(5, size))];
+    let many = (0..30).map(|at| Entry::file(&format!("{at}.bin"), noise(at, 100_000))).collect();
+    for entries in [big(1_100_000), big(3_000_000), many] {
+        let (host, registry) = (GitHost::start(), Upstream::start());
+        let release = entries.into_iter().fold(lamp("1.0.0"), Release::adding);
+        let git = host.deliver(release);
+        registry.publish(&git);
+        let proxy = host.before(&registry).set("limits.max_unpacked", "1MiB").start();
+        let answer = proxy.client().get(&git.download());
+        assert_eq!(answer.status, 409, "{}", answer.text());
+        assert!(answer.text().contains("max_unpacked"), "{}", answer.text());
+    }
 }
 
 #[test]

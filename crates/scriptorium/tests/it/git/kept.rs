@@ -59,7 +59,8 @@ fn a_mirror_takes_it_and_a_bundle_carries_it() {
     let (host, registry, luggage) = (GitHost::start(), Upstream::start(), Luggage::new());
     let release = host.deliver(lamp("1.0.0"));
     registry.publish(&release);
-    let far = receiver(&registry, &luggage.key("corp")).set("upstream.git_as", "cdn").start();
+    let far = receiver(&registry, &luggage.key("corp")).set("upstream.git_as", "cdn");
+    let far = far.set("upstream.git_hosts", vec![host.server.authority()]).start();
     let near = host.before(&registry).mirror("ci", "roots = [\"@acme/lamp\"]\ntrust = false").start();
     let synced = mirror(&near, &["sync", "ci", "--json"]).exits(0).json();
     assert_eq!(synced["mirrors"][0]["fetched"]["archives"], 1, "{synced}");

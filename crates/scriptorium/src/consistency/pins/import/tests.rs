@@ -55,7 +55,7 @@ fn merged(imported: u64, present: u64, conflicts: u64) -> Merged {
 
 #[test]
 fn a_line_is_an_exported_pin_or_one_written_by_hand() {
-    let commit = Some(Box::new(PinnedCommit::of("c".into(), "t".into())));
+    let commit = Some(Box::new(PinnedCommit::of("c0".repeat(20), "ee".repeat(20))));
     let exported = Pin { since: Timestamp(7), upstream: "public".into(), commit, ..pin("1.0.0", "a") };
     let mut text = exported.line();
     text.extend_from_slice(b"\n  \r\n");
