@@ -197,7 +197,6 @@ mod tests {
             (r#"["cdn","git"]"#, r#"["cdn","git"]"#),
             (r#"["cdn"]"#, r#"["cdn"]"#),
             ("[]", "[]"),
-            ("7", "7"),
         ] {
             let of = |modes: &str| {
                 format!(r#"{{"schemaVersion":"1","apiVersion":"v1","deliveryModes":{modes},"apis":{{}}}}"#)
