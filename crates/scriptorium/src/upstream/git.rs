@@ -1,10 +1,9 @@
 //! One request to a Git server that delivers releases of a registry.
 //!
 //! The server is another host that the registry points to, so the request goes the way of a download: past the gate of the registry, whose
-//! budget counts it, and under a guard with a list of its own (`git_hosts`). Where the first request is redirected, the following ones go to
-//! the new place; no other redirect is followed. The credential goes to one host only. A host that
-//! fails is left alone by itself (`git_hosts`). Owns that. Must not know Git's protocol: who asks
-//! gives path, headers and body.
+//! budget counts it, and under a guard with a list of its own (the key `git_hosts`). Where the first request is redirected, the following ones go to
+//! the new place; no other redirect is followed. The credential goes to one host only. A host that fails is left
+//! alone, and no other (`GitHosts`). Owns that. Must not know Git's protocol: who asks gives path, headers and body.
 
 use ::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method};

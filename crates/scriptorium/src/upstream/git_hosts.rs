@@ -13,6 +13,7 @@ use url::Url;
 
 use super::backoff::roll;
 use super::breaker::{Breaker, BreakerPass};
+use super::guard::host_and_port;
 use super::{CouldNotAsk, Health};
 use crate::clock::Clock;
 
@@ -45,7 +46,7 @@ impl GitHosts {
     /// # Errors
     /// [`CouldNotAsk::Paused`] while it is left alone.
     pub(super) fn admit(&self, url: &Url) -> Result<HostPass<'_>, CouldNotAsk> {
-        let host = url.authority().rsplit('@').next().unwrap_or_default().to_owned();
+        let host = host_and_port(url).to_owned();
         let now = self.clock.monotonic();
         let mut standings = self.standings.lock();
         let standing = standings.entry(host.clone()).or_insert_with(HostStanding::new);

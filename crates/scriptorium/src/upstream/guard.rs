@@ -63,6 +63,11 @@ pub(crate) enum GuardRule {
     Ourselves,
 }
 
+/// The host of `url`, with the port where one is given.
+pub(super) fn host_and_port(url: &Url) -> &str {
+    url.authority().rsplit('@').next().unwrap_or_default()
+}
+
 impl Guard {
     pub(super) fn new(config: &config::Upstream, listeners: Listeners) -> Self {
         Self::listing(&config.archive_hosts, GuardRule::Host, config, listeners)

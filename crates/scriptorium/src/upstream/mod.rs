@@ -369,7 +369,7 @@ impl RegistryClient {
     /// The host that the file at `locator` is requested from first, with the port where one is given.
     pub(crate) fn host_of(&self, locator: &str, from: &str) -> Option<String> {
         let url = self.locate(locator, from).ok()?;
-        Some(url.authority().rsplit('@').next().unwrap_or_default().to_owned())
+        Some(guard::host_and_port(&url).to_owned())
     }
 
     /// Waits before the retry that follows `attempt` earlier ones.
