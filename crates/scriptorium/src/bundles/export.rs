@@ -25,6 +25,7 @@ use crate::mirror::MirrorLocks;
 use crate::store::{Store, StoreError};
 
 mod gather;
+mod objections;
 mod source;
 
 /// Why no bundle was made.

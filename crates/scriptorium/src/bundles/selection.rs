@@ -84,8 +84,11 @@ fn gap(lack: &MirrorLack) -> BundleGap {
 
 /// What is missing of a release.
 pub(super) fn gap_of(release: &Purl, reason: &str) -> BundleGap {
-    let subject = GapSubject::Release(format!("{}@{}", release.name, release.version));
-    BundleGap { subject, reason: line(reason) }
+    BundleGap { subject: subject_of(release), reason: line(reason) }
+}
+
+pub(super) fn subject_of(release: &Purl) -> GapSubject {
+    GapSubject::Release(format!("{}@{}", release.name, release.version))
 }
 
 /// A text that a manifest takes: one line, not empty, bounded.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::bucket::Bucket;
 use crate::support::crossing::{Luggage, command, export, mirror, receiver, see, seen};
+use crate::support::divergence::Lie;
 use crate::support::mirror::list;
 use crate::support::tarball::Entry;
 use crate::support::{Proxy, Release, Reply, Setup, Upstream, each, eventually, hex_digest, noise};
@@ -253,6 +254,39 @@ fn an_archive_that_was_refused_is_told_by_row_exact_metadata_and_explain_until_a
     assert!(far.client().get(&bad.download()).ok().body == bad.archive());
     assert_eq!(row(&far, &bad)["state"], "available");
     assert_eq!(far.explain("lamp", "1.0.0")["refusal"], Value::Null);
+}
+
+#[test]
+fn a_release_that_is_refused_here_stays_here_and_the_bundle_says_why_once() {
+    let cases = [("contradicts itself", true), ("was refused", false)];
+    each(cases, |(cause, is_contradicted)| {
+        let (luggage, upstream) = (Luggage::new(), Upstream::start());
+        let (bad, good) = (Release::new("@acme/lamp", "1.0.0"), lamp("1.1.0"));
+        [&bad, &good].into_iter().for_each(|release| upstream.publish(release));
+        let near = Setup::before(&upstream).mirror("ci", "roots = [\"lamp\", \"@acme/lamp\"]").start();
+        if is_contradicted {
+            // What came when all agreed is here; it must not cross.
+            mirror(&near, &["sync", "ci"]).exits(0);
+            Lie::RowIntegrity.tell(&upstream, &bad);
+            near.admin().post("/admin/v1/invalidate", r#"{"pattern":"*"}"#).ok();
+            near.client().get(&bad.download()).problem(409, "inconsistent-registry-state");
+        } else {
+            upstream.publish_as(&bad, lamp("9.9.9").archive());
+            mirror(&near, &["sync", "ci"]).exits(1);
+            near.client().get(&bad.download()).problem(409, "inconsistent-registry-state");
+        }
+        let _key = luggage.key("corp");
+        export(&near, &luggage, "bundle", &[]);
+        let manifest = fs::read_to_string(luggage.path("bundle/manifest.json")).unwrap();
+        let manifest: Value = serde_json::from_str(&manifest).unwrap();
+        let missing = manifest["missing"].as_array().unwrap();
+        let of_bad: Vec<_> = missing.iter().filter(|gap| gap["release"] == "@acme/lamp@1.0.0").collect();
+        assert_eq!(of_bad.len(), 1, "{manifest}");
+        assert!(of_bad[0]["reason"].as_str().unwrap().contains(cause), "{manifest}");
+        let files: Vec<_> =
+            manifest["files"].as_array().unwrap().iter().map(|file| &file["volume"]).collect();
+        assert_eq!(files, ["lamp"], "the other crosses");
+    });
 }
 
 #[test]

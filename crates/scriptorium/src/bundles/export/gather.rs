@@ -6,10 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use bundle::{BundleGap, BundledDocument, BundledFile, BundledFileKind, BundledPin, UtcSecond};
+use bundle::{BundleGap, BundledDocument, BundledFile, BundledFileKind, BundledPin, GapSubject, UtcSecond};
 
 use super::ExportFailure;
-use crate::bundles::selection::{BundledExtent, BundledNotices, BundledRelease, BundledSelection, gap_of};
+use super::objections::Objections;
+use crate::bundles::selection::{
+    BundledExtent, BundledNotices, BundledRelease, BundledSelection, gap_of, subject_of,
+};
 use crate::consistency::{PinError, Pins};
 use crate::domain::check::{Attachment, Locator};
 use crate::domain::{
@@ -66,6 +69,9 @@ fn gone(what: &str) -> String {
 struct Gathering<'a> {
     store: &'a dyn Store,
     pins: &'a Pins,
+    objections: &'a Objections,
+    /// What the last sync said why it is missing.
+    explained: BTreeSet<GapSubject>,
     gathered: Gathered,
 }
 
@@ -76,17 +82,20 @@ pub(super) async fn gather(
     lifecycle_only: bool,
 ) -> Result<Gathered, ExportFailure> {
     let pins = Pins::new(Arc::clone(&store));
+    let objections = Objections::load(&store).await?;
     let BundledSelection { mut releases, notices, missing } = selection;
     // Of what is named twice, the one of which more goes along is first.
     releases.sort_by(|one, other| place_of(one).cmp(&place_of(other)).then(one.extent.cmp(&other.extent)));
     releases.dedup_by(|one, other| place_of(one) == place_of(other));
+    let explained = missing.iter().map(|gap| gap.subject.clone()).collect();
     let gathered = Gathered {
         documents: Vec::new(),
         files: Vec::new(),
         pins: Vec::new(),
         missing: missing.into_iter().collect(),
     };
-    let mut gathering = Gathering { store: &*store, pins: &pins, gathered };
+    let mut gathering =
+        Gathering { store: &*store, pins: &pins, objections: &objections, explained, gathered };
     let firsts: BTreeMap<_, _> = releases.iter().rev().map(|of| (&of.registry, &of.release)).collect();
     for (registry, first) in firsts {
         let expected = notices.iter().find(|notices| notices.registry == *registry);
@@ -183,7 +192,13 @@ impl Gathering<'_> {
 
     async fn release(&mut self, bundled: &BundledRelease, lifecycle_only: bool) -> Result<(), ExportFailure> {
         let BundledRelease { registry, release, extent, wants_files } = bundled;
-        let is_whole = *extent == BundledExtent::Whole;
+        let contradiction = self.objections.contradiction(registry, release);
+        let is_whole = *extent == BundledExtent::Whole && contradiction.is_none();
+        if *extent == BundledExtent::Whole
+            && let Some(reason) = &contradiction
+        {
+            self.object(release, reason);
+        }
         let (name, version) = (release.name.clone(), release.version.clone());
         let exact = DocumentKey::Release(name.clone(), version.clone());
         let exact = self.document(registry, &exact, release).await?;
@@ -191,7 +206,7 @@ impl Gathering<'_> {
             Some(exact) if !lifecycle_only && is_whole => {
                 self.archive(registry, (release, *wants_files), exact).await?;
             }
-            None if is_whole => self.lack(release, "its exact metadata is not here"),
+            None if is_whole => self.absent(release, "its exact metadata is not here"),
             Some(_) | None => {}
         }
         if !lifecycle_only && is_whole {
@@ -270,7 +285,10 @@ impl Gathering<'_> {
             }
             // Where the mirror does not want it, Git delivers it to clients.
             None if matches!(dist, Dist::Git { .. }) && !is_wanted => {}
-            None => self.lack(release, "its archive is not here"),
+            None => match self.objections.refusal(registry, release) {
+                Some(reason) => self.object(release, &reason),
+                None => self.absent(release, "its archive is not here"),
+            },
         }
         Ok(())
     }
@@ -296,7 +314,7 @@ impl Gathering<'_> {
                     (seal.raw, seal.length),
                     key,
                 ),
-                None if *is_active => self.lack(release, "a trust artifact of it is not here"),
+                None if *is_active => self.absent(release, "a trust artifact of it is not here"),
                 None => {}
             }
         }
@@ -316,6 +334,19 @@ impl Gathering<'_> {
         let item = BundledFile { kind, volume, version, integrity, sha256, size };
         let (registry, release) = (registry.clone(), release.clone());
         self.gathered.files.push(GatheredItem { item, registry, release, place });
+    }
+
+    /// A release is refused to clients of this proxy. Whatever the last sync said, that is why.
+    fn object(&mut self, release: &Purl, reason: &str) {
+        self.gathered.missing.retain(|gap| gap.subject != subject_of(release));
+        self.lack(release, reason);
+    }
+
+    /// Something is not here. The last sync may have said why.
+    fn absent(&mut self, release: &Purl, reason: &str) {
+        if !self.explained.contains(&subject_of(release)) {
+            self.lack(release, reason);
+        }
     }
 
     fn lack(&mut self, release: &Purl, reason: &str) {
