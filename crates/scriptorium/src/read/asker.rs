@@ -221,7 +221,8 @@ impl Asker {
         let held = held.filter(|held| held.meta.is_of(upstream.registry()));
         let known = held.as_ref().filter(|held| !held.is_refusal());
         let confirmable = known.filter(|known| wanted.how != How::Anew && !known.standing.is_outdated());
-        let is_absent = held.is_none() && context.was_absent && wanted.how != How::Anew;
+        let none_held = held.as_ref().is_none_or(|held| held.is_absence());
+        let is_absent = none_held && context.was_absent && wanted.how != How::Anew;
         let etag = match confirmable {
             Some(known) => known.meta.etag.as_deref(),
             None => is_absent.then_some(ANYTHING),
