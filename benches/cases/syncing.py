@@ -22,7 +22,7 @@ from cases.half_rate import CONNECTIONS, REST_MS, resting
 from cases.hits import index_of
 
 # Volumes of each mirror; there is one for each round, so that a sync finds nothing that an earlier one brought.
-VOLUMES = 2_000
+VOLUMES = 100
 
 
 def measure(bench: Bench) -> dict:

@@ -5,9 +5,7 @@
 
 use std::sync::Arc;
 
-use tokio::time::{Instant, sleep};
-
-use super::courtesy::rest;
+use super::courtesy::courteously;
 use super::patience::within_budget;
 use super::tally::RunTally;
 use crate::clock::Timestamp;
@@ -57,13 +55,7 @@ impl<'a> MirrorRun<'a> {
 
     /// Deals with one item of several, and rests afterwards while clients ask.
     pub(super) async fn courteously<T>(&self, item: impl Future<Output = T>) -> T {
-        let (answered, began) = (self.desk.metrics.answered(), Instant::now());
-        let got = item.await;
-        let rest = rest(self.desk.metrics.answered().saturating_sub(answered), began.elapsed());
-        if !rest.is_zero() {
-            sleep(rest).await;
-        }
-        got
+        courteously(|| self.desk.metrics.answered(), item).await
     }
 
     /// The document `key` as its registry has it now.
