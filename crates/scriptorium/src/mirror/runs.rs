@@ -181,6 +181,7 @@ impl Mirrors {
         let stand = |mirror: &MirrorState| (mirror.status(), mirror.last_sync);
         let mut stands: Vec<_> = self.state().values().map(stand).collect();
         let MirrorDesk { store, documents, .. } = &self.desk;
+        self.withheld.keep_only(|mirror| stands.iter().any(|(status, _)| status.mirror == mirror)).await;
         // Whoever waits for a run looks often; what the policy says is known when it has ended.
         for (status, last_sync) in stands.iter_mut().filter(|(status, _)| !status.running) {
             self.withheld.note(&**store, documents, status, *last_sync).await;

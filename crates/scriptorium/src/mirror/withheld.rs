@@ -52,6 +52,11 @@ struct Judged {
 }
 
 impl WithheldMemory {
+    /// Forgets mirrors that are not among `these`.
+    pub(super) async fn keep_only(&self, these: impl Fn(&str) -> bool) {
+        self.0.lock().await.retain(|mirror, _| these(mirror));
+    }
+
     /// Adds what the policy in force withholds of a mirror, which was synced last at `last_sync`, to what is missing of it.
     pub(super) async fn note(
         &self,
