@@ -115,6 +115,9 @@ async fn look(
         return Err(format!("its registry contradicts itself: {divergence}"));
     }
     let exact = documents.held(&key).await.ok_or("its exact metadata is not held")?;
+    if let Some(refusal) = documents.refusal(&key, &exact) {
+        return Err(format!("its archive was refused: {}", refusal.why));
+    }
     let metadata = exact.content.release().ok_or("its registry refuses it")?;
     match offer(metadata) {
         ArchiveOffer::Withdrawn => return Err(format!("it is {}", metadata.status.state)),

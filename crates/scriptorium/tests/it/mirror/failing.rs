@@ -35,6 +35,10 @@ fn two_bad_packages_cost_the_others_nothing_and_come_in_once_they_are_healed() {
     assert_eq!(upstream.requests(&lying.source()), 1, "what was refused is not downloaded again");
     let (code, status) = desk.mirror(&["status"]);
     assert_eq!((code, missing(&status).len(), &status["last_success"]), (1, 2, &json!(null)), "{status}");
+    let (code, proof) = desk.mirror(&["verify"]);
+    let problems = proof["problems"].as_array().unwrap();
+    let refused = problems.iter().find(|problem| problem["release"] == "v3@1.0.0").unwrap();
+    assert!(code == 1 && refused["reason"].as_str().unwrap().contains("was refused"), "{proof}");
 
     upstream.publish(&failing);
     let corrected = Release::new("v3", "1.0.1");
