@@ -95,6 +95,7 @@ fn envelope(key: &DocumentKey, status: u16, body: &Value) -> Envelope {
         etag: None,
         at: None,
         keeping: Keeping::default(),
+        turn: None,
     };
     Envelope { meta, body: body.to_string().into() }
 }

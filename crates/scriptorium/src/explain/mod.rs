@@ -13,10 +13,10 @@ use crate::consistency::{ArchiveRefusal, Divergence, Pin};
 use crate::domain::lifecycle::Status;
 use crate::domain::{DocumentKey, Integrity, Purl, Release, Sha256, Version, VolumeName};
 use crate::policies::delivery_of;
-use crate::read::Documents;
 use crate::read::inspect::Inspected;
 use crate::read::keeping::Keeping;
 use crate::read::trial::Trial;
+use crate::read::{Documents, LifecycleTurn};
 use crate::store::{StorageKey, Store, StoreError, sealed};
 
 mod awaited;
@@ -104,6 +104,9 @@ pub(crate) struct HeldDocument {
     /// Whether the registry allows it to be stored, and how long it may be fresh.
     #[serde(default, skip_serializing_if = "Keeping::is_free")]
     pub(crate) keeping: Keeping,
+    /// The last change of the state that it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) turn: Option<LifecycleTurn>,
     pub(crate) upstream: String,
     /// Whether it was compared with what else is known.
     pub(crate) settled: bool,
@@ -254,6 +257,7 @@ fn held(inspected: &Inspected, says: DocumentSays) -> HeldDocument {
         age_seconds: inspected.age.as_secs().saturating_add(meta.upstream_age),
         ttl_seconds: inspected.ttl,
         keeping: meta.keeping,
+        turn: meta.turn.as_deref().cloned(),
         upstream: meta.upstream.clone(),
         settled: inspected.facts.is_settled,
         outdated: inspected.outdated,

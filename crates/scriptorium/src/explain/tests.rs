@@ -40,6 +40,7 @@ fn with_status(status: u16, body: String, freshness: Freshness) -> Inspected {
         etag: None,
         at: None,
         keeping: Keeping::default(),
+        turn: None,
     };
     let document = Document::new(&key(), Envelope { meta, body: body.into() }).unwrap();
     let age = Duration::from_secs(12);

@@ -10,6 +10,7 @@ use policy::Delivery;
 
 use super::{Explanation, HeldArchive, HeldDocument, RegistryFailure, VerdictRule};
 use crate::consistency::{Pin, PinnedCommit};
+use crate::read::LifecycleTurn;
 
 /// Columns that labels take.
 const LABEL: usize = 15;
@@ -29,10 +30,7 @@ impl Display for Explanation {
                 line(f, "", claim)?;
             }
         }
-        line(f, "index row", held(self.index.as_ref()))?;
-        line(f, "metadata", held(self.exact.as_ref()))?;
-        line(f, "trust summary", held(self.trust_summary.as_ref()))?;
-        line(f, "trust detail", held(self.trust_detail.as_ref()))?;
+        documents(f, self)?;
         line(
             f,
             "pin",
@@ -78,6 +76,17 @@ impl Display for Explanation {
             line(f, "last failure", format!("{at}, {cause}: {why}{causes}"))
         })
     }
+}
+
+fn documents(f: &mut fmt::Formatter<'_>, known: &Explanation) -> fmt::Result {
+    line(f, "index row", held(known.index.as_ref()))?;
+    line(f, "metadata", held(known.exact.as_ref()))?;
+    if let Some(turn) = known.exact.as_ref().and_then(|exact| exact.turn.as_ref()) {
+        let LifecycleTurn { from, until, to, since } = turn;
+        line(f, "state", format!("{from} until {until} at least, seen {to} since {since}"))?;
+    }
+    line(f, "trust summary", held(known.trust_summary.as_ref()))?;
+    line(f, "trust detail", held(known.trust_detail.as_ref()))
 }
 
 fn line(f: &mut fmt::Formatter<'_>, label: &str, what: impl Display) -> fmt::Result {

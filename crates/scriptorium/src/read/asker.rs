@@ -340,6 +340,7 @@ impl AnsweredQuestion<'_> {
             etag: head.etag,
             at: head.at,
             keeping,
+            turn: None,
         }
     }
 

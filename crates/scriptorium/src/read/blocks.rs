@@ -99,6 +99,7 @@ mod tests {
             etag: None,
             at: None,
             keeping: Keeping::default(),
+            turn: None,
         };
         let body = format!(r#"{{"type":"about:blank","title":"No","status":{status}}}"#).into();
         Document::new(&key, Envelope { meta, body }).unwrap()

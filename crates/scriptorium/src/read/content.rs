@@ -15,7 +15,9 @@ use super::rendition::{LONGEST, Rendition, room};
 use crate::consistency::ExactAnswer;
 use crate::domain::check::{Checked, DocumentSource, Malformed, OfferedService, advertising, check};
 use crate::domain::several::RegistryList;
-use crate::domain::{DocumentKey, Facts, Problem, Release, Rows, Template, Trust, VolumeName};
+use crate::domain::{
+    DocumentKey, Facts, LifecycleState, Problem, Release, Rows, Template, Trust, VolumeName,
+};
 
 /// Base URLs for which a rendition is kept, of a document with links. All of them count in its weight.
 const RENDITIONS: usize = 2;
@@ -100,6 +102,15 @@ impl DocumentContent {
             Self::Found(_) => self.release().map(ExactAnswer::Found),
             Self::Refused { is_own: false, .. } => None,
             Self::Refused { problem, .. } => Some(ExactAnswer::Refused(problem.status)),
+        }
+    }
+
+    /// The lifecycle state that an answer about a release says. A 404 says none: it does not tell a deletion from a mistake.
+    pub(super) fn state(&self) -> Option<LifecycleState> {
+        match self.exact()? {
+            ExactAnswer::Found(release) => Some(release.status.state),
+            ExactAnswer::Refused(403) => Some(LifecycleState::Blocked),
+            ExactAnswer::Refused(_) => None,
         }
     }
 

@@ -66,6 +66,7 @@ mod tests {
             etag: None,
             at: None,
             keeping: Keeping::default(),
+            turn: None,
         };
         let body = body.replace("STATUS", &status.to_string()).into();
         Document::new(&DocumentKey::Capabilities, Envelope { meta, body }).unwrap()

@@ -6,12 +6,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tracing::warn;
 
 use super::content::DocumentContent;
 use super::envelope::{Envelope, Meta};
 use super::reading::Reading;
 use super::rendition::{BodyCoding, Coders, Rendition};
 use super::standing::Standing;
+use super::turn::LifecycleTurn;
 use crate::domain::DocumentKey;
 use crate::domain::check::{DocumentSource, Malformed};
 use crate::policies::KeptVerdict;
@@ -87,6 +89,19 @@ impl Document {
     /// Whether both are answers of the same registry, so that they may be compared.
     pub(super) fn is_beside(&self, other: &Self) -> bool {
         self.meta.upstream == other.meta.upstream && self.meta.origin == other.meta.origin
+    }
+
+    /// The last change of the state of its release once `next` takes its place. A new one is logged.
+    pub(crate) fn turn_to(&self, next: &Self) -> Option<Box<LifecycleTurn>> {
+        let (Some(from), Some(to)) = (self.content.state(), next.content.state()) else {
+            return self.meta.turn.clone();
+        };
+        if from == to || !self.is_beside(next) {
+            return self.meta.turn.clone();
+        }
+        let Meta { key, upstream, fetched_at: since, .. } = &next.meta;
+        warn!(%key, upstream, %from, %to, "a registry changed the state of a release");
+        Some(Box::new(LifecycleTurn { from, until: self.meta.fetched_at, to, since: *since }))
     }
 
     /// Its stored form.

@@ -13,6 +13,7 @@ use crc_fast::{CrcAlgorithm, checksum};
 use serde::{Deserialize, Serialize};
 
 use super::keeping::Keeping;
+use super::turn::LifecycleTurn;
 use crate::clock::Timestamp;
 use crate::domain::Registry;
 
@@ -55,6 +56,9 @@ pub(crate) struct Meta {
     /// What the registry allows to be done with it.
     #[serde(default, skip_serializing_if = "Keeping::is_free")]
     pub(crate) keeping: Keeping,
+    /// The last change of the state that it says of its release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) turn: Option<Box<LifecycleTurn>>,
 }
 
 impl Meta {
@@ -129,6 +133,7 @@ mod tests {
                 etag: Some("\"a\"".into()),
                 at: None,
                 keeping: Keeping { no_cache: true, cap: None, withheld: false },
+                turn: None,
             },
             body: Bytes::from_static(b"{\n}\n\xff"),
         }

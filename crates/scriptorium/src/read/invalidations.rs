@@ -203,6 +203,7 @@ mod tests {
             etag: None,
             at: None,
             keeping: crate::read::keeping::Keeping::default(),
+            turn: None,
         }
     }
 

@@ -44,6 +44,7 @@ mod sightings;
 mod standing;
 mod stock;
 pub(crate) mod trial;
+mod turn;
 mod unkept;
 mod waits;
 
@@ -54,3 +55,4 @@ pub(crate) use documents::Documents;
 pub(crate) use failure::ReadFailure;
 pub(crate) use long_reads::{LongRead, LongReadRefusal};
 pub(crate) use outcome::Outcome;
+pub(crate) use turn::LifecycleTurn;

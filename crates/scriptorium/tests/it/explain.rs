@@ -219,6 +219,37 @@ fn the_command_explains_a_refusal_from_the_store() {
 }
 
 #[test]
+fn a_change_of_state_is_told_with_its_times_also_after_a_restart() {
+    let (upstream, mut proxy) = warmed();
+    let turn = |proxy: &Proxy| proxy.explain("@acme/lamp", "1.0.0")["exact"]["turn"].clone();
+    assert_eq!(turn(&proxy), Value::Null, "it was always available");
+    upstream.say(&lamp(), [lamp().state("blocked", "malicious").row(&upstream.url())], refusal(403));
+    eventually("the block", || (proxy.client().get(&lamp().exact()).status == 403).then_some(()));
+    let blocked = turn(&proxy);
+    assert_eq!((&blocked["from"], &blocked["to"]), (&"available".into(), &"blocked".into()), "{blocked}");
+    assert!(blocked["until"].as_str() <= blocked["since"].as_str(), "{blocked}");
+    let is_logged = || proxy.log().contains("a registry changed the state of a release").then_some(());
+    eventually("the line of the log", is_logged);
+    let page = proxy.admin().get("/release/@acme/lamp/1.0.0").ok().text();
+    for told in ["still said available", "said blocked for the first time"] {
+        assert!(page.contains(told), "{told} is not in {page}");
+    }
+    // Asked again, the registry says the same; the change is as old as it was.
+    proxy.restart();
+    proxy.admin().post("/admin/v1/invalidate", r#"{"volume":"@acme/lamp"}"#).ok();
+    assert_eq!(proxy.client().get(&lamp().exact()).status, 403);
+    assert_eq!(turn(&proxy), blocked);
+    upstream.publish(&lamp());
+    eventually("the end of the block", || (proxy.client().get(&lamp().exact()).status == 200).then_some(()));
+    let freed = turn(&proxy);
+    assert_eq!((&freed["from"], &freed["to"]), (&"blocked".into(), &"available".into()), "{freed}");
+    proxy.stop();
+    let (told, json) = by_command(&proxy);
+    assert_eq!(json["exact"]["turn"], freed);
+    assert!(told.contains("blocked until") && told.contains("seen available since"), "{told}");
+}
+
+#[test]
 fn the_command_refuses_what_is_no_release() {
     let (_upstream, proxy) = warmed();
     for release in ["nonsense", "@acme/lamp", "@acme/lamp@", "@acme/lamp@1.0", "@1.0.0", "lamp@^1.0.0", ""] {

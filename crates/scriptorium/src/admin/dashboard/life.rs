@@ -10,6 +10,7 @@ use crate::consistency::{Divergence, Pin};
 use crate::domain::LifecycleState;
 use crate::domain::lifecycle::Status;
 use crate::explain::{ExplainedRule, Explanation, HeldDocument};
+use crate::read::LifecycleTurn;
 
 /// Between two points of the drawing.
 const STEP: usize = 40;
@@ -71,6 +72,11 @@ pub(super) fn events(known: &Explanation, first_seen: Option<Timestamp>) -> Vec<
     ];
     for (name, held) in documents {
         if let Some(held) = held {
+            if let Some(LifecycleTurn { from, until, to, since }) = held.turn.clone() {
+                let upstream = &held.upstream;
+                add(until, Tone::of(from), format!("{name} of {upstream} still said {from}"));
+                add(since, Tone::of(to), format!("{name} of {upstream} said {to} for the first time"));
+            }
             let (tone, what) = said(name, held);
             add(held.fetched_at, tone, what);
         }

@@ -30,6 +30,7 @@ async fn put(store: &dyn Store, key: &DocumentKey, body: serde_json::Value) {
         etag: None,
         at: None,
         keeping: Keeping::default(),
+        turn: None,
     };
     let envelope = Envelope { meta, body: body.to_string().into() };
     store.write(&place(&registry(), key), envelope.encode()).await.unwrap();

@@ -93,10 +93,11 @@ impl Taking<'_> {
             etag: listed.etag.clone(),
             at: None,
             keeping: Keeping::default(),
+            turn: None,
         };
         let body = self.body(listed).await?;
         let document = Document::new(&key, Envelope { meta, body: body.into() });
-        let document = document.map_err(|malformed| not_in(malformed.to_string()))?;
+        let mut document = document.map_err(|malformed| not_in(malformed.to_string()))?;
         let is_answer = match &*document.content {
             DocumentContent::Found(_) => true,
             DocumentContent::Refused { is_own, .. } => {
@@ -106,13 +107,8 @@ impl Taking<'_> {
         if !is_answer {
             return Err(not_in(format!("the answer {} is not the registry's own", listed.status)));
         }
-        if lists(&document) == Some(0)
-            && let Some(rows @ 1..) = held.and_then(|held| lists(&Document::new(&key, held).ok()?))
-        {
-            return Err(not_in(format!(
-                "its index lists nothing, and the one that is here, with {rows} rows, stays"
-            )));
-        }
+        let held = held.and_then(|held| Document::new(&key, held).ok());
+        may_follow(held.as_ref(), &document).map_err(&not_in)?;
         let said = document.content.release().and_then(|found| found.integrity);
         if let Some((release, said)) = release.as_ref().zip(said) {
             self.agrees(registry, release, said).await?;
@@ -123,6 +119,7 @@ impl Taking<'_> {
         if let Some((release, trust)) = release.as_ref().zip(document.content.trust()) {
             self.fits(registry, &key, release, trust).await?;
         }
+        document.meta.turn = held.and_then(|held| held.turn_to(&document));
         self.to.store.write(&place, document.envelope().encode()).await?;
         if said.is_some() {
             self.reconcile(registry, &key, confirmed).await?;
@@ -160,6 +157,16 @@ impl Taking<'_> {
         });
         let read = read.await.map_err(|error| NotIn::Ended(std::io::Error::from(error).into()))?;
         read.map_err(|error| refused(error.to_string()))
+    }
+}
+
+/// Refuses an index that lists nothing where the `held` one does.
+fn may_follow(held: Option<&Document>, document: &Document) -> Result<(), String> {
+    match (lists(document), held.and_then(lists)) {
+        (Some(0), Some(rows @ 1..)) => {
+            Err(format!("its index lists nothing, and the one that is here, with {rows} rows, stays"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -119,6 +119,7 @@ mod tests {
             etag: None,
             at: None,
             keeping: Keeping::default(),
+            turn: None,
         };
         Document::new(&key(), Envelope { meta, body: body.to_owned().into() }).unwrap()
     }

@@ -22,6 +22,7 @@ fn document(body: &'static str) -> Document {
         etag: None,
         at: None,
         keeping: Keeping::default(),
+        turn: None,
     };
     Document::new(&DocumentKey::Index("x".parse().unwrap()), Envelope { meta, body: body.into() }).unwrap()
 }

@@ -190,6 +190,7 @@ impl Several {
             etag: None,
             at: None,
             keeping: Keeping { withheld, ..Keeping::default() },
+            turn: None,
         };
         Ok(CachedAnswer {
             document: Arc::new(Document::made(meta, content, Arc::clone(&self.env.coders))),

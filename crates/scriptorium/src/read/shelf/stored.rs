@@ -120,6 +120,7 @@ impl DocumentShelf {
         let changes = held.map_or(document.meta.status == 403, |held| !says_the_same(held, &document));
         if let Some(held) = held {
             document.standing = document.standing.following(&held.standing, &held.content);
+            document.meta.turn = held.turn_to(&document);
         }
         if document.meta.keeping.withheld {
             return self.pass_on(key, held, document).await;
