@@ -15,6 +15,7 @@ use tracing::{error, warn};
 use super::by_git::GitDelivery;
 use super::elsewhere::SharedDownload;
 use super::expected::{ExpectedFile, FileAddress, FileFetch, FileOrigin};
+use super::hopeless::{HopelessDeliveries, HopelessDelivery};
 use super::ingest::{Bounds, IngestError, IngestFacets, ingest};
 use super::relocate::{DeadEnds, FileAddresses};
 use super::sealed_file::{BroughtFile, Fill};
@@ -42,6 +43,7 @@ pub(super) struct FileFetcher {
     flights: Arc<Flights<FileFetch, Fill>>,
     slots: Arc<DownloadSlots>,
     dead_ends: DeadEnds,
+    hopeless: HopelessDeliveries,
     pub(super) repositories: Repositories,
     pub(super) bounds: ArcSwap<Bounds>,
 }
@@ -54,9 +56,16 @@ impl FileFetcher {
         bounds: Bounds,
     ) -> Self {
         let slots = Arc::new(DownloadSlots::new(Arc::clone(&stored.metrics)));
-        let (flights, dead_ends) = (Arc::default(), DeadEnds::default());
+        let (flights, dead_ends, hopeless) =
+            (Arc::default(), DeadEnds::default(), HopelessDeliveries::default());
         let bounds = ArcSwap::from_pointee(bounds);
-        Self { documents, stored, flights, slots, dead_ends, repositories, bounds }
+        Self { documents, stored, flights, slots, dead_ends, hopeless, repositories, bounds }
+    }
+
+    /// Bounds what begins from now on.
+    pub(super) fn set_bounds(&self, bounds: Bounds) {
+        self.bounds.store(Arc::new(bounds));
+        self.hopeless.forget();
     }
 
     /// The file, by the one flight that brings it in.
@@ -129,6 +138,11 @@ impl FileFetcher {
     ) -> Fill {
         let expected = &origin.fetch.expected;
         let upstream = self.upstream(origin)?;
+        let reading = self.documents.held(&origin.from).await.map_or(0, |held| held.reading.read);
+        let young = (self.documents.now(), self.documents.live().policy.negative_ttl);
+        if let Some(failure) = self.hopeless.known(&origin.fetch, (address, reading), young) {
+            return Err(failure);
+        }
         let slot = self.slot(origin, address, &upstream, context).await?;
         let (what, name, request_id) = (expected.payload().as_str(), upstream.name(), context.id);
         let (tries, mut recalls) = (RetryAllowance::new(upstream.retries()), 0..RECALLS);
@@ -146,18 +160,36 @@ impl FileFetcher {
                     warn!(what, file = %expected, upstream = name, request_id, %error, "a transfer was damaged and is retried");
                     upstream.pause_before_retry(tries.taken().saturating_sub(1)).await;
                 }
-                Err(IngestError::Repository(error)) if !error.is_of_answer() => return Err(error.into()),
-                Err(error) => {
-                    let IngestFacets { stage, verdict, .. } = error.facets();
-                    self.stored.metrics.integrity_failure(stage);
-                    error!(what, file = %expected, upstream = name, request_id, stage, %error, "a file is refused");
-                    if let Some(verdict) = verdict {
-                        self.refuse(&origin.fetch, verdict, error.to_string()).await;
-                    }
-                    return Err(error.into());
-                }
+                Err(error) => return Err(self.given_up(origin, (address, reading), error, context).await),
             }
         }
+    }
+
+    /// What a delivery that failed for good means for those who wait, and for the next ones.
+    async fn given_up(
+        &self,
+        origin: &FileOrigin,
+        (address, reading): (&FileAddress, u64),
+        error: IngestError,
+        context: FetchContext<'_>,
+    ) -> ReadFailure {
+        let FileFetch { registry, expected } = &origin.fetch;
+        let IngestFacets { stage, verdict, is_hopeless, .. } = error.facets();
+        if !matches!(&error, IngestError::Repository(error) if !error.is_of_answer()) {
+            let (what, upstream, request_id) = (expected.payload().as_str(), registry.name(), context.id);
+            self.stored.metrics.integrity_failure(stage);
+            error!(what, file = %expected, upstream, request_id, stage, %error, "a file is refused");
+        }
+        if let Some(verdict) = verdict {
+            self.refuse(&origin.fetch, verdict, error.to_string()).await;
+        }
+        let failure = ReadFailure::from(error);
+        if is_hopeless {
+            let (address, at) = (address.clone(), self.documents.now());
+            let failed = HopelessDelivery { address, reading, at, failure: failure.clone() };
+            self.hopeless.remember(&origin.fetch, failed);
+        }
+        failure
     }
 
     /// One arrival of the file.

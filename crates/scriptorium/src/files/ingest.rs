@@ -68,6 +68,8 @@ pub(super) struct IngestFacets {
     pub(super) stage: &'static str,
     /// What the archive is refused for whenever it is fetched.
     pub(super) verdict: Option<ArchiveVerdict>,
+    /// Whether another delivery would only end the same, though there is no verdict.
+    pub(super) is_hopeless: bool,
 }
 
 impl IngestError {
@@ -96,7 +98,6 @@ impl IngestError {
             Self::Repository(RepositoryError::Store(_)) | Self::KeptRepository => (false, "store", None),
             Self::Lost | Self::Repository(_) => (false, "download", None),
             Self::Store(_) | Self::Archive(ArchiveError::Scratch(_)) => (false, "store", None),
-            // No verdict: the limits are this proxy's, and may change.
             Self::TooLarge { .. } | Self::Archive(ArchiveError::TooLarge(_)) => (false, "size", None),
             Self::Mismatch(FileMismatch::Digest { .. } | FileMismatch::Size { .. }) => {
                 (false, "trust-artifact", None)
@@ -112,7 +113,13 @@ impl IngestError {
                 refused("escalation", ArchiveVerdict::Escalation)
             }
         };
-        IngestFacets { is_transfer, stage, verdict }
+        // The limits are this proxy's, so they give no verdict.
+        let is_hopeless = match self {
+            Self::TooLarge { .. } | Self::Archive(ArchiveError::TooLarge(_)) => true,
+            Self::Repository(error) => error.is_lasting(),
+            _ => false,
+        };
+        IngestFacets { is_transfer, stage, verdict, is_hopeless }
     }
 }
 

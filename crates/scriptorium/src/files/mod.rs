@@ -8,6 +8,7 @@
 //! │  ├─ elsewhere what other proxies on the bucket bring in, or found
 //! │  ├─ slots     how many downloads run at once, for each registry, host and client
 //! │  ├─ by_git    the archive of a commit, where Git delivers it
+//! │  ├─ hopeless  what would only fail again
 //! │  ├─ relocate  where the file is when its address gives it no longer
 //! │  └─ ingest    staging, verifying and sealing what a download brings
 //! └─ mend         a block that is broken: pieces from the registry, or the whole file again
@@ -26,6 +27,7 @@ mod expected;
 #[cfg(test)]
 mod faults;
 mod gate;
+mod hopeless;
 mod ingest;
 mod lengths;
 mod manifest;

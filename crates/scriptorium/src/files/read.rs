@@ -87,7 +87,7 @@ impl SealedFiles {
 
     /// Bounds what begins from now on.
     pub(crate) fn reload(&self, bounds: Bounds, of_git: GitBounds) {
-        self.fetcher.bounds.store(Arc::new(bounds));
+        self.fetcher.set_bounds(bounds);
         self.fetcher.repositories.reload(of_git);
     }
 

@@ -48,6 +48,14 @@ impl RepositoryError {
         Self::Store(Arc::new(error.into()))
     }
 
+    /// Whether another fetch would only end the same, as long as neither the release nor the repository changes.
+    pub(crate) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Server(_) | Self::Reference | Self::NoReference => true,
+            Self::Ask(_) | Self::Cut(_) | Self::NoTurn { .. } | Self::Store(_) | Self::Lost => false,
+        }
+    }
+
     /// Whether it is due to the answer of the server, of which one of several commits may be the cause.
     pub(crate) fn is_of_answer(&self) -> bool {
         match self {

@@ -152,6 +152,21 @@ fn too_much_content_is_refused() {
 }
 
 #[test]
+fn what_is_too_large_is_downloaded_once_until_the_limit_changes() {
+    let upstream = Upstream::start();
+    let release = lamp().adding(Entry::file("zeros", vec![0; 2 << 20]));
+    upstream.publish(&release);
+    let proxy = Setup::before(&upstream).set("limits.max_unpacked", "1MiB").start();
+    for _ in 0..3 {
+        assert_eq!(proxy.client().get(&release.download()).status, CONFLICT.0);
+    }
+    assert_eq!(upstream.requests(&release.source()), 1, "another download would only be refused again");
+    proxy.reconfigure(|setup| setup.set("limits.max_unpacked", "8MiB"));
+    assert_eq!(proxy.reload().status, 200);
+    assert!(proxy.client().get(&release.download()).ok().body == release.archive());
+}
+
+#[test]
 fn too_many_entries_are_refused() {
     let limited = |setup: Setup| setup.set("limits.max_entries", 10);
     let release =

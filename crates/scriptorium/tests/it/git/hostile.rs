@@ -85,6 +85,17 @@ fn whatever_a_server_sends_is_a_clear_error_and_leaves_nothing() {
         assert!(!answer.text().contains("secret words"));
         assert!(proxy.files("archives").is_empty());
         assert_eq!(host.count("POST", "/x/git-upload-pack"), 1, "it is not asked again for that");
+        for _ in 0..3 {
+            assert_eq!(proxy.client().get(&release.download()).text(), answer.text());
+        }
+        assert_eq!(
+            host.count("POST", "/x/git-upload-pack"),
+            1,
+            "nor for the next clients, within negative_ttl"
+        );
+        proxy.admin().post("/admin/v1/invalidate", r#"{"volume":"@acme/lamp"}"#).ok();
+        assert_eq!(proxy.client().get(&release.download()).status, 502);
+        assert_eq!(host.count("POST", "/x/git-upload-pack"), 2, "an invalidation has it asked");
         assert!(proxy.peak_memory() < 300 << 20, "{}", proxy.peak_memory());
         proxy.stop();
         assert!(std::fs::read_dir(proxy.data().join("git")).unwrap().next().is_none());
