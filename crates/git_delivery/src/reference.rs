@@ -33,10 +33,14 @@ pub struct ReferenceName(String);
 impl ReferenceName {
     /// The whole names that this may stand for; the first one that is there counts.
     pub(crate) fn candidates(&self) -> Vec<String> {
-        match self.0.starts_with("refs/") {
-            true => vec![self.0.clone()],
-            false => vec![format!("refs/tags/{}", self.0), format!("refs/heads/{}", self.0)],
+        let Self(name) = self;
+        if name.starts_with("refs/") {
+            return vec![name.clone()];
         }
+        // In the order in which Git looks.
+        let below_refs = name.starts_with("tags/") || name.starts_with("heads/");
+        let below_refs = below_refs.then(|| format!("refs/{name}"));
+        below_refs.into_iter().chain([format!("refs/tags/{name}"), format!("refs/heads/{name}")]).collect()
     }
 }
 
@@ -97,5 +101,7 @@ mod tests {
         };
         assert_eq!(candidates("v1"), ["refs/tags/v1", "refs/heads/v1"]);
         assert_eq!(candidates("refs/changes/1"), ["refs/changes/1"]);
+        assert_eq!(candidates("tags/v1"), ["refs/tags/v1", "refs/tags/tags/v1", "refs/heads/tags/v1"]);
+        assert_eq!(candidates("heads/main")[0], "refs/heads/main");
     }
 }

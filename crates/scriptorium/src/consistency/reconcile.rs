@@ -47,6 +47,8 @@ pub(crate) enum DifferenceKind {
     Route,
     /// A row without a release, or two rows of one version.
     Presence,
+    /// The tree of the commit by which Git delivers the release.
+    Delivery,
     /// The integrity is not the pinned one.
     IntegrityChanged,
     /// The release that trust metadata is about.
@@ -67,6 +69,7 @@ impl DifferenceKind {
             Self::Identity => "identity",
             Self::Route => "route",
             Self::Presence => "presence",
+            Self::Delivery => "delivery",
             Self::IntegrityChanged => "integrity-changed",
             Self::TrustSubject => "trust-subject",
             Self::TrustHistory => "trust-history",
@@ -85,6 +88,8 @@ pub(crate) enum ClaimSource {
     Exact,
     /// The pin.
     Pin,
+    /// The repository from which Git delivers.
+    Repository,
     /// The question itself.
     Route,
     /// Trust metadata.
@@ -101,6 +106,7 @@ impl ClaimSource {
             Self::Index => "the index",
             Self::Exact => "exact metadata",
             Self::Pin => "the pin of the first integrity seen",
+            Self::Repository => "the Git repository",
             Self::Route => "the route",
             Self::Trust => "trust metadata",
             Self::History => "what was seen before",

@@ -12,6 +12,8 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OnceCell};
 
+use super::divergences::{About, Divergence, Testimony};
+use super::reconcile::{ClaimSource, DifferenceKind};
 use crate::clock::{Timestamp, rfc3339};
 use crate::domain::problem::ProblemKind;
 use crate::domain::{Integrity, Purl, Registry, Version, VolumeName};
@@ -58,11 +60,49 @@ pub(crate) struct ArchiveRefusal {
     pub(crate) verdict: ArchiveVerdict,
     /// The reason in a sentence; clients read it.
     pub(crate) why: String,
+    /// What Git delivered, if that was another tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) delivered: Option<Box<OtherTree>>,
     #[serde(with = "rfc3339")]
     pub(crate) since: Timestamp,
 }
 
+/// A commit with another tree than that of the release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OtherTree {
+    /// The reference that names it.
+    pub(crate) reference: String,
+    pub(crate) commit: String,
+    /// The integrity of its tree.
+    pub(crate) integrity: Integrity,
+}
+
 impl ArchiveRefusal {
+    /// The refusal as a divergence, where the registry names a reference of a repository: the two contradict each other.
+    #[must_use]
+    pub(crate) fn divergence(&self) -> Option<Divergence> {
+        let OtherTree { reference, commit, integrity } = self.delivered.as_deref()?;
+        let named = format!("integrity {}", self.integrity);
+        let found = format!("integrity {integrity}, of commit {commit} that {reference} names");
+        let claims = [(ClaimSource::Exact, named), (ClaimSource::Repository, found)];
+        let upstream = self.registry.name();
+        let testimony = |(source, says)| Testimony {
+            source,
+            says,
+            fetched_at: None,
+            upstream: Some(upstream.to_owned()),
+        };
+        Some(Divergence {
+            volume: self.volume.clone(),
+            version: self.version.clone(),
+            about: About::Release,
+            kind: DifferenceKind::Delivery,
+            claims: claims.map(testimony),
+            since: self.since,
+            checked_at: self.since,
+        })
+    }
+
     fn is_of(&self, registry: &Registry, volume: &VolumeName) -> bool {
         self.registry == *registry && self.volume == *volume
     }
@@ -224,7 +264,16 @@ mod tests {
         let Purl { name: volume, version } = purl(number);
         let integrity = Integrity::new(Sha256::of(b"x"));
         let (registry, since) = (registry("https://up"), Timestamp(7_000));
-        ArchiveRefusal { registry, volume, version, integrity, verdict, why: "why".into(), since }
+        ArchiveRefusal {
+            registry,
+            volume,
+            version,
+            integrity,
+            verdict,
+            why: "why".into(),
+            delivered: None,
+            since,
+        }
     }
 
     fn refusals(store: &Arc<dyn Store>) -> ArchiveRefusals {

@@ -170,7 +170,10 @@ pub(crate) async fn explain(
         pin,
         pin_trouble: trouble.map(|trouble| trouble.to_string()),
         other_pins,
-        divergence: known.divergence.map(|(open, _)| Divergence::clone(&open)),
+        divergence: match known.divergence {
+            Some((open, _)) => Some(Divergence::clone(&open)),
+            None => known.refusal.as_ref().and_then(|refusal| refusal.divergence()),
+        },
         refusal: known.refusal.as_deref().cloned(),
         archive: known.archive,
         policy: policy.into_iter().map(ExplainedRule::from).collect(),

@@ -181,7 +181,11 @@ impl FileFetcher {
             error!(what, file = %expected, upstream, request_id, stage, %error, "a file is refused");
         }
         if let Some(verdict) = verdict {
-            self.refuse(&origin.fetch, verdict, error.to_string()).await;
+            let refused = self.refuse(&origin.fetch, verdict, &error).await;
+            // The refusal says more than its error: both sides of the contradiction.
+            if let Some(refusal) = refused.filter(|refusal| refusal.delivered.is_some()) {
+                return ReadFailure::RefusedArchive(refusal);
+            }
         }
         let failure = ReadFailure::from(error);
         if is_hopeless {
@@ -228,14 +232,21 @@ impl FileFetcher {
     }
 
     /// Remembers a verdict on an archive, so that it is not downloaded again.
-    async fn refuse(&self, fetch: &FileFetch, verdict: ArchiveVerdict, why: String) {
+    async fn refuse(
+        &self,
+        fetch: &FileFetch,
+        verdict: ArchiveVerdict,
+        error: &IngestError,
+    ) -> Option<Arc<ArchiveRefusal>> {
         let FileFetch { registry, expected: ExpectedFile::Archive { release, integrity } } = fetch else {
-            return;
+            return None;
         };
         let Purl { name: volume, version } = release.clone();
         let (registry, integrity, since) = (registry.clone(), *integrity, self.documents.now());
-        let refusal = ArchiveRefusal { registry, volume, version, integrity, verdict, why, since };
-        self.documents.refuse_archive(refusal).await;
+        let (why, delivered) = (error.to_string(), error.other_tree().cloned());
+        let refusal = ArchiveRefusal { registry, volume, version, integrity, verdict, why, delivered, since };
+        self.documents.refuse_archive(refusal.clone()).await;
+        Some(Arc::new(refusal))
     }
 
     /// A slot for a download from `address`, waited for as long as the registry itself would be.

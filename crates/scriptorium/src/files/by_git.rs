@@ -15,6 +15,7 @@ use super::ingest::{ArrivingFile, Bounds, IngestError, ingest};
 use super::sealed_file::BroughtFile;
 use super::stored::StoredFiles;
 use crate::consistency::PinnedCommit;
+use crate::consistency::refusals::OtherTree;
 use crate::read::ReadFailure;
 use crate::repositories::{DeliveredCommit, PackedCommit, Repositories, RepositoryError};
 use crate::upstream::{FetchContext, RegistryClient};
@@ -64,11 +65,15 @@ impl GitDelivery<'_> {
         let Ok(DeliveredCommit { commit, tree }) = delivered.await else {
             return Err(brought.err().unwrap_or(IngestError::Lost));
         };
-        if let Err(IngestError::Archive(ArchiveError::Digest { found, .. })) = &brought {
-            let reference = self.reference;
-            warn!(file = %expected, reference, commit, %found, request_id = context.id, "a reference names another tree than its release");
+        match brought {
+            Err(IngestError::Archive(error @ ArchiveError::Digest { found, .. })) => {
+                // People are shown it.
+                let reference = self.reference.replace(|one: char| !one.is_ascii_graphic(), "?");
+                let tree = OtherTree { reference, commit, integrity: found };
+                Err(IngestError::OtherTree { tree: Box::new(tree), error })
+            }
+            brought => Ok((brought?, PinnedCommit::of(commit, tree))),
         }
-        Ok((brought?, PinnedCommit::of(commit, tree)))
     }
 }
 

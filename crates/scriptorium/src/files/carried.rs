@@ -88,6 +88,7 @@ impl From<IngestError> for NotTaken {
             IngestError::TooLarge { .. }
             | IngestError::Mismatch(_)
             | IngestError::Archive(_)
+            | IngestError::OtherTree { .. }
             | IngestError::Tree(_) => {
                 Self::Refused { why: error.to_string(), verdict: error.facets().verdict }
             }

@@ -19,7 +19,7 @@ use super::expected::{ExpectedFile, FileMismatch};
 use super::sealed_facts::sealed_facts;
 use super::sealed_file::BroughtFile;
 use super::stored::StoredFiles;
-use crate::consistency::refusals::ArchiveVerdict;
+use crate::consistency::refusals::{ArchiveVerdict, OtherTree};
 use crate::domain::{Integrity, Purl, Sha256};
 use crate::intake::{Arriving, IntakeError, OnDisk, Received, take_in};
 use crate::read::ReadFailure;
@@ -44,6 +44,9 @@ pub(super) enum IngestError {
     /// The tree of the commit is none that a release may have.
     #[error("the tree of the commit breaks the archive profile: {0}")]
     Tree(String),
+    /// The commit has another tree than the release.
+    #[error("{error}; {} names commit {} now", tree.reference, tree.commit)]
+    OtherTree { tree: Box<OtherTree>, error: ArchiveError },
     /// What is kept of the repository is damaged, or something of it is gone.
     #[error("what is kept of the repository is damaged")]
     KeptRepository,
@@ -84,6 +87,14 @@ impl IngestError {
         )
     }
 
+    /// What Git delivered, if that was another tree.
+    pub(super) fn other_tree(&self) -> Option<&Box<OtherTree>> {
+        match self {
+            Self::OtherTree { tree, .. } => Some(tree),
+            _ => None,
+        }
+    }
+
     /// What the failure means.
     pub(super) fn facets(&self) -> IngestFacets {
         let refused = |stage, verdict| (false, stage, Some(verdict));
@@ -106,7 +117,9 @@ impl IngestError {
             Self::Archive(ArchiveError::Profile(_) | ArchiveError::Framing(_)) | Self::Tree(_) => {
                 refused("profile", ArchiveVerdict::Profile)
             }
-            Self::Archive(ArchiveError::Digest { .. }) => refused("digest", ArchiveVerdict::Digest),
+            Self::Archive(ArchiveError::Digest { .. }) | Self::OtherTree { .. } => {
+                refused("digest", ArchiveVerdict::Digest)
+            }
             Self::Archive(ArchiveError::Manifest(_)) => refused("manifest", ArchiveVerdict::Manifest),
             Self::Archive(ArchiveError::Identity { .. }) => refused("identity", ArchiveVerdict::Identity),
             Self::Archive(ArchiveError::Escalation { .. }) => {
@@ -129,7 +142,7 @@ impl From<IngestError> for ReadFailure {
             IngestError::Download(error) => Self::CouldNotAsk(error),
             IngestError::TooLarge { limit } => Self::TooLarge { limit },
             IngestError::Repository(error) => error.into(),
-            IngestError::Tree(_) => Self::Inconsistent(error.to_string()),
+            IngestError::Tree(_) | IngestError::OtherTree { .. } => Self::Inconsistent(error.to_string()),
             IngestError::KeptRepository => Self::Repository { why: error.to_string(), is_gone: false },
             IngestError::Mismatch(mismatch) => mismatch.into(),
             // This proxy's own storage failed, which says nothing of the archive.

@@ -103,6 +103,7 @@ impl Hearing for Documents {
         }
         if says(NewsKind::Refusal) {
             shelf.refusals.reread(env.damaged()).await?;
+            shelf.count_divergences();
         }
         let of_divergences = Concerned::by(news.iter().filter(|news| news.kind == NewsKind::Divergence));
         if says(NewsKind::Divergence) {

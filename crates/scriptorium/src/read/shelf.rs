@@ -125,7 +125,13 @@ impl DocumentShelf {
         let counts = |registry: &Registry, key: &DocumentKey| {
             self.env.registry_of(key).is_some_and(|now| *now == *registry)
         };
-        self.divergences.all(counts)
+        let mut open = self.divergences.all(counts);
+        let refusals = self.refusals.all();
+        let refused = refusals.iter().filter_map(|refusal| Some((refusal, refusal.divergence()?)));
+        let refused = refused.filter(|(refusal, divergence)| counts(&refusal.registry, &divergence.key()));
+        open.extend(refused.map(|(_, divergence)| Arc::new(divergence)));
+        open.sort_by(|one, other| (&one.volume, &one.version).cmp(&(&other.volume, &other.version)));
+        open
     }
 
     pub(super) fn count_divergences(&self) {

@@ -154,7 +154,10 @@ impl From<&ReadFailure> for ErrorResponse {
                 Problem::new(problem_of(status.state), detail + &reason.unwrap_or_default()).into()
             }
             ReadFailure::Archive(error) => archive(error, detail),
-            ReadFailure::RefusedArchive(refusal) => Problem::new(refusal.verdict.problem(), detail).into(),
+            ReadFailure::RefusedArchive(refusal) => match refusal.divergence() {
+                Some(found) => divergent(&found, detail).into(),
+                None => Problem::new(refusal.verdict.problem(), detail).into(),
+            },
             ReadFailure::Policy(refusal) => policy(refusal, detail).into(),
             ReadFailure::Storage(error) | ReadFailure::Replaced(error) => storage(error, detail),
             ReadFailure::PinLost(_) => blank(StatusCode::BAD_GATEWAY, detail),

@@ -94,6 +94,7 @@ impl Taking<'_> {
                     integrity: file.integrity,
                     verdict,
                     why,
+                    delivered: None,
                     since: self.to.now,
                 }))
             }

@@ -28,6 +28,7 @@ impl Judge {
         let Purl { name, version } = release;
         self.env.tell(NewsKind::Refusal, || VolumePattern::Exact(name.clone()));
         self.shelf.doubt(&DocumentKey::Release(name.clone(), version));
+        self.shelf.count_divergences();
         self.shelf.show(&name);
     }
 
@@ -72,5 +73,6 @@ impl Judge {
                 self.shelf.show_all();
             }
         }
+        self.shelf.count_divergences();
     }
 }

@@ -36,7 +36,7 @@ impl Sides<'_> {
             ClaimSource::Index => self.index,
             ClaimSource::Exact => self.exact,
             ClaimSource::Trust => self.trust,
-            ClaimSource::Pin | ClaimSource::Route | ClaimSource::History => None,
+            ClaimSource::Pin | ClaimSource::Route | ClaimSource::History | ClaimSource::Repository => None,
         };
         let said = document.map(|document| (document.meta.fetched_at, document.meta.upstream.clone()));
         let pinned = || self.pin.map(|pin| (pin.since, pin.upstream.clone()));

@@ -49,8 +49,29 @@ fn a_reference_that_moves_to_another_tree_gives_nothing_and_costs_no_pin() {
     let row = proxy.client().get(&release.index()).ok().json()["items"][0]["status"].clone();
     assert_eq!(row["state"], "unavailable", "{row}");
     assert!(row["reason"].as_str().unwrap().starts_with("refused:"), "{row}");
+    // Both sides of it, wherever divergences are told.
+    let commit = host.git("-acme-lamp", &["rev-parse", "v1.0.0"]);
+    let listed = proxy.divergences()[0].clone();
+    assert_eq!((&listed["kind"], &listed["version"]), (&"delivery".into(), &"1.0.0".into()), "{listed}");
+    let [one, other] = [0, 1].map(|at| listed["claims"][at]["says"].as_str().unwrap().to_owned());
+    assert!(
+        one.contains(&release.integrity()) && other.contains(&commit) && other.contains("v1.0.0"),
+        "{listed}"
+    );
+    assert_eq!(refusal["divergence"], listed);
+    assert_eq!(proxy.explain("@acme/lamp", "1.0.0")["divergence"], listed);
+    assert!(proxy.admin().get("/metrics").ok().text().contains("scriptorium_divergences_open 1"));
+    assert!(proxy.admin().get("/").ok().text().contains(&commit));
     let pin = proxy.explain("@acme/lamp", "1.0.0")["pin"].clone();
     assert_eq!(pin["integrity"], release.integrity().as_str(), "{pin}");
+    // The tag is put right, and an operator says that it is worth another look.
+    host.commit("-acme-lamp", &lamp("1.0.0"), "v1.0.0");
+    proxy.restart();
+    assert_eq!(proxy.divergences()[0], listed);
+    proxy.admin().post("/admin/v1/invalidate", r#"{"volume":"@acme/lamp"}"#).ok();
+    proxy.client().get(&release.download()).ok();
+    assert_eq!(proxy.divergences(), Vec::<serde_json::Value>::new());
+    assert!(proxy.admin().get("/metrics").ok().text().contains("scriptorium_divergences_open 0"));
     drop(registry);
 }
 
