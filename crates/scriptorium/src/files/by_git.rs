@@ -18,7 +18,7 @@ use crate::consistency::PinnedCommit;
 use crate::consistency::refusals::OtherTree;
 use crate::read::ReadFailure;
 use crate::repositories::{DeliveredCommit, PackedCommit, Repositories, RepositoryError};
-use crate::upstream::{FetchContext, RegistryClient};
+use crate::upstream::{CouldNotAsk, FetchContext, RegistryClient};
 use archive::{ArchiveError, Excess};
 
 /// Where the commit is.
@@ -98,9 +98,16 @@ impl From<TreeError> for IngestError {
 
 impl From<RepositoryError> for ReadFailure {
     fn from(error: RepositoryError) -> Self {
+        use CouldNotAsk::{Busy, OverBudget, Recalled};
         let why = error.to_string();
         match error {
-            RepositoryError::Ask(reason) | RepositoryError::Cut(reason) => reason.into(),
+            // What a release's host may be asked is within its registry's bounds.
+            RepositoryError::Ask(reason @ (OverBudget { .. } | Busy | Recalled))
+            | RepositoryError::Cut(reason @ (OverBudget { .. } | Busy | Recalled)) => reason.into(),
+            RepositoryError::Ask(reason) | RepositoryError::Cut(reason) => Self::GitHost(reason),
+            RepositoryError::TooLarge { limit } => {
+                Self::Archive(Arc::new(ArchiveError::TooLarge(Excess::Unpacked(limit))))
+            }
             // The release may name another one by now.
             RepositoryError::Reference | RepositoryError::NoReference => {
                 Self::Repository { why, is_gone: true }

@@ -107,6 +107,7 @@ impl IngestError {
             }
             Self::Archive(ArchiveError::Gzip(_) | ArchiveError::Source(_)) => (true, "download", None),
             Self::Repository(RepositoryError::Store(_)) | Self::KeptRepository => (false, "store", None),
+            Self::Repository(RepositoryError::TooLarge { .. }) => (false, "size", None),
             Self::Lost | Self::Repository(_) => (false, "download", None),
             Self::Store(_) | Self::Archive(ArchiveError::Scratch(_)) => (false, "store", None),
             Self::TooLarge { .. } | Self::Archive(ArchiveError::TooLarge(_)) => (false, "size", None),

@@ -76,6 +76,7 @@ impl From<ReadFailure> for Setback {
                 Self::Final(refused(&problem))
             }
             ReadFailure::CouldNotAsk(Forbidden { .. } | BadLocator | TooLarge { .. })
+            | ReadFailure::GitHost(Forbidden { .. } | BadLocator | TooLarge { .. })
             | ReadFailure::NoUpstream(_)
             | ReadFailure::Offline
             | ReadFailure::HeldOnly
@@ -87,9 +88,9 @@ impl From<ReadFailure> for Setback {
             | ReadFailure::Policy(_)
             | ReadFailure::TooLarge { .. }
             | ReadFailure::PinLost(_) => Self::Final(failure.to_string()),
-            ReadFailure::CouldNotAsk(why) => {
+            ReadFailure::CouldNotAsk(ref why) | ReadFailure::GitHost(ref why) => {
                 let wait = why.retry_after().unwrap_or_default();
-                Self::Passing { reason: why.to_string(), wait }
+                Self::Passing { reason: failure.to_string(), wait }
             }
             ReadFailure::NoSlot { .. }
             | ReadFailure::Malformed

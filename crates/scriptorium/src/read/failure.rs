@@ -32,6 +32,9 @@ pub(crate) enum ReadFailure {
     /// The registry could not be asked, and nothing held may be served.
     #[error(transparent)]
     CouldNotAsk(#[from] CouldNotAsk),
+    /// The Git host that has the release could not be asked. That says nothing of the registry.
+    #[error("{}", of_git_host(.0))]
+    GitHost(CouldNotAsk),
     /// All download slots of the registry were taken for too long.
     #[error(
         "the downloads from the registry `{registry}` are slow: all of its download slots were taken for too long; \
@@ -131,6 +134,11 @@ pub(crate) enum ReadFailure {
     Lost,
 }
 
+/// The words for a registry, of a host that has a repository.
+fn of_git_host(reason: &CouldNotAsk) -> String {
+    reason.to_string().replace("the registry", "the Git host of this release")
+}
+
 fn advice(error: &StoreError) -> &'static str {
     match error {
         StoreError::Full | StoreError::TooLarge => {
@@ -147,13 +155,13 @@ impl ReadFailure {
     /// Whether the registry could not be asked, so that a stale document may be served instead.
     #[must_use]
     pub(crate) fn lets_stale_live(&self) -> bool {
-        matches!(self, Self::CouldNotAsk(_) | Self::Malformed | Self::Lost | Self::Crowded)
+        matches!(self, Self::CouldNotAsk(_) | Self::GitHost(_) | Self::Malformed | Self::Lost | Self::Crowded)
     }
 
     /// Whether the file is not at the address that its document names.
     pub(crate) fn is_of_address(&self) -> bool {
         match self {
-            Self::CouldNotAsk(reason) => reason.is_of_address(),
+            Self::CouldNotAsk(reason) | Self::GitHost(reason) => reason.is_of_address(),
             Self::Repository { is_gone, .. } => *is_gone,
             _ => false,
         }

@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::Arc;
 
-use git_delivery::FetchError;
+use git_delivery::{FetchError, GitExcess};
 
 use super::transport::CutBody;
 use crate::store::StoreError;
@@ -26,6 +26,12 @@ pub(crate) enum RepositoryError {
     /// The server does not have the reference.
     #[error("the server does not have the reference that the release names")]
     NoReference,
+    /// A file is larger than this proxy takes.
+    #[error("a file has more than {limit} bytes")]
+    TooLarge {
+        /// In bytes.
+        limit: u64,
+    },
     /// What the server said cannot be used.
     #[error("{0}")]
     Server(String),
@@ -51,7 +57,7 @@ impl RepositoryError {
     /// Whether another fetch would only end the same, as long as neither the release nor the repository changes.
     pub(crate) fn is_lasting(&self) -> bool {
         match self {
-            Self::Server(_) | Self::Reference | Self::NoReference => true,
+            Self::Server(_) | Self::TooLarge { .. } | Self::Reference | Self::NoReference => true,
             Self::Ask(_) | Self::Cut(_) | Self::NoTurn { .. } | Self::Store(_) | Self::Lost => false,
         }
     }
@@ -59,7 +65,7 @@ impl RepositoryError {
     /// Whether it is due to the answer of the server, of which one of several commits may be the cause.
     pub(crate) fn is_of_answer(&self) -> bool {
         match self {
-            Self::Server(_) => true,
+            Self::Server(_) | Self::TooLarge { .. } => true,
             Self::Ask(_)
             | Self::Cut(_)
             | Self::Reference
@@ -83,6 +89,7 @@ impl From<FetchError> for RepositoryError {
                 error.downcast::<CouldNotAsk>().map_or_else(cut, Self::Ask)
             }
             FetchError::Storage(error) => Self::storage(error),
+            FetchError::Exceeded(GitExcess::File(limit)) => Self::TooLarge { limit },
             FetchError::Refused(_)
             | FetchError::Unsupported(_)
             | FetchError::Malformed(_)

@@ -141,7 +141,7 @@ impl From<&ReadFailure> for ErrorResponse {
         let refusal = match failure {
             ReadFailure::NoUpstream(_) | ReadFailure::NotAttached(_) => known(ProblemKind::NotFound, detail),
             ReadFailure::Offline | ReadFailure::HeldOnly => blank(StatusCode::GATEWAY_TIMEOUT, detail),
-            ReadFailure::CouldNotAsk(reason) => could_not_ask(reason, detail),
+            ReadFailure::CouldNotAsk(reason) | ReadFailure::GitHost(reason) => could_not_ask(reason, detail),
             ReadFailure::NoSlot { .. } => blank(StatusCode::SERVICE_UNAVAILABLE, detail).after(LATER),
             ReadFailure::Malformed | ReadFailure::Repository { .. } => blank(StatusCode::BAD_GATEWAY, detail),
             ReadFailure::Inconsistent(_) | ReadFailure::TooLarge { .. } => {

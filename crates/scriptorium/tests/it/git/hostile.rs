@@ -63,7 +63,7 @@ fn pack(claimed: u64, content: &[u8]) -> Vec<u8> {
 
 #[test]
 fn whatever_a_server_sends_is_a_clear_error_and_leaves_nothing() {
-    let cases: [(&str, Reply, &str); 8] = [
+    let cases: [(&str, Reply, &str); 7] = [
         ("a page", Reply::new(200, "text/html", "<html>"), "does not answer as a Git server"),
         ("no pack", result(b"0000".to_vec()), "malformed"),
         (
@@ -73,7 +73,6 @@ fn whatever_a_server_sends_is_a_clear_error_and_leaves_nothing() {
         ),
         ("no bytes", result(Vec::new()), "malformed"),
         ("another length", sent(&pack(7, b"hello")), "length"),
-        ("a giant", sent(&pack(1 << 40, b"hello")), "more than"),
         ("a bomb", sent(&pack(100, &[0; 30_000_000])), "length"),
         ("a wrong checksum", sent(&pack(5, b"hello")), "checksum"),
     ];
@@ -100,6 +99,26 @@ fn whatever_a_server_sends_is_a_clear_error_and_leaves_nothing() {
         proxy.stop();
         assert!(std::fs::read_dir(proxy.data().join("git")).unwrap().next().is_none());
     });
+}
+
+#[test]
+fn a_file_beyond_the_limit_is_refused_as_one_of_an_archive_is() {
+    let (host, _registry, proxy, release) = before(sent(&pack(1 << 40, b"hello")), |setup| setup);
+    for _ in 0..3 {
+        let problem = proxy.client().get(&release.download()).problem(409, "inconsistent-registry-state");
+        assert!(problem["detail"].as_str().unwrap().contains("unpack"), "{problem}");
+    }
+    assert_eq!(host.count("POST", "/x/git-upload-pack"), 1, "another fetch would only end the same");
+}
+
+#[test]
+fn a_host_without_the_repository_is_named_and_not_the_registry() {
+    let (host, _registry, proxy, release) = before(Reply::new(404, "text/plain", "gone"), |setup| setup);
+    host.reply("/x/info/refs?service=git-upload-pack", Reply::new(404, "text/plain", "gone"));
+    let answer = proxy.client().get(&release.download());
+    assert_eq!(answer.status, 502, "{}", answer.text());
+    assert!(answer.text().contains("the Git host of this release"), "{}", answer.text());
+    assert!(!answer.text().contains("the registry"), "{}", answer.text());
 }
 
 struct Case {
