@@ -96,6 +96,23 @@ pub(crate) struct Metrics {
     pub(crate) recent: RecentPast,
 }
 
+/// Where bytes can turn out not to be what they claim. Each is counted from 0: a count that appears at 1 has not risen for Prometheus, and
+/// an alert on the first one would be silent.
+const STAGES: [&str; 21] = [
+    "audit", "digest", "divergence", "document", "download", "escalation", "identity", "manifest", "pin", "profile", "read", "size", "store",
+    "stored-archive", "stored-document", "stored-history", "stored-pin", "stored-record", "stored-trust-artifact", "trust-artifact",
+    "upload",
+];
+
+fn integrity_failures(new: &MetricRegistration) -> Result<IntCounterVec, TelemetryError> {
+    let help = "Bytes that were not what they claimed to be, by where that was noticed.";
+    let failures = new.counters("integrity_failures_total", help, &["stage"])?;
+    for stage in STAGES {
+        failures.with_label_values(&[stage]).inc_by(0);
+    }
+    Ok(failures)
+}
+
 impl Metrics {
     /// All metrics at zero, in a registry of their own.
     pub(crate) fn new() -> Result<Self, TelemetryError> {
@@ -124,11 +141,7 @@ impl Metrics {
                 "upstream_request_duration_seconds",
                 "From asking an upstream to the end of its answer.",
             )?,
-            integrity_failures: new.counters(
-                "integrity_failures_total",
-                "Bytes that were not what they claimed to be, by where that was noticed.",
-                &["stage"],
-            )?,
+            integrity_failures: integrity_failures(&new)?,
             divergences_open: new.gauge("divergences_open", "Releases with an open divergence.")?,
             rate_limited: new.counters(
                 "rate_limited_total",
@@ -206,6 +219,7 @@ impl Metrics {
 
     /// Bytes were not what they should be.
     pub(crate) fn integrity_failure(&self, stage: &'static str) {
+        debug_assert!(STAGES.contains(&stage), "{stage} is not counted from 0");
         self.integrity_failures.with_label_values(&[stage]).inc();
     }
 

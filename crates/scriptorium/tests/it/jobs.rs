@@ -133,7 +133,10 @@ fn a_private_registry() {
 #[test]
 fn an_air_gapped_site() {
     let (registry, authority) = registry();
-    let Some(mut page) = Page::open("air-gap", &[("127.0.0.1:8080", &*authority)]) else { return };
+    let [outside, admin] = free_ports().map(|port| format!("127.0.0.1:{port}"));
+    let places =
+        [("127.0.0.1:8080", &*authority), ("127.0.0.1:8282", &*outside), ("127.0.0.1:9292", &*admin)];
+    let Some(mut page) = Page::open("air-gap", &places) else { return };
     page.run_until("scriptorium mirror inspect");
     // Nothing inside asks it, until somebody outside syncs again.
     registry.down();

@@ -19,9 +19,10 @@ fn manifests<const N: usize>(kinds: [(&str, &str); N]) -> [Value; N] {
     documents.try_into().unwrap()
 }
 
-fn all() -> [Value; 4] {
+fn all() -> [Value; 5] {
     manifests([
         ("v1", "ConfigMap"),
+        ("v1", "Service"),
         ("v1", "Service"),
         ("apps/v1", "StatefulSet"),
         ("policy/v1", "PodDisruptionBudget"),
@@ -42,9 +43,9 @@ fn only(value: &Value, known: &str) {
 
 #[test]
 fn the_manifests_have_the_keys_of_their_kinds() {
-    let [config, service, set, budget] = all();
+    let [config, service, admin, set, budget] = all();
     only(&config, "apiVersion kind metadata data");
-    only(at(&service, "/spec"), "selector ports");
+    [&service, &admin].into_iter().for_each(|one| only(at(one, "/spec"), "selector ports"));
     only(at(&budget, "/spec"), "maxUnavailable selector");
     only(at(&set, "/spec"), "serviceName replicas selector template volumeClaimTemplates");
     let pod = at(&set, "/spec/template/spec");
@@ -69,11 +70,12 @@ fn the_manifests_have_the_keys_of_their_kinds() {
 
 #[test]
 fn the_manifests_fit_one_another() {
-    let [config, service, set, budget] = all();
+    let [config, service, admin, set, budget] = all();
     let pod = at(&set, "/spec/template/spec");
     let labels = at(&set, "/spec/template/metadata/labels");
     for selector in [
         at(&service, "/spec/selector"),
+        at(&admin, "/spec/selector"),
         at(&set, "/spec/selector/matchLabels"),
         at(&budget, "/spec/selector/matchLabels"),
     ] {
@@ -102,7 +104,7 @@ fn the_manifests_fit_one_another() {
 
 #[test]
 fn the_probes_ask_what_a_proxy_answers_without_a_token() {
-    let [config, service, set, _] = all();
+    let [config, service, admin, set, _] = all();
     let keys: toml::Table = text(&config, "/data/scriptorium.toml").parse().unwrap();
     let container = at(&set, "/spec/template/spec/containers/0");
     let ports = at(container, "/ports").as_array().unwrap();
@@ -113,7 +115,13 @@ fn the_probes_ask_what_a_proxy_answers_without_a_token() {
     assert_eq!(text(&service, "/spec/ports/0/targetPort"), "http");
     let upstream = Upstream::start();
     let token = "0".repeat(64);
-    let proxy = Setup::before(&upstream).set("server.admin_token_sha256", &*token).start();
+    let names = keys["server"]["admin_hosts"].clone();
+    assert_eq!(names[0].as_str().unwrap(), text(&admin, "/metadata/name"));
+    assert_eq!(text(&admin, "/spec/ports/0/targetPort"), "admin");
+    let setup = Setup::before(&upstream).set("server.admin_token_sha256", &*token);
+    let proxy = setup.set("server.admin_hosts", names).start();
+    // Whoever scrapes the Service is asked for the token, and not sent away for its name.
+    assert_eq!(proxy.admin().send("GET", "/metrics", &[("host", "scriptorium-admin:9090")]).status, 401);
     for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
         let asked = at(container, &format!("/{probe}/httpGet"));
         assert_eq!(text(asked, "/port"), "admin");
@@ -126,7 +134,7 @@ fn the_probes_ask_what_a_proxy_answers_without_a_token() {
 
 #[test]
 fn a_second_replica_on_a_folder_is_refused() {
-    let [_, _, set, _] = all();
+    let [_, _, _, set, _] = all();
     let guard = at(&set, "/spec/template/spec/initContainers/0");
     assert_eq!(at(guard, "/command"), &json!(["/bin/sh", "-ec"]));
     assert_eq!(at(guard, "/env/0/valueFrom/fieldRef/fieldPath"), "metadata.name");

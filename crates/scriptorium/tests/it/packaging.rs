@@ -8,7 +8,9 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+use crate::support::bucket::Bucket;
 use crate::support::proxy::scriptorium;
+use crate::support::redis::Redis;
 use crate::support::tarball::Entry;
 use crate::support::{Release, Reply, Setup, Upstream, eventually};
 
@@ -56,10 +58,20 @@ fn whole_metrics() -> String {
     assert_ne!(proxy.client().get(&lamp.download()).status, 200);
     while proxy.client().get(&desk.index()).status != 429 {}
     proxy.admin().send("POST", "/admin/v1/mirrors/ci/sync", &[]);
-    eventually("a complete sync", || {
+    let metrics = eventually("a complete sync", || {
         let metrics = proxy.admin().get("/metrics").ok().text();
         metrics.contains("scriptorium_mirror_last_success_timestamp_seconds{").then_some(metrics)
-    })
+    });
+    metrics + &cluster_metrics()
+}
+
+/// Those of a proxy that is one of several; nothing where no servers for that are here.
+fn cluster_metrics() -> String {
+    let (Some(bucket), Some(redis)) = (Bucket::start(), Redis::start()) else { return String::new() };
+    let upstream = Upstream::start();
+    let proxy = redis.joined_by(bucket.below(Setup::before(&upstream)), 1).start();
+    let metrics = proxy.admin().get("/metrics").ok().text();
+    metrics.lines().filter(|line| line.contains("_cluster_")).map(|line| format!("{line}\n")).collect()
 }
 
 #[test]

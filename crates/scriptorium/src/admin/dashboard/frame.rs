@@ -5,6 +5,7 @@
 use maud::{DOCTYPE, Markup, html};
 use url::form_urlencoded;
 
+use super::words::visible;
 use crate::admin::token::{AdminCaller, AdminRole};
 use crate::domain::Problem;
 
@@ -139,7 +140,7 @@ fn document(title: &str, is_live: bool, body: &Markup) -> String {
             body { (body) }
         }
     };
-    document.into_string()
+    visible(document.into_string())
 }
 
 /// The link that lets a page load itself anew, or stops that.
@@ -169,6 +170,16 @@ mod tests {
         let shown = page(&visit, HOSTILE, &html! { p { (HOSTILE) } });
         assert_eq!(shown.matches("&lt;script&gt;").count(), 5, "{shown}");
         assert!(!shown.contains("<script"), "{shown}");
+    }
+
+    #[test]
+    fn nothing_on_a_page_is_hidden_or_turns_round_what_stands_after_it() {
+        let hidden = ['\u{202e}', '\u{2066}', '\u{200b}', '\u{feff}', '\x1b', '\0', '\x07', '\r'];
+        let text: String = hidden.iter().flat_map(|one| [*one, 'x']).collect();
+        let visit = Visit::new(&AdminCaller::Anybody, "", |_| None);
+        let shown = page(&visit, &text, &html! { p { (text) } });
+        assert!(!shown.contains(hidden), "{shown:?}");
+        assert!(shown.contains("\u{fffd}x\u{fffd}x"), "{shown:?}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use maud::{Markup, html};
 
-use super::words::ago;
+use super::words::{ago, bounded};
 use crate::clock::Timestamp;
 use crate::consistency::{Divergence, Pin};
 use crate::domain::LifecycleState;
@@ -54,7 +54,7 @@ pub(super) struct LifeEvent {
 /// What happened to a release, the earliest first.
 pub(super) fn events(known: &Explanation, first_seen: Option<Timestamp>) -> Vec<LifeEvent> {
     let mut events = Vec::new();
-    let mut add = |at, tone, what| events.push(LifeEvent { at, tone, what });
+    let mut add = |at, tone, what: String| events.push(LifeEvent { at, tone, what: bounded(&what) });
     if let Some(at) = first_seen {
         add(at, Tone::Plain, "first seen here".to_owned());
     }
@@ -150,6 +150,13 @@ pub(super) fn line(events: &[LifeEvent], now: Timestamp) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_of_any_length_is_a_line() {
+        let long = "ä".repeat(1_000_000);
+        assert_eq!(bounded(&long).chars().count(), 301);
+        assert_eq!(bounded("short"), "short");
+    }
 
     #[test]
     fn an_event_is_a_point_and_a_line_of_text() {

@@ -5,7 +5,7 @@
 use maud::{Markup, html};
 
 use super::frame::Visit;
-use super::words::{bytes, count, counted};
+use super::words::{bounded, bytes, count, counted};
 use crate::bundles::ImportLine;
 use crate::mirror::record::LackSubject;
 use crate::mirror::report::MirrorStatus;
@@ -52,7 +52,7 @@ fn shown(visit: &Visit, mirror: &MirrorStatus) -> Markup {
                 ul {
                     @for lack in mirror.missing.iter().take(NAMED) {
                         @let (LackSubject::Root(subject) | LackSubject::Release(subject)) = &lack.subject;
-                        li { strong { (subject) } ": " (lack.reason) }
+                        li { strong { (subject) } ": " (bounded(&lack.reason)) }
                     }
                     @if missing > NAMED { li { a href="/admin/v1/mirrors" { "all of them" } } }
                 }

@@ -9,7 +9,7 @@ use maud::{Markup, html};
 
 use super::frame::{Visit, message, page};
 use super::life;
-use super::words::bytes;
+use super::words::{bounded, bytes};
 use crate::admin::Admin;
 use crate::domain::Purl;
 use crate::explain::{ExplainedRule, Explanation, VerdictRule, explain};
@@ -63,7 +63,7 @@ fn answers(known: &Explanation) -> Markup {
             @for (name, rule) in [("Exact metadata", &known.verdict.exact), ("Archive", &known.verdict.archive)] {
                 @let VerdictRule { status, rule, why, .. } = rule;
                 h3 { (name) " " (status_badge(*status)) }
-                p { strong { (rule) } ": " (why) }
+                p { strong { (rule) } ": " (bounded(why)) }
             }
             @if let Some(archive) = &known.archive {
                 p { "The archive is here and was verified as a whole: " (bytes(archive.length)) "." }
@@ -92,7 +92,7 @@ fn policy(rules: &[ExplainedRule]) -> Markup {
                     @if *applies { span.badge.bad { (action) " applies" } } @else { span.badge.idle { (action) " does not apply" } }
                 }
                 ul {
-                    @for why in because.iter().chain(waiver) { li { (why) } }
+                    @for why in because.iter().chain(waiver) { li { (bounded(why)) } }
                     @if let Some(until) = until { li { "ends by itself at " (until) } }
                 }
             }

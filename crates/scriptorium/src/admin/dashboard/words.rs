@@ -74,6 +74,27 @@ pub(super) fn ago(now: Timestamp, at: Timestamp) -> Markup {
     html! { time datetime=(at) title=(at) { (text) } }
 }
 
+/// Characters of a text that somebody else wrote.
+const LONGEST: usize = 300;
+
+/// A text that somebody else may have written, short enough for a line.
+pub(super) fn bounded(text: &str) -> String {
+    let mut bounded: String = text.chars().take(LONGEST).collect();
+    if bounded.len() < text.len() {
+        bounded.push('…');
+    }
+    bounded
+}
+
+/// A page without characters that nobody sees, or that turn what stands after them round.
+pub(super) fn visible(page: String) -> String {
+    let is_hidden = |one: char| {
+        one.is_control() && one != '\n'
+            || matches!(one, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    if page.contains(is_hidden) { page.replace(is_hidden, "\u{fffd}") } else { page }
+}
+
 /// "1.5 s", "23 ms".
 pub(super) fn latency(took: Duration) -> String {
     match took.as_millis() {
