@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use serde::{Deserialize, Serialize};
@@ -229,8 +230,8 @@ impl Divergences {
         self.read().len()
     }
 
-    /// Records what was `found` at `registry`; an earlier record of the same kind keeps its `since`. Answers with the record
-    /// and whether it says anything new.
+    /// Records what was `found` at `registry`; an earlier record of the same kind keeps its `since`, also where another process
+    /// made it. Answers with the record and whether it says anything new.
     ///
     /// # Errors
     /// When it cannot be written; it is remembered all the same.
@@ -244,23 +245,29 @@ impl Divergences {
         if let Some(before) = &before {
             found.since = before.since;
         }
-        let found = Arc::new(found);
         if self.count() >= MOST && self.of(registry, &key).is_none() {
-            return (found, Ok(true));
+            return (Arc::new(found), Ok(true));
         }
         let says = |divergence: &Divergence| divergence.claims.clone().map(|claim| claim.says);
         let news = before.is_none_or(|before| says(&before) != says(&found));
         // Stored before it is reported, so that a crash does not forget why a client was refused.
-        let written = match news {
-            true => {
-                let record =
-                    DivergenceRecord { registry: registry.clone(), divergence: Divergence::clone(&found) };
-                self.store.write(&place(registry, &key), record::encode(&record)).await
-            }
-            false => Ok(()),
-        };
+        let written = if news { self.keep(registry, &mut found).await } else { Ok(()) };
+        let found = Arc::new(found);
         self.write().insert((registry.clone(), key), Arc::clone(&found));
         (found, written.map(|()| news))
+    }
+
+    /// Stores what was `found`. Of several processes that find the same, the first says since when.
+    async fn keep(&self, registry: &Registry, found: &mut Divergence) -> Result<(), StoreError> {
+        let place = place(registry, &found.key());
+        let mut earliest = |stored: Option<Bytes>| {
+            let held = stored.and_then(|stored| record::decode::<DivergenceRecord>(&stored).ok());
+            let held = held.map(|held| held.divergence).filter(|held| held.kind == found.kind);
+            found.since = held.map_or(found.since, |held| held.since.min(found.since));
+            let record = DivergenceRecord { registry: registry.clone(), divergence: found.clone() };
+            Some(record::encode(&record))
+        };
+        self.store.update(&place, &mut earliest).await
     }
 
     /// Removes the divergence of `registry` about `key`. False if there was none.

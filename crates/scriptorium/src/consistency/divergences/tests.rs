@@ -73,6 +73,23 @@ async fn what_another_process_finds_and_ends_is_taken_over() {
 }
 
 #[tokio::test]
+async fn of_two_processes_the_first_says_since_when() {
+    let store: Arc<dyn Store> = Arc::new(ObjectStorage::memory().unwrap());
+    let key = divergence("1.0.0", "yanked", 1).key();
+    for (at, earliest) in [(5, 5), (7, 5), (3, 3)] {
+        let process = Divergences::new(store.clone());
+        let (known, _) = process.open(&public(), divergence("1.0.0", "yanked", at)).await;
+        let restarted = Divergences::new(store.clone());
+        restarted.load(|_| ()).await.unwrap();
+        let stored = restarted.of(&public(), &key).unwrap();
+        assert_eq!([known.since, stored.since], [Timestamp(earliest); 2], "found at {at}");
+    }
+    let other = Divergence { kind: DifferenceKind::Integrity, ..divergence("1.0.0", "a", 9) };
+    let (another, _) = Divergences::new(store).open(&public(), other).await;
+    assert_eq!(another.since, Timestamp(9), "of another kind");
+}
+
+#[tokio::test]
 async fn what_one_registry_contradicts_itself_in_is_no_others() {
     let divergences = Divergences::new(Arc::new(ObjectStorage::memory().unwrap()));
     let (found, elsewhere) = (divergence("1.0.0", "yanked", 7), Registry::new("public", "https://two"));
