@@ -1,7 +1,7 @@
 """A bucket server for the tests: moto (https://github.com/getmoto/moto), which keeps everything in memory.
 
 Serves one request at a time, so that its conditional writes are atomic as those of real storage are. `/-/requests` says how
-many it served before. Takes the port, 0 for a free one, prints it, and ends with its standard input, so that it never
+many it served before; after `/-/stall` it sends of the next object only the first byte, and hangs. Takes the port, 0 for a free one, prints it, and ends with its standard input, so that it never
 outlives the tests that started it.
 """
 
@@ -20,15 +20,27 @@ def end_with_input():
 
 moto = DomainDispatcherApplication(create_backend_app)
 served = 0
+stalls = False
+
+
+def stalled(body):
+    yield b"".join(body)[:1]
+    threading.Event().wait()
 
 
 def application(environ, start_response):
-    global served
+    global served, stalls
+    if environ["PATH_INFO"] == "/-/stall":
+        stalls = True
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b""]
     if environ["PATH_INFO"] == "/-/requests":
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [str(served).encode()]
     served += 1
-    return moto(environ, start_response)
+    answer = moto(environ, start_response)
+    is_object = environ["REQUEST_METHOD"] == "GET" and "list-type" not in environ["QUERY_STRING"]
+    return stalled(answer) if stalls and is_object else answer
 
 
 port = int(sys.argv[1])

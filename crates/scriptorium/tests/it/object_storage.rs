@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::bucket::Bucket;
+use crate::support::divergence::Lie;
 use crate::support::proxy::scriptorium;
 use crate::support::tarball::Entry;
 use crate::support::{Proxy, Release, Setup, Upstream, eventually, noise};
@@ -216,6 +217,43 @@ fn a_bucket_that_hangs_keeps_no_index_back_that_its_registry_gives() {
     // Once the time that an answer of the bucket may take, not the client library's 30 s.
     assert!(begun.elapsed() < Duration::from_secs(16), "{:?}", begun.elapsed());
     bucket.signal("CONT");
+}
+
+#[test]
+fn a_bucket_that_hangs_in_the_middle_of_an_object_is_left_as_soon_as_one_that_does_not_answer() {
+    let Some(bucket) = Bucket::start() else { return };
+    let (upstream, release) = (Upstream::start(), small());
+    upstream.publish(&release);
+    let [first, second] = [(); 2].map(|()| proxy(&upstream, &bucket));
+    first.client().get(&release.index()).ok();
+    bucket.stall();
+    let begun = Instant::now();
+    second.client().get(&release.index()).ok();
+    assert!(begun.elapsed() < Duration::from_secs(16), "{:?}", begun.elapsed());
+    let told = || second.log().contains("the bucket does not answer and is not asked").then_some(());
+    eventually("a word about the bucket", told);
+}
+
+#[test]
+fn the_first_divergence_of_every_proxy_says_since_when() {
+    let Some(bucket) = Bucket::start() else { return };
+    let (upstream, release) = (Upstream::start(), small());
+    Lie::RowState("yanked").tell(&upstream, &release);
+    let since = |proxy: &Proxy| {
+        eventually("the divergence", || {
+            proxy.client().get(&release.index());
+            proxy.client().get(&release.exact());
+            let open = proxy.admin().get("/admin/v1/divergences").ok().json();
+            open["items"][0]["since"].as_str().map(str::to_owned)
+        })
+    };
+    let [first, mut second] = [(); 2].map(|()| proxy(&upstream, &bucket));
+    let found = since(&first);
+    let then = humantime::parse_rfc3339(&found).unwrap();
+    eventually("another second", || (then.elapsed().unwrap() > Duration::from_secs(2)).then_some(()));
+    assert_eq!(since(&second), found, "what the second one found itself");
+    second.restart();
+    assert_eq!(since(&second), found, "what is stored");
 }
 
 #[test]

@@ -16,14 +16,14 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use tracing::warn;
 
 use crate::clock::Clock;
 
-/// How long an answer may take to begin.
+/// How long an answer may take to begin, and each part of it to come.
 const ANSWER: Duration = Duration::from_secs(8);
 /// Bytes for which one second more is given to what is sent.
 const SECOND: usize = 1 << 20;
@@ -83,6 +83,22 @@ impl BucketPause {
         self.saw(timely(within, call).await)
     }
 
+    /// What comes in `parts`, up to the first that does not come in time.
+    fn timely_parts<I: Send + 'static>(
+        self: &Arc<Self>,
+        parts: BoxStream<'static, Result<I>>,
+    ) -> BoxStream<'static, Result<I>> {
+        let pause = Arc::clone(self);
+        let timely = stream::unfold(Some(parts), async |parts| {
+            let mut parts = parts?;
+            match timely(ANSWER, parts.next().map(Ok)).await.transpose()? {
+                Ok(part) => Some((part, Some(parts))),
+                Err(silence) => Some((Err(silence), None)),
+            }
+        });
+        timely.map(move |part| pause.saw(part)).boxed()
+    }
+
     fn saw<T>(&self, answer: Result<T>) -> Result<T> {
         match &answer {
             Err(error) if is_silence(error) => {
@@ -137,7 +153,12 @@ impl<T: ObjectStore> ObjectStore for BucketBreaker<T> {
     }
 
     async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
-        self.pause.during(ANSWER, self.bucket.get_opts(at, options)).await
+        let answer = self.pause.during(ANSWER, self.bucket.get_opts(at, options)).await?;
+        let payload = match answer.payload {
+            GetResultPayload::Stream(bytes) => GetResultPayload::Stream(self.pause.timely_parts(bytes)),
+            file @ GetResultPayload::File(..) => file,
+        };
+        Ok(GetResult { payload, ..answer })
     }
 
     fn delete_stream(&self, keys: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -166,14 +187,7 @@ impl<T> BucketBreaker<T> {
         let pause = Arc::clone(&self.pause);
         let opened = async move {
             pause.let_through()?;
-            let answers = stream::unfold(Some(answers), async |answers| {
-                let mut answers = answers?;
-                match timely(ANSWER, answers.next().map(Ok)).await.transpose()? {
-                    Ok(answer) => Some((answer, Some(answers))),
-                    Err(silence) => Some((Err(silence), None)),
-                }
-            });
-            Ok::<_, Error>(answers.map(move |answer| pause.saw(answer)))
+            Ok::<_, Error>(pause.timely_parts(answers))
         };
         stream::once(opened.boxed()).try_flatten().boxed()
     }

@@ -102,6 +102,11 @@ impl Bucket {
         signal(self.server.id(), name);
     }
 
+    /// Has the server hang in the middle of the next object that it sends, for ever.
+    pub(crate) fn stall(&self) {
+        self.exchange("GET", "/-/stall", b"");
+    }
+
     fn ask(&self, method: &str, what: &str, body: &[u8]) -> Vec<u8> {
         self.exchange(method, &format!("/{NAME}{what}"), body)
     }
