@@ -9,7 +9,7 @@
 //!
 //! | state | claim |
 //! |---|---|
-//! | the engine answers | what the pool granted; half of the share is kept ahead while nobody wants it |
+//! | the engine answers | what the pool granted; up to half of the share is kept ahead while nobody wants it |
 //! | it does not, or it forgot | the same, and what is above the share ends when the first lender can have it back |
 //! | one term after the last call that could have lent the share | at least the share |
 //! | a process that has no place yet (`places.rs`) | nothing, and it asks for nothing |
@@ -214,8 +214,7 @@ impl Permits {
 
     fn say(&mut self, waiting: u32, now: Duration) -> PoolCall {
         self.pass(now);
-        let ahead = if self.wanted { 0 } else { self.rules.share().div_ceil(2) };
-        let want = (self.in_use() + waiting.max(ahead)).min(self.rules.limit);
+        let want = (self.in_use() + waiting.max(self.ahead())).min(self.rules.limit);
         self.turn += 1;
         self.pending = Some((self.turn, now));
         let expected_ms = self.clock.expected(now);
@@ -238,6 +237,15 @@ impl Permits {
             void: self.clock.jumped,
             frees_ms: self.frees(now),
         }
+    }
+
+    /// What is kept ahead while nobody wants it: half of the share, and above the share no more than a part of what is left, since
+    /// nobody can use it for a term if this node dies.
+    fn ahead(&self) -> u32 {
+        let (share, in_use) = (self.rules.share(), self.in_use());
+        let left = self.room.saturating_sub(share.max(in_use)) / self.rules.nodes;
+        let most = share.saturating_sub(in_use) + left;
+        if self.wanted { 0 } else { share.div_ceil(2).min(most) }
     }
 
     /// Takes no permit any more, for the end of a process: what its successor has to know, and, where the engine is to be

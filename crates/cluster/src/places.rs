@@ -8,6 +8,10 @@
 //! | nobody had, or nobody for minutes | a new process | its share at once |
 //! | its process ended in order | one new process, or one that has the place of a killed one | what that process left |
 //! | its process was killed | a new process that finds no other | a share when the dead process cannot count any more |
+//! | nobody had, and there were meant to be fewer or more a while ago | a new process | a share when those of that time cannot count any more |
+//!
+//! Where a place is left, no other one is taken: what was used there would count nowhere. With another number of places each
+//! process has another share, and so the last row.
 //!
 //! Invariant: a process that finds no place has the place of one that was killed before it entered. Why: there are no more
 //! processes than places, and those that ended in order are all taken. So the age of a process counts from when it entered.
@@ -31,6 +35,12 @@ pub struct Places(Vec<Place>);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Place {
     name: String,
+    /// How many places there are meant to be for its process; nothing in records of earlier versions.
+    #[serde(default)]
+    most: u32,
+    /// When a process took it for which there were meant to be another number than for the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resized: Option<u64>,
     /// When its process ended in order.
     ended: Option<u64>,
     /// Whether its process takes the next better place.
@@ -46,6 +56,8 @@ struct Place {
 pub enum Entered {
     /// A place of which nothing counts.
     Room,
+    /// A place that nobody had. Others may count that had larger shares.
+    NewRoom,
     /// The place of one that ended in order.
     Successor(Legacy),
     /// No place but that of one that was killed. It may ask again.
@@ -68,26 +80,29 @@ impl Places {
         }
         let is_known = own.is_some();
         self.0.retain(|place| !place.is_over(now_ms));
-        let most = usize::try_from(most.max(1)).unwrap_or(usize::MAX);
-        if !is_known && self.0.len() < most {
-            self.0.push(Place::of(name));
-            return Entered::Room;
+        let places = usize::try_from(most.max(1)).unwrap_or(usize::MAX);
+        let is_left = self.0.iter().any(|place| place.left.is_some());
+        if !is_known && !is_left && self.0.len() < places {
+            let is_new = self.0.iter().any(|place| place.was_resized(most, now_ms));
+            self.0.push(Place::of(name, most));
+            return if is_new { Entered::NewRoom } else { Entered::Room };
         }
-        self.0.truncate(most);
+        self.0.truncate(places);
         let left = self.0.iter().enumerate().filter(|(_, place)| place.left.is_some());
         let Some((index, _)) = left.min_by_key(|(_, place)| place.ended) else {
-            self.put(name, true);
+            self.put(name, most, true);
             return Entered::Nothing;
         };
         // What it has so far is left to whoever finds its own no more.
         self.0.iter_mut().filter(|place| place.name == name).for_each(|place| *place = Place::default());
-        let left = self.0.remove(index).left;
-        self.0.push(Place::of(name));
-        left.map_or(Entered::Nothing, Entered::Successor)
+        let before = self.0.remove(index);
+        let resized = if before.most == most { before.resized } else { Some(now_ms) };
+        self.0.push(Place { resized, ..Place::of(name, most) });
+        before.left.map_or(Entered::Nothing, Entered::Successor)
     }
 
     /// Has an entry for the process `name`, which entered, before it [ends](Self::end). Whether that is a change.
-    pub fn put(&mut self, name: &str, waits: bool) -> bool {
+    pub fn put(&mut self, name: &str, most: u32, waits: bool) -> bool {
         if self.0.iter().any(|place| place.name == name) {
             return false;
         }
@@ -96,7 +111,7 @@ impl Places {
         let known = self.0.iter().enumerate().filter(|(_, place)| place.left.is_none());
         let Some((index, _)) = known.min_by_key(|(_, place)| is_anybodys(place)) else { return false };
         self.0.remove(index);
-        self.0.push(Place { waits, ..Place::of(name) });
+        self.0.push(Place { waits, ..Place::of(name, most) });
         true
     }
 
@@ -110,8 +125,14 @@ impl Places {
 }
 
 impl Place {
-    fn of(name: &str) -> Self {
-        Self { name: name.to_owned(), ..Self::default() }
+    fn of(name: &str, most: u32) -> Self {
+        Self { name: name.to_owned(), most, ..Self::default() }
+    }
+
+    /// Whether a process of this place may count for which there were meant to be another number.
+    fn was_resized(&self, most: u32, now_ms: u64) -> bool {
+        let is_recent = |resized: u64| now_ms.checked_sub(resized).is_none_or(|ago| ago < OVER_MS);
+        self.most != most || self.resized.is_some_and(is_recent)
     }
 
     fn is_over(&self, now_ms: u64) -> bool {
@@ -149,7 +170,7 @@ mod tests {
         assert_eq!(places.enter("c", 2, 6), Entered::Again);
         assert_eq!(places.enter("d", 2, 6), Entered::Nothing);
         assert!(!places.end("a", &left("a"), 7), "its place is another's");
-        assert!(!places.put("c", false) && places.end("c", &left("c"), 8));
+        assert!(!places.put("c", 2, false) && places.end("c", &left("c"), 8));
         assert_eq!(places.enter("d", 2, 9), Entered::Successor(left("c")), "it waited for a better place");
         assert_eq!(places.enter("d", 2, 9), Entered::Again);
     }
@@ -167,10 +188,35 @@ mod tests {
         let mut places = full();
         // It takes the older entry, but the other process was killed.
         assert_eq!(places.enter("c", 2, 0), Entered::Nothing);
-        assert!(!places.end("a", &left("a"), 1) && places.put("a", false) && places.end("a", &left("a"), 1));
+        assert!(
+            !places.end("a", &left("a"), 1) && places.put("a", 2, false) && places.end("a", &left("a"), 1)
+        );
         assert_eq!(places.enter("d", 2, 2), Entered::Successor(left("a")));
         assert!(places.end("c", &left("c"), 3) && places.end("d", &left("d"), 3));
-        assert!(!places.put("e", false), "every place is left to somebody");
+        assert!(!places.put("e", 2, false), "every place is left to somebody");
+    }
+
+    #[test]
+    fn what_was_left_is_taken_before_a_place_that_nobody_had() {
+        let mut places = full();
+        places.end("a", &left("a"), 1);
+        assert_eq!(places.enter("c", 3, 2), Entered::Successor(left("a")));
+        assert_eq!(places.enter("d", 3, 3), Entered::NewRoom, "the share of b is larger");
+        places.end("b", &left("b"), 4);
+        assert_eq!(places.enter("e", 3, 5), Entered::Successor(left("b")));
+        assert_eq!(places.enter("f", 3, 6), Entered::Nothing);
+        assert_eq!(places.enter("g", 4, 7), Entered::NewRoom);
+    }
+
+    #[test]
+    fn a_new_place_is_room_once_the_larger_shares_are_over() {
+        let mut places = full();
+        for (before, after, at) in [("a", "c", 1_000), ("b", "d", 2_000)] {
+            places.end(before, &left(before), at);
+            assert_eq!(places.enter(after, 3, at), Entered::Successor(left(before)));
+        }
+        assert_eq!(places.clone().enter("e", 3, 301_999), Entered::NewRoom);
+        assert_eq!(places.enter("e", 3, 302_000), Entered::Room);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! 3. What is claimed above the own share ends before the first of those who lent can have its share back (`expires`).
 //! 4. Nobody's claim grows, and no loan is prolonged, while the pool may not know every claim: after it lost its memory,
 //!    was restarted or replaced, or its clock jumped, until all nodes have joined anew or every earlier loan is over. A new pool is one that lost its memory.
+//! 5. No loan is prolonged while more is claimed than the members share: another number of nodes makes shares smaller.
 //!
 //! So `claims of all nodes ≤ limit`, whatever the engine forgets. A member that falls silent is put out as soon as the
 //! others need none of its share; until then its loan ends by (3).
@@ -189,6 +190,8 @@ impl Pool {
         let room = if poor { room.min(share) } else { room };
         let held = call.claim.max(call.want.min(room));
         let wanted = others().any(|(_, other)| other.want > other.held);
+        let committed = held_by_others.saturating_add(call.claim);
+        let is_lent = committed <= self.shares(rules, |_| true);
         let lenders = self.members.values().filter(|member| member.lends());
         let first = lenders.map(|member| member.until_ms).min().unwrap_or(now_ms);
         let first = first.min(now_ms + rules.term_ms).saturating_sub(now_ms);
@@ -200,7 +203,7 @@ impl Pool {
         PoolGrant {
             held,
             room: is_open.then_some(room),
-            expires_ms: is_open.then_some(first),
+            expires_ms: (is_open && is_lent).then_some(first),
             wanted,
             wait_ms: wait.map(|wait| wait.saturating_sub(now_ms)),
             memory,

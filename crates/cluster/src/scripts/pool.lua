@@ -79,6 +79,8 @@ end
 if lending == 0 then first = now end
 if lending >= nodes then pool.opens = math.min(pool.opens, now) end
 local open = now >= pool.opens
+-- With another number of nodes shares may have become smaller.
+local lent = held_by_others + claim <= shares(false)
 local room = open and math.max(0, shares(true) - held_by_others) or 0
 if poor then room = math.min(room, share) end
 local held = math.max(claim, math.min(want, room))
@@ -86,6 +88,6 @@ members[node].held = held
 redis.call('SET', KEYS[1], cjson.encode(pool), 'PX', 2 * (term + MARGIN))
 if not open then wait = pool.opens end
 return {
-  now, held, open and room or -1, open and math.max(0, first - now) or -1, wanted and 1 or 0,
+  now, held, open and room or -1, open and lent and math.max(0, first - now) or -1, wanted and 1 or 0,
   wait and math.max(0, wait - now) or -1, pool.memory
 }

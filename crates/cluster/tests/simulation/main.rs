@@ -11,6 +11,7 @@
 mod network;
 mod permits;
 mod processes;
+mod resizing;
 mod restarts;
 mod shares;
 mod stream;

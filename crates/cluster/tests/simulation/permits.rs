@@ -34,6 +34,8 @@ pub(crate) enum Broken {
     Placeless,
     /// It does not tell the pool that it is the one before it.
     Stranger,
+    /// A process of a node that is new takes its share while others may count that had more.
+    Uninvited,
 }
 
 pub(crate) enum Message {

@@ -19,10 +19,11 @@ const AGAIN: Duration = Duration::from_secs(1);
 const LOOKS: Duration = Duration::from_secs(70);
 
 /// The record of places, and how many processes there were.
-#[derive(Default)]
 pub(crate) struct Record {
     places: Places,
     processes: u32,
+    /// How many a process that starts now takes for meant to be there.
+    pub(crate) meant: u32,
     /// How many processes took the place of one that ended in order.
     pub(crate) taken_over: u32,
 }
@@ -30,6 +31,8 @@ pub(crate) struct Record {
 /// One process of a node.
 pub(crate) struct NodeProcess {
     pub(crate) number: u32,
+    /// How many there are meant to be.
+    nodes: u32,
     /// When it is up.
     pub(crate) starts: Duration,
     /// What its last attempt to enter found, whether or not it heard of it.
@@ -59,12 +62,19 @@ pub(crate) enum Deploy {
     All(Duration),
 }
 
+impl Default for Record {
+    fn default() -> Self {
+        Self { places: Places::default(), processes: 0, meant: NODES, taken_over: 0 }
+    }
+}
+
 impl Record {
     pub(crate) fn process(&mut self) -> NodeProcess {
         self.processes += 1;
         let zero = Duration::ZERO;
         NodeProcess {
             number: self.processes,
+            nodes: self.meant,
             starts: zero,
             found: None,
             place: None,
@@ -77,7 +87,7 @@ impl Record {
 impl NodeProcess {
     pub(crate) fn permits(&self, limit: u32, cool: Duration, now: Duration) -> Permits {
         let (pool, node) = (POOL.to_owned(), self.number.to_string());
-        Permits::new(PermitSettings { pool, node, limit, nodes: NODES, cool }, now)
+        Permits::new(PermitSettings { pool, node, limit, nodes: self.nodes, cool }, now)
     }
 
     pub(crate) fn is_up(&self, now: Duration) -> bool {
@@ -185,21 +195,21 @@ impl History {
             let age = place.since.map(|(since, before)| now - since + before);
             let age_ms = age.map(|age| age.as_millis() as u64);
             let legacy = Legacy { age_ms, pools: [(POOL.into(), left)].into() };
-            self.leave_place(&number.to_string(), &legacy);
+            self.leave_place(&number.to_string(), process.nodes, &legacy);
         }
         self.end_all(index);
         self.replace(index);
     }
 
     /// Some writes are lost, and of some nobody hears, so that they are made twice.
-    fn leave_place(&mut self, name: &str, legacy: &Legacy) {
+    fn leave_place(&mut self, name: &str, nodes: u32, legacy: &Legacy) {
         let now_ms = self.now.as_millis() as u64;
         let troubled = !self.network.is_calm(self.now, Duration::MAX);
         if self.broken == Broken::Placeless || troubled && self.network.rng.u32(0..10) == 0 {
             return;
         }
         for _ in 0..1 + u32::from(troubled && self.network.rng.u32(0..10) == 0) {
-            self.record.places.put(name, false);
+            self.record.places.put(name, nodes, false);
             self.record.places.end(name, legacy, now_ms);
         }
     }
@@ -215,7 +225,7 @@ impl History {
         (process.tries, process.unsure) = (now + AGAIN, true);
         let fate = if self.network.is_calm(now, Duration::MAX) { 9 } else { self.network.rng.u32(0..10) };
         let mut places = self.record.places.clone();
-        let entered = places.enter(&process.number.to_string(), NODES, now.as_millis() as u64);
+        let entered = places.enter(&process.number.to_string(), process.nodes, now.as_millis() as u64);
         if entered != Entered::Again {
             process.found = Some(entered);
         }
@@ -240,7 +250,11 @@ impl History {
                 node.permits.enter(Some(Duration::ZERO), local);
                 ProcessPlace { since: Some((now, Duration::ZERO)), waits: true, entered: now }
             }
-            Entered::Nothing | Entered::Room | Entered::Again => {
+            Entered::NewRoom if self.broken != Broken::Uninvited => {
+                node.permits.enter(Some(Duration::ZERO), local);
+                ProcessPlace { since: Some((now, Duration::ZERO)), waits: false, entered: now }
+            }
+            Entered::Nothing | Entered::Room | Entered::NewRoom | Entered::Again => {
                 node.permits.enter(None, local);
                 ProcessPlace { since: None, waits: false, entered: now }
             }

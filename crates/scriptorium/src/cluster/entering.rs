@@ -61,8 +61,8 @@ impl ClusterNode {
         let is_first = state.entered.is_none();
         state.entered = state.entered.or(Some(self.clock.monotonic()));
         match state.found.as_ref() {
-            Some(Entered::Nothing) if is_first => self.pools.enter(Some(Duration::ZERO)),
-            Some(Entered::Nothing) | None => {}
+            Some(Entered::Nothing | Entered::NewRoom) if is_first => self.pools.enter(Some(Duration::ZERO)),
+            Some(Entered::Nothing | Entered::NewRoom) | None => {}
             Some(Entered::Room | Entered::Again) => self.pools.enter(None),
             Some(Entered::Successor(left)) => self.pools.succeed(left),
         }
@@ -85,8 +85,8 @@ impl ClusterNode {
     }
 
     async fn end_place(&self, left: &Legacy) -> Result<(), StoreError> {
-        let (name, now) = (self.name(), self.clock.now().0);
-        self.change_places(|places| _ = places.put(name, false)).await?;
+        let (name, meant, now) = (self.name(), self.meant(), self.clock.now().0);
+        self.change_places(|places| _ = places.put(name, meant, false)).await?;
         self.change_places(|places| _ = places.end(name, left, now)).await
     }
 
@@ -107,6 +107,7 @@ impl ClusterNode {
 fn found_word(found: &Entered) -> &'static str {
     match found {
         Entered::Room => "one that is free",
+        Entered::NewRoom => "one that is new",
         Entered::Successor(_) => "that of a process that ended in order",
         Entered::Nothing => "that of a process that was killed",
         Entered::Again => "its own",
