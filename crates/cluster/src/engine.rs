@@ -56,11 +56,16 @@ pub enum EngineFault {
          delete the keys of this one"
     )]
     OtherType,
+    /// It is one of several servers, each of which has some of the keys.
+    #[error(
+        "the engine is a node of a Redis Cluster; point cluster.url at a single primary, with or without replicas"
+    )]
+    Sharded,
     /// It is older than this needs.
     #[error("the engine is too old; Redis 6.2, or any Valkey, is needed")]
     TooOld,
     /// It answered something else.
-    #[error("the engine's answer cannot be read; is it Redis or Valkey, and not a cluster of them?")]
+    #[error("the engine's answer cannot be read; is it Redis or Valkey?")]
     Unreadable,
     /// The address is no address of an engine.
     #[error("cluster.url is not of the form redis://host:port/number or rediss://…")]
@@ -75,6 +80,7 @@ impl EngineFault {
             | Self::Certificate
             | Self::Forbidden(_)
             | Self::OtherType
+            | Self::Sharded
             | Self::TooOld
             | Self::Unreadable
             | Self::Address => true,

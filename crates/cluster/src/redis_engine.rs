@@ -117,6 +117,10 @@ impl RedisEngine {
     /// What is wrong. If [`EngineFault::is_configured`] only an operator can end it.
     pub async fn check(&self) -> Result<(), EngineFault> {
         let info: String = self.query(redis::cmd("INFO").arg("server")).await?;
+        // "redis_mode" at Redis, "server_mode" at Valkey.
+        if info.lines().any(|line| line.ends_with("_mode:cluster")) {
+            return Err(EngineFault::Sharded);
+        }
         let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"));
         let mut parts = version.unwrap_or_default().split('.').map(|part| part.parse::<u32>().ok());
         match (parts.next().flatten(), parts.next().flatten()) {
@@ -277,7 +281,8 @@ fn fault(error: &RedisError) -> EngineFault {
     match error.code() {
         Some("OOM") => return EngineFault::Full,
         Some("MISCONF" | "READONLY" | "NOREPLICAS") => return EngineFault::ReadOnly,
-        Some("LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "BUSY") => return EngineFault::Starting,
+        Some("LOADING" | "MASTERDOWN" | "BUSY") => return EngineFault::Starting,
+        Some("MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN" | "TRYAGAIN") => return EngineFault::Sharded,
         Some("NOAUTH" | "WRONGPASS") => return EngineFault::Password,
         Some("NOPERM") => return EngineFault::Forbidden(forbidden(&text)),
         Some("WRONGTYPE") => return EngineFault::OtherType,

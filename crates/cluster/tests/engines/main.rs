@@ -7,6 +7,7 @@
 
 mod contract;
 mod pool_script;
+mod refusing;
 mod server;
 
 use std::time::{Duration, Instant};
@@ -124,6 +125,41 @@ async fn tells_keys_of_another_type_from_an_engine_that_is_away() {
     let now_ms = engine.adjust(&[contract::call("a", 1)]).await.unwrap()[0].now_ms;
     let call = cluster::PoolCall { expected_ms: Some(now_ms), ..contract::call("a", 1) };
     assert_eq!(engine.adjust(&[call]).await, Err(EngineFault::Unreadable));
+}
+
+#[tokio::test]
+async fn every_refusal_has_its_name() {
+    for (said, fault) in [
+        ("-LOADING Redis is loading the dataset in memory", EngineFault::Starting),
+        ("-MASTERDOWN Link with MASTER is down", EngineFault::Starting),
+        ("-BUSY Redis is busy running a script", EngineFault::Starting),
+        ("-MOVED 3999 127.0.0.1:6381", EngineFault::Sharded),
+        ("-ASK 3999 127.0.0.1:6381", EngineFault::Sharded),
+        ("-CLUSTERDOWN Hash slot not served", EngineFault::Sharded),
+        ("-CROSSSLOT Keys in request don't hash to the same slot", EngineFault::Sharded),
+        ("-OOM command not allowed when used memory > 'maxmemory'", EngineFault::Full),
+        ("-READONLY You can't write against a read only replica", EngineFault::ReadOnly),
+        ("-MISCONF Redis is configured to save RDB snapshots", EngineFault::ReadOnly),
+        ("-NOAUTH Authentication required", EngineFault::Password),
+        ("-NOPERM this user has no permissions", EngineFault::Forbidden("a needed command")),
+        ("-WRONGTYPE Operation against a key holding the wrong kind of value", EngineFault::OtherType),
+        ("-ERR something new", EngineFault::Unreadable),
+        ("+OK", EngineFault::Unreadable),
+        ("*1\r\n:7", EngineFault::Unreadable),
+        ("HTTP/1.1 400 Bad Request", EngineFault::Unreadable),
+    ] {
+        let port = refusing::start(said).await;
+        let url = format!("redis://127.0.0.1:{port}/0");
+        let engine = RedisEngine::new(&EngineAddress { url, password: None, prefix: String::new() }).unwrap();
+        assert_eq!(engine.beat("a").await, Err(fault), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_of_a_redis_cluster_is_named_at_the_start() {
+    let Some(server) = Server::start(&["--cluster-enabled", "yes"]) else { return };
+    assert_eq!(engine(&server, None).check().await, Err(EngineFault::Sharded));
+    assert!(EngineFault::Sharded.is_configured());
 }
 
 #[tokio::test]

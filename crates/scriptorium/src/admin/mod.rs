@@ -322,7 +322,7 @@ impl Admin {
             "advisory_faults": self.documents.policy().advisory_faults(),
             "upstreams": upstreams.collect::<Vec<_>>(),
         });
-        self.add_cluster(&mut status);
+        self.add_cluster_with_cause(&mut status);
         status
     }
 }

@@ -54,6 +54,7 @@ fn label(fault: EngineFault) -> &'static str {
         EngineFault::Certificate => "certificate",
         EngineFault::Forbidden(_) => "forbidden",
         EngineFault::OtherType => "other-type",
+        EngineFault::Sharded => "sharded",
         EngineFault::TooOld => "too-old",
         EngineFault::Unreadable => "unreadable",
         EngineFault::Address => "address",

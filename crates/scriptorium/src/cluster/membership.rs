@@ -29,6 +29,7 @@ impl ClusterNode {
                 }
                 Err(fault) => {
                     presence.failed();
+                    self.standing.fail(fault);
                     cause = Some(fault);
                 }
             }

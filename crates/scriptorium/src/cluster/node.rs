@@ -209,6 +209,11 @@ impl ClusterNode {
         if self.is_together() { "together" } else { "alone" }
     }
 
+    /// Why this proxy works alone, as far as that is known.
+    pub(crate) fn fault(&self) -> Option<EngineFault> {
+        self.standing.fault()
+    }
+
     /// Starts work for the cluster that nobody waits for.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.threads.spawn(work);

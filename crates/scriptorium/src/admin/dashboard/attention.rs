@@ -73,7 +73,10 @@ impl Admin {
         let cluster = self.cluster.as_ref()?;
         let (seen, meant) = (u64::from(cluster.nodes()), u64::from(cluster.meant()));
         let text = match cluster.is_together() {
-            false => "The engine of the cluster is away: this proxy works alone, on its share.".to_owned(),
+            false => {
+                let cause = cluster.fault().map_or_else(String::new, |fault| format!(" The cause: {fault}."));
+                format!("The engine of the cluster is away: this proxy works alone, on its share.{cause}")
+            }
             true if seen < meant => format!("Of {meant} proxies of the cluster {seen} are seen."),
             true => return None,
         };

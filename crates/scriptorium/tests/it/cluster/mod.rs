@@ -4,6 +4,7 @@ mod away;
 mod bounds;
 mod budget;
 mod events;
+mod faults;
 mod flights;
 mod outcomes;
 mod quotas;
@@ -89,9 +90,9 @@ fn metric(proxy: &Proxy, name: &str) -> Option<String> {
 
 /// Waits until a proxy says that.
 pub(crate) fn wait_for(proxy: &Proxy, state: &str, nodes: u32) {
-    let expected = serde_json::json!({"state": state, "nodes": nodes});
     eventually(state, || {
         let status = proxy.admin().get("/admin/v1/status").ok().json();
-        (status["cluster"] == expected).then_some(())
+        let cluster = &status["cluster"];
+        (cluster["state"] == state && cluster["nodes"] == nodes).then_some(())
     });
 }

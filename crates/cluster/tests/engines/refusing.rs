@@ -1,0 +1,36 @@
+//! A server that says the same to everything it is asked.
+//!
+//! Owns that. Must not know what a client makes of it.
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Says `said` to each command from now on. The port.
+pub(crate) async fn start(said: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(stream, said));
+        }
+    });
+    port
+}
+
+/// A command is the number of its words, and each word after its length.
+async fn answer(stream: TcpStream, said: &str) -> Option<()> {
+    let mut stream = BufReader::new(stream);
+    loop {
+        for _ in 0..number(&mut stream).await? {
+            let length = number(&mut stream).await?;
+            stream.read_exact(&mut vec![0; length + 2]).await.ok()?;
+        }
+        stream.write_all(format!("{said}\r\n").as_bytes()).await.ok()?;
+    }
+}
+
+async fn number(stream: &mut BufReader<TcpStream>) -> Option<usize> {
+    let mut line = String::new();
+    stream.read_line(&mut line).await.ok()?;
+    line.trim().get(1..)?.parse().ok()
+}
