@@ -91,3 +91,14 @@ fn an_engine_that_stands_still_keeps_nobody_out_who_has_a_part_left_and_hears_of
     let more = let_in_by_all(&cluster, &release, QUOTA);
     assert!(more <= QUOTA / 2 + 2 * LEASE + 1, "{more} more than half of the quota");
 }
+
+#[test]
+fn what_a_client_used_counts_on_when_a_process_hands_its_sockets_over() {
+    let Some((mut cluster, release)) = started(1) else { return };
+    let before = let_in(&cluster.proxies[0], &release, QUOTA / 2);
+    assert_eq!(before, QUOTA / 2);
+    cluster.proxies[0].hand_over();
+    super::wait_for(&cluster.proxies[0], "together", 1);
+    let after = let_in(&cluster.proxies[0], &release, QUOTA);
+    assert!((QUOTA..=QUOTA + 2 * LEASE).contains(&(before + after)), "{before} and {after}");
+}

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::budget::Samples;
 use super::{Cluster, wait_for};
-use crate::support::{Proxy, Setup, Upstream, eventually};
+use crate::support::{Proxy, Setup, Upstream, eventually, within};
 
 const BUDGET: usize = 150;
 /// Between requests of one proxy: all three ask for four fifths of the budget.
@@ -65,7 +65,7 @@ impl ColdLoad<'_> {
     }
 
     /// Replaces one process in order while the others are asked, and asks the new one for a moment.
-    fn restart(&self, proxies: &mut [Proxy], index: usize) -> Duration {
+    fn replace(&self, proxies: &mut [Proxy], index: usize, replace: fn(&mut Proxy)) -> Duration {
         let (before, rest) = proxies.split_at_mut(index);
         let (replaced, after) = rest.split_first_mut().unwrap();
         let is_over = AtomicBool::new(false);
@@ -76,7 +76,7 @@ impl ColdLoad<'_> {
                 .chain(&*after)
                 .map(|proxy| scope.spawn(move || self.ask_until(proxy, || over.load(Ordering::Relaxed))))
                 .collect();
-            replaced.restart();
+            replace(replaced);
             let end = Instant::now() + PACE * 2;
             let own = self.ask_until(replaced, || Instant::now() >= end);
             is_over.store(true, Ordering::Relaxed);
@@ -93,7 +93,7 @@ fn a_rolling_restart_neither_starves_a_registry_nor_exceeds_its_budget() {
     let proxies = &mut cluster.proxies;
     let mut longest = load.ask_all(proxies, Duration::from_secs(6));
     for index in 0..proxies.len() {
-        longest = longest.max(load.restart(proxies, index));
+        longest = longest.max(load.replace(proxies, index, Proxy::restart));
     }
     // Where nobody had a share, it took longer to see than a loan that its lender can have back.
     longest = longest.max(load.ask_all(proxies, Duration::from_secs(20)));
@@ -155,5 +155,63 @@ fn a_proxy_that_follows_a_killed_one_takes_the_place_of_one_that_ends_in_order()
     cluster.proxies[1].revive();
     let longest = load.ask_all(&cluster.proxies, Duration::from_secs(15));
     assert!(longest <= SOON, "{longest:?} without a permit");
+    load.samples.assert_bound(BUDGET);
+}
+
+#[test]
+fn processes_that_hand_their_sockets_over_neither_starve_a_registry_nor_exceed_its_budget() {
+    let Some(mut cluster) = Cluster::with(2, thrifty) else { return };
+    let load =
+        ColdLoad { upstream: &cluster.upstream, samples: Samples::default(), asked: AtomicUsize::new(0) };
+    let proxies = &mut cluster.proxies;
+    let mut longest = load.ask_all(proxies, Duration::from_secs(6));
+    for index in [0, 1, 0] {
+        longest = longest.max(load.replace(proxies, index, Proxy::hand_over));
+    }
+    longest = longest.max(load.ask_all(proxies, Duration::from_secs(15)));
+    assert!(longest <= SOON, "{longest:?} without a permit");
+    proxies.iter().for_each(|proxy| wait_for(proxy, "together", 2));
+    thread::scope(|scope| {
+        for proxy in &*proxies {
+            scope.spawn(|| (0..BUDGET).for_each(|_| _ = load.ask(proxy)));
+        }
+    });
+    assert!(load.asked.load(Ordering::Relaxed) > BUDGET * 2);
+    load.samples.assert_bound(BUDGET);
+}
+
+#[test]
+fn what_a_killed_proxy_did_not_hold_the_others_use_and_they_say_when_there_is_more() {
+    let Some(mut cluster) = Cluster::with(3, thrifty) else { return };
+    let load =
+        ColdLoad { upstream: &cluster.upstream, samples: Samples::default(), asked: AtomicUsize::new(0) };
+    let taken = |proxy: &Proxy, most: usize| (0..most).take_while(|_| load.ask(proxy)).count();
+    // One proxy uses nine tenths, which it has to borrow.
+    let most = BUDGET * 9 / 10;
+    let mut used = 0;
+    eventually("nine tenths of the budget", || {
+        used += taken(&cluster.proxies[0], most - used);
+        (used == most).then_some(())
+    });
+    let killed = Instant::now();
+    cluster.proxies[0].crash();
+    let others = &cluster.proxies[1..];
+    let mut rest = 0;
+    // The other third it held ahead.
+    eventually("what it did not hold", || {
+        rest += others.iter().map(|proxy| taken(proxy, 1)).sum::<usize>();
+        (rest >= (BUDGET - most) * 2 / 3).then_some(())
+    });
+    let promised = eventually("a refusal that knows the pool", || {
+        let answer = others[0].client().get("/api/v1/index/volumes/refused");
+        let wait = answer.header("retry-after")?.parse::<u64>().ok().filter(|wait| *wait > 1)?;
+        Some(Instant::now() + Duration::from_secs(wait))
+    });
+    assert!(promised <= killed + Duration::from_secs(76), "{:?} after the death", promised - killed);
+    let status = others[0].admin().get("/admin/v1/status").ok().json();
+    assert_eq!(status["upstreams"][0]["budget"]["left"], 0, "{status}");
+    // The promise is kept.
+    within(Duration::from_secs(90), "a permit", || load.ask(&others[0]).then_some(()));
+    assert!(Instant::now() <= promised + Duration::from_secs(3), "{:?} late", promised.elapsed());
     load.samples.assert_bound(BUDGET);
 }

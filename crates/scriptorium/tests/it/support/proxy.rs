@@ -106,6 +106,20 @@ impl Proxy {
         self.revive();
     }
 
+    /// Has another process take the sockets over, and waits until this one has ended.
+    pub(crate) fn hand_over(&mut self) {
+        let Instance { public, admin, .. } = self.instance;
+        let words = ["serve", "--upgrade", "--config"];
+        let next = Instance::spawn(&self.setup, self.directory.path(), &words, [public, admin]);
+        let mut before = std::mem::replace(&mut self.instance, next);
+        eventually("the end of the process before", || {
+            // Until the next one waits for the sockets, the signal is ignored.
+            signal(before.child.id(), "QUIT");
+            before.child.try_wait().unwrap()
+        });
+        self.instance.wait_until_ready().unwrap();
+    }
+
     /// Stops the proxy in good order.
     pub(crate) fn stop(&mut self) {
         self.signal("TERM");
@@ -260,11 +274,16 @@ impl Instance {
 
     fn try_start(setup: &Setup, directory: &Path) -> Result<Self, String> {
         let [public, admin] = free_ports().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let mut instance = Self::spawn(setup, directory, &["serve", "--config"], [public, admin]);
+        instance.wait_until_ready().map(|()| instance)
+    }
+
+    fn spawn(setup: &Setup, directory: &Path, words: &[&str], [public, admin]: [SocketAddr; 2]) -> Self {
         let config = config(directory);
         let setup = at(setup, directory, public, admin);
         setup.write(&config);
         let mut child = scriptorium()
-            .args(["serve", "--config"])
+            .args(words)
             .arg(&config)
             .envs(setup.environment)
             .stderr(Stdio::piped())
@@ -273,8 +292,7 @@ impl Instance {
             .unwrap();
         let reader = Arc::default();
         let log = capture_by(child.stderr.take().unwrap(), Arc::clone(&reader));
-        let mut instance = Self { child, public, admin, log, reader };
-        instance.wait_until_ready().map(|()| instance)
+        Self { child, public, admin, log, reader }
     }
 
     /// All that a proxy wrote that has ended.
