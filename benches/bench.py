@@ -61,10 +61,12 @@ class Bench:
         threads: int = 0,
         certificate: Certificate | None = None,
         mirrors: dict[str, list[str]] | None = None,
+        storage: str = "",
+        cluster: str = "",
     ) -> Scriptorium:
         threads, binary = threads or self.arguments.threads, self.arguments.binary
         folder = self.new_folder("scriptorium")
-        return Scriptorium(folder, origin, threads, cpus, binary, certificate, mirrors)
+        return Scriptorium(folder, origin, threads, cpus, binary, certificate, mirrors, storage, cluster)
 
     def varnish(self, origin: Origin, cpus: set[int]) -> Varnish | None:
         """Varnish, or None if it is not installed, which each case reports once."""

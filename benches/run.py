@@ -13,6 +13,7 @@ from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 
 from bench import Bench
 from cases import (
+    cluster,
     cold,
     cold_documents,
     crowd,
@@ -50,11 +51,12 @@ def parts(bench: Bench) -> dict[str, Callable[[], object]]:
         "side": lambda: side.measure(bench),
         "limits": lambda: limits.measure(bench),
         "syncing": lambda: syncing.measure(bench),
+        "cluster": lambda: cluster.measure(bench),
     }
 
 
 OTHERS = ["cold", "order", "memory", "idle", "start", "crowd"]
-OTHERS += ["cold-documents", "threads", "spread", "half-rate", "tls", "h2", "side", "limits", "syncing"]
+OTHERS += ["cold-documents", "threads", "spread", "half-rate", "tls", "h2", "side", "limits", "syncing", "cluster"]
 # The rows of one table; the others have tables of their own.
 ROWS: dict[str, Callable[[dict], Iterator[str]]] = {
     "cold": lambda found: cold.row(found, "in path order"),
@@ -74,6 +76,7 @@ TABLES: dict[str, Callable[[dict], Iterator[str]]] = {
     "side": side.table,
     "limits": limits.table,
     "syncing": syncing.table,
+    "cluster": cluster.table,
 }
 
 

@@ -191,9 +191,13 @@ class Scriptorium(Server):
         binary: Path,
         certificate: Certificate | None = None,
         mirrors: dict[str, list[str]] | None = None,
+        storage: str = "",
+        cluster: str = "",
     ) -> None:
         self.admin = free_port()
-        values = {"ORIGIN": origin.port, "THREADS": threads, "ADMIN": self.admin, "DATA": folder / "data"}
+        values = {"ORIGIN": origin.port, "THREADS": threads, "ADMIN": self.admin, "CLUSTER": cluster}
+        tier = f'tier = "{folder / "data"}"'
+        values["STORAGE"] = f'url = "{storage}"\n{tier}' if storage else f'url = "file://{folder / "data"}"'
         values["TLS"] = ""
         values["MIRRORS"] = "".join(
             f'[[mirrors]]\nname = "{name}"\nroots = {json.dumps(roots)}\nclosure = "none"\ntrust = false\n'

@@ -188,7 +188,10 @@ impl App {
 
     /// The pipeline without its ports, and the work that must run in the background. For benches.
     pub(crate) fn without_ports(self) -> (Arc<Pipeline>, impl Future<Output = ()> + Send + use<>) {
-        let Self { pipeline, store, mirrors, advisories, metrics, audit_rate, .. } = self;
+        let Self { pipeline, store, mirrors, advisories, metrics, audit_rate, cluster, .. } = self;
+        if let Some(cluster) = &cluster {
+            pipeline.documents.join(cluster);
+        }
         let work = background(&pipeline, store, mirrors, advisories, metrics, audit_rate);
         (pipeline, async move { futures_util::join!(work.steady, work.patient).0 })
     }

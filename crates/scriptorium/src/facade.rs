@@ -87,7 +87,8 @@ impl ArrivedRequest {
 }
 
 impl PortlessProxy {
-    /// The proxy, and the work that must run in the background. It logs to standard error if it `logs`.
+    /// The proxy, and the work that must run in the background. It logs to standard error if it `logs`. Not to be called on a
+    /// runtime.
     pub fn new(
         config: &LoadedConfig,
         logs: bool,
@@ -99,6 +100,11 @@ impl PortlessProxy {
         };
         let (pipeline, background) = App::new(config, access, false, None)?.without_ports();
         Ok((Self { pipeline, _log: log }, background))
+    }
+
+    /// How it works with other proxies: `together` or `alone`, if there are any.
+    pub fn cluster(&self) -> Option<&'static str> {
+        self.pipeline.documents.cluster().map(|node| node.state())
     }
 
     /// Answers a request without a body.

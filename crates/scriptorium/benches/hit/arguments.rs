@@ -3,6 +3,7 @@
 use clap::Parser;
 
 use crate::proxy::Case;
+use crate::wiring::Wiring;
 
 /// What a hit costs. Without an argument: a table.
 #[derive(Debug, Parser)]
@@ -19,9 +20,9 @@ pub(crate) struct Arguments {
     /// How many
     #[arg(long, requires = "only")]
     pub(crate) hits: Option<u32>,
-    /// With a policy of many rules and waivers in force
-    #[arg(long, requires = "only")]
-    pub(crate) rules: bool,
+    /// How the proxy is wired, for a kind of hit by itself
+    #[arg(long, value_name = "WIRING", default_value = "plain")]
+    pub(crate) with: Wiring,
     /// What `cargo bench` adds
     #[arg(long, hide = true)]
     bench: bool,

@@ -64,3 +64,9 @@ pub(crate) fn check(what: &str, costs: &Costs, budget: &Costs, percent: u64) -> 
     }
     code
 }
+
+/// Says that something was not counted for want of a program.
+pub(crate) fn not_counted(what: &str, missing: &str, is_required: bool) -> ExitCode {
+    println!("{what}: not counted, there is no {missing}{}", if is_required { " but must be" } else { "" });
+    if is_required { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}

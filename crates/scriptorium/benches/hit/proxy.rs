@@ -3,23 +3,26 @@
 //! Owns the requests. Must not know what is counted.
 
 use std::fmt::Debug;
+use std::pin::pin;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
+use std::time::Duration;
 
 use bibliotheca::RegistryServer;
 use bytes::Buf;
-use futures_util::FutureExt;
 use http::header::{ACCEPT, ETAG, HOST, HeaderValue, IF_NONE_MATCH, USER_AGENT};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
 use scriptorium::facade::{ArrivedRequest, LoadedConfig, PortlessProxy};
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tokio::sync::Notify;
+
+use crate::wiring::Wiring;
 
 const VERSION: &str = "1.0.0";
-
-/// A policy that takes valgrind seconds to load, not minutes.
-const RULES: usize = 100;
-const WAIVERS: usize = 500;
 
 /// A kind of hit.
 #[derive(Debug, Clone, Copy)]
@@ -60,12 +63,25 @@ impl FromStr for Case {
 pub(crate) struct Proxy {
     proxy: PortlessProxy,
     runtime: Runtime,
+    wiring: Wiring,
     _registry: RegistryServer,
+    /// For copies of a bucket's files.
+    _folder: TempDir,
+}
+
+/// Whether a hit that waited can go on.
+#[derive(Default)]
+struct Woken(Notify);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
 }
 
 impl Proxy {
-    /// A proxy that logs to standard error and has an empty cache; with a long policy or none.
-    pub(crate) fn start(with_rules: bool) -> Self {
+    /// A proxy that logs to standard error and has an empty cache.
+    pub(crate) fn start(wiring: Wiring) -> Self {
         let registry = RegistryServer::start();
         for (name, size) in [("index-2k", 2_000), ("index-50k", 50_000)] {
             registry.publish_index_of_size(name, size);
@@ -73,39 +89,50 @@ impl Proxy {
         for (name, size) in [("archive-1m", 1_000_000), ("archive-3m", 3_000_000)] {
             registry.publish_release_of_size(name, VERSION, size);
         }
-        let config = format!(
-            "upstreams = [{{ name = \"origin\", url = \"{}\" }}]\n\
-             storage.url = \"memory:///\"\n\
-             cache = {{ index_ttl = \"1d\", release_ttl = \"1d\", negative_ttl = \"1d\" }}\n\
-             rate_limits.anonymous = \"1000000000/s\"\n\
-             {}",
-            registry.url(),
-            if with_rules { policy() } else { String::new() }
-        );
+        let folder = tempfile::tempdir().unwrap();
+        let config = wiring.config(&registry.url(), folder.path());
         let (proxy, background) =
             PortlessProxy::new(&LoadedConfig::parse(config.as_bytes()).unwrap(), true).unwrap();
-        // Everything runs in this thread; while a hit is measured, nothing else does.
+        // Everything but the cluster's own work runs in this thread; while a hit is measured, nothing else does.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.spawn(background);
-        Self { proxy, runtime, _registry: registry }
+        Self { proxy, runtime, wiring, _registry: registry, _folder: folder }
     }
 
-    /// Sends the request of `case` so many times. `measure` runs each hit; the requests are built before.
+    /// Sends the request of `case` so many times. `measure` runs each hit; the requests are built before. A hit that waits
+    /// for a file is measured in parts, without the wait.
     pub(crate) fn drive(&self, case: Case, hits: u32, mut measure: impl FnMut(&mut dyn FnMut())) {
         let etag = self.warm(case);
         let _context = self.runtime.enter();
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
         for _ in 0..hits {
-            let mut arrival = Some(case.arrival(&etag));
-            measure(&mut || {
-                let arrival = arrival.take().unwrap();
-                let hit = async { drain(self.proxy.answer(&arrival).await).await };
-                hit.now_or_never().expect("a hit that waits for nothing");
-            });
+            self.wait_for_others();
+            let arrival = case.arrival(&etag);
+            let mut hit = pin!(async { drain(self.proxy.answer(&arrival).await).await });
+            let mut is_over = false;
+            loop {
+                measure(&mut || is_over = hit.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+                if is_over {
+                    break;
+                }
+                assert!(self.wiring.is_shared() && case.is_file(), "a hit that waits for nothing");
+                self.runtime.block_on(woken.0.notified());
+            }
+        }
+    }
+
+    /// Waits until the proxy works together with the others, where it is meant to.
+    fn wait_for_others(&self) {
+        let is_meant = self.wiring == Wiring::Cluster;
+        while is_meant && self.proxy.cluster() != Some("together") {
+            self.runtime.block_on(tokio::time::sleep(Duration::from_millis(10)));
         }
     }
 
     /// Caches the target of `case`, checks that it is a hit from then on, and returns its entity tag.
     fn warm(&self, case: Case) -> HeaderValue {
+        self.wait_for_others();
         let ask = |etag: &HeaderValue| {
             self.runtime.block_on(async {
                 let response = self.proxy.answer(&case.arrival(etag)).await;
@@ -140,6 +167,10 @@ impl Case {
         }
     }
 
+    fn is_file(self) -> bool {
+        matches!(self.what, What::Archive(_))
+    }
+
     /// Its status, and whether there is a body.
     fn expected(self) -> (StatusCode, bool) {
         match self.what {
@@ -169,32 +200,6 @@ impl Case {
         }
         ArrivedRequest::new(request, ([192, 0, 2, 1], 50_000).into())
     }
-}
-
-/// Rules that look at everything that is known of a release and lower none of these, rules about others, and waivers.
-fn policy() -> String {
-    let mut policy = "[policy]\nmode = \"enforce\"\nadvisories = \"open\"\n".to_owned();
-    let of_all = [
-        r#"younger_than = "7d", not_volumes = ["index-*", "archive-*"]"#,
-        r#"advisory = "low""#,
-        r#"resembles = ["review-agent"]"#,
-        r#"permissions = { shell = "allow" }"#,
-        r#"delivery = "git""#,
-    ];
-    let of_others = (0..RULES).map(|rule| format!(r#"volumes = ["@v{rule}/*"]"#));
-    for (rule, matches) in of_all.map(str::to_owned).into_iter().chain(of_others).enumerate() {
-        let action = ["hold", "deny", "discourage"][rule % 3];
-        policy +=
-            &format!("[[policy.rules]]\nid = \"r{rule}\"\naction = \"{action}\"\nmatch = {{ {matches} }}\n");
-    }
-    for waiver in 0..WAIVERS {
-        let release = format!("@v{waiver}/x@1.0.0");
-        policy += &format!(
-            "[[policy.waivers]]\nrule = \"r{}\"\nrelease = \"{release}\"\nuntil = \"9999-12-31\"\nby = \"a\"\nwhy = \"b\"\n",
-            waiver % RULES
-        );
-    }
-    policy
 }
 
 /// Reads the whole body as a server does, and counts its bytes.
