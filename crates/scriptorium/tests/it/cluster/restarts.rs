@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::budget::Samples;
 use super::{Cluster, wait_for};
-use crate::support::{Proxy, Setup, Upstream, eventually, within};
+use crate::support::{Answer, Proxy, Setup, Upstream, eventually, within};
 
 const BUDGET: usize = 150;
 /// Between requests of one proxy: all three ask for four fifths of the budget.
@@ -26,13 +26,18 @@ struct ColdLoad<'a> {
 }
 
 impl ColdLoad<'_> {
-    /// Asks for what nobody asked for. Whether the registry could be asked.
-    fn ask(&self, proxy: &Proxy) -> bool {
+    /// Asks for what nobody asked for.
+    fn answer(&self, proxy: &Proxy) -> Answer {
         let number = self.asked.fetch_add(1, Ordering::Relaxed);
-        let status = proxy.client().get(&format!("/api/v1/index/volumes/cold-{number}")).status;
+        let answer = proxy.client().get(&format!("/api/v1/index/volumes/cold-{number}"));
         self.samples.take(self.upstream);
-        assert!([404, 503].contains(&status), "{status}");
-        status == 404
+        assert!([404, 503].contains(&answer.status), "{}", answer.status);
+        answer
+    }
+
+    /// The same. Whether the registry could be asked.
+    fn ask(&self, proxy: &Proxy) -> bool {
+        self.answer(proxy).status == 404
     }
 
     /// Asks at the pace of one proxy until `ends`. The longest time without a permit.
@@ -203,7 +208,7 @@ fn what_a_killed_proxy_did_not_hold_the_others_use_and_they_say_when_there_is_mo
         (rest >= (BUDGET - most) * 2 / 3).then_some(())
     });
     let promised = eventually("a refusal that knows the pool", || {
-        let answer = others[0].client().get("/api/v1/index/volumes/refused");
+        let answer = load.answer(&others[0]);
         let wait = answer.header("retry-after")?.parse::<u64>().ok().filter(|wait| *wait > 1)?;
         Some(Instant::now() + Duration::from_secs(wait))
     });
@@ -214,4 +219,29 @@ fn what_a_killed_proxy_did_not_hold_the_others_use_and_they_say_when_there_is_mo
     within(Duration::from_secs(90), "a permit", || load.ask(&others[0]).then_some(()));
     assert!(Instant::now() <= promised + Duration::from_secs(3), "{:?} late", promised.elapsed());
     load.samples.assert_bound(BUDGET);
+}
+
+#[test]
+fn while_proxies_disagree_on_how_many_they_are_and_after_another_came_the_budget_holds() {
+    let Some(mut cluster) = Cluster::with(3, thrifty) else { return };
+    let load =
+        ColdLoad { upstream: &cluster.upstream, samples: Samples::default(), asked: AtomicUsize::new(0) };
+    let use_up = |proxies: &[Proxy]| {
+        thread::scope(|scope| {
+            for proxy in proxies {
+                scope.spawn(|| (0..BUDGET / 2).for_each(|_| _ = load.ask(proxy)));
+            }
+        });
+    };
+    use_up(&cluster.proxies);
+    for index in 0..3 {
+        cluster.proxies[index].restart_as(|setup| setup.set("cluster.nodes", 4));
+        use_up(&cluster.proxies);
+    }
+    let setup = cluster.redis.joined_by(cluster.bucket.below(Setup::before(&cluster.upstream)), 4);
+    cluster.proxies.push(thrifty(setup).start());
+    cluster.wait_for("together", 4);
+    use_up(&cluster.proxies);
+    load.samples.assert_bound(BUDGET);
+    assert!(load.asked.load(Ordering::Relaxed) > BUDGET * 4);
 }
