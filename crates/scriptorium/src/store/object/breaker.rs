@@ -96,7 +96,8 @@ impl BucketPause {
                 Err(silence) => Some((Err(silence), None)),
             }
         });
-        timely.map(move |part| pause.saw(part)).boxed()
+        // Who reads an object may ask again after its end.
+        timely.map(move |part| pause.saw(part)).fuse().boxed()
     }
 
     fn saw<T>(&self, answer: Result<T>) -> Result<T> {
