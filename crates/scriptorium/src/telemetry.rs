@@ -22,6 +22,7 @@ mod connections;
 mod counters;
 mod fetches;
 mod history;
+mod integrity;
 mod latency;
 mod log_buffers;
 mod log_writer;
@@ -42,6 +43,7 @@ pub(crate) use connections::ConnectionMetrics;
 use counters::{Counters, Durations};
 pub(crate) use fetches::{FetchEnd, FetchMetrics};
 pub(crate) use history::{Counted, MINUTES_IN_QUARTER, SpanCounts};
+use integrity::IntegrityMetrics;
 pub(crate) use logging::{RecordGuard, logging};
 pub(crate) use mirrors::MirrorMetrics;
 use policy::PolicyMetrics;
@@ -78,7 +80,7 @@ pub(crate) struct Metrics {
     cache_lookups: Counters,
     upstream_requests: IntCounterVec,
     upstream_request_duration: Durations,
-    integrity_failures: IntCounterVec,
+    integrity: IntegrityMetrics,
     divergences_open: IntGauge,
     rate_limited: IntCounterVec,
     audit_record_lost: IntCounter,
@@ -94,23 +96,6 @@ pub(crate) struct Metrics {
     upstream_state: IntGaugeVec,
     upstream_budget_left: IntGaugeVec,
     pub(crate) recent: RecentPast,
-}
-
-/// Where bytes can turn out not to be what they claim. Each is counted from 0: a count that appears at 1 has not risen for Prometheus, and
-/// an alert on the first one would be silent.
-const STAGES: [&str; 21] = [
-    "audit", "digest", "divergence", "document", "download", "escalation", "identity", "manifest", "pin", "profile", "read", "size", "store",
-    "stored-archive", "stored-document", "stored-history", "stored-pin", "stored-record", "stored-trust-artifact", "trust-artifact",
-    "upload",
-];
-
-fn integrity_failures(new: &MetricRegistration) -> Result<IntCounterVec, TelemetryError> {
-    let help = "Bytes that were not what they claimed to be, by where that was noticed.";
-    let failures = new.counters("integrity_failures_total", help, &["stage"])?;
-    for stage in STAGES {
-        failures.with_label_values(&[stage]).inc_by(0);
-    }
-    Ok(failures)
 }
 
 impl Metrics {
@@ -141,7 +126,7 @@ impl Metrics {
                 "upstream_request_duration_seconds",
                 "From asking an upstream to the end of its answer.",
             )?,
-            integrity_failures: integrity_failures(&new)?,
+            integrity: IntegrityMetrics::new(&new)?,
             divergences_open: new.gauge("divergences_open", "Releases with an open divergence.")?,
             rate_limited: new.counters(
                 "rate_limited_total",
@@ -219,8 +204,7 @@ impl Metrics {
 
     /// Bytes were not what they should be.
     pub(crate) fn integrity_failure(&self, stage: &'static str) {
-        debug_assert!(STAGES.contains(&stage), "{stage} is not counted from 0");
-        self.integrity_failures.with_label_values(&[stage]).inc();
+        self.integrity.failed(stage);
     }
 
     pub(crate) fn divergences_open(&self, count: usize) {

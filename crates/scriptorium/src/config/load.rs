@@ -51,7 +51,8 @@ impl Config {
         check::check(&config, needs_upstreams, &mut reading);
         let warnings = check::policy(&config.policy, now, &mut reading);
         if reading.errors.is_empty() {
-            let notes = notes::notes(&config).into_iter().chain(warnings).collect();
+            let mistyped = notes::mistyped(env.keys(), |key| Self::applied_by(key).is_some());
+            let notes = notes::notes(&config).into_iter().chain(warnings).chain(mistyped).collect();
             Ok(Loaded { notes, config, from_environment })
         } else {
             Err(ConfigErrors(reading.errors))

@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::sections::{ClientAddress, Config, Limits, Upstream};
+use super::sources::PREFIX;
 use super::{address, check};
 use crate::domain::VolumePattern;
 
@@ -31,6 +32,24 @@ pub(super) fn notes(config: &Config) -> Vec<String> {
         notes.push(note.to_owned());
     }
     notes
+}
+
+/// Variables with one underscore between section and key, where a setting has two.
+pub(super) fn mistyped<'a>(
+    variables: impl Iterator<Item = &'a String>,
+    is_key: impl Fn(&str) -> bool,
+) -> Vec<String> {
+    let meant = |variable: &String| {
+        let name = variable.strip_prefix(PREFIX)?;
+        let parts = name.match_indices('_').map(|(at, _)| (&name[..at], &name[at + 1..]));
+        let (section, key) =
+            parts.into_iter().find(|(section, key)| is_key(&format!("{section}.{key}").to_lowercase()))?;
+        Some(format!(
+            "{variable} is no setting: two underscores stand between section and key, as in \
+             {PREFIX}{section}__{key}"
+        ))
+    };
+    variables.filter_map(meant).collect()
 }
 
 /// Bounds that let one client take everything.

@@ -13,7 +13,7 @@ use super::value::Location;
 
 /// The prefix of variables that are settings. They also contain a double underscore: Kubernetes sets
 /// `SCRIPTORIUM_SERVICE_HOST` and the like for a service of that name.
-const PREFIX: &str = "SCRIPTORIUM_";
+pub(super) const PREFIX: &str = "SCRIPTORIUM_";
 const SEPARATOR: &str = "__";
 /// More levels than any key has. The name of a variable is not split further, so that it stays an unknown
 /// key.

@@ -46,7 +46,7 @@ const AGE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long the end of the process waits for the last spans to be taken.
-const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELL: Duration = Duration::from_millis(900);
 
 /// Why nothing can be sent to a collector.
 #[derive(Debug, thiserror::Error)]

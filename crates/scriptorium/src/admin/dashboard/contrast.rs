@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::STYLE;
 
 /// Words, and what they stand on.
-const TEXT: [(&str, &str); 14] = [
+const TEXT: [(&str, &str); 16] = [
     ("ink", "paper"),
     ("ink", "card"),
     ("quiet", "paper"),
@@ -20,6 +20,8 @@ const TEXT: [(&str, &str); 14] = [
     ("on-said", "said"),
     ("card", "quiet"),
     ("card", "refused"),
+    ("card", "stale"),
+    ("card", "hit"),
 ];
 
 /// What is drawn, on a card.

@@ -91,3 +91,19 @@ fn bad_variables_are_named() {
         ]
     );
 }
+
+#[test]
+fn a_variable_with_one_underscore_too_few_is_told() {
+    let site = Site::new(UPSTREAM);
+    let env = [
+        ("SCRIPTORIUM_CACHE_INDEX_TTL", "1s"),
+        ("SCRIPTORIUM_SERVICE_HOST", "10.0.0.1"),
+        ("SCRIPTORIUM_TOKEN", "x"),
+    ];
+    let Loaded { notes, .. } = site.load(&env).unwrap();
+    assert_eq!(
+        notes,
+        ["SCRIPTORIUM_CACHE_INDEX_TTL is no setting: two underscores stand between section and key, as in \
+          SCRIPTORIUM_CACHE__INDEX_TTL"]
+    );
+}
