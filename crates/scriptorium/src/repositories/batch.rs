@@ -40,7 +40,6 @@ pub(super) fn serve(
         }
         Err(error) => batch.into_iter().for_each(|wanted| drop(wanted.reply.send(Err(error.clone())))),
     }
-    kept.shrink();
 }
 
 fn only(found: Vec<Fetched>) -> Fetched {

@@ -104,10 +104,20 @@ impl Drop for OpenQueue<'_> {
     }
 }
 
+/// Fetches until nobody waits, and then removes what is beyond the bounds.
 async fn work_off(kept: Arc<KeptRepositories>, repository: Arc<KeptRepository>) {
+    fetch_all(&kept, &repository).await;
+    // Idle from now on, so that it can go as well if it is larger than all may be.
+    drop(repository);
+    if let Err(error) = tokio::task::spawn_blocking(move || kept.shrink()).await {
+        warn!(%error, "the removal of Git repositories died");
+    }
+}
+
+async fn fetch_all(kept: &Arc<KeptRepositories>, repository: &Arc<KeptRepository>) {
     let mut open = OpenQueue { queue: &repository.queue, is_done: false };
     while let Some(batch) = open.queue.next() {
-        let (kept, repository) = (Arc::clone(&kept), Arc::clone(&repository));
+        let (kept, repository) = (Arc::clone(kept), Arc::clone(repository));
         let (runtime, span) = (Handle::current(), Span::current());
         let served = tokio::task::spawn_blocking(move || {
             span.in_scope(|| serve(&kept, &repository, &runtime, batch));

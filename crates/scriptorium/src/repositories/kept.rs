@@ -117,7 +117,8 @@ impl KeptRepositories {
         }
     }
 
-    /// Removes what was used longest ago, until the rest is within the bounds. What is in use stays. Blocks.
+    /// Removes what was used longest ago, until the rest is within the bounds. What is in use stays; whoever reads from what is removed
+    /// goes on reading it. Blocks.
     pub(super) fn shrink(&self) {
         let Ok(own) = self.folder.own() else { return };
         let max_kept = self.bounds.load().max_kept;
@@ -128,7 +129,7 @@ impl KeptRepositories {
         for (at, (key, repository)) in all.into_iter().enumerate() {
             let place = own.join(&repository.name);
             bytes = bytes.saturating_add(bytes_below(&place));
-            if at == 0 || (at < MOST && bytes <= max_kept) || !self.drop_idle(&key, &repository) {
+            if (at < MOST && bytes <= max_kept) || !self.drop_idle(&key, &repository) {
                 continue;
             }
             match fs::remove_dir_all(&place) {

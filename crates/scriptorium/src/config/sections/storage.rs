@@ -33,7 +33,7 @@ section! {
         /// Most bytes in `scratch`.
         max_scratch: u64 = 2 * GIB, size(), Restart;
         /// Most bytes of Git repositories that are kept in `scratch` beside that, so that the next release of a repository need not
-        /// be fetched. What is being fetched comes on top, at most two packs for each registry.
+        /// be fetched. One that is larger is used and not kept. What is being fetched comes on top, at most two packs for each registry.
         max_git: u64 = 2 * GIB, size(), Files;
         /// Folder for copies of a bucket's files; used with s3:// only. It may be lost at any time. It must
         /// belong to this proxy alone: no other proxy and no other user may write there.

@@ -112,6 +112,15 @@ fn a_file_beyond_the_limit_is_refused_as_one_of_an_archive_is() {
 }
 
 #[test]
+fn a_question_that_fails_is_put_again_as_often_as_configured_and_no_more() {
+    let (host, _registry, proxy, release) =
+        before(Reply::new(503, "text/plain", "later"), |setup| setup.set("upstream.retries", 2));
+    let answer = proxy.client().get(&release.download());
+    assert!(matches!(answer.status, 502 | 503), "{}", answer.text());
+    assert_eq!(host.count("POST", "/x/git-upload-pack"), 3);
+}
+
+#[test]
 fn a_host_without_the_repository_is_named_and_not_the_registry() {
     let (host, _registry, proxy, release) = before(Reply::new(404, "text/plain", "gone"), |setup| setup);
     host.reply("/x/info/refs?service=git-upload-pack", Reply::new(404, "text/plain", "gone"));

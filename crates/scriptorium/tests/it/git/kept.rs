@@ -55,6 +55,19 @@ fn a_repository_that_rots_is_fetched_once_more() {
 }
 
 #[test]
+fn a_repository_that_is_larger_than_all_may_be_is_used_and_not_kept() {
+    let (host, registry) = (GitHost::start(), Upstream::start());
+    let releases = ["1.0.0", "1.1.0"].map(|version| host.deliver(lamp(version)));
+    releases.iter().for_each(|release| registry.publish(release));
+    let proxy = host.before(&registry).set("storage.max_git", "1KiB").start();
+    for (release, fetches) in releases.iter().zip(1..) {
+        proxy.client().get(&release.download()).ok();
+        assert_eq!(host.fetches(), fetches);
+        eventually("the removal", || proxy.files("git").is_empty().then_some(()));
+    }
+}
+
+#[test]
 fn a_mirror_takes_it_and_a_bundle_carries_it() {
     let (host, registry, luggage) = (GitHost::start(), Upstream::start(), Luggage::new());
     let release = host.deliver(lamp("1.0.0"));
