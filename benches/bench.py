@@ -63,10 +63,13 @@ class Bench:
         mirrors: dict[str, list[str]] | None = None,
         storage: str = "",
         cluster: str = "",
+        git_host: str = "",
     ) -> Scriptorium:
         threads, binary = threads or self.arguments.threads, self.arguments.binary
         folder = self.new_folder("scriptorium")
-        return Scriptorium(folder, origin, threads, cpus, binary, certificate, mirrors, storage, cluster)
+        return Scriptorium(
+            folder, origin, threads, cpus, binary, certificate, mirrors, storage, cluster, git_host
+        )
 
     def varnish(self, origin: Origin, cpus: set[int]) -> Varnish | None:
         """Varnish, or None if it is not installed, which each case reports once."""

@@ -183,6 +183,21 @@ def write_volumes(root: Path, origin: str, prefix: str, count: int) -> list[str]
     return names
 
 
+def tree_of(plan: Plan) -> Iterator[tuple[str, bool, bytes]]:
+    """The files of a release: path, whether it can be executed, bytes."""
+    content = _Content(plan)
+    return ((path, content.is_executable(path), content.of(path)) for path in content.paths)
+
+
+def write_git_release(root: Path, origin: str, plan: Plan, repository: str, reference: str) -> None:
+    """Writes the documents of a release that Git delivers below `root`."""
+    made = Archive(plan.name, "", _integrity(_Content(plan)), 0, 0, 0)
+    row = _row(origin, plan.name, VERSION, made.integrity)
+    _write_json(root, f"api/v1/index/volumes/{plan.name}", {"items": [row]})
+    dist = {"source": "git", "repository": repository, "ref": reference}
+    _write_json(root, f"api/v1/volumes/{plan.name}/{VERSION}", _release(origin, made) | {"dist": dist})
+
+
 def _rows(origin: str, name: str, size: int) -> list[dict]:
     rows: list[dict] = []
     while len(json.dumps({"items": rows})) < size:

@@ -16,6 +16,7 @@ from cases import (
     cluster,
     cold,
     cold_documents,
+    cold_git,
     crowd,
     half_rate,
     hits,
@@ -38,6 +39,7 @@ def parts(bench: Bench) -> dict[str, Callable[[], object]]:
     return {
         "cold": lambda: cold.measure(bench, bench.archives["archive-64m"]),
         "order": lambda: cold.measure(bench, bench.archives["archive-64m-shuffled"]),
+        "cold-git": lambda: cold_git.measure(bench),
         "memory": lambda: cold.measure_memory(bench),
         "idle": lambda: idle.measure(bench),
         "start": lambda: start.measure(bench),
@@ -55,12 +57,13 @@ def parts(bench: Bench) -> dict[str, Callable[[], object]]:
     }
 
 
-OTHERS = ["cold", "order", "memory", "idle", "start", "crowd"]
+OTHERS = ["cold", "order", "cold-git", "memory", "idle", "start", "crowd"]
 OTHERS += ["cold-documents", "threads", "spread", "half-rate", "tls", "h2", "side", "limits", "syncing", "cluster"]
 # The rows of one table; the others have tables of their own.
 ROWS: dict[str, Callable[[dict], Iterator[str]]] = {
     "cold": lambda found: cold.row(found, "in path order"),
     "order": lambda found: cold.row(found, "shuffled"),
+    "cold-git": cold_git.row,
     "memory": cold.memory_row,
     "idle": idle.rows,
     "start": start.rows,

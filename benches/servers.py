@@ -193,9 +193,11 @@ class Scriptorium(Server):
         mirrors: dict[str, list[str]] | None = None,
         storage: str = "",
         cluster: str = "",
+        git_host: str = "",
     ) -> None:
         self.admin = free_port()
         values = {"ORIGIN": origin.port, "THREADS": threads, "ADMIN": self.admin, "CLUSTER": cluster}
+        values["GIT"] = f'git_hosts = ["{git_host}"]' if git_host else ""
         tier = f'tier = "{folder / "data"}"'
         values["STORAGE"] = f'url = "{storage}"\n{tier}' if storage else f'url = "file://{folder / "data"}"'
         values["TLS"] = ""
