@@ -29,10 +29,13 @@ const LITTLE: u64 = 1 << 30;
 /// The findings on `folder`, which `key` names and which may take up to `most` bytes.
 pub(super) fn examine(key: &'static str, folder: &Path, most: u64) -> Vec<Diagnosis> {
     let about = folder.display().to_string();
-    let Some(existing) = folder.ancestors().find(|above| above.is_dir()) else {
-        return vec![
-            Diagnosis::bad(key, about, "no folder on its path exists").advise("name another folder"),
-        ];
+    // A link that leads nowhere is there, too.
+    let existing = folder.ancestors().find(|above| above.symlink_metadata().is_ok());
+    let Some(existing) = existing.filter(|existing| existing.is_dir()) else {
+        let found = existing.map_or("no folder on its path exists".to_owned(), |existing| {
+            format!("{} is no folder, nor a link to one", existing.display())
+        });
+        return vec![Diagnosis::bad(key, about, found).advise("name another folder")];
     };
     if let Some(missing) = rights::missing(folder) {
         return vec![Diagnosis::bad(key, about, missing.to_string())];
@@ -130,6 +133,19 @@ mod tests {
         assert_eq!(home.path().read_dir().unwrap().count(), 0);
         let [_, space] = &examine("storage", &missing, u64::MAX)[..] else { panic!("two findings") };
         assert_eq!(space.outcome, CheckOutcome::Doubtful);
+    }
+
+    #[test]
+    fn what_is_no_folder_is_not_measured() {
+        let home = tempfile::tempdir().unwrap();
+        let [file, link] = ["file", "link"].map(|name| home.path().join(name));
+        std::fs::write(&file, "x").unwrap();
+        std::os::unix::fs::symlink(home.path().join("nowhere"), &link).unwrap();
+        for place in [&file, &link, &file.join("below"), &link.join("below"), Path::new("/dev/null")] {
+            let [finding] = &examine("storage", place, 1)[..] else { panic!("one finding on {place:?}") };
+            assert_eq!(finding.outcome, CheckOutcome::Bad, "{finding:?}");
+            assert!(finding.found.contains("is no folder"), "{finding:?}");
+        }
     }
 
     #[test]

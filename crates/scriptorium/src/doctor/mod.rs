@@ -69,6 +69,7 @@ pub(crate) async fn examine(config: &Config, tell: &mut dyn FnMut(Diagnosis)) {
     machine::ports(&config.server).into_iter().for_each(&mut *tell);
     tell(machine::descriptors(config.limits.max_connections));
     machine::private_keys(config).into_iter().for_each(&mut *tell);
+    config.log.audit.as_deref().map(machine::audit_record).into_iter().for_each(&mut *tell);
     storage::examine(&config.storage).await.into_iter().for_each(&mut *tell);
     if let Some(cluster) = &config.cluster {
         tell(engine::examine(cluster).await);
