@@ -43,13 +43,39 @@ enum ToldDownload {
     /// It is not what its document says.
     Inconsistent(String),
     /// The host answered so.
+    Host(ToldAnswer),
+    /// The Git host of the release did.
+    GitHost(ToldAnswer),
+    /// The repository gives nothing to make it of.
+    Repository { why: String, is_gone: bool },
+}
+
+/// A status that says something of the file, whoever asks for it.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ToldAnswer {
     Unexpected(u16),
     ServerError(u16),
-    /// The repository gives nothing to make it of.
-    Repository {
-        why: String,
-        is_gone: bool,
-    },
+}
+
+impl ToldAnswer {
+    fn of(why: &CouldNotAsk) -> Option<Self> {
+        match why {
+            CouldNotAsk::Unexpected(status) => Some(Self::Unexpected(*status)),
+            CouldNotAsk::ServerError(status) => Some(Self::ServerError(*status)),
+            // Another way there may hold.
+            _ => None,
+        }
+    }
+}
+
+impl From<ToldAnswer> for CouldNotAsk {
+    fn from(told: ToldAnswer) -> Self {
+        match told {
+            ToldAnswer::Unexpected(status) => Self::Unexpected(status),
+            ToldAnswer::ServerError(status) => Self::ServerError(status),
+        }
+    }
 }
 
 impl<'a> SharedDownload<'a> {
@@ -98,25 +124,17 @@ impl SharedFetch<Fill> for SharedDownload<'_> {
 
 impl ToldDownload {
     fn of(failure: &ReadFailure) -> Option<Self> {
-        if let ReadFailure::Archive(error) = failure {
-            return matches!(**error, ArchiveError::Gzip(_)).then_some(Self::NotGzip);
+        match failure {
+            ReadFailure::Archive(error) => matches!(**error, ArchiveError::Gzip(_)).then_some(Self::NotGzip),
+            ReadFailure::CouldNotAsk(why) => ToldAnswer::of(why).map(Self::Host),
+            ReadFailure::GitHost(why) => ToldAnswer::of(why).map(Self::GitHost),
+            ReadFailure::TooLarge { limit } => Some(Self::TooLong(*limit)),
+            ReadFailure::Inconsistent(why) => Some(Self::Inconsistent(why.clone())),
+            ReadFailure::Repository { why, is_gone } => {
+                Some(Self::Repository { why: why.clone(), is_gone: *is_gone })
+            }
+            _ => None,
         }
-        if let ReadFailure::CouldNotAsk(CouldNotAsk::Unexpected(status)) = failure {
-            return Some(Self::Unexpected(*status));
-        }
-        if let ReadFailure::CouldNotAsk(CouldNotAsk::ServerError(status)) = failure {
-            return Some(Self::ServerError(*status));
-        }
-        if let ReadFailure::TooLarge { limit } = failure {
-            return Some(Self::TooLong(*limit));
-        }
-        if let ReadFailure::Inconsistent(why) = failure {
-            return Some(Self::Inconsistent(why.clone()));
-        }
-        if let ReadFailure::Repository { why, is_gone } = failure {
-            return Some(Self::Repository { why: why.clone(), is_gone: *is_gone });
-        }
-        None
     }
 
     /// The same failure here, where a file may be `limit` bytes long.
@@ -128,8 +146,8 @@ impl ToldDownload {
             }
             Self::TooLong(told) => (limit <= told).then_some(ReadFailure::TooLarge { limit }),
             Self::Inconsistent(why) => Some(ReadFailure::Inconsistent(why)),
-            Self::Unexpected(status) => Some(CouldNotAsk::Unexpected(status).into()),
-            Self::ServerError(status) => Some(CouldNotAsk::ServerError(status).into()),
+            Self::Host(told) => Some(CouldNotAsk::from(told).into()),
+            Self::GitHost(told) => Some(ReadFailure::GitHost(told.into())),
             Self::Repository { why, is_gone } => Some(ReadFailure::Repository { why, is_gone }),
         }
     }
@@ -154,6 +172,7 @@ mod tests {
             ReadFailure::Inconsistent("other bytes".into()),
             CouldNotAsk::Unexpected(404).into(),
             CouldNotAsk::ServerError(500).into(),
+            ReadFailure::GitHost(CouldNotAsk::Unexpected(404)),
             ReadFailure::Repository { why: "a damaged pack".to_owned(), is_gone: false },
         ] {
             assert_eq!(retold(&failure, 7), Some(failure.to_string()));

@@ -136,7 +136,7 @@ pub(crate) enum ReadFailure {
 
 /// The words for a registry, of a host that has a repository.
 fn of_git_host(reason: &CouldNotAsk) -> String {
-    reason.to_string().replace("the registry", "the Git host of this release")
+    reason.said_of("the Git host of this release")
 }
 
 fn advice(error: &StoreError) -> &'static str {

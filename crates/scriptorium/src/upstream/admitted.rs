@@ -15,6 +15,7 @@ use url::Url;
 use super::allowance::ExchangeSlot;
 use super::document_memory::DocumentSlot;
 use super::gate::GatePermit;
+use super::guard::host_and_port;
 use super::observer::ExchangeRecord;
 use super::pause_scope::PauseScope;
 use super::{
@@ -52,6 +53,8 @@ impl FailedAttempt {
 pub(super) struct AdmittedExchange<'a> {
     upstream: &'a RegistryClient,
     at_home: bool,
+    /// The host that is asked, if it is not the registry's own.
+    elsewhere: Option<String>,
     scope: PauseScope,
     pass: Option<GatePermit<'a>>,
     record: ExchangeRecord,
@@ -102,7 +105,8 @@ impl RegistryClient {
         }
         let slot = self.gate.slot().await?;
         let pass = if at_home { Some(self.gate.admit(scope)?) } else { None };
-        Ok(AdmittedExchange { upstream: self, at_home, scope, pass, record: record(), slot })
+        let elsewhere = (!at_home).then(|| host_and_port(url).to_owned());
+        Ok(AdmittedExchange { upstream: self, at_home, elsewhere, scope, pass, record: record(), slot })
     }
 
     /// Sends one request, unless the registry asked for a pause meanwhile or the budget is used up. A read that gets
@@ -209,7 +213,7 @@ impl AdmittedExchange<'_> {
         notes: Notes,
         standing: impl FnOnce(&T) -> Option<Health>,
     ) -> Result<(T, AnsweredExchange), CouldNotAsk> {
-        let Self { upstream, scope, pass, record, slot, .. } = self;
+        let Self { upstream, elsewhere, scope, pass, record, slot, .. } = self;
         if let Err(FailedAttempt { why: CouldNotAsk::Throttled { retry_after: Some(wait) }, at_home: true }) =
             &outcome
         {
@@ -222,7 +226,7 @@ impl AdmittedExchange<'_> {
         match outcome {
             Ok(answer) => Ok((answer, AnsweredExchange { record, notes, slot })),
             Err(FailedAttempt { why, .. }) => {
-                upstream.fail(&why, &notes, record);
+                upstream.fail(&why, elsewhere.as_deref(), &notes, record);
                 Err(why)
             }
         }

@@ -13,6 +13,9 @@ use super::cause::ConnectFailure;
 use super::guard::GuardRule;
 use crate::progress::Stalled;
 
+/// Whom the texts are about.
+const REGISTRY: &str = "the registry";
+
 /// When a request that is under way may have ended.
 const SOON: Duration = Duration::from_secs(5);
 
@@ -240,6 +243,11 @@ impl CouldNotAsk {
     /// Whether the address of a file no longer gives it: the address may have been valid for a time only.
     pub(crate) fn is_of_address(&self) -> bool {
         matches!(self.facets().reach, RequestReach::Answered(Some(401 | 403 | 404 | 410)))
+    }
+
+    /// The text, about another host than the registry's.
+    pub(crate) fn said_of(&self, host: &str) -> String {
+        self.to_string().replace(REGISTRY, host)
     }
 
     /// Whether asking again at once may help.

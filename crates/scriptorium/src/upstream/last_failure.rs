@@ -26,13 +26,20 @@ impl RegistryClient {
         self.noted().clone()
     }
 
-    /// Reports an exchange that failed.
-    pub(super) fn fail(&self, why: &CouldNotAsk, notes: &Notes, record: ExchangeRecord) {
+    /// Reports an exchange that failed, with a host that is not the registry's own if it is one.
+    pub(super) fn fail(
+        &self,
+        why: &CouldNotAsk,
+        elsewhere: Option<&str>,
+        notes: &Notes,
+        record: ExchangeRecord,
+    ) {
         let causes = notes.causes();
         let facets = why.facets();
         if facets.fault == FailureSide::Registry {
             let (at, cause) = (self.clock.now(), facets.word);
-            *self.noted() = Some(LastFailure { at, cause, why: why.to_string(), causes: causes.clone() });
+            let said = elsewhere.map_or_else(|| why.to_string(), |host| why.said_of(host));
+            *self.noted() = Some(LastFailure { at, cause, why: said, causes: causes.clone() });
         }
         record.failed(why, causes);
     }

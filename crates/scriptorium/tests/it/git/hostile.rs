@@ -128,6 +128,10 @@ fn a_host_without_the_repository_is_named_and_not_the_registry() {
     assert_eq!(answer.status, 502, "{}", answer.text());
     assert!(answer.text().contains("the Git host of this release"), "{}", answer.text());
     assert!(!answer.text().contains("the registry"), "{}", answer.text());
+    // Nor in what operators see.
+    let failure = proxy.admin().get("/admin/v1/status").ok().json()["upstreams"][0]["last_failure"].clone();
+    let why = failure["why"].as_str().unwrap();
+    assert!(why.contains(&host.authority()) && !why.contains("the registry"), "{failure}");
 }
 
 struct Case {
