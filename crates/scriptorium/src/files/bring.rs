@@ -243,7 +243,7 @@ impl FileFetcher {
         };
         let Purl { name: volume, version } = release.clone();
         let (registry, integrity, since) = (registry.clone(), *integrity, self.documents.now());
-        let (why, delivered) = (error.to_string(), error.other_tree().cloned());
+        let (why, delivered) = (error.to_string(), error.other_tree().cloned().map(Box::new));
         let refusal = ArchiveRefusal { registry, volume, version, integrity, verdict, why, delivered, since };
         self.documents.refuse_archive(refusal.clone()).await;
         Some(Arc::new(refusal))

@@ -88,7 +88,7 @@ impl IngestError {
     }
 
     /// What Git delivered, if that was another tree.
-    pub(super) fn other_tree(&self) -> Option<&Box<OtherTree>> {
+    pub(super) fn other_tree(&self) -> Option<&OtherTree> {
         match self {
             Self::OtherTree { tree, .. } => Some(tree),
             _ => None,
