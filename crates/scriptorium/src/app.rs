@@ -42,6 +42,7 @@ mod together;
 mod trials;
 
 use background::background;
+pub(crate) use folders::planted;
 use parts::RunningParts;
 pub(crate) use parts::carried_files;
 pub(crate) use ports::descriptors_for;

@@ -11,8 +11,8 @@ use rustix::process::geteuid;
 /// A right that is missing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "user {user} may not {verb} {}, which belongs to user {owner} and has mode {mode:03o}: {}",
-    path.display(), self.remedy()
+    "user {user} may not {verb} {}, which belongs to user {owner} and has mode {mode:03o}: {remedy}",
+    path.display()
 )]
 pub(crate) struct MissingRight {
     user: u32,
@@ -20,27 +20,20 @@ pub(crate) struct MissingRight {
     path: PathBuf,
     owner: u32,
     mode: u32,
-    /// What is to be kept files in; `path` or below it.
-    folder: PathBuf,
+    remedy: String,
 }
 
-impl MissingRight {
-    /// A folder above is everybody's, such as /var/lib, and is given to nobody.
-    fn remedy(&self) -> String {
-        let Self { user, verb, path, owner, folder, .. } = self;
-        let (folder, is_itself) = (folder.display(), path == folder);
-        match *verb {
-            _ if is_itself => format!("run as user {owner}, or give it away: `chown {user} {folder}`"),
-            ENTER => format!("run as user {owner}, or name a folder elsewhere than {folder}"),
-            _ => format!(
-                "as root, make the folder: `install -d -o {user} -m 700 {folder}`; or name another one"
-            ),
-        }
+/// What gives `user` a right on `folder`. What lies above it belongs to others, so its owner is never changed.
+fn remedy(user: u32, folder: &Path, lacking: &Path, access: Access) -> String {
+    let named = folder.display();
+    if lacking == folder {
+        format!("run as that user, or `chown {user} {named}`")
+    } else if access == Access::EXEC_OK {
+        "run as that user, or name a folder elsewhere".to_owned()
+    } else {
+        format!("make the folder for this user: `install -d -o {user} {named}`")
     }
 }
-
-const ENTER: &str = "enter";
-const WRITE: &str = "write in";
 
 /// The right that is missing to keep files in `folder`, which may be missing itself and is then made. A link is followed.
 pub(crate) fn missing(folder: &Path) -> Option<MissingRight> {
@@ -52,18 +45,19 @@ pub(crate) fn missing(folder: &Path) -> Option<MissingRight> {
         if !metadata.is_dir() {
             break;
         }
-        let here = |verb| MissingRight {
-            user: geteuid().as_raw(),
+        let user = geteuid().as_raw();
+        let here = |verb, access| MissingRight {
+            user,
             verb,
             path: above.clone(),
             owner: metadata.uid(),
             mode: metadata.mode() & 0o7777,
-            folder: folder.to_owned(),
+            remedy: remedy(user, folder, &above, access),
         };
         if !may(&above, Access::EXEC_OK) {
-            return Some(here(ENTER));
+            return Some(here("enter", Access::EXEC_OK));
         }
-        lowest = Some(here(WRITE));
+        lowest = Some(here("write in", Access::WRITE_OK));
     }
     lowest.filter(|lowest| !may(&lowest.path, Access::WRITE_OK))
 }
@@ -78,21 +72,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_told_to_give_a_folder_away_that_is_above() {
-        let right = |verb, path: &str| MissingRight {
-            user: 65_534,
-            verb,
-            path: path.into(),
-            owner: 0,
-            mode: 0o755,
-            folder: "/var/lib/scriptorium".into(),
-        };
-        let above = right(WRITE, "/var/lib").to_string();
-        assert!(above.contains("`install -d -o 65534 -m 700 /var/lib/scriptorium`"), "{above}");
-        let closed = right(ENTER, "/var").to_string();
-        assert!(closed.contains("name a folder elsewhere"), "{closed}");
-        assert!(!above.contains("chown") && !closed.contains("chown"), "{above}; {closed}");
-        let itself = right(WRITE, "/var/lib/scriptorium").to_string();
-        assert!(itself.contains("`chown 65534 /var/lib/scriptorium`"), "{itself}");
+    fn only_the_owner_of_the_named_folder_is_changed() {
+        let named = Path::new("/var/lib/scriptorium");
+        let remedy = |lacking, access| remedy(7, named, Path::new(lacking), access);
+        assert!(remedy("/var/lib/scriptorium", Access::WRITE_OK).contains("`chown 7 /var/lib/scriptorium`"));
+        let make = remedy("/var/lib", Access::WRITE_OK);
+        assert_eq!(make, "make the folder for this user: `install -d -o 7 /var/lib/scriptorium`");
+        assert!(!remedy("/var", Access::EXEC_OK).contains("chown"));
     }
 }

@@ -86,6 +86,17 @@ pub(super) fn staging(root: &Path) -> Result<(), PrivateError> {
     not_planted(&root.join(STAGING))
 }
 
+/// Why a folder beside the storage prevents the start of a proxy.
+pub(crate) fn planted(config: &Config) -> Option<PrivateError> {
+    let storage = &config.storage;
+    let staged = match &storage.url {
+        Location::File(root) => staging(root),
+        Location::S3 { .. } => staging(&storage.tier),
+        Location::Memory => Ok(()),
+    };
+    staged.and_then(|()| scratch(storage)).and_then(|_| git(storage)).err()
+}
+
 /// The folder below the storage, if the storage has one, and the folder elsewhere.
 fn candidates(storage: &Storage, name: &str) -> (Option<PathBuf>, PathBuf) {
     let own = match &storage.url {

@@ -77,11 +77,29 @@ impl AuditFile {
     /// # Errors
     /// [`AuditFileError`] where it cannot be the audit record.
     pub(crate) fn open(path: &Path) -> Result<Self, AuditFileError> {
+        Self::open_with(path, OFlags::CREATE)
+    }
+
+    /// Tries what `open` does, and makes nothing.
+    ///
+    /// # Errors
+    /// [`AuditFileError`] where it cannot be the audit record.
+    pub(crate) fn prove(path: &Path) -> Result<(), AuditFileError> {
+        match Self::open_with(path, OFlags::empty()) {
+            Err(AuditFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            proven => return proven.map(|_| ()),
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let made = tempfile::tempfile_in(folder.unwrap_or(Path::new(".")));
+        made.map(|_| ()).map_err(|source| AuditFileError::Io { path: path.to_owned(), source })
+    }
+
+    fn open_with(path: &Path, making: OFlags) -> Result<Self, AuditFileError> {
         let failed = |source: io::Error| AuditFileError::Io { path: path.to_owned(), source };
         // A pipe must not block here.
         let flags = OFlags::RDWR
             | OFlags::APPEND
-            | OFlags::CREATE
+            | making
             | OFlags::CLOEXEC
             | OFlags::NOFOLLOW
             | OFlags::NOCTTY

@@ -29,14 +29,16 @@ const LITTLE: u64 = 1 << 30;
 /// The findings on `folder`, which `key` names and which may take up to `most` bytes.
 pub(super) fn examine(key: &'static str, folder: &Path, most: u64) -> Vec<Diagnosis> {
     let about = folder.display().to_string();
-    // A link that leads nowhere is there, too.
-    let existing = folder.ancestors().find(|above| above.symlink_metadata().is_ok());
-    let Some(existing) = existing.filter(|existing| existing.is_dir()) else {
-        let found = existing.map_or("no folder on its path exists".to_owned(), |existing| {
-            format!("{} is no folder, nor a link to one", existing.display())
-        });
-        return vec![Diagnosis::bad(key, about, found).advise("name another folder")];
+    // What a link to nothing or a file stands in for cannot be made.
+    let Some(existing) = folder.ancestors().find(|above| above.symlink_metadata().is_ok()) else {
+        return vec![
+            Diagnosis::bad(key, about, "no folder on its path exists").advise("name another folder"),
+        ];
     };
+    if !existing.is_dir() {
+        let found = format!("{} is no folder, nor a link to one", existing.display());
+        return vec![Diagnosis::bad(key, about, found).advise("remove it, or name another folder")];
+    }
     if let Some(missing) = rights::missing(folder) {
         return vec![Diagnosis::bad(key, about, missing.to_string())];
     }
@@ -136,16 +138,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_folder_is_not_measured() {
+    fn what_is_no_folder_is_told() {
         let home = tempfile::tempdir().unwrap();
-        let [file, link] = ["file", "link"].map(|name| home.path().join(name));
-        std::fs::write(&file, "x").unwrap();
-        std::os::unix::fs::symlink(home.path().join("nowhere"), &link).unwrap();
-        for place in [&file, &link, &file.join("below"), &link.join("below"), Path::new("/dev/null")] {
-            let [finding] = &examine("storage", place, 1)[..] else { panic!("one finding on {place:?}") };
-            assert_eq!(finding.outcome, CheckOutcome::Bad, "{finding:?}");
-            assert!(finding.found.contains("is no folder"), "{finding:?}");
+        let (file, link) = (home.path().join("file"), home.path().join("link"));
+        std::fs::write(&file, "").unwrap();
+        std::os::unix::fs::symlink(home.path().join("nothing"), &link).unwrap();
+        for folder in [file.clone(), link.clone(), file.join("below"), link.join("below"), "/dev/null".into()]
+        {
+            let [found] = &examine("storage", &folder, 1)[..] else { panic!("one finding on {folder:?}") };
+            assert_eq!(found.outcome, CheckOutcome::Bad, "{found:?}");
+            assert!(found.found.contains("is no folder"), "{found:?}");
         }
+        std::fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(home.path(), &link).unwrap();
+        assert_eq!(examine("storage", &link, 1).len(), 2);
     }
 
     #[test]

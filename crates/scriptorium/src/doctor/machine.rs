@@ -2,17 +2,14 @@
 //!
 //! Owns these checks. Must not know anything of registries or of the storage.
 
-use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use super::Diagnosis;
 use crate::app;
 use crate::config::{Config, PemFile, Server};
 use crate::listen;
-use crate::rights;
 
 /// Reading and writing by everybody.
 const EVERYBODY: u32 = 0o006;
@@ -29,7 +26,8 @@ fn port(key: &'static str, address: SocketAddr) -> Diagnosis {
     };
     match (error.kind(), listen::port_holder(address)) {
         (ErrorKind::AddrInUse, Some(holder)) if holder.name == env!("CARGO_PKG_NAME") => {
-            Diagnosis::good(key, about, format!("in use by {holder}, which is probably this proxy"))
+            Diagnosis::doubtful(key, about, format!("in use by {holder}"))
+                .advise("nothing, if that is the proxy of this configuration; else stop it")
         }
         (ErrorKind::AddrInUse, holder) => {
             let holder = holder.map_or("another process".to_owned(), |holder| holder.to_string());
@@ -59,32 +57,6 @@ pub(super) fn descriptors(connections: usize) -> Diagnosis {
     }
 }
 
-/// Whether the audit record can be written. It is not made, nor read.
-pub(super) fn audit_record(path: &Path) -> Diagnosis {
-    let (check, about) = ("log.audit", path.display().to_string());
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if path.exists() {
-        return match OpenOptions::new().append(true).open(path) {
-            Ok(file) if file.metadata().is_ok_and(|found| found.is_file()) => {
-                Diagnosis::good(check, about, "can be written")
-            }
-            Ok(_) => {
-                Diagnosis::bad(check, about, "no regular file").advise("name one that only this proxy writes")
-            }
-            Err(error) => Diagnosis::bad(check, about, error.to_string()).advise("let this user write it"),
-        };
-    }
-    if !folder.is_dir() {
-        let found = format!("its folder {} is not there", folder.display());
-        return Diagnosis::bad(check, about, found)
-            .advise(format!("make it: `install -d {}`", folder.display()));
-    }
-    match rights::missing(folder) {
-        Some(missing) => Diagnosis::bad(check, about, missing.to_string()),
-        None => Diagnosis::good(check, about, "can be made"),
-    }
-}
-
 /// Private keys that every user of the machine can read.
 pub(super) fn private_keys(config: &Config) -> Vec<Diagnosis> {
     let own = config.server.tls.iter().map(|tls| &tls.key);
@@ -109,17 +81,6 @@ fn private_key(file: &PemFile) -> Diagnosis {
 mod tests {
     use super::super::CheckOutcome;
     use super::*;
-
-    #[test]
-    fn an_audit_record_that_cannot_be_written_is_told_and_none_is_made() {
-        let home = tempfile::tempdir().unwrap();
-        let outcome = |path: &str| audit_record(&home.path().join(path)).outcome;
-        assert_eq!(outcome("audit.jsonl"), CheckOutcome::Good);
-        assert_eq!(outcome("nowhere/audit.jsonl"), CheckOutcome::Bad);
-        assert_eq!(audit_record(home.path()).outcome, CheckOutcome::Bad, "a folder");
-        assert_eq!(audit_record(Path::new("/dev/null")).outcome, CheckOutcome::Bad);
-        assert_eq!(home.path().read_dir().unwrap().count(), 0);
-    }
 
     #[test]
     fn a_port_in_use_names_its_process() {

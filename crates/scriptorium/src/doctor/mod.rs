@@ -5,18 +5,21 @@
 //! | `machine` | open files, ports, and private keys that others can read |
 //! | `disk` | rights, speed and space of a folder |
 //! | `storage` | where things are kept: the folder, or the bucket and the folder before it |
+//! | `audit` | the file of the audit record |
 //! | `engine` | the Redis or Valkey through which several proxies agree |
 //! | `registries` | the way to each registry, what it answers, and the clock |
 //!
 //! Every check goes the way that the proxy goes: the same look-ups, guard, TLS and storage. Owns the order of the checks and
 //! the form of a finding. Must not know how findings are shown.
 
+mod audit;
 mod disk;
 mod engine;
 mod machine;
 mod registries;
 mod storage;
 
+use crate::app;
 use crate::config::Config;
 
 /// What came of one check.
@@ -69,8 +72,13 @@ pub(crate) async fn examine(config: &Config, tell: &mut dyn FnMut(Diagnosis)) {
     machine::ports(&config.server).into_iter().for_each(&mut *tell);
     tell(machine::descriptors(config.limits.max_connections));
     machine::private_keys(config).into_iter().for_each(&mut *tell);
-    config.log.audit.as_deref().map(machine::audit_record).into_iter().for_each(&mut *tell);
     storage::examine(&config.storage).await.into_iter().for_each(&mut *tell);
+    if let Some(planted) = app::planted(config) {
+        tell(Diagnosis::bad("private folder", "", planted.to_string()));
+    }
+    if let Some(file) = &config.log.audit {
+        tell(audit::examine(file, &config.storage));
+    }
     if let Some(cluster) = &config.cluster {
         tell(engine::examine(cluster).await);
     }

@@ -73,7 +73,7 @@ const ROOMS: &[(&str, &str)] = &[
         "app",
         "clock cluster private rights telemetry config base advisories upstream repositories store files read audit mirror bundles relay respond pipeline listen reload admin limit issuer_keys audit_record",
     ),
-    ("doctor", "clock cluster config domain store upstream listen rights app"),
+    ("doctor", "audit_record clock cluster config domain store upstream listen rights app"),
     (
         "cli",
         "domain clock private telemetry config store consistency audit audit_record mirror bundles explain app doctor",

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Output;
 
 use serde_json::Value;
@@ -148,6 +148,62 @@ fn a_port_in_use_names_its_process_and_a_key_for_everybody_is_refused() {
     let running = scriptorium().args(["doctor", "--json", "--config"]).arg(config).output().unwrap();
     assert!(running.status.success(), "beside the running proxy: {running:?}");
     proxy.stop();
+}
+
+/// Both refuse it: the doctor by `check`, and the server at its start.
+#[track_caller]
+fn both_refuse(patient: &Patient, check: &str, words: &str) {
+    let (code, found) = patient.found();
+    let finding = one(&found, check);
+    assert_eq!((code, &finding["outcome"]), (Some(1), &"bad".into()), "{found:#?}");
+    assert!(finding["found"].as_str().unwrap().contains(words), "{finding}");
+    let config = patient.folder.path().join("scriptorium.toml");
+    let mut serve = scriptorium();
+    let served =
+        serve.arg("serve").arg("--config").arg(config).envs(patient.setup.environment.clone()).output();
+    assert_eq!(served.as_ref().unwrap().status.code(), Some(1), "{served:?}");
+}
+
+#[test]
+fn what_the_server_cannot_open_at_its_start_the_doctor_refuses() {
+    let upstream = Upstream::start();
+    let home = TempDir::new().unwrap();
+    let at = |name: &str| home.path().join(name).display().to_string();
+    fs::write(at("file"), "not a record").unwrap();
+    symlink(at("nothing"), at("link")).unwrap();
+    let with = |key: &str, value: String| Patient::new(Setup::before(&upstream).set(key, value));
+    for audit in
+        [at("missing/audit.jsonl"), at("file"), at("link"), at("file/audit.jsonl"), "/dev/null".into()]
+    {
+        both_refuse(&with("log.audit", audit), "audit record", "log.audit");
+    }
+    for storage in [at("file"), at("link"), at("file/below"), "/dev/null".into()] {
+        both_refuse(&with("storage.url", format!("file://{storage}")), "storage", "is no folder");
+    }
+    let planted = TempDir::new().unwrap();
+    fs::write(planted.path().join("git"), "").unwrap();
+    let url = format!("file://{}", planted.path().display());
+    both_refuse(&with("storage.url", url), "private folder", "git is a link or a file");
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 2, "nothing is made");
+}
+
+#[test]
+fn an_audit_record_that_can_be_made_passes_and_is_not_made() {
+    let patient = Patient::new(Setup::before(&Upstream::start()));
+    // The storage, which is not there yet, and the folder above it.
+    for audit in ["data/audit.jsonl", "audit.jsonl"].map(|name| patient.folder.path().join(name)) {
+        let setup = patient.setup.clone().set("log.audit", audit.display().to_string());
+        setup.write(&patient.folder.path().join("scriptorium.toml"));
+        let file = patient.folder.path().join("scriptorium.toml");
+        let output = scriptorium().args(["doctor", "--json", "--config"]).arg(file).output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(
+            one(report["checks"].as_array().unwrap(), "audit record")["outcome"],
+            "good",
+            "{report:#}"
+        );
+        assert!(!audit.exists());
+    }
 }
 
 #[test]

@@ -72,7 +72,6 @@ fn a_folder_without_rights_says_which_user_needs_which() {
     assert!(said.contains(&enter) && said.contains("belongs to user 0 and has mode 700"), "{said}");
     let said = start(&foreign.join("data").display().to_string());
     assert!(said.contains(&format!("user {STRANGER} may not write in {}", foreign.display())), "{said}");
-    assert!(said.contains("storage.url") && said.contains("install -d -o"), "{said}");
-    // What is above is somebody else's.
-    assert!(!said.contains("chown"), "{said}");
+    let make = format!("`install -d -o {STRANGER} {}`", foreign.join("data").display());
+    assert!(said.contains("storage.url") && said.contains(&make) && !said.contains("chown"), "{said}");
 }
