@@ -98,11 +98,13 @@ impl From<TreeError> for IngestError {
 
 impl From<RepositoryError> for ReadFailure {
     fn from(error: RepositoryError) -> Self {
-        use CouldNotAsk::{Busy, OverBudget, Recalled};
+        use CouldNotAsk::{BadLocator, Busy, Forbidden, OverBudget, Recalled};
         let why = error.to_string();
         match error {
-            // What a release's host may be asked is within its registry's bounds.
-            RepositoryError::Ask(reason @ (OverBudget { .. } | Busy | Recalled))
+            // A release's host is asked within its registry's bounds, and it is the registry that names it.
+            RepositoryError::Ask(
+                reason @ (OverBudget { .. } | Busy | Recalled | Forbidden { .. } | BadLocator),
+            )
             | RepositoryError::Cut(reason @ (OverBudget { .. } | Busy | Recalled)) => reason.into(),
             RepositoryError::Ask(reason) | RepositoryError::Cut(reason) => Self::GitHost(reason),
             RepositoryError::TooLarge { limit } => {

@@ -245,9 +245,12 @@ impl CouldNotAsk {
         matches!(self.facets().reach, RequestReach::Answered(Some(401 | 403 | 404 | 410)))
     }
 
-    /// The text, about another host than the registry's.
+    /// The text, about another host than the registry's. Which hosts there are is the registry's doing.
     pub(crate) fn said_of(&self, host: &str) -> String {
-        self.to_string().replace(REGISTRY, host)
+        match self {
+            Self::Forbidden { .. } | Self::BadLocator => self.to_string(),
+            _ => self.to_string().replace(REGISTRY, host),
+        }
     }
 
     /// Whether asking again at once may help.

@@ -217,7 +217,7 @@ fn what_a_killed_proxy_did_not_hold_the_others_use_and_they_say_when_there_is_mo
     assert_eq!(status["upstreams"][0]["budget"]["left"], 0, "{status}");
     // The promise is kept.
     within(Duration::from_secs(90), "a permit", || load.ask(&others[0]).then_some(()));
-    assert!(Instant::now() <= promised + Duration::from_secs(3), "{:?} late", promised.elapsed());
+    assert!(Instant::now() <= promised + Duration::from_secs(10), "{:?} late", promised.elapsed());
     load.samples.assert_bound(BUDGET);
 }
 

@@ -5,6 +5,7 @@ mod guarded;
 mod host;
 mod hostile;
 mod kept;
+mod late;
 mod moved;
 
 use crate::support::Release;
