@@ -93,12 +93,9 @@ impl Document {
 
     /// The last change of the state of its release once `next` takes its place. A new one is logged.
     pub(crate) fn turn_to(&self, next: &Self) -> Option<Box<LifecycleTurn>> {
-        let (Some(from), Some(to)) = (self.content.state(), next.content.state()) else {
-            return self.meta.turn.clone();
-        };
-        if from == to || !self.is_beside(next) {
-            return self.meta.turn.clone();
-        }
+        let states = self.content.state().zip(next.content.state());
+        let changed = states.filter(|(from, to)| from != to && self.is_beside(next));
+        let Some((from, to)) = changed else { return self.meta.turn.clone() };
         let Meta { key, upstream, fetched_at: since, .. } = &next.meta;
         warn!(%key, upstream, %from, %to, "a registry changed the state of a release");
         Some(Box::new(LifecycleTurn { from, until: self.meta.fetched_at, to, since: *since }))

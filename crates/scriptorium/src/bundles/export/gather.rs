@@ -192,12 +192,10 @@ impl Gathering<'_> {
 
     async fn release(&mut self, bundled: &BundledRelease, lifecycle_only: bool) -> Result<(), ExportFailure> {
         let BundledRelease { registry, release, extent, wants_files } = bundled;
-        let contradiction = self.objections.contradiction(registry, release);
-        let is_whole = *extent == BundledExtent::Whole && contradiction.is_none();
-        if *extent == BundledExtent::Whole
-            && let Some(reason) = &contradiction
-        {
-            self.object(release, reason);
+        let mut is_whole = *extent == BundledExtent::Whole;
+        if is_whole && let Some(reason) = self.objections.contradiction(registry, release) {
+            self.object(release, &reason);
+            is_whole = false;
         }
         let (name, version) = (release.name.clone(), release.version.clone());
         let exact = DocumentKey::Release(name.clone(), version.clone());
