@@ -11,6 +11,15 @@ const CLIENTS: usize = 20;
 
 /// Asks every proxy from many connections; the registry answers when every proxy knows who asks it.
 pub(super) fn crowd(cluster: &Cluster, held: &str, target: &str) -> Vec<Answer> {
+    ask_all(cluster, CLIENTS, held, target)
+}
+
+/// The same from one connection to each proxy, for what is not kept: a client of a crowd that is read late asks a new question.
+pub(super) fn one_client_each(cluster: &Cluster, held: &str, target: &str) -> Vec<Answer> {
+    ask_all(cluster, 1, held, target)
+}
+
+fn ask_all(cluster: &Cluster, clients: usize, held: &str, target: &str) -> Vec<Answer> {
     const LEASES: &str = "scriptorium_cluster_calls_total{call=\"lease\",outcome=\"ok\"}";
     let leases = |proxy| metric(proxy, LEASES).map_or(0, |calls| calls.parse::<u64>().unwrap());
     let before: Vec<_> = cluster.proxies.iter().map(leases).collect();
@@ -18,7 +27,7 @@ pub(super) fn crowd(cluster: &Cluster, held: &str, target: &str) -> Vec<Answer> 
     let mut conversations: Vec<_> = cluster
         .proxies
         .iter()
-        .flat_map(|proxy| (0..CLIENTS).map(|_| Conversation::open(proxy.client().0).unwrap()))
+        .flat_map(|proxy| (0..clients).map(|_| Conversation::open(proxy.client().0).unwrap()))
         .collect();
     for conversation in &mut conversations {
         conversation.ask("GET", target, &[]).unwrap();

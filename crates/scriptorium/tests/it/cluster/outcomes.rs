@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::flights::crowd;
+use super::flights::{crowd, one_client_each};
 use super::{Cluster, metric};
 use crate::support::tarball::Entry;
 use crate::support::{Proxy, Release, Reply, eventually, noise, within};
@@ -58,7 +58,7 @@ fn an_archive_that_came_damaged_fails_all_who_wait_and_is_tried_anew_for_who_com
     for proxy in &cluster.proxies {
         proxy.client().get(&release.exact()).ok();
     }
-    for answer in crowd(&cluster, &release.source(), &release.download()) {
+    for answer in one_client_each(&cluster, &release.source(), &release.download()) {
         answer.problem(502, "about:blank");
     }
     assert_eq!(cluster.upstream.requests(&release.source()), 1);
@@ -78,7 +78,7 @@ fn what_is_no_document_and_what_is_refused_one_asks_for() {
     for (target, status, slug) in
         [(&garbage, 502, "about:blank"), (&refused, 400, "validation-failed"), (&gone, 410, "not-found")]
     {
-        for answer in crowd(&cluster, target, target) {
+        for answer in one_client_each(&cluster, target, target) {
             answer.problem(status, slug);
         }
         assert_eq!(cluster.upstream.requests(target), 1, "{target}");
