@@ -33,6 +33,7 @@ pub(crate) use crate::upstream::registry;
 
 mod answers;
 mod background;
+mod certificate;
 mod folders;
 mod parts;
 mod ports;
@@ -132,7 +133,7 @@ impl App {
         let store = storage::open(&config.storage, &registries.clock)?;
         let cluster = together::cluster(config, &mut registries, &store)?;
         let pipeline = Arc::new(pipeline(config, &registries, &store, access)?);
-        let settings = ports::settings(config, upgrade, &pipeline.limiter)?;
+        let settings = ports::settings(config, upgrade, &pipeline.limiter, &registries)?;
         let tokens = AdminTokens::new(parts::admin_tokens(config));
         let door = Arc::new(ports::door(&config.server, tokens));
         let mirrors = mirrors(config, &registries, &store, Readers::of(&pipeline));

@@ -22,6 +22,7 @@ mod connections;
 mod counters;
 mod fetches;
 mod history;
+mod imports;
 mod integrity;
 mod latency;
 mod log_buffers;
@@ -43,6 +44,7 @@ pub(crate) use connections::ConnectionMetrics;
 use counters::{Counters, Durations};
 pub(crate) use fetches::{FetchEnd, FetchMetrics};
 pub(crate) use history::{Counted, MINUTES_IN_QUARTER, SpanCounts};
+use imports::ImportMetrics;
 use integrity::IntegrityMetrics;
 pub(crate) use logging::{RecordGuard, logging};
 pub(crate) use mirrors::MirrorMetrics;
@@ -89,6 +91,7 @@ pub(crate) struct Metrics {
     pub(crate) store: StoreMetrics,
     pub(crate) access: AccessMetrics,
     pub(crate) admin: AdminMetrics,
+    pub(crate) imports: ImportMetrics,
     pub(crate) mirrors: MirrorMetrics,
     pub(crate) policy: PolicyMetrics,
     pub(crate) cluster: ClusterMetrics,
@@ -142,6 +145,7 @@ impl Metrics {
             store: StoreMetrics::new(&new)?,
             access: AccessMetrics::new(&new)?,
             admin: AdminMetrics::new(&new)?,
+            imports: ImportMetrics::new(&new)?,
             mirrors: MirrorMetrics::new(&new)?,
             policy: PolicyMetrics::new(&new)?,
             cluster: ClusterMetrics::new(&new)?,

@@ -272,6 +272,9 @@ impl Admin {
         // Pauses and budgets change as time passes.
         self.documents.live().upstreams.iter().for_each(|upstream| upstream.tell_standing());
         storage::tell(&self.store, &self.metrics.store);
+        if let Some((confirmed, max_age)) = self.imported.bounds() {
+            self.metrics.imports.stands(confirmed, max_age);
+        }
         reply("text/plain; version=0.0.4; charset=utf-8", self.metrics.render(), asked)
     }
 

@@ -12,7 +12,7 @@ mod files;
 mod lists;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use tracing::{error, info};
 
 use self::files::ReadFiles;
 use self::lists::LookUp;
+use crate::clock::Timestamp;
 use crate::domain::Registry;
 use crate::policies::{AdvisoryBook, BookSource};
 use crate::read::Documents;
@@ -30,6 +31,11 @@ use crate::read::Documents;
 const SELDOM: Duration = Duration::from_secs(60);
 /// How often at most.
 const OFTEN: Duration = Duration::from_secs(1);
+
+/// What the files in `folder` say, without a proxy.
+pub(crate) fn read_folder(folder: &Path, now: Timestamp) -> BookSource {
+    ReadFiles::default().read(&[folder.to_owned()], now)
+}
 
 /// Keeps the advisories of a proxy up to date.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ use git_delivery::GitLimits;
 use policy::Policy;
 use tracing::error;
 
+use super::certificate;
 use super::registries::RegistryFactory;
 use crate::admin::{AdminRole, AdminToken, Door};
 use crate::advisories::AdvisoryKeeper;
@@ -117,7 +118,11 @@ impl RunningParts {
             (Some(running), Some(tls)) => {
                 let renewed = Certificates::read(tls.cert.path(), tls.key.path())
                     .map_err(|error| refused("server.tls", &error))?;
-                Ok(PreparedChange::apply(move |_| running.replace(&renewed)))
+                let registries = self.registries.clone();
+                Ok(PreparedChange::apply(move |_| {
+                    running.replace(&renewed);
+                    certificate::tell(&running, &registries);
+                }))
             }
             (None, None) => Ok(PreparedChange::apply(|_| {})),
             (Some(_), None) | (None, Some(_)) => Ok(PreparedChange::NeedsRestart),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use super::{folders, parts};
+use super::registries::RegistryFactory;
+use super::{certificate, folders, parts};
 use crate::admin::{AdminTokens, Door};
 use crate::config::{ClientAddress, Config, Server};
 use crate::limit::Limiter;
@@ -52,10 +53,14 @@ pub(super) fn settings(
     config: &Config,
     upgrade: bool,
     limiter: &Arc<Limiter>,
+    registries: &RegistryFactory,
 ) -> Result<ListenSettings, ListenError> {
     let server = &config.server;
     let tls =
         server.tls.as_ref().map(|tls| Certificates::read(tls.cert.path(), tls.key.path())).transpose()?;
+    if let Some(tls) = &tls {
+        certificate::tell(tls, registries);
+    }
     let limiter = Arc::clone(limiter);
     Ok(ListenSettings {
         listen: server.listen,

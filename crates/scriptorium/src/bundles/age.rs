@@ -37,6 +37,11 @@ impl ImportAge {
         }
     }
 
+    /// When a registry last confirmed what was imported, and the age from which that is too old.
+    pub(crate) fn bounds(&self) -> Option<(Timestamp, Duration)> {
+        Some(((*self.confirmed.lock())?, self.max))
+    }
+
     /// What is to be said at `now`, if it is too old.
     pub(crate) fn overdue(&self, now: Timestamp) -> Option<String> {
         let confirmed = (*self.confirmed.lock())?;

@@ -2,8 +2,8 @@
 //!
 //! Owns sockets, TLS, HTTP framing, signals and the order of a shutdown. Must not know what a request means.
 //!
-//! 1. `tls` holds the certificate, which a reload replaces. `socket` binds both ports, or takes them over from the
-//!    process that this one replaces (`hand_over`).
+//! 1. `tls` holds the certificate, which a reload replaces; `own_certificate` reads its dates and hosts. `socket` binds both
+//!    ports, or takes them over from the process that this one replaces (`hand_over`).
 //! 2. `server` starts a `worker` for each thread of a port. `accept` takes connections for both ports, and each is served
 //!    by one worker: the one that has the fewest (`loads`).
 //! 3. `connections` gives each accepted connection a slot, and closes inactive ones where none is left; `activity` says
@@ -27,6 +27,7 @@ mod http2;
 mod idle_timeout;
 mod loads;
 mod memory;
+mod own_certificate;
 mod peer;
 mod proxy_protocol;
 mod replay;
@@ -53,6 +54,7 @@ pub(crate) use self::error::ListenError;
 use self::hand_over::BoundListener;
 pub(crate) use self::hand_over::HandOver;
 pub(crate) use self::holder::port_holder;
+pub(crate) use self::own_certificate::CertificateStanding;
 pub(crate) use self::peer::Peer;
 use self::peer::PeerResolver;
 pub(crate) use self::peer::TrustedProxies;

@@ -33,6 +33,11 @@ impl Certificates {
         Ok(Self(Arc::new(CurrentCertificate(ArcSwap::from_pointee(certified(chain, key)?)))))
     }
 
+    /// The certificate that a new connection would get.
+    pub(super) fn current(&self) -> Arc<CertifiedKey> {
+        self.0.0.load_full()
+    }
+
     /// Gives new connections the certificate of `with`; open ones go on.
     pub(crate) fn replace(&self, with: &Self) {
         self.0.0.store(with.0.0.load_full());

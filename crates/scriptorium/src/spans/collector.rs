@@ -29,6 +29,7 @@ use tracing::{Subscriber, info, warn};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::registry::LookupSpan;
+use url::Url;
 
 use super::{TARGET, sampling, short};
 use crate::config::{PemFile, Telemetry};
@@ -79,13 +80,7 @@ impl Collector {
         let exporter = {
             // The connection belongs to this runtime.
             let _within = runtime.enter();
-            let builder =
-                OtlpExporter::builder().with_tonic().with_endpoint(url.as_str()).with_timeout(PATIENCE);
-            match url.scheme() {
-                "https" => builder.with_tls_config(authorities(settings.ca_file.as_ref())?),
-                _ => builder,
-            }
-            .build()?
+            exporter(url, settings)?
         };
         let waiting = Arc::new(AtomicUsize::new(0));
         let exporter = BoundedExporter {
@@ -113,6 +108,19 @@ impl Collector {
         Ok(Some(Self { provider, runtime: Some(runtime) }))
     }
 
+    /// Whether the collector of `settings` takes spans: it is sent none.
+    ///
+    /// # Errors
+    /// What it or the library says, in a bounded text.
+    pub(crate) async fn prove(settings: &Telemetry) -> Result<(), String> {
+        let Some(url) = &settings.otlp else { return Ok(()) };
+        let exporter = exporter(url, settings).map_err(|error| error.to_string())?;
+        match timeout(PATIENCE, exporter.export(Vec::new())).await {
+            Ok(sent) => sent.map_err(|error| short(&error.to_string()).to_owned()),
+            Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+        }
+    }
+
     /// What takes spans from `tracing`.
     pub(crate) fn layer<S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync>(
         &self,
@@ -126,6 +134,15 @@ impl Collector {
             .with_tracked_inactivity(false)
             .with_filter(Targets::new().with_target(TARGET, LevelFilter::INFO))
     }
+}
+
+fn exporter(url: &Url, settings: &Telemetry) -> Result<OtlpExporter, NoCollector> {
+    let builder = OtlpExporter::builder().with_tonic().with_endpoint(url.as_str()).with_timeout(PATIENCE);
+    let builder = match url.scheme() {
+        "https" => builder.with_tls_config(authorities(settings.ca_file.as_ref())?),
+        _ => builder,
+    };
+    Ok(builder.build()?)
 }
 
 /// Whom the collector's certificate must be from: the machine's authorities, and those of `ca_file`.

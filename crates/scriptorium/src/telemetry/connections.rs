@@ -5,12 +5,14 @@
 use prometheus::{IntCounterVec, IntGaugeVec};
 
 use super::MetricRegistration;
+use crate::clock::Timestamp;
 
 #[derive(Debug)]
 pub(crate) struct ConnectionMetrics {
     open: IntGaugeVec,
     bytes: IntGaugeVec,
     closed: IntCounterVec,
+    certificate: IntGaugeVec,
 }
 
 impl ConnectionMetrics {
@@ -27,6 +29,11 @@ impl ConnectionMetrics {
                 "Connections closed before their time, by the bound that was met; evicted ones waited the longest.",
                 &["port", "cause", "fate"],
             )?,
+            certificate: new.gauges(
+                "certificate_expires_timestamp_seconds",
+                "Until when the certificate of the port holds; only where it speaks TLS.",
+                &["port"],
+            )?,
         })
     }
 
@@ -34,6 +41,11 @@ impl ConnectionMetrics {
     pub(crate) fn open(&self, port: &'static str, connections: usize, bytes: usize) {
         self.open.with_label_values(&[port]).set(i64::try_from(connections).unwrap_or(i64::MAX));
         self.bytes.with_label_values(&[port]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// The certificate of a port holds until then.
+    pub(crate) fn certificate(&self, port: &'static str, ends: Timestamp) {
+        self.certificate.with_label_values(&[port]).set(i64::try_from(ends.0 / 1000).unwrap_or(i64::MAX));
     }
 
     /// So many were closed early.

@@ -18,6 +18,8 @@ use futures_util::{StreamExt, TryStreamExt};
 use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::Frame;
 use tokio::time::Instant;
+use tower_service::Service;
+use url::Url;
 
 use self::dial::{Dialler, NotDialled};
 use self::patience::Patience;
@@ -75,6 +77,19 @@ impl HttpTransport {
         let pool = ArcSwap::from_pointee(ConnectionPool::new(dialler.clone(), config.max_concurrent));
         let (read_timeout, max_concurrent) = (config.read_timeout, config.max_concurrent);
         Ok(Self { pool, dialler, patience: Patience::default(), read_timeout, max_concurrent })
+    }
+
+    /// Makes a connection over which `url` could be asked for, and closes it. Nothing is sent.
+    ///
+    /// # Errors
+    /// Why there is none, and the texts of the causes.
+    pub(crate) async fn reach(&self, url: &Url) -> Result<(), (TransportError, String)> {
+        let notes = Notes::default();
+        let reached = match url.as_str().parse() {
+            Ok(uri) => self.dialler.clone().call(uri).await.map_err(|error| classify(&error, &notes)),
+            Err(_) => Err(TransportError::Broken),
+        };
+        reached.map(drop).map_err(|error| (error, notes.causes().unwrap_or_default()))
     }
 
     /// Replaces the pool `used`, unless another request did so already. Requests under way go on.

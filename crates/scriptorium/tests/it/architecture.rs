@@ -62,7 +62,7 @@ const ROOMS: &[(&str, &str)] = &[
         "pipeline",
         "access audit_record domain clock telemetry policies route base limit store upstream files read relay respond spans",
     ),
-    ("listen", "private progress telemetry"),
+    ("listen", "clock private progress telemetry"),
     ("explain", "domain clock consistency store policies read"),
     ("reload", "config"),
     (
@@ -73,7 +73,7 @@ const ROOMS: &[(&str, &str)] = &[
         "app",
         "clock cluster private rights telemetry config base advisories upstream repositories store files read audit mirror bundles relay respond pipeline listen reload admin limit issuer_keys audit_record",
     ),
-    ("doctor", "audit_record clock cluster config domain store upstream listen rights app"),
+    ("doctor", "advisories audit_record spans clock cluster config domain store upstream listen rights app"),
     (
         "cli",
         "domain clock private telemetry config store consistency audit audit_record mirror bundles explain app doctor",

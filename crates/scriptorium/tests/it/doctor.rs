@@ -15,13 +15,13 @@ use crate::support::proxy::scriptorium;
 use crate::support::{Setup, Upstream, free_port, free_ports};
 
 /// A configuration on free ports and in a folder of its own.
-struct Patient {
+pub(crate) struct Patient {
     folder: TempDir,
     setup: Setup,
 }
 
 impl Patient {
-    fn new(setup: Setup) -> Self {
+    pub(crate) fn new(setup: Setup) -> Self {
         let folder = TempDir::new().unwrap();
         let [public, admin] = free_ports().map(|port| format!("127.0.0.1:{port}"));
         let setup = setup.set("server.listen", public).set("server.admin_listen", admin);
@@ -39,7 +39,7 @@ impl Patient {
     }
 
     /// The exit code, and the findings as they are told to programs.
-    fn found(&self) -> (Option<i32>, Vec<Value>) {
+    pub(crate) fn found(&self) -> (Option<i32>, Vec<Value>) {
         let output = self.doctor(&["--json"]);
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
         assert_eq!(report["good"], output.status.success());
@@ -48,7 +48,7 @@ impl Patient {
 }
 
 /// The one finding of a check.
-fn one<'a>(found: &'a [Value], check: &str) -> &'a Value {
+pub(crate) fn one<'a>(found: &'a [Value], check: &str) -> &'a Value {
     let mut of_check = found.iter().filter(|finding| finding["check"] == check);
     let one = of_check.next().unwrap_or_else(|| panic!("{check}: {found:#?}"));
     assert!(of_check.next().is_none(), "{check}: {found:#?}");
@@ -57,7 +57,7 @@ fn one<'a>(found: &'a [Value], check: &str) -> &'a Value {
 
 /// Fails with `check`, which says `found` and advises `advice`.
 #[track_caller]
-fn fails(setup: Setup, check: &str, words: &str, advice: &str) {
+pub(crate) fn fails(setup: Setup, check: &str, words: &str, advice: &str) {
     let (code, found) = Patient::new(setup).found();
     let finding = one(&found, check);
     assert_eq!((code, &finding["outcome"]), (Some(1), &"bad".into()), "{found:#?}");
@@ -223,13 +223,11 @@ fn a_private_key_that_everybody_reads_is_refused() {
     let Some(authority) = Authority::new() else { return };
     let upstream = Upstream::start();
     let identity = authority.issue("own", "DNS:localhost");
-    let key = identity.key;
-    let tls = [("cert", &identity.cert), ("key", &key)]
-        .map(|(name, path)| (name.to_owned(), path.to_str().unwrap().into()));
-    let setup = Setup::before(&upstream).set("server.tls", toml::Table::from_iter(tls));
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let key = &identity.key;
+    let setup = Setup::before(&upstream).set("server.tls", identity.keys());
+    fs::set_permissions(key, fs::Permissions::from_mode(0o644)).unwrap();
     fails(setup.clone(), "private key", "every user", "chmod 600");
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
     let (_, found) = Patient::new(setup).found();
     assert_eq!(one(&found, "private key")["outcome"], "good", "{found:#?}");
 }

@@ -41,6 +41,7 @@ mod definite;
 mod demo;
 mod divergence;
 mod doctor;
+mod doctor_hosts;
 mod documents;
 mod door;
 mod egress;

@@ -6,13 +6,16 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use serde_json::json;
 use tempfile::TempDir;
 
+use crate::support::authority::Authority;
 use crate::support::bucket::Bucket;
+use crate::support::crossing::{Luggage, export, mirror, receiver, seen};
 use crate::support::proxy::scriptorium;
 use crate::support::redis::Redis;
 use crate::support::tarball::Entry;
-use crate::support::{Release, Reply, Setup, Upstream, eventually};
+use crate::support::{Proxy, Release, Reply, Setup, Upstream, eventually};
 
 fn packaging(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging").join(file)
@@ -62,7 +65,56 @@ fn whole_metrics() -> String {
         let metrics = proxy.admin().get("/metrics").ok().text();
         metrics.contains("scriptorium_mirror_last_success_timestamp_seconds{").then_some(metrics)
     });
-    metrics + &cluster_metrics()
+    let others = [cluster_metrics, certificate_metrics, import_metrics, policy_metrics];
+    others.into_iter().fold(metrics, |metrics, more| metrics + &more())
+}
+
+/// Those of a proxy that speaks TLS; nothing where no openssl is here.
+fn certificate_metrics() -> String {
+    let Some(authority) = Authority::new() else { return String::new() };
+    let setup = Setup::before(&Upstream::start()).set("server.tls", authority.issue("own", "DNS:x").keys());
+    metrics_with(&setup.start(), "_certificate_")
+}
+
+/// Those of a proxy that took a bundle in.
+fn import_metrics() -> String {
+    let (luggage, upstream, lamp) = (Luggage::new(), Upstream::start(), Release::new("lamp", "1.0.0"));
+    let key = luggage.key("corp");
+    export(&seen(&upstream, &[&lamp]), &luggage, "bundle", &[]);
+    let far = receiver(&upstream, &key).start();
+    mirror(&far, &["import", &luggage.at("bundle")]).exits(0);
+    eventually("what was imported to be known", || {
+        Some(metrics_with(&far, "_import_")).filter(|metrics| metrics.contains("_import_confirmed_"))
+    })
+}
+
+/// Those of a proxy whose rules look at advisories, and refused something.
+fn policy_metrics() -> String {
+    let (upstream, lamp) = (Upstream::start(), Release::new("lamp", "1.0.0"));
+    upstream.publish(&lamp);
+    upstream.reply("/api/v1/advisories", Reply::json(&json!({"items": [], "total": 0})));
+    let rules = r#"
+        [[policy.rules]]
+        id = "severe"
+        action = "deny"
+        match = { volumes = ["*"], advisory = "high" }
+        message = "take a fixed one"
+        [[policy.rules]]
+        id = "no-lamps"
+        action = "deny"
+        match = { volumes = ["lamp"] }
+        message = "none here"
+    "#;
+    let proxy = Setup::before(&upstream).policy("enforce", rules).start();
+    assert_eq!(proxy.client().get(&lamp.exact()).status, 403);
+    eventually("the list of advisories", || {
+        Some(metrics_with(&proxy, "_policy_")).filter(|metrics| metrics.contains("_advisories_unread{"))
+    })
+}
+
+fn metrics_with(proxy: &Proxy, word: &str) -> String {
+    let metrics = proxy.admin().get("/metrics").ok().text();
+    metrics.lines().filter(|line| line.contains(word)).map(|line| format!("{line}\n")).collect()
 }
 
 /// Those of a proxy that is one of several; nothing where no servers for that are here.
@@ -70,8 +122,7 @@ fn cluster_metrics() -> String {
     let (Some(bucket), Some(redis)) = (Bucket::start(), Redis::start()) else { return String::new() };
     let upstream = Upstream::start();
     let proxy = redis.joined_by(bucket.below(Setup::before(&upstream)), 1).start();
-    let metrics = proxy.admin().get("/metrics").ok().text();
-    metrics.lines().filter(|line| line.contains("_cluster_")).map(|line| format!("{line}\n")).collect()
+    metrics_with(&proxy, "_cluster_")
 }
 
 #[test]

@@ -33,6 +33,14 @@ fn openssl(folder: &Path, arguments: &[&str]) {
     assert!(output.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+impl Identity {
+    /// As `server.tls` names it.
+    pub(crate) fn keys(&self) -> toml::Table {
+        let [cert, key] = [&self.cert, &self.key].map(|path| path.display().to_string().into());
+        toml::Table::from_iter([("cert".to_owned(), cert), ("key".to_owned(), key)])
+    }
+}
+
 impl Authority {
     /// `None` where there is no openssl to make one.
     pub(crate) fn new() -> Option<Self> {
@@ -53,12 +61,33 @@ impl Authority {
         self.issue_for(file, names, "2")
     }
 
-    /// The same, over since yesterday.
+    /// The same, over since long ago.
     pub(crate) fn issue_expired(&self, file: &str, names: &str) -> Identity {
-        self.issue_for(file, names, "-1")
+        self.issue_between(file, names, "20200101000000Z", "20210101000000Z")
     }
 
-    fn issue_for(&self, file: &str, names: &str, days: &str) -> Identity {
+    /// The same, long before its first moment.
+    pub(crate) fn issue_early(&self, file: &str, names: &str) -> Identity {
+        self.issue_between(file, names, "20900101000000Z", "21000101000000Z")
+    }
+
+    /// The same, from one moment to another. Only `openssl ca` takes moments.
+    fn issue_between(&self, file: &str, names: &str, begins: &str, ends: &str) -> Identity {
+        let (folder, own) = (self.0.path(), self.issue(file, names));
+        let settings = "[ca]\ndefault_ca = own\n[own]\ndatabase = issued.txt\nrand_serial = yes\nunique_subject = no\n\
+                        new_certs_dir = .\ndefault_md = sha256\npolicy = names\n[names]\ncommonName = supplied\n";
+        fs::write(folder.join("ca.cnf"), settings).unwrap();
+        fs::write(folder.join("issued.txt"), "").unwrap();
+        let [request, cert, extensions] = ["csr", "pem", "ext"].map(|kind| format!("{file}.{kind}"));
+        let sign = ["ca", "-batch", "-notext", "-config", "ca.cnf", "-cert", "ca.pem", "-keyfile", "ca.key"];
+        let dates = ["-startdate", begins, "-enddate", ends];
+        let files = ["-in", &*request, "-out", &cert, "-extfile", &extensions];
+        openssl(folder, &[&sign[..], &dates, &files].concat());
+        own
+    }
+
+    /// The same, for so many days.
+    pub(crate) fn issue_for(&self, file: &str, names: &str, days: &str) -> Identity {
         let folder = self.0.path();
         let [key, request, cert, extensions] =
             ["key", "csr", "pem", "ext"].map(|kind| format!("{file}.{kind}"));
