@@ -89,6 +89,8 @@ impl Admin {
             let page = dashboard::login(Some("That is no token of this port."));
             return answered(StatusCode::UNAUTHORIZED, page, asked);
         };
+        // One that was open before would live on in no browser.
+        self.door.tokens.close(arrival.headers);
         let work = async { ActionOutcome::ok("", serde_json::Value::Null, "") };
         self.recorded("login", &caller, arrival, work).await;
         let mut response = see_other("/");

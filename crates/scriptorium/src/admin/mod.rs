@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
+    WWW_AUTHENTICATE,
 };
 use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
@@ -165,7 +166,12 @@ impl Admin {
             Ok(caller) => self.admitted(route, &caller, arrival, body, asked).await,
             Err(refused) => self.refused(refused, &route, arrival, asked),
         };
+        let is_challenge = response.status() == StatusCode::UNAUTHORIZED;
         let headers = response.headers_mut();
+        if is_challenge {
+            // Pages too: no browser asks for a bearer token by itself (RFC 9110, section 11.6.1).
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         nosniff(headers);
         headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));

@@ -138,9 +138,9 @@ impl AdminRoute {
         match self {
             Self::Act(_) | Self::Form(_) | Self::Logout => method == Method::POST,
             Self::Login => reads || method == Method::POST,
-            Self::Livez | Self::Readyz | Self::View(_) | Self::Page(_) | Self::Asset(_) | Self::Unknown => {
-                reads
-            }
+            Self::Livez | Self::Readyz | Self::View(_) | Self::Page(_) | Self::Asset(_) => reads,
+            // Nothing is there, whatever the method.
+            Self::Unknown => true,
         }
     }
 }
@@ -253,12 +253,13 @@ mod tests {
 
     #[test]
     fn only_actions_change_anything_and_they_take_nothing_but_post() {
-        for path in ["/livez", "/readyz", "/metrics", "/admin/v1/status", "/admin/v1/explain", "/other"] {
+        for path in ["/livez", "/readyz", "/metrics", "/admin/v1/status", "/admin/v1/explain"] {
             assert!(
                 AdminRoute::of(path).takes(&Method::GET) && !AdminRoute::of(path).takes(&Method::POST),
                 "{path}"
             );
         }
+        assert!(AdminRoute::of("/other").takes(&Method::POST), "404, not 405");
         for path in [
             "/act/invalidate",
             "/act/reload",

@@ -42,10 +42,11 @@ only and never contacts a registry.";
 const BASELINE_EXAMPLES: &str = "\
 Examples:
   scriptorium policy baseline --from store --config /etc/scriptorium.toml > waivers.toml
-  scriptorium policy baseline --from in-use.txt --config /etc/scriptorium.toml >> policy.toml
+  scriptorium policy baseline --from store --from in-use.txt --config /etc/scriptorium.toml > waivers.toml
 
 Prints a waiver of 90 days for every rule that lowers a release in use, in the form of policy.file. In
 use is what the store holds, or what a file lists: one NAME@VERSION a line, \"#\" begins a comment.
+A release that several name gets its waivers once.
 Reads the store only and never contacts a registry.";
 
 #[derive(Debug, Subcommand)]
@@ -77,9 +78,9 @@ pub(super) enum PolicyCommand {
     /// Print waivers for what is in use
     #[command(after_help = BASELINE_EXAMPLES)]
     Baseline {
-        /// `store`, or a file with one NAME@VERSION a line
-        #[arg(long, value_name = "store|FILE")]
-        from: PathBuf,
+        /// `store`, or a file with one NAME@VERSION a line; may be repeated
+        #[arg(long, value_name = "store|FILE", required = true)]
+        from: Vec<PathBuf>,
         #[command(flatten)]
         shared: PolicyArgs,
     },

@@ -18,8 +18,10 @@ pub(crate) enum Counted {
     Stale,
     /// A lookup for which a registry was asked.
     Miss,
-    /// A lookup that was refused, or for which no registry could be asked.
+    /// A lookup that was refused: what was asked for is not there, contradicts itself or may not be had.
     Refused,
+    /// A lookup without an answer, since no registry could be asked or what came was no good.
+    Failed,
     /// A request without a known token.
     Anonymous,
     /// A request of a person's token.
@@ -32,10 +34,10 @@ pub(crate) enum Counted {
 
 impl Counted {
     /// Those of a lookup, in the order in which they are shown.
-    pub(crate) const LOOKUPS: [Self; 4] = [Self::Hit, Self::Stale, Self::Miss, Self::Refused];
+    pub(crate) const LOOKUPS: [Self; 5] = [Self::Hit, Self::Stale, Self::Miss, Self::Refused, Self::Failed];
     /// Those of a request.
     pub(crate) const CLASSES: [Self; 3] = [Self::Anonymous, Self::Authenticated, Self::Ci];
-    const MANY: usize = 8;
+    const MANY: usize = 9;
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -43,6 +45,7 @@ impl Counted {
             Self::Stale => "stale",
             Self::Miss => "miss",
             Self::Refused => "refused",
+            Self::Failed => "failed",
             Self::Anonymous => "anonymous",
             Self::Authenticated => "authenticated",
             Self::Ci => "ci",
@@ -55,7 +58,8 @@ impl Counted {
         match outcome {
             "hit" => Self::Hit,
             "stale-while-revalidate" | "stale-if-error" | "offline" | "partial" => Self::Stale,
-            "negative" | "divergent" | "failed" => Self::Refused,
+            "negative" | "divergent" => Self::Refused,
+            "failed" => Self::Failed,
             _ => Self::Miss,
         }
     }
@@ -212,7 +216,7 @@ mod tests {
             ("revalidated", Counted::Miss),
             ("negative", Counted::Refused),
             ("divergent", Counted::Refused),
-            ("failed", Counted::Refused),
+            ("failed", Counted::Failed),
         ] {
             assert_eq!(Counted::of_outcome(outcome), group, "{outcome}");
         }

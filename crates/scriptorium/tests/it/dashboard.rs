@@ -92,7 +92,7 @@ fn an_upstream_that_is_gone_needs_attention_until_it_is_asked_again() {
     }
     let text = page(&proxy, "/");
     assert!(text.contains("Needs attention") && text.contains("<title>(1) Scriptorium</title>"), "{text}");
-    for part in ["The upstream public fails", "Last failure", "6 refused", "Ask it again now"] {
+    for part in ["The upstream public fails", "Last failure", "6 failed", "Ask it again now"] {
         assert!(text.contains(part), "no {part:?} in {text}");
     }
 }

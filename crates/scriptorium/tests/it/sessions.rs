@@ -46,14 +46,16 @@ fn a_browser_gives_the_token_once_and_a_reader_does_not_act() {
     let mut proxy = with_tokens(setup, &[("ops-token", "operate"), ("wall-token", "read")]).start();
 
     let strange = proxy.admin().get("/");
-    assert_eq!(strange.status, 401);
+    assert_eq!((strange.status, strange.header("www-authenticate")), (401, Some("Bearer")));
     assert!(
         strange.text().contains(r#"action="/login""#) && !strange.text().contains("Upstreams"),
         "{}",
         strange.text()
     );
     proxy.admin().get("/style.css").ok();
-    proxy.admin().get("/metrics").problem(401, "authentication-required");
+    let unknown = proxy.admin().get("/metrics");
+    unknown.problem(401, "authentication-required");
+    assert_eq!(unknown.header("www-authenticate"), Some("Bearer"));
     let wrong = send(&proxy, "/login", "", "token=guess");
     assert!(wrong.status == 401 && wrong.header("set-cookie").is_none(), "{}", wrong.text());
     assert!(wrong.text().contains("That is no token of this port."), "{}", wrong.text());
@@ -76,6 +78,10 @@ fn a_browser_gives_the_token_once_and_a_reader_does_not_act() {
         assert!(metrics.contains(line), "no {line} in {metrics}");
     }
 
+    let again = send(&proxy, "/login", &ops, "token=ops-token");
+    assert_eq!((again.status, sees(&proxy, &ops).status), (303, 401), "a new session ends the one before");
+    let ops = again.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    sees(&proxy, &ops).ok();
     assert_eq!(send(&proxy, "/logout", &ops, "").status, 303);
     assert_eq!(sees(&proxy, &ops).status, 401, "the session is over");
     proxy.reconfigure(|setup| with_tokens(setup, &[("ops-token", "operate")]));

@@ -25,7 +25,8 @@ const TEXT: [(&str, &str); 16] = [
 ];
 
 /// What is drawn, on a card.
-const DRAWN: [&str; 8] = ["hit", "stale", "miss", "refused", "archives", "documents", "records", "others"];
+const DRAWN: [&str; 9] =
+    ["hit", "stale", "miss", "refused", "failed", "archives", "documents", "records", "others"];
 
 /// The colours of a part of the sheet.
 fn colours(part: &str) -> HashMap<&str, f64> {

@@ -46,14 +46,14 @@ pub(super) fn lookups(period: &Period<'_>) -> Markup {
     }
 }
 
-/// "3 hit, 0 stale, 1 miss, 0 refused".
+/// "3 hit, 0 stale, 1 miss, 0 refused, 0 failed".
 fn spoken(counts: &SpanCounts) -> String {
     let each = Counted::LOOKUPS.map(|what| format!("{} {}", count(counts.of(what)), what.as_str()));
     each.join(", ")
 }
 
 impl Period<'_> {
-    fn bars(&self) -> impl Iterator<Item = (String, [picture::Piece; 4])> {
+    fn bars(&self) -> impl Iterator<Item = (String, [picture::Piece; Counted::LOOKUPS.len()])> {
         let last = self.until / self.length;
         let first = (last + 1).saturating_sub(self.spans.len() as u64);
         self.spans.iter().zip(first..).map(|(span, number)| {
@@ -81,7 +81,7 @@ mod tests {
         let period = Period { title: "Last hour", spans: &spans, length: 1, until: 28_333_333 };
         let shown = lookups(&period).into_string();
         for part in [
-            "Last hour: 3 hit, 0 stale, 1 miss, 0 refused",
+            "Last hour: 3 hit, 0 stale, 1 miss, 0 refused, 0 failed",
             "22:13: 3 hit",
             "75 % hits",
             "</span>3 hit</span>",

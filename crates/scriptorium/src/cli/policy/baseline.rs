@@ -3,7 +3,7 @@
 //! Owns which releases and which rules get one, and for how long. Must not decide what a rule matches.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -24,12 +24,19 @@ const LONGEST_LIST: u64 = 64 << 20;
 /// Releases in use, with their integrity where it is known.
 type InUse = BTreeMap<(VolumeName, Version), Option<Integrity>>;
 
-pub(super) fn run(args: &PolicyArgs, from: &Path) -> Result<ExitCode, CommandFailure> {
+pub(super) fn run(args: &PolicyArgs, from: &[PathBuf]) -> Result<ExitCode, CommandFailure> {
     let trying = Trying::new(args)?;
-    let in_use = match from.to_str() {
-        Some("store") => held(trying.releases()?),
-        _ => listed(from)?,
-    };
+    let mut in_use = InUse::new();
+    for from in from {
+        let named = match from.to_str() {
+            Some("store") => held(trying.releases()?),
+            _ => listed(from)?,
+        };
+        for (release, integrity) in named {
+            let known = in_use.entry(release).or_default();
+            *known = known.take().or(integrity);
+        }
+    }
     let made = wait(waivers(&trying, in_use))??;
     for line in made.notes {
         complain(&line);

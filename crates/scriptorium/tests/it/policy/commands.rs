@@ -196,6 +196,9 @@ fn a_baseline_of_the_store_lets_everything_in_that_is_in_use() {
         ("too-new", "saw@1.0.0"),
     ];
     assert_eq!(waived, expected);
+    let list = file(&proxy, "list.txt", "saw@1.0.0\npen@1.0.0\n");
+    let both = policy(&proxy, &["baseline", "--from", "store", "--from", list.to_str().unwrap()]);
+    assert_eq!((both.code, &both.out), (0, &told.out), "a release that two name is waived once");
     let saw = waivers.iter().find(|waiver| waiver["release"].as_str() == Some("saw@1.0.0")).unwrap();
     assert_eq!(saw["integrity"].as_str(), Some(&*Release::new("saw", "1.0.0").integrity()));
 
