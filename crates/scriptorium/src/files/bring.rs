@@ -139,9 +139,9 @@ impl FileFetcher {
         let expected = &origin.fetch.expected;
         let upstream = self.upstream(origin)?;
         let reading = self.documents.held(&origin.from).await.map_or(0, |held| held.reading.read);
-        let young = (self.documents.now(), self.documents.live().policy.negative_ttl);
-        if let Some(failure) = self.hopeless.known(&origin.fetch, (address, reading), young) {
-            return Err(failure);
+        let hopeless = self.hopeless.known(&origin.fetch, (address, reading));
+        if let Some(failed) = hopeless.filter(|failed| self.documents.still_refused(failed.at)) {
+            return Err(failed.failure);
         }
         let slot = self.slot(origin, address, &upstream, context).await?;
         let (what, name, request_id) = (expected.payload().as_str(), upstream.name(), context.id);

@@ -4,8 +4,6 @@
 //! that names the file came anew, or this proxy's limits changed. A verdict on an archive is kept elsewhere, and for longer. Owns what
 //! is remembered, and how long. Must not know how a file is fetched.
 
-use std::time::Duration;
-
 use super::expected::{FileAddress, FileFetch};
 use crate::clock::Timestamp;
 use crate::read::ReadFailure;
@@ -42,15 +40,12 @@ impl HopelessDeliveries {
         self.0.invalidate_all();
     }
 
-    /// Why `fetch` from `address` would fail, as its document was read, if that was found less than `negative_ttl` before `now`.
+    /// How `fetch` from `address` failed, as its document was read.
     pub(super) fn known(
         &self,
         fetch: &FileFetch,
         (address, reading): (&FileAddress, u64),
-        (now, negative_ttl): (Timestamp, Duration),
-    ) -> Option<ReadFailure> {
-        let failed = self.0.get(fetch)?;
-        let is_young = now.since(failed.at).is_some_and(|age| age < negative_ttl);
-        (is_young && failed.address == *address && failed.reading == reading).then_some(failed.failure)
+    ) -> Option<HopelessDelivery> {
+        self.0.get(fetch).filter(|failed| failed.address == *address && failed.reading == reading)
     }
 }

@@ -109,8 +109,7 @@ impl<'a> FileAddresses<'a> {
 
     /// Whether the document was asked after `reading` in vain a moment ago.
     fn is_dead_end(&self, reading: u64) -> bool {
-        let negative_ttl = self.documents.live().policy.negative_ttl;
-        let is_young = |at| self.documents.now().since(at).is_some_and(|age| age < negative_ttl);
-        self.dead_ends.0.get(&self.origin.from).is_some_and(|(of, at)| of == reading && is_young(at))
+        let dead_end = self.dead_ends.0.get(&self.origin.from);
+        dead_end.is_some_and(|(of, at)| of == reading && self.documents.still_refused(at))
     }
 }

@@ -90,9 +90,7 @@ impl<'a> MirrorRun<'a> {
 
     /// Whether what was absent at `at` still counts as absent.
     pub(super) fn is_young_absence(&self, at: Timestamp) -> bool {
-        let documents = &self.desk.documents;
-        let negative_ttl = documents.live().policy.negative_ttl;
-        documents.now().since(at).is_some_and(|age| age < negative_ttl)
+        self.desk.documents.still_refused(at)
     }
 
     /// The length of the file `key`, as its registry says it.

@@ -196,6 +196,11 @@ impl Documents {
         self.env.now()
     }
 
+    /// Whether what was refused at `at`, or was not there, is believed without asking again.
+    pub(crate) fn still_refused(&self, at: Timestamp) -> bool {
+        self.env.still_refused(at)
+    }
+
     /// The registry that `key` belongs to now.
     ///
     /// # Errors

@@ -101,6 +101,12 @@ impl Environment {
         self.clock.now()
     }
 
+    /// Whether what was refused at `at`, or was not there, is believed without asking again: for `negative_ttl`. A clock that was
+    /// set back makes nothing younger.
+    pub(super) fn still_refused(&self, at: Timestamp) -> bool {
+        self.now().since(at).is_some_and(|age| age < self.live().policy.negative_ttl)
+    }
+
     /// The next number in the order of this process's questions.
     pub(super) fn question(&self) -> u64 {
         self.questions.fetch_add(1, Ordering::SeqCst) + 1

@@ -37,18 +37,7 @@ impl Repositories {
     /// Repositories without a folder, of which nothing can be fetched.
     #[cfg(test)]
     pub(crate) fn nowhere() -> Self {
-        let limits = git_delivery::GitLimits {
-            max_time: std::time::Duration::ZERO,
-            max_pack: 0,
-            max_objects: 0,
-            max_file: 0,
-            max_held: 0,
-            max_inflated: 0,
-            max_delta_depth: 0,
-            max_tree_depth: 0,
-            max_listing: 0,
-        };
-        Self::new(GitFolder::in_one_of(Vec::new()), GitBounds { limits, max_kept: 0 })
+        Self::new(GitFolder::in_one_of(Vec::new()), GitBounds::NOTHING)
     }
 
     /// Bounds what begins from now on.

@@ -40,6 +40,25 @@ pub(crate) struct GitBounds {
     pub(crate) max_kept: u64,
 }
 
+#[cfg(test)]
+impl GitBounds {
+    /// Nothing is fetched, and nothing is kept.
+    pub(super) const NOTHING: Self = Self {
+        limits: GitLimits {
+            max_time: Duration::ZERO,
+            max_pack: 0,
+            max_objects: 0,
+            max_file: 0,
+            max_held: 0,
+            max_inflated: 0,
+            max_delta_depth: 0,
+            max_tree_depth: 0,
+            max_listing: 0,
+        },
+        max_kept: 0,
+    };
+}
+
 /// A repository, and the registry that names it.
 type RepositoryKey = (Registry, String);
 
@@ -147,5 +166,30 @@ impl KeptRepositories {
         // Whoever uses it holds it, beside this list and the caller's.
         let is_idle = Arc::strong_count(repository) <= 2 && !repository.queue.is_open();
         is_idle && all.remove(key).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_repositories_are_kept_than_the_bound_and_what_is_in_use_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = GitFolder::in_one_of(vec![home.path().join("git")]);
+        let kept = KeptRepositories::new(folder, GitBounds::NOTHING);
+        let registry = Registry::new("public", "https://registry.example");
+        let named = |number: usize| kept.repository(&registry, &format!("https://git.example/{number}"));
+        let in_use = named(0);
+        (1..=MOST + 1).for_each(|number| drop(named(number)));
+        kept.shrink();
+        let has = |number: usize| {
+            let key = (registry.clone(), format!("https://git.example/{number}"));
+            kept.all.lock().contains_key(&key)
+        };
+        assert_eq!((has(0), has(1), has(2), has(MOST + 1)), (true, false, true, true));
+        drop(in_use);
+        kept.shrink();
+        assert_eq!((has(0), kept.all.lock().len()), (false, MOST));
     }
 }

@@ -25,13 +25,12 @@ impl Judge {
         context: FetchContext<'_>,
     ) {
         let Some(rows) = index.content.rows() else { return };
-        let negative_ttl = self.env.live().policy.negative_ttl;
         let blocks = self.shelf.blocks_of(name);
         let due = blocks.iter().filter(|block| {
             let mut rows = rows.shown(&block.version);
             let key = DocumentKey::Release(name.clone(), block.version.clone());
             let outdated = || self.shelf.invalidations.covers(&key, &block.meta, block.asked);
-            let old = || self.env.now().since(block.meta.fetched_at).is_none_or(|age| age >= negative_ttl);
+            let old = || !self.env.still_refused(block.meta.fetched_at);
             rows.any(|row| Against::Block.lowers(row.status.state).is_some()) && (old() || outdated())
         });
         let due = due.map(|block| block.version.clone());

@@ -26,11 +26,9 @@ impl Judge {
         }
     }
 
-    /// Whether a divergence is to be looked at again: like a refusal, it is believed for `negative_ttl`.
+    /// Whether a divergence is to be looked at again: it is believed as long as a refusal.
     pub(in crate::read) fn is_due(&self, open: &Divergence) -> bool {
-        let policy = &self.env.live().policy;
-        let age = self.env.now().since(open.checked_at);
-        !policy.offline && age.is_none_or(|age| age >= policy.negative_ttl)
+        !self.env.live().policy.offline && !self.env.still_refused(open.checked_at)
     }
 
     /// Both sides of `registry` agree.
