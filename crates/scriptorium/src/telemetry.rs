@@ -40,7 +40,7 @@ pub(crate) use access::{AccessClient, AccessRecord};
 use access_refusals::AccessMetrics;
 pub(crate) use admin::AdminMetrics;
 use cluster::ClusterMetrics;
-pub(crate) use connections::ConnectionMetrics;
+pub(crate) use connections::{CERTIFICATE_ENDS_SOON, ConnectionMetrics};
 use counters::{Counters, Durations};
 pub(crate) use fetches::{FetchEnd, FetchMetrics};
 pub(crate) use history::{Counted, MINUTES_IN_QUARTER, SpanCounts};

@@ -10,9 +10,7 @@ use webpki::{EndEntityCert, Error, KeyUsage};
 
 use super::Certificates;
 use crate::clock::Timestamp;
-
-/// So long before its end a certificate is to be renewed: what renews itself does so earlier.
-const SOON: Duration = Duration::from_secs(14 * 86_400);
+use crate::telemetry::CERTIFICATE_ENDS_SOON;
 
 /// How the dates of a certificate chain stand at some time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +41,7 @@ impl Certificates {
             CertificateStanding::Expired(ends)
         } else if now < begins {
             CertificateStanding::NotYet(begins)
-        } else if now.after(SOON) > ends {
+        } else if now.after(CERTIFICATE_ENDS_SOON) > ends {
             CertificateStanding::EndsSoon(ends)
         } else {
             CertificateStanding::Holds(ends)
@@ -118,7 +116,7 @@ mod tests {
         let certificates = Certificates::read(&chain, &key).unwrap();
         let (begins, ends) = dates(&certificates.current().cert[0]).unwrap();
         let standing = |now: u64| certificates.standing(Timestamp(now));
-        let soon = u64::try_from(SOON.as_millis()).unwrap();
+        let soon = u64::try_from(CERTIFICATE_ENDS_SOON.as_millis()).unwrap();
         assert_eq!(standing(begins.0 - 1), CertificateStanding::NotYet(begins));
         assert_eq!(standing(begins.0), CertificateStanding::Holds(ends));
         assert_eq!(standing(ends.0 - soon), CertificateStanding::Holds(ends));

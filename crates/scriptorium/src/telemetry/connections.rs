@@ -2,10 +2,15 @@
 //!
 //! Owns their names. Must not know when a connection is closed, nor why.
 
+use std::time::Duration;
+
 use prometheus::{IntCounterVec, IntGaugeVec};
 
 use super::MetricRegistration;
 use crate::clock::Timestamp;
+
+/// So long before its end a certificate is to be renewed: what renews itself does so earlier.
+pub(crate) const CERTIFICATE_ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
 
 #[derive(Debug)]
 pub(crate) struct ConnectionMetrics {

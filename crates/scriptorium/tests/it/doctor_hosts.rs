@@ -72,6 +72,12 @@ fn a_certificate_that_no_client_accepts_is_served_told_and_counted() {
         let ends = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse::<u64>();
         ends.unwrap()
     };
+    let page = || proxy.admin().get("/").ok().text();
+    assert!(
+        page().contains("The certificate of the public port has expired: it held until 2021"),
+        "{}",
+        page()
+    );
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     assert!(ends() < now);
     let renewed = authority.issue_for("renewed", "DNS:volumes.example", "30");
@@ -79,6 +85,7 @@ fn a_certificate_that_no_client_accepts_is_served_told_and_counted() {
     fs::copy(renewed.key, own.key).unwrap();
     proxy.signal("HUP");
     eventually("the dates of the new one", || (ends() > now + 29 * 86_400).then_some(()));
+    assert!(!page().contains("certificate of the public port"), "{}", page());
 }
 
 #[test]

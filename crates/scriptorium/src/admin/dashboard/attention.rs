@@ -8,8 +8,9 @@ use super::release_path;
 use super::words::{count, counted, span};
 use crate::admin::Admin;
 use crate::bundles::ImportLine;
+use crate::clock::Timestamp;
 use crate::mirror::report::MirrorStatus;
-use crate::telemetry::{Counted, Samples, SpanCounts};
+use crate::telemetry::{CERTIFICATE_ENDS_SOON, Counted, Samples, SpanCounts};
 
 /// Single cases of one kind that are named.
 const NAMED: usize = 5;
@@ -49,6 +50,7 @@ impl Admin {
         self.upstreams_of_concern(&mut concerns);
         self.mirrors_of_concern(mirrors, &mut concerns);
         concerns.extend(self.overdue().map(Concern::new));
+        concerns.extend(self.certificate_of_concern(samples));
         let lost = samples.total("audit_record_lost_total");
         if lost > 0 {
             let lines = counted(lost, "line", "lines");
@@ -79,6 +81,21 @@ impl Admin {
             }
             true if seen < meant => format!("Of {meant} proxies of the cluster {seen} are seen."),
             true => return None,
+        };
+        Some(Concern::new(text))
+    }
+
+    /// A certificate of the public port that ended, or does so soon.
+    fn certificate_of_concern(&self, samples: &Samples) -> Option<Concern> {
+        let (now, seconds) = (self.documents.now(), samples.total("certificate_expires_timestamp_seconds"));
+        let ends = Timestamp(seconds.saturating_mul(1000));
+        let text = match ends.since(now) {
+            _ if seconds == 0 => return None,
+            None => format!("The certificate of the public port has expired: it held until {ends}."),
+            Some(left) if left < CERTIFICATE_ENDS_SOON => {
+                format!("The certificate of the public port ends in {}, at {ends}.", span(left))
+            }
+            Some(_) => return None,
         };
         Some(Concern::new(text))
     }
