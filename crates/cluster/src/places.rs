@@ -8,6 +8,7 @@
 //! | nobody had, or nobody for minutes | a new process | its share at once |
 //! | its process ended in order | one new process, or one that has the place of a killed one | what that process left |
 //! | its process was killed | a new process that finds no other | a share when the dead process cannot count any more |
+//! | there were meant to be more a while ago | a new process, until none of the others knows of more | its larger share when those of that time cannot count any more |
 //! | nobody had, and there were meant to be fewer or more a while ago | a new process | a share when those of that time cannot count any more |
 //!
 //! Where a place is left, no other one is taken: what was used there would count nowhere. With another number of places each
@@ -56,7 +57,7 @@ struct Place {
 pub enum Entered {
     /// A place of which nothing counts.
     Room,
-    /// A place that nobody had. Others may count that had larger shares.
+    /// A place of which others may count that had shares of another size.
     NewRoom,
     /// The place of one that ended in order.
     Successor(Legacy),
@@ -81,13 +82,13 @@ impl Places {
         let is_known = own.is_some();
         self.0.retain(|place| !place.is_over(now_ms));
         let places = usize::try_from(most.max(1)).unwrap_or(usize::MAX);
+        let are_fewer = self.become_fewer(most, places, now_ms);
         let is_left = self.0.iter().any(|place| place.left.is_some());
         if !is_known && !is_left && self.0.len() < places {
-            let is_new = self.0.iter().any(|place| place.was_resized(most, now_ms));
-            self.0.push(Place::of(name, most));
+            let is_new = are_fewer || self.0.iter().any(|place| place.was_resized(most, now_ms));
+            self.0.push(Place { resized: are_fewer.then_some(now_ms), ..Place::of(name, most) });
             return if is_new { Entered::NewRoom } else { Entered::Room };
         }
-        self.0.truncate(places);
         let left = self.0.iter().enumerate().filter(|(_, place)| place.left.is_some());
         let Some((index, _)) = left.min_by_key(|(_, place)| place.ended) else {
             self.put(name, most, true);
@@ -99,6 +100,22 @@ impl Places {
         let resized = if before.most == most { before.resized } else { Some(now_ms) };
         self.0.push(Place { resized, ..Place::of(name, most) });
         before.left.map_or(Entered::Nothing, Entered::Successor)
+    }
+
+    /// Does without the places that are too many for a process that knows of fewer than others do. Whether that is so: its share is larger
+    /// than theirs, so it has it when nothing of theirs counts, and what they left is no use to it.
+    fn become_fewer(&mut self, most: u32, places: usize, now_ms: u64) -> bool {
+        let are_fewer = self.0.iter().any(|place| place.most > most);
+        self.0.retain(|place| place.most <= most || place.left.is_none());
+        while self.0.len() > places {
+            let of_more = self.0.iter().position(|place| place.most > most);
+            self.0.remove(of_more.unwrap_or(places));
+        }
+        if are_fewer {
+            // Whoever comes next has to know of those who are gone from the record.
+            self.0.iter_mut().for_each(|place| place.resized = Some(now_ms));
+        }
+        are_fewer
     }
 
     /// Has an entry for the process `name`, which entered, before it [ends](Self::end). Whether that is a change.
@@ -217,6 +234,26 @@ mod tests {
         }
         assert_eq!(places.clone().enter("e", 3, 301_999), Entered::NewRoom);
         assert_eq!(places.enter("e", 3, 302_000), Entered::Room);
+    }
+
+    #[test]
+    fn a_larger_share_counts_once_the_smaller_ones_are_over() {
+        let mut places = Places::default();
+        for name in ["a", "b", "c"] {
+            assert_eq!(places.enter(name, 3, 0), Entered::Room);
+        }
+        assert!(places.end("c", &left("c"), 1) && places.end("a", &left("a"), 2));
+        assert_eq!(places.enter("d", 2, 3), Entered::NewRoom);
+        assert!(places.end("b", &left("b"), 4));
+        assert_eq!(places.enter("e", 2, 5), Entered::NewRoom);
+        assert!(places.end("d", &left("d"), 6));
+        assert_eq!(places.enter("f", 2, 7), Entered::Successor(left("d")), "all have shares of one size");
+        assert_eq!(places.0.len(), 2);
+        let mut at_once = Places::default();
+        assert_eq!(["a", "b", "c"].map(|name| at_once.enter(name, 3, 0)), [const { Entered::Room }; 3]);
+        assert_eq!(["a", "b", "c"].map(|name| at_once.end(name, &left(name), 1)), [true; 3]);
+        assert_eq!(["d", "e"].map(|name| at_once.enter(name, 2, 2)), [Entered::NewRoom, Entered::NewRoom]);
+        assert_eq!(at_once.enter("f", 2, 3), Entered::Nothing);
     }
 
     #[test]

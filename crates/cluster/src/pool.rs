@@ -9,7 +9,8 @@
 //! 3. What is claimed above the own share ends before the first of those who lent can have its share back (`expires`).
 //! 4. Nobody's claim grows, and no loan is prolonged, while the pool may not know every claim: after it lost its memory,
 //!    was restarted or replaced, or its clock jumped, until all nodes have joined anew or every earlier loan is over. A new pool is one that lost its memory.
-//! 5. No loan is prolonged while more is claimed than the members share: another number of nodes makes shares smaller.
+//! 5. No loan is prolonged while more is claimed than the members share: another number of nodes makes shares smaller. While nodes
+//!    disagree on their number, each lends its own share, and the largest number counts.
 //!
 //! So `claims of all nodes ≤ limit`, whatever the engine forgets. A member that falls silent is put out as soon as the
 //! others need none of its share; until then its loan ends by (3).
@@ -110,6 +111,8 @@ pub struct Pool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct PoolMember {
     turn: u64,
+    /// How many nodes there are meant to be, as it knows.
+    nodes: u32,
     until_ms: u64,
     seen_ms: u64,
     held: u32,
@@ -121,9 +124,14 @@ struct PoolMember {
 }
 
 impl PoolMember {
+    /// What it owns.
+    fn share(&self, limit: u32) -> u32 {
+        limit / self.nodes.max(1)
+    }
+
     /// What it holds of other nodes' shares.
-    fn borrowed(&self, share: u32) -> u32 {
-        self.held.saturating_sub(if self.young { 0 } else { share })
+    fn borrowed(&self, limit: u32) -> u32 {
+        self.held.saturating_sub(if self.young { 0 } else { self.share(limit) })
     }
 
     fn lends(&self) -> bool {
@@ -165,6 +173,7 @@ impl Pool {
         let share = rules.share();
         let me = PoolMember {
             turn: call.turn,
+            nodes: rules.nodes,
             until_ms: now_ms + rules.term_ms,
             seen_ms: now_ms,
             held: call.claim,
@@ -174,9 +183,9 @@ impl Pool {
             frees_ms: call.frees_ms.map(|frees| now_ms.saturating_add(frees)),
         };
         self.members.insert(call.node.clone(), me);
-        self.put_out(rules, now_ms);
+        self.put_out(rules.limit, now_ms);
         // From then on it knows every claim, also those of members that fall silent.
-        if self.lending() >= rules.nodes as usize {
+        if self.are_all() {
             self.opens_ms = self.opens_ms.min(now_ms);
         }
         let is_open = now_ms >= self.opens_ms;
@@ -184,14 +193,16 @@ impl Pool {
         let held_by_others: u32 = others().map(|(_, member)| member.held).sum();
         // The share of a silent member may soon be its own again.
         let speaking = |member: &PoolMember| member.seen_ms + SILENT_MS >= now_ms;
-        let room = if is_open { self.shares(rules, speaking).saturating_sub(held_by_others) } else { 0 };
+        let room =
+            if is_open { self.shares(rules.limit, speaking).saturating_sub(held_by_others) } else { 0 };
         // Who has its share leaves what comes free to those who have less than theirs.
-        let poor = others().any(|(_, other)| other.held < share && other.want > other.held);
+        let poor =
+            others().any(|(_, other)| other.held < other.share(rules.limit) && other.want > other.held);
         let room = if poor { room.min(share) } else { room };
         let held = call.claim.max(call.want.min(room));
         let wanted = others().any(|(_, other)| other.want > other.held);
         let committed = held_by_others.saturating_add(call.claim);
-        let is_lent = committed <= self.shares(rules, |_| true);
+        let is_lent = committed <= self.shares(rules.limit, |_| true);
         let lenders = self.members.values().filter(|member| member.lends());
         let first = lenders.map(|member| member.until_ms).min().unwrap_or(now_ms);
         let first = first.min(now_ms + rules.term_ms).saturating_sub(now_ms);
@@ -220,28 +231,36 @@ impl Pool {
         frees.min()
     }
 
-    fn lending(&self) -> usize {
-        self.members.values().filter(|member| member.lends()).count()
+    /// Whether as many lend as there are meant to be, as any member knows: while they disagree, nobody is passed over.
+    fn are_all(&self) -> bool {
+        self.are_enough(self.members.values().filter(|member| member.lends()).count())
+    }
+
+    fn are_enough(&self, lending: usize) -> bool {
+        self.members.values().all(|member| lending >= member.nodes as usize)
     }
 
     /// The permits of the members that count, less what those who were put out hold of others.
-    fn shares(&self, rules: PoolRules, counts: impl Fn(&PoolMember) -> bool) -> u32 {
-        let lending = self.members.values().filter(|member| member.lends() && counts(member)).count();
-        let lending = u32::try_from(lending).unwrap_or(u32::MAX);
-        let all = if lending >= rules.nodes { rules.limit } else { rules.share().saturating_mul(lending) };
+    fn shares(&self, limit: u32, counts: impl Fn(&PoolMember) -> bool) -> u32 {
+        let (mut lending, mut owned) = (0, 0_u32);
+        for member in self.members.values().filter(|member| member.lends() && counts(member)) {
+            (lending, owned) = (lending + 1, owned.saturating_add(member.share(limit)));
+        }
+        // What is left over when the limit is divided is lent too.
+        let all = if self.are_enough(lending) { limit } else { owned.min(limit) };
         let out = self.members.values().filter(|member| member.out);
-        all.saturating_sub(out.map(|member| member.borrowed(rules.share())).sum())
+        all.saturating_sub(out.map(|member| member.borrowed(limit)).sum())
     }
 
     /// Does without the shares of silent members, where the others hold no more than their own.
-    fn put_out(&mut self, rules: PoolRules, now_ms: u64) {
+    fn put_out(&mut self, limit: u32, now_ms: u64) {
         let silent = |member: &PoolMember| !member.out && member.seen_ms + SILENT_MS < now_ms;
         let nodes: Vec<String> =
             self.members.iter().filter(|(_, member)| silent(member)).map(|(node, _)| node.clone()).collect();
         for node in nodes {
             self.set_out(&node, true);
             let held: u32 = self.members.values().filter(|member| !member.out).map(|m| m.held).sum();
-            if held > self.shares(rules, |_| true) {
+            if held > self.shares(limit, |_| true) {
                 self.set_out(&node, false);
             }
         }

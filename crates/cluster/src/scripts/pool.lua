@@ -24,20 +24,27 @@ for name, member in pairs(members) do
   if member.till + MARGIN <= now then members[name] = nil end
 end
 members[node] = {
-  turn = turn, till = now + term, seen = now, held = claim, want = want, young = young, out = false,
+  turn = turn, nodes = nodes, till = now + term, seen = now, held = claim, want = want, young = young, out = false,
   frees = frees and now + frees
 }
 
+-- While nodes disagree on their number, the largest counts. A record of an earlier version has none.
+local most = nodes
+for _, member in pairs(members) do
+  member.nodes = member.nodes or nodes
+  most = math.max(most, member.nodes)
+end
+local function owned(member) return math.floor(limit / member.nodes) end
 local function shares(speaking)
-  local lending, borrowed = 0, 0
+  local lending, all, borrowed = 0, 0, 0
   for _, member in pairs(members) do
     if member.out then
-      borrowed = borrowed + math.max(0, member.held - (member.young and 0 or share))
+      borrowed = borrowed + math.max(0, member.held - (member.young and 0 or owned(member)))
     elseif not member.young and (not speaking or member.seen + SILENT >= now) then
-      lending = lending + 1
+      lending, all = lending + 1, all + owned(member)
     end
   end
-  return math.max(0, (lending >= nodes and limit or share * lending) - borrowed)
+  return math.max(0, (lending >= most and limit or math.min(all, limit)) - borrowed)
 end
 
 local names = {}
@@ -71,13 +78,13 @@ for name, member in pairs(members) do
       held_by_others = held_by_others + member.held
       if member.want > member.held then
         wanted = true
-        if member.held < share then poor = true end
+        if member.held < owned(member) then poor = true end
       end
     end
   end
 end
 if lending == 0 then first = now end
-if lending >= nodes then pool.opens = math.min(pool.opens, now) end
+if lending >= most then pool.opens = math.min(pool.opens, now) end
 local open = now >= pool.opens
 -- With another number of nodes shares may have become smaller.
 local lent = held_by_others + claim <= shares(false)

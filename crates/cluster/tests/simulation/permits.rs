@@ -172,10 +172,11 @@ impl History {
                 }
             }
             Message::Reply(node, process, turn, reply) => {
-                let node = &mut self.nodes[node];
-                if node.process.number != process {
+                // A node that is no more hears nothing.
+                let Some(node) = self.nodes.get_mut(node).filter(|node| node.process.number == process)
+                else {
                     return;
-                }
+                };
                 let local = self.now + node.ahead;
                 match reply {
                     Some(reply) if node.permits.answered(turn, &reply, local) => node.called = Duration::ZERO,
