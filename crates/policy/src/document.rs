@@ -1,15 +1,15 @@
 //! Rules and waivers as tables of TOML: a file of its own, or the lists of the configuration.
 //!
-//! Owns the shape of such a file, the places of its tables, and one error for each table that has another shape. Must not
+//! Owns the shape of such a file, the places of its tables, and one error for each key that has another shape. Must not
 //! know what a value means.
 
 use serde::Serialize;
-use serde::de::{DeserializeOwned, IntoDeserializer};
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
 
 use crate::declaration::{RuleDeclaration, WaiverDeclaration};
 use crate::error::{PolicyError, PolicyFault};
+use crate::locate::WrittenFile;
 use crate::place::Place;
 
 /// Rules and waivers as they are written, in their order.
@@ -25,7 +25,7 @@ impl PolicyDocument {
     /// A file that has `[[policy.rules]]` and `[[policy.waivers]]`, and nothing else.
     ///
     /// # Errors
-    /// One [`PolicyError`] for each table of another shape, or one for a file that is no TOML.
+    /// One [`PolicyError`] for each key of another shape, or one for a file that is no TOML.
     pub fn parse(source: &str, text: &str) -> Result<Self, Vec<PolicyError>> {
         let (document, errors) = Self::read(source, text);
         if errors.is_empty() { Ok(document) } else { Err(errors) }
@@ -34,25 +34,23 @@ impl PolicyDocument {
     /// The same, with what can be read beside the errors, so that errors in it can be told too.
     #[must_use]
     pub fn read(source: &str, text: &str) -> (Self, Vec<PolicyError>) {
-        let lines = Lines::of(text);
         let mut document = Self::default();
-        let table = match DeTable::parse(text) {
-            Ok(table) => table,
+        let mut errors = Vec::new();
+        match text.parse::<Table>() {
+            Ok(table) => read_file(source, table, &mut document, &mut errors),
             Err(error) => {
-                let position = error.span().map(|span| lines.of_byte(span.start));
+                let position = error.span().map(|span| Lines::of(text).of_byte(span.start));
                 let place = Place { source: source.to_owned(), key: "policy".to_owned(), position };
                 return (document, vec![shape(place, error.message())]);
             }
-        };
-        let mut reading = Reading { source, lines, errors: Vec::new() };
-        for (key, value) in table.into_inner() {
-            if key.get_ref() == "policy" {
-                reading.policy(value, &mut document);
-            } else {
-                reading.unknown(key.get_ref(), &key, "[[policy.rules]] and [[policy.waivers]]");
-            }
         }
-        (document, reading.errors)
+        if let Some(written) = WrittenFile::parse(text) {
+            let rules = document.rules.iter_mut().map(|rule| &mut rule.place);
+            let waivers = document.waivers.iter_mut().map(|waiver| &mut waiver.place);
+            rules.chain(waivers).for_each(|place| written.locate(place));
+            errors.iter_mut().for_each(|error| written.locate(&mut error.place));
+        }
+        (document, errors)
     }
 
     /// The values of `policy.rules` and `policy.waivers` in a configuration that can be read, and one error for each that
@@ -60,12 +58,14 @@ impl PolicyDocument {
     #[must_use]
     pub fn from_values(
         source: &str,
-        rules: Option<&toml::Value>,
-        waivers: Option<&toml::Value>,
+        rules: Option<&Value>,
+        waivers: Option<&Value>,
     ) -> (Self, Vec<PolicyError>) {
         let mut errors = Vec::new();
-        let rules = values(source, RULES, rules, &mut errors);
-        let waivers = values(source, WAIVERS, waivers, &mut errors);
+        let place = |key| Place::new(source, key);
+        let rules = rules.map(|given| tables(&place(RULES), given.clone(), &mut errors)).unwrap_or_default();
+        let waivers =
+            waivers.map(|given| tables(&place(WAIVERS), given.clone(), &mut errors)).unwrap_or_default();
         (Self { rules, waivers }, errors)
     }
 
@@ -122,126 +122,104 @@ fn shape(place: Place, message: &str) -> PolicyError {
     PolicyError { place, fault: PolicyFault::Shape(message.trim_end().to_owned()) }
 }
 
-fn no_list(key: &str) -> String {
-    format!("expected tables, each under [[{key}]]")
+/// Reads a file of rules. What else it has is an error.
+fn read_file(source: &str, file: Table, document: &mut PolicyDocument, errors: &mut Vec<PolicyError>) {
+    let unknown = |key: String, expected: &str| {
+        shape(Place::new(source, key), &format!("unknown key; expected only {expected}"))
+    };
+    for (key, value) in file {
+        let policy = match (key.as_str(), value) {
+            ("policy", Value::Table(policy)) => policy,
+            ("policy", _) => {
+                errors
+                    .push(shape(Place::new(source, key), "expected [[policy.rules]] and [[policy.waivers]]"));
+                continue;
+            }
+            (_, _) => {
+                errors.push(unknown(key, "[[policy.rules]] and [[policy.waivers]]"));
+                continue;
+            }
+        };
+        for (key, value) in policy {
+            let place = Place::new(source, format!("policy.{key}"));
+            match key.as_str() {
+                "rules" => document.rules = tables(&place, value, errors),
+                "waivers" => document.waivers = tables(&place, value, errors),
+                _ => errors.push(unknown(place.key, "`rules` and `waivers` in a file of rules")),
+            }
+        }
+    }
 }
 
-fn values<T: DeserializeOwned + Placed>(
-    source: &str,
-    key: &str,
-    given: Option<&toml::Value>,
+/// The tables of a list.
+fn tables<T: DeserializeOwned + Placed>(
+    place: &Place,
+    given: Value,
     errors: &mut Vec<PolicyError>,
 ) -> Vec<T> {
-    let list = match given {
-        None => return Vec::new(),
-        Some(toml::Value::Array(list)) => list,
-        Some(_) => {
-            errors.push(shape(Place::new(source, key), &no_list(key)));
-            return Vec::new();
-        }
+    let Value::Array(list) = given else {
+        errors.push(shape(place.clone(), &format!("expected tables, each under [[{}]]", place.key)));
+        return Vec::new();
     };
-    let read = |(index, value): (usize, &toml::Value)| {
-        let place = Place::new(source, format!("{key}[{index}]"));
-        let read = if value.is_table() { T::deserialize(value.clone()) } else { Err(no_table()) };
-        match read {
-            Ok(mut table) => {
-                table.put(place);
-                Some(table)
-            }
-            Err(error) => {
-                errors.push(shape(place, error.message()));
-                None
-            }
-        }
+    let element = |(index, value): (usize, Value)| {
+        let place = Place { key: format!("{}[{index}]", place.key), ..place.clone() };
+        table(place, value, errors)
     };
-    list.iter().enumerate().filter_map(read).collect()
+    list.into_iter().enumerate().filter_map(element).collect()
 }
 
-fn no_table() -> toml::de::Error {
-    serde::de::Error::custom("expected a table")
-}
-
-/// A file that is being read.
-struct Reading<'a> {
-    source: &'a str,
-    lines: Lines,
-    errors: Vec<PolicyError>,
-}
-
-impl Reading<'_> {
-    fn policy(&mut self, value: Spanned<DeValue<'_>>, document: &mut PolicyDocument) {
-        let span = value.span();
-        let DeValue::Table(table) = value.into_inner() else {
-            let place = self.place("policy", span.start);
-            self.errors.push(shape(place, "expected [[policy.rules]] and [[policy.waivers]]"));
-            return;
-        };
-        for (key, value) in table {
-            match key.get_ref().as_ref() {
-                "rules" => document.rules = self.tables(RULES, value),
-                "waivers" => document.waivers = self.tables(WAIVERS, value),
-                other => {
-                    let name = format!("policy.{other}");
-                    self.unknown(&name, &key, "`rules` and `waivers` in a file of rules");
-                }
-            }
+fn table<T: DeserializeOwned + Placed>(
+    place: Place,
+    given: Value,
+    errors: &mut Vec<PolicyError>,
+) -> Option<T> {
+    let Value::Table(mut given) = given else {
+        errors.push(shape(place, "expected a table"));
+        return None;
+    };
+    write_dates_as_text(&mut given);
+    let read = T::deserialize(given.clone()).or_else(|_| {
+        sift(&place, &mut given, &|table| T::deserialize(table).map(drop), errors);
+        T::deserialize(given)
+    });
+    match read {
+        Ok(mut table) => {
+            table.put(place);
+            Some(table)
+        }
+        Err(error) => {
+            errors.push(shape(place, error.message()));
+            None
         }
     }
+}
 
-    fn tables<T: DeserializeOwned + Placed>(&mut self, key: &str, value: Spanned<DeValue<'_>>) -> Vec<T> {
-        let begins = value.span().start;
-        let DeValue::Array(list) = value.into_inner() else {
-            let place = self.place(key, begins);
-            self.errors.push(shape(place, &no_list(key)));
-            return Vec::new();
-        };
-        list.into_iter()
-            .enumerate()
-            .filter_map(|(index, value)| self.table(format!("{key}[{index}]"), value))
-            .collect()
-    }
-
-    fn table<T: DeserializeOwned + Placed>(
-        &mut self,
-        key: String,
-        mut value: Spanned<DeValue<'_>>,
-    ) -> Option<T> {
-        write_dates_as_text(value.get_mut());
-        let mut place = self.place(&key, value.span().start);
-        let read = if value.get_ref().is_table() {
-            T::deserialize(value.into_deserializer())
-        } else {
-            Err(no_table())
-        };
-        match read {
-            Ok(mut table) => {
-                table.put(place);
-                Some(table)
-            }
-            Err(error) => {
-                place.position = error.span().map(|span| self.lines.of_byte(span.start)).or(place.position);
-                self.errors.push(shape(place, error.message()));
-                None
-            }
+/// Takes every key out of a table that does not `fit`, not even alone, and tells of each.
+fn sift(
+    place: &Place,
+    given: &mut Table,
+    fit: &dyn Fn(Table) -> Result<(), toml::de::Error>,
+    errors: &mut Vec<PolicyError>,
+) {
+    for (key, mut value) in std::mem::take(given) {
+        let alone = |value: Value| fit(Table::from_iter([(key.clone(), value)]));
+        if let Err(error) = alone(value.clone()) {
+            let has_table = alone(Value::Table(Table::new())).is_ok();
+            let Some(inner) = value.as_table_mut().filter(|_| has_table) else {
+                errors.push(shape(place.below(&key), error.message()));
+                continue;
+            };
+            sift(&place.below(&key), inner, &|inner| alone(Value::Table(inner)), errors);
         }
-    }
-
-    fn unknown<T>(&mut self, name: &str, key: &Spanned<T>, expected: &str) {
-        let place = self.place(name, key.span().start);
-        self.errors.push(shape(place, &format!("unknown key; expected only {expected}")));
-    }
-
-    fn place(&self, key: &str, byte: usize) -> Place {
-        Place { position: Some(self.lines.of_byte(byte)), ..Place::new(self.source, key) }
+        given.insert(key, value);
     }
 }
 
 /// A key that takes a day takes it without quotes too.
-fn write_dates_as_text(value: &mut DeValue<'_>) {
-    let DeValue::Table(table) = value else { return };
+fn write_dates_as_text(table: &mut Table) {
     for (_, value) in table.iter_mut() {
-        if let DeValue::Datetime(date) = value.get_ref() {
-            *value.get_mut() = DeValue::String(date.to_string().into());
+        if let Value::Datetime(date) = value {
+            *value = Value::String(date.to_string());
         }
     }
 }

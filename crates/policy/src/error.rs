@@ -62,6 +62,25 @@ pub enum PolicyFault {
     },
 }
 
+impl PolicyError {
+    /// All errors: those of shape, and those that judging the rest found. Where a key was left out for its shape, it is neither
+    /// missing, nor is the table empty that it stood in.
+    #[must_use]
+    pub fn all(mut shapes: Vec<Self>, judged: Vec<Self>) -> Vec<Self> {
+        let is_known = |judged: &Self| {
+            let is_within = |shape: &Self| {
+                let rest = shape.place.key.strip_prefix(&judged.place.key);
+                let is_part = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+                shape.place.source == judged.place.source && is_part
+            };
+            !shapes.iter().any(is_within)
+        };
+        let judged: Vec<_> = judged.into_iter().filter(is_known).collect();
+        shapes.extend(judged);
+        shapes
+    }
+}
+
 impl PolicyFault {
     /// A value that is not what was expected.
     pub(crate) fn value(expected: impl ToString, found: &str) -> Self {

@@ -1,25 +1,40 @@
 //! The line of each key that is wrong in a file of rules.
 //!
-//! What was read of a file names tables. So the file is read once more, by errors only, down to the key that each of them names: a
+//! What was read of a file has no lines. So the file is read once more, down to the key that each error names: a
 //! rule of twenty lines has one faulty line. Owns that way down. Must not know what is wrong.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::document::Lines;
-use crate::error::{PolicyError, PolicyFault};
+use crate::error::PolicyError;
+use crate::place::Place;
 
 /// Gives errors about `source`, whose text is `text`, the line of their key. A key that is missing keeps the line of its table.
 pub fn locate(source: &str, text: &str, errors: &mut [PolicyError]) {
-    let Ok(table) = DeTable::parse(text) else { return };
-    let (table, lines) = (table.into_inner(), Lines::of(text));
-    for PolicyError { place, fault } in errors {
-        // A table of another shape was placed where its reading ended.
-        if place.source == source
-            && !matches!(fault, PolicyFault::Shape(_))
-            && let Some(begins) = begins(&table, &place.key)
-        {
-            place.position = Some(lines.of_byte(begins));
+    let Some(written) = WrittenFile::parse(text) else { return };
+    errors
+        .iter_mut()
+        .filter(|error| error.place.source == source)
+        .for_each(|error| written.locate(&mut error.place));
+}
+
+/// A file as it is written.
+pub(crate) struct WrittenFile<'a> {
+    table: DeTable<'a>,
+    lines: Lines,
+}
+
+impl<'a> WrittenFile<'a> {
+    /// The file with this text, if it is TOML.
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+        Some(Self { table: DeTable::parse(text).ok()?.into_inner(), lines: Lines::of(text) })
+    }
+
+    /// Gives a place the line of its key, if the key is there.
+    pub(crate) fn locate(&self, place: &mut Place) {
+        if let Some(begins) = begins(&self.table, &place.key) {
+            place.position = Some(self.lines.of_byte(begins));
         }
     }
 }

@@ -198,11 +198,17 @@ impl App {
         (pipeline, async move { futures_util::join!(work.steady, work.patient).0 })
     }
 
-    /// Serves until the process is asked to stop; blocks the calling thread.
+    /// What to name instead of the keys of both addresses where a flag gave them.
+    pub(crate) fn blaming(mut self, given_by: [&'static str; 2]) -> Self {
+        self.settings.given_by = given_by;
+        self
+    }
+
+    /// Serves until the process is asked to stop; blocks the calling thread. `started` is called once both ports are served.
     ///
     /// # Errors
     /// [`AppError::Listen`] if a port cannot be served.
-    pub(crate) fn run(self) -> Result<(), AppError> {
+    pub(crate) fn run(self, started: impl FnOnce()) -> Result<(), AppError> {
         let Self { pipeline, admin, store, mirrors, advisories, kept, reload, metrics, .. } = self;
         let Self { imported, audit_rate, keys, cluster, mut settings, .. } = self;
         if let Some(cluster) = &cluster {
@@ -219,11 +225,15 @@ impl App {
         let record = Arc::clone(&pipeline.audit_record);
         let reload = move || signalled(&reload, &record);
         settings.max_connections = ports::within_descriptors(settings.max_connections);
-        info!(listen = %settings.listen, admin = %settings.admin_listen, "serving");
+        let (listen, admin_listen) = (settings.listen, settings.admin_listen);
+        let serving = move || {
+            info!(%listen, admin = %admin_listen, "serving");
+            started();
+        };
         let record = Arc::clone(&pipeline.audit_record);
         let started = AuditEntry::new(AuditAction::Start, &Actor::Proxy, None);
         record.enter(started.with("version", env!("CARGO_PKG_VERSION")).logged());
-        let served = listen::run(settings, pipeline, admin, metrics, background, reload);
+        let served = listen::run(settings, pipeline, admin, metrics, background, reload, serving);
         if let Some(cluster) = &cluster {
             cluster.leave();
         }

@@ -14,6 +14,7 @@ mod audit;
 mod audit_record;
 mod base;
 mod bundles;
+mod causes;
 pub mod cli;
 mod clock;
 mod cluster;

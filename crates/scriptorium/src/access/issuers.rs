@@ -22,7 +22,7 @@ use super::keys::KeySet;
 use super::proven::ProvenTokens;
 use super::{jwt, signature};
 use crate::clock::Timestamp;
-use crate::config::Issuer;
+use crate::config::{Issuer, JwksFile};
 use crate::domain::Sha256;
 
 /// Tokens that are remembered, some hundred bytes each.
@@ -70,7 +70,7 @@ impl IssuerTable {
             let kept = before.and_then(|before| before.keys_of(config));
             let keys = kept.unwrap_or_default();
             // What was fetched is newer than the file. The check of the configuration refused a file that cannot be read.
-            let read = config.jwks_file.as_ref().and_then(|file| file.contents().ok());
+            let read = config.jwks_file.as_ref().map(JwksFile::contents);
             if let Some(read) = read.filter(|_| keys.set.load().len() == 0) {
                 keys.set.store(Arc::new(KeySet::read(read).unwrap_or_default()));
             }

@@ -16,6 +16,7 @@ use crate::admin::{AdminRole, AdminToken, Door};
 use crate::advisories::AdvisoryKeeper;
 use crate::audit_record::AuditFile;
 use crate::base::{BaseSettings, ListedHost};
+use crate::causes::with_causes;
 use crate::clock::Timestamp;
 use crate::config::{
     AdminTokenKeys, AdminTokenRole, AppliedBy, Config, ConfigError, HostPattern, Limits, ValueOrigin,
@@ -88,7 +89,7 @@ impl RunningParts {
     fn prepare_documents(&self, config: &Config) -> Result<PreparedChange, ConfigError> {
         let documents = Arc::clone(&self.pipeline.documents);
         let live = self.registries.live(config, Some(&documents.live().upstreams));
-        let live = live.map_err(|error| refused("upstreams", &error))?;
+        let live = live.map_err(|error| refused("upstreams", with_causes(&error)))?;
         Ok(PreparedChange::apply(move |_| documents.reload(live)))
     }
 
@@ -104,7 +105,7 @@ impl RunningParts {
     /// Opens the file again: it may have been renamed.
     fn prepare_audit_record(&self, config: &Config) -> Result<PreparedChange, ConfigError> {
         let file = config.log.audit.as_deref().map(AuditFile::open).transpose();
-        let file = file.map_err(|error| refused("log.audit", &error))?;
+        let file = file.map_err(|error| refused("log.audit", with_causes(&error)))?;
         let record = Arc::clone(&self.pipeline.audit_record);
         Ok(PreparedChange::apply(move |_| {
             if let Err(error) = record.follow(file) {
@@ -117,7 +118,7 @@ impl RunningParts {
         match (self.certificates.clone(), &config.server.tls) {
             (Some(running), Some(tls)) => {
                 let renewed = Certificates::read(tls.cert.path(), tls.key.path())
-                    .map_err(|error| refused("server.tls", &error))?;
+                    .map_err(|error| refused("server.tls", with_causes(&error)))?;
                 let registries = self.registries.clone();
                 Ok(PreparedChange::apply(move |_| {
                     running.replace(&renewed);
@@ -137,13 +138,13 @@ impl RunningParts {
 pub(super) fn policy_rules(config: &Config, now: Timestamp) -> Result<Policy, ConfigError> {
     match config.policy.compile(now.0 / 1000) {
         Ok((rules, _)) => Ok(rules),
-        Err(errors) => Err(refused("policy", &errors.first().map(ToString::to_string).unwrap_or_default())),
+        Err(errors) => Err(refused("policy", errors.first().map(ToString::to_string).unwrap_or_default())),
     }
 }
 
 /// Why a part cannot apply a valid configuration.
-fn refused(key: &str, why: &impl ToString) -> ConfigError {
-    ConfigError { origin: ValueOrigin::Unset, key: key.to_owned(), message: why.to_string() }
+fn refused(key: &str, message: String) -> ConfigError {
+    ConfigError { origin: ValueOrigin::Unset, key: Some(key.to_owned()), message }
 }
 
 /// The bounds of files that are fetched.

@@ -65,6 +65,7 @@ pub(super) fn settings(
     Ok(ListenSettings {
         listen: server.listen,
         admin_listen: server.admin_listen,
+        given_by: ["server.listen", "server.admin_listen"],
         threads: server.threads,
         tls,
         max_connections: config.limits.max_connections,

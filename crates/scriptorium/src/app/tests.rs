@@ -119,7 +119,7 @@ fn a_certificate_that_was_renewed_under_its_name_is_applied() {
     let chain = std::fs::read_to_string(testdata.join("server-cert.pem")).unwrap();
     let with_tls = || {
         let mut config = in_memory();
-        let [cert, key] = [&cert, &key].map(|path| PemFile::read(path.clone()));
+        let [cert, key] = [&cert, &key].map(|path| PemFile::read(path.clone()).unwrap());
         config.server.tls = Some(config::TlsFiles { cert, key });
         config
     };

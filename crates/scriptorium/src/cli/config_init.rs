@@ -14,7 +14,7 @@ use rustix::fs::statvfs;
 use toml::Value;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Config, ConfigErrors, Location, Overrides, Storage};
+use crate::config::{self, Config, ConfigError, ConfigErrors, Location, Overrides, Storage};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -63,7 +63,7 @@ enum NotWritten {
     NoUpstream,
     #[error("{} exists and is not overwritten; name another file with --config, or move it away", .0.display())]
     Exists(PathBuf),
-    #[error("{}: {source}", path.display())]
+    #[error("{} cannot be written: {source}; name a file in a folder that exists and takes this user's files", path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error("the terminal, or the working folder: {0}")]
     Terminal(#[from] io::Error),
@@ -73,8 +73,7 @@ enum NotWritten {
 
 /// The errors without the place in a file that nobody sees.
 fn lines(errors: &ConfigErrors) -> String {
-    let lines: Vec<_> = errors.0.iter().map(|error| format!("{}: {}", error.key, error.message)).collect();
-    lines.join("\n")
+    errors.0.iter().map(ConfigError::sentence).collect::<Vec<_>>().join("\n")
 }
 
 pub(super) fn run(args: &InitArgs) -> ExitCode {

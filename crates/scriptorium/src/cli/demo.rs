@@ -12,7 +12,7 @@ use bibliotheca::sample::{self, SampleError};
 use clap::Args;
 
 use crate::app::{App, AppError};
-use crate::config::{Config, Location, LogLevel, Upstream};
+use crate::config::{Config, Location, LogLevel, Server, Upstream};
 use crate::telemetry::{self, TelemetryError};
 
 pub(super) const EXAMPLES: &str = "\
@@ -26,6 +26,8 @@ Nothing outside this machine is contacted and nothing is left behind. Ctrl-C end
 /// Why the demo does not run.
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
+    #[error("--listen and --admin-listen: expected two ports; {0} is one for both")]
+    SharedPort(SocketAddr),
     #[error("a temporary folder and a local port are needed: {0}")]
     Machine(#[from] io::Error),
     #[error(transparent)]
@@ -51,11 +53,12 @@ pub(super) struct DemoArgs {
 pub(super) fn run(args: &DemoArgs) -> ExitCode {
     match serve(args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => super::failed(&format!("demo: {failure}")).told(false),
+        Err(failure @ DemoError::SharedPort(_)) => super::usage(&failure.to_string()).told(false),
+        Err(failure) => super::failed(&format!("demo: {}", super::with_causes(&failure))).told(false),
     }
 }
 
-/// An address that can be printed before anything listens there.
+/// An address that can be printed as it was given.
 fn address(text: &str) -> Result<SocketAddr, String> {
     let parsed = text.parse().ok().filter(|address: &SocketAddr| address.port() != 0);
     parsed.ok_or_else(|| "expected an address and a port, such as 127.0.0.1:8081".to_owned())
@@ -68,24 +71,29 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
 }
 
 fn serve(args: &DemoArgs) -> Result<(), DemoError> {
+    let mut server = Server::default();
+    server.listen = args.listen.unwrap_or(server.listen);
+    server.admin_listen = args.admin_listen.unwrap_or(server.admin_listen);
+    if server.ports_collide() {
+        return Err(DemoError::SharedPort(server.admin_listen));
+    }
     let folder = tempfile::tempdir()?;
     let registry = RegistryServer::over(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?)?;
     sample::publish(&registry)?;
-    let config = configure(args, &registry, folder.path())?;
+    let config = configure(server, &registry, folder.path())?;
     let (_log, access) = telemetry::logging(&config.log, &config.telemetry)?;
-    let app = App::new(&config, access, false, None)?;
-    super::answer(&welcome(&config, &registry));
-    app.run()?;
+    let app = App::new(&config, access, false, None)?.blaming(["--listen", "--admin-listen"]);
+    app.run(|| {
+        super::answer(&welcome(&config, &registry));
+    })?;
     Ok(())
 }
 
-fn configure(args: &DemoArgs, registry: &RegistryServer, folder: &Path) -> Result<Config, DemoError> {
-    let mut config = Config::default();
+fn configure(server: Server, registry: &RegistryServer, folder: &Path) -> Result<Config, DemoError> {
+    let mut config = Config { server, ..Config::default() };
     config.upstreams.push(Upstream::new("sample", registry.url().parse()?));
     config.storage.url = Location::File(folder.to_path_buf());
     config.log.level = LogLevel::Warn;
-    config.server.listen = args.listen.unwrap_or(config.server.listen);
-    config.server.admin_listen = args.admin_listen.unwrap_or(config.server.admin_listen);
     Ok(config)
 }
 

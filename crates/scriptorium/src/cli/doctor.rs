@@ -44,11 +44,7 @@ pub(super) fn run(args: &DoctorArgs) -> ExitCode {
     match super::load(args.config.as_deref(), Overrides::default()) {
         Err(errors) => {
             for error in &errors.0 {
-                tell(Diagnosis::bad(
-                    "configuration",
-                    error.origin.to_string(),
-                    format!("{}: {}", error.key, error.message),
-                ));
+                tell(Diagnosis::bad("configuration", error.origin.to_string(), error.sentence()));
             }
         }
         Ok(loaded) => {

@@ -48,7 +48,7 @@ pub(super) fn run(command: &LogCommand) -> ExitCode {
     let LogCommand::Verify { files } = command;
     match verify(files) {
         Ok(read) => super::answer(&text(&read)),
-        Err(error) => super::failed(&error.to_string()).told(false),
+        Err(error) => super::fail(&error).told(false),
     }
 }
 

@@ -27,9 +27,8 @@ mod storage;
 mod store;
 mod token_hash;
 
-use std::error::Error;
+use std::ffi::OsStr;
 use std::io::{self, BufWriter, Write};
-use std::iter::successors;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -38,6 +37,7 @@ use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use self::failure::{CommandFailure, fail, failed, refuse, usage, usages};
+pub(crate) use crate::causes::with_causes;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, ConfigErrors, Loaded, Overrides};
 
@@ -203,21 +203,15 @@ fn load(file: Option<&Path>, overrides: Overrides) -> Result<Loaded, ConfigError
     Ok(loaded)
 }
 
-/// This process's environment. A variable that is not Unicode cannot be a setting.
+/// This process's environment. What is not Unicode has `char::REPLACEMENT_CHARACTER` in its place, which no setting takes.
 fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+    let text = |text: &OsStr| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(move |(name, value)| (text(&name), text(&value)))
 }
 
 /// Writes a line for people to standard error. If that is closed, nobody reads it.
 pub(crate) fn complain(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
-}
-
-/// A failure with all its causes.
-pub(crate) fn with_causes(failure: &(dyn Error + 'static)) -> String {
-    let causes = successors(Some(failure), |&cause| cause.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Runs a command's future to its end.

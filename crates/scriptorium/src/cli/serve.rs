@@ -62,10 +62,7 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
     };
     let (_log, access) = match telemetry::logging(&loaded.config.log, &loaded.config.telemetry) {
         Ok(log) => log,
-        Err(error) => {
-            super::complain(&error.to_string());
-            return ExitCode::FAILURE;
-        }
+        Err(failure) => return super::fail(&failure).told(false),
     };
     for note in &loaded.notes {
         warn!("{note}");
@@ -75,7 +72,9 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
     }
     let again = args.clone();
     let source = Box::new(move || again.load());
-    let served = App::new(&loaded.config, access, args.upgrade, Some(source)).and_then(App::run);
+    let served = App::new(&loaded.config, access, args.upgrade, Some(source))
+        .map(|app| if args.listen.is_some() { app.blaming(["--listen", "server.admin_listen"]) } else { app })
+        .and_then(|app| app.run(|| {}));
     match served {
         Ok(()) => {
             info!("stopped");

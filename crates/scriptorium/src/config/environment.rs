@@ -40,14 +40,17 @@ pub(super) fn fill(config: &mut Config, reading: &mut ConfigReading<'_>) -> Vec<
         .filter_map(|(index, issuer)| Some((index, (issuer.jwks_url.as_ref()?, &mut issuer.egress))));
     let mut https = false;
     let tables = [
-        ("upstreams", upstreams.enumerate().collect::<Vec<_>>()),
-        ("relays", relays.enumerate().collect()),
-        ("issuers", issuers.collect()),
+        ("upstreams", "url", upstreams.enumerate().collect::<Vec<_>>()),
+        ("relays", "url", relays.enumerate().collect()),
+        ("issuers", "jwks_url", issuers.collect()),
     ];
-    for (list, tables) in tables {
+    for (list, home, tables) in tables {
         for (index, (url, egress)) in tables {
-            https |= url.scheme() == "https";
-            fill_table(&format!("{list}[{index}]"), url, egress, reading, &mut notes);
+            let table = format!("{list}[{index}]");
+            if reading.knows(&format!("{table}.{home}")) {
+                https |= url.scheme() == "https";
+                fill_table(&table, url, egress, reading, &mut notes);
+            }
         }
     }
     for variable in AUTHORITIES.into_iter().filter(|_| https) {
@@ -103,7 +106,8 @@ fn first<'a>(env: &'a BTreeMap<String, String>, variables: &[&'a str]) -> Option
 /// The URL of a proxy, and `user:password` for it. As in other programs, a URL without a scheme is http.
 fn proxy(value: &str) -> Option<(Url, Option<String>)> {
     let whole = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
-    let mut url = Url::parse(&whole).ok().filter(is_proxy)?;
+    let is_text = |_: &Url| !value.contains(char::REPLACEMENT_CHARACTER);
+    let mut url = Url::parse(&whole).ok().filter(is_proxy).filter(is_text)?;
     let credential = user_and_password(&url);
     url.set_username("").ok()?;
     url.set_password(None).ok()?;

@@ -40,14 +40,30 @@ impl fmt::Display for ValueOrigin {
 
 /// One error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{origin}: {key}{}{message}", if .key.is_empty() { "" } else { ": " })]
+#[error("{origin}: {}", self.sentence())]
 pub(crate) struct ConfigError {
     /// Where the value came from.
     pub origin: ValueOrigin,
-    /// The key, such as `upstreams[0].url`; empty if the file could not be read or is not TOML.
-    pub key: String,
+    /// The key, such as `upstreams[0].url`; none if the file could not be read or is not TOML.
+    pub key: Option<String>,
     /// The expected value.
     pub message: String,
+}
+
+impl ConfigError {
+    /// The error without its place.
+    pub(crate) fn sentence(&self) -> String {
+        match &self.key {
+            Some(key) => format!("{key}: {}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
+    /// Whether it is about `key`, or about a part of its value.
+    pub(super) fn is_about(&self, key: &str) -> bool {
+        let rest = self.key.as_deref().and_then(|own| own.strip_prefix(key));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    }
 }
 
 /// Every error, in the order in which they were found.

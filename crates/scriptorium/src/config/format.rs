@@ -57,22 +57,34 @@ impl<'a> Scope<'a> {
     }
 }
 
+impl<T> ValueFormat<T> {
+    /// The example as a value.
+    pub(super) fn stand_in(&self) -> Option<T> {
+        let (value, nothing) = (SourceValue::of_toml(self.example?)?, BTreeMap::new());
+        (self.read)(value, "", &mut ConfigReading::new(&nothing, None))
+    }
+}
+
 impl<T: PartialEq + 'static> ValueFormat<T> {
-    /// A value without parts, which `parse` accepts.
-    pub(super) fn plain(
+    /// A value without parts, which `parse` accepts, or says what is wrong with it where it knows more than that.
+    pub(super) fn judged(
         expected: impl Into<String>,
-        parse: impl Fn(&Value, &Scope<'_>) -> Option<T> + 'static,
+        parse: impl Fn(&Value, &Scope<'_>) -> Result<T, Option<String>> + 'static,
         print: impl Fn(&T) -> Value + 'static,
     ) -> Self {
         let expected = expected.into();
         let message = format!("expected {expected}");
         let read = move |given: SourceValue, key: &str, reading: &mut ConfigReading<'_>| {
             let scope = Scope::of(&given.origin, reading.env);
-            let value = given.plain().find_map(|value| parse(&value, &scope));
-            if value.is_none() {
-                reading.refuse_at(given.origin, key, &message);
+            let mut wrong = None;
+            for value in given.plain() {
+                match parse(&value, &scope) {
+                    Ok(value) => return Some(value),
+                    Err(why) => wrong = why,
+                }
             }
-            value
+            reading.refuse_at(given.origin, key, wrong.as_deref().unwrap_or(&message));
+            None
         };
         Self {
             expected,
@@ -84,6 +96,15 @@ impl<T: PartialEq + 'static> ValueFormat<T> {
         }
     }
 
+    /// A value without parts, which `parse` accepts.
+    pub(super) fn plain(
+        expected: impl Into<String>,
+        parse: impl Fn(&Value, &Scope<'_>) -> Option<T> + 'static,
+        print: impl Fn(&T) -> Value + 'static,
+    ) -> Self {
+        Self::judged(expected, move |value, scope| parse(value, scope).ok_or(None), print)
+    }
+
     /// A text that `parse` accepts and `T` prints.
     pub(super) fn text(
         expected: impl Into<String>,
@@ -92,6 +113,21 @@ impl<T: PartialEq + 'static> ValueFormat<T> {
     ) -> Self {
         let parse = move |value: &Value, scope: &Scope<'_>| parse(value.as_str()?, scope);
         Self::plain(expected, parse, move |value| Value::String(print(value)))
+    }
+
+    /// The path of a file, which `open` reads at once, or says why it cannot be used; `path` gives the path back.
+    pub(super) fn file(
+        expected: &'static str,
+        open: impl Fn(PathBuf) -> Result<T, String> + 'static,
+        path: impl Fn(&T) -> &Path + 'static,
+    ) -> Self {
+        let parse = move |value: &Value, scope: &Scope<'_>| {
+            let text = value.as_str().filter(|text| !text.is_empty()).ok_or(None)?;
+            let path = scope.resolve(text).ok_or(None)?;
+            let shown = path.display().to_string();
+            open(path).map_err(|why| Some(format!("expected {expected}; {shown}: {why}")))
+        };
+        Self::judged(expected, parse, move |file| Value::String(path(file).display().to_string()))
     }
 
     /// A text that the type itself parses and prints.
@@ -140,6 +176,17 @@ impl<T: PartialEq + 'static> ValueFormat<T> {
             print: Box::new(move |values| Some(values.iter().filter_map(&print).collect::<Vec<_>>().into())),
             compare: Box::new(compare_whole),
         }
+    }
+
+    /// Notes a value of which `doubt` says what was understood.
+    pub(super) fn doubted(self, doubt: impl Fn(&T) -> Option<String> + 'static) -> Self {
+        let read = self.read;
+        let read = move |given: SourceValue, key: &str, reading: &mut ConfigReading<'_>| {
+            let value = read(given, key, reading)?;
+            reading.notes.extend(doubt(&value).map(|understood| format!("{key} is {understood}")));
+            Some(value)
+        };
+        Self { read: Box::new(read), ..self }
     }
 
     /// Shows `toml` as a value of this format.

@@ -1,14 +1,12 @@
-//! The formats of plain values: numbers, sizes, durations, URLs, files, credentials, choices.
+//! The formats of plain values: numbers, URLs, names, folders, choices. The files below have those of other kinds.
 //!
 //! Owns what is accepted as each of them. Must not know any key, nor how values depend on one another.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use bundle::TrustedKey;
-use bytesize::ByteSize;
 use ipnet::IpNet;
 use selection::Root;
 use toml::Value;
@@ -18,22 +16,26 @@ use super::format::{Scope, ValueFormat};
 use super::reading::ConfigReading;
 use super::sources::SourceValue;
 use super::value::{
-    Credential, HostPattern, Location, NoProxyEntry, PemFile, PolicyFile, PolicyTables, Rate, RootListFile,
-    is_name,
+    HostPattern, Location, NoProxyEntry, PolicyFile, PolicyTables, Rate, RootListFile, is_name,
 };
-use crate::domain::VolumePattern;
-use crate::domain::{Sha256, percent};
+use crate::domain::{VolumePattern, percent};
 
+mod certificates;
 mod clients;
 mod cluster;
+mod quantities;
+mod secrets;
 mod telemetry;
 
+pub(super) use certificates::{authorities, certificate, private_key};
 pub(super) use clients::{expected_claims, group, key_file, keys_url, last_day, phrase, reading_clients};
-pub(super) use cluster::{engine_url, key_prefix, password_variable};
+pub(super) use cluster::{engine_url, key_prefix};
+pub(crate) use quantities::parse_size;
+pub(super) use quantities::{bytes, interval, period, size, timeout, too_few};
+pub(super) use secrets::{
+    password_variable, proxy_credential, token_digest, token_variable, user_and_password,
+};
 pub(super) use telemetry::{collector_url, share};
-
-const EXBIBYTE: u64 = 1 << 60;
-const SIZE: &str = "a size from 1 byte to 1 EiB such as \"64MiB\"";
 
 /// An enum that has a word in the configuration for each variant.
 pub(super) trait Choice: Copy + PartialEq + 'static {
@@ -74,81 +76,6 @@ fn integer<T: WholeNumber>(expected: String, bounds: RangeInclusive<i64>) -> Val
         value.as_integer().filter(|number| bounds.contains(number))?.try_into().ok()
     };
     ValueFormat::plain(expected, parse, |number: &T| Value::Integer((*number).try_into().unwrap_or(i64::MAX)))
-}
-
-/// A duration of days, in which something is kept.
-pub(super) fn period() -> ValueFormat<Duration> {
-    let longest = Duration::from_secs(10 * 31_557_600);
-    duration("a duration of at most 10 years such as \"90s\" or \"7d\"", Duration::ZERO..=longest)
-}
-
-/// How often something is done.
-pub(super) fn interval() -> ValueFormat<Duration> {
-    let bounds = Duration::from_secs(60)..=Duration::from_secs(365 * 86_400);
-    duration("a duration from \"1m\" to \"365d\" such as \"6h\"", bounds)
-}
-
-/// How long something is waited for.
-pub(super) fn timeout() -> ValueFormat<Duration> {
-    let bounds = Duration::from_millis(1)..=Duration::from_secs(3600);
-    duration("a duration from \"1ms\" to \"1h\" such as \"5s\"", bounds)
-}
-
-fn duration(expected: &str, bounds: RangeInclusive<Duration>) -> ValueFormat<Duration> {
-    let parse = move |text: &str, _: &Scope<'_>| {
-        humantime::parse_duration(text).ok().filter(|period| bounds.contains(period))
-    };
-    ValueFormat::text(expected, parse, print_duration)
-}
-
-/// One unit if it says the duration exactly, so that it reads as it would be written.
-fn print_duration(period: &Duration) -> String {
-    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
-    let millis = period.as_millis();
-    match units.into_iter().find(|(_, unit)| millis >= *unit && millis.is_multiple_of(*unit)) {
-        Some((name, unit)) if period.subsec_nanos().is_multiple_of(1_000_000) => {
-            format!("{}{name}", millis / unit)
-        }
-        _ => humantime::format_duration(*period).to_string(),
-    }
-}
-
-/// A number of bytes, one at least.
-pub(super) fn size() -> ValueFormat<u64> {
-    bytes(SIZE, 1)
-}
-
-/// A number of bytes from `least` on, as `expected` says.
-pub(super) fn bytes(expected: &str, least: u64) -> ValueFormat<u64> {
-    let parse = move |value: &Value, _: &Scope<'_>| {
-        let size = match value.as_integer() {
-            Some(bytes) => bytes.try_into().ok(),
-            None => bytes_of(value.as_str()?),
-        };
-        size.filter(|bytes| (least..=EXBIBYTE).contains(bytes))
-    };
-    ValueFormat::plain(expected, parse, |bytes| Value::String(print_size(*bytes)))
-}
-
-fn bytes_of(text: &str) -> Option<u64> {
-    text.parse::<ByteSize>().ok().map(|size| size.0)
-}
-
-/// The largest unit that leaves nothing over, so that the printed size reads back exactly.
-fn print_size(bytes: u64) -> String {
-    let units = [("GiB", bytesize::GIB), ("MiB", bytesize::MIB), ("KiB", bytesize::KIB)];
-    let exact = units.into_iter().find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit));
-    exact.map_or_else(|| format!("{bytes}B"), |(name, unit)| format!("{}{name}", bytes / unit))
-}
-
-/// Text that is no size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected {SIZE}")]
-pub(crate) struct InvalidSize;
-
-/// Reads a size as the configuration does.
-pub(crate) fn parse_size(text: &str) -> Result<u64, InvalidSize> {
-    bytes_of(text).filter(|bytes| (1..=EXBIBYTE).contains(bytes)).ok_or(InvalidSize)
 }
 
 /// Whose signatures are believed.
@@ -254,16 +181,6 @@ pub(super) fn file() -> ValueFormat<PathBuf> {
     ValueFormat::text("the path of a file", resolved, |path| path.display().to_string())
 }
 
-/// The path of a PEM file, which is read at once.
-pub(super) fn pem() -> ValueFormat<PemFile> {
-    let print = |file: &PemFile| file.path().display().to_string();
-    ValueFormat::text(
-        "the path of a PEM file",
-        |text, scope| Some(PemFile::read(resolved(text, scope)?)),
-        print,
-    )
-}
-
 fn resolved(text: &str, scope: &Scope<'_>) -> Option<PathBuf> {
     scope.resolve(Some(text).filter(|path| !path.is_empty())?)
 }
@@ -291,18 +208,15 @@ pub(super) fn root() -> ValueFormat<Root> {
     )
 }
 
-/// The path of a list of roots, which is read at once.
+/// A list of roots.
 pub(super) fn root_list() -> ValueFormat<RootListFile> {
-    let print = |file: &RootListFile| file.path().display().to_string();
-    let read = |text: &str, scope: &Scope<'_>| Some(RootListFile::read(resolved(text, scope)?));
-    ValueFormat::text("the path of a list of roots", read, print)
+    ValueFormat::file("the path of a list of roots", RootListFile::read, RootListFile::path)
 }
 
-/// The path of a file with rules and waivers, which is read at once.
+/// A file with rules and waivers.
 pub(super) fn policy_file() -> ValueFormat<PolicyFile> {
-    let print = |file: &PolicyFile| file.path().display().to_string();
-    let read = |text: &str, scope: &Scope<'_>| Some(PolicyFile::read(resolved(text, scope)?));
-    ValueFormat::text("the path of a file with [[policy.rules]] and [[policy.waivers]]", read, print)
+    let expected = "the path of a file with [[policy.rules]] and [[policy.waivers]]";
+    ValueFormat::file(expected, PolicyFile::read, PolicyFile::path)
 }
 
 /// Tables that the crate `policy` reads, each under a `heading`.
@@ -342,48 +256,4 @@ fn is_mount(path: &str) -> bool {
 
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
-}
-
-/// The digest of a token. It is not printed.
-pub(super) fn token_digest() -> ValueFormat<Sha256> {
-    let expected = "64 lowercase hexadecimal digits, as `scriptorium token hash` prints them";
-    ValueFormat::text(expected, |text, _| Sha256::from_hex(text).ok(), |_| "<redacted>".to_owned())
-}
-
-/// A variable that holds a token. The token is not printed.
-pub(super) fn token_variable() -> ValueFormat<Credential> {
-    variable(
-        "the name of an environment variable that is set to a token of visible ASCII characters",
-        |token| {
-            let is_visible = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-            is_visible.then(|| token.to_owned())
-        },
-    )
-}
-
-/// A variable that holds `user:password`, or the whole URL of a proxy. The password is not printed.
-pub(super) fn proxy_credential() -> ValueFormat<Credential> {
-    variable("the name of an environment variable that is set to user:password", |value| {
-        let pair = match Url::parse(value) {
-            Ok(url) if url.has_host() => user_and_password(&url)?,
-            Ok(_) | Err(_) => value.to_owned(),
-        };
-        let is_pair = pair.split_once(':').is_some_and(|(user, _)| !user.is_empty());
-        (is_pair && !pair.contains(char::is_control)).then_some(pair)
-    })
-}
-
-/// The user and the password in a URL, `user:password`.
-pub(super) fn user_and_password(url: &Url) -> Option<String> {
-    let user = percent::decode(url.username())?;
-    let password = percent::decode(url.password().unwrap_or_default())?;
-    (!user.is_empty()).then(|| format!("{user}:{password}"))
-}
-
-fn variable(expected: &str, secret: fn(&str) -> Option<String>) -> ValueFormat<Credential> {
-    let parse = move |variable: &str, scope: &Scope<'_>| {
-        let token = secret(scope.env.get(variable)?.trim())?.into();
-        Some(Credential { variable: variable.to_owned(), token })
-    };
-    ValueFormat::text(expected, parse, |credential| credential.variable.clone())
 }

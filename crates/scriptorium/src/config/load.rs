@@ -52,7 +52,8 @@ impl Config {
         let warnings = check::policy(&config.policy, now, &mut reading);
         if reading.errors.is_empty() {
             let mistyped = notes::mistyped(env.keys(), |key| Self::applied_by(key).is_some());
-            let notes = notes::notes(&config).into_iter().chain(warnings).chain(mistyped).collect();
+            let others = notes::notes(&config).into_iter().chain(warnings).chain(mistyped);
+            let notes = reading.notes.into_iter().chain(others).collect();
             Ok(Loaded { notes, config, from_environment })
         } else {
             Err(ConfigErrors(reading.errors))
@@ -72,7 +73,7 @@ impl Config {
         let env = env.collect();
         let mut reading = ConfigReading::new(&env, file);
         let config = Self::read(file, overrides, &mut reading)?;
-        reading.errors.retain(|error| ADMIN_LISTEN.contains(&error.key.as_str()));
+        reading.errors.retain(|error| error.key.as_deref().is_some_and(|key| ADMIN_LISTEN.contains(&key)));
         if reading.errors.is_empty() {
             Ok(config.server.admin_listen)
         } else {
@@ -90,7 +91,9 @@ impl Config {
         let mut sources = sources.map_err(ConfigErrors)?;
         reading.errors = sources.overlay_environment(reading.env);
         sources.overlay_flags(overrides);
-        Ok(TableReader::read(sources, "", reading).unwrap_or_default())
+        let config = TableReader::read(sources, "", reading).unwrap_or_default();
+        reading.end_values();
+        Ok(config)
     }
 
     /// Notes on tokens that are past their last day at `now`, in milliseconds since 1970; one sentence each.

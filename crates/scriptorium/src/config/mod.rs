@@ -38,7 +38,7 @@ pub(crate) use pages::{file_of, reference, sample};
 pub(crate) use sections::*;
 pub(crate) use sources::Overrides;
 pub(crate) use value::{
-    Credential, ExpectedClaim, HostPattern, LONGEST_JWKS, ListedReader, PemFile, Readers,
+    Credential, ExpectedClaim, HostPattern, JwksFile, LONGEST_JWKS, ListedReader, PemFile, Readers,
 };
 pub(crate) use value::{Location, Rate};
 

@@ -46,8 +46,10 @@ There are four sources; each overrides those below it:
 unknown key is an error. Secrets do not belong in the file: it names the environment variable that holds a
 credential, or contains the SHA-256 of a token (`scriptorium token hash`).
 
-Durations are written `"90s"`, `"5m"` or `"7d"`, sizes `"64MiB"`. Relative paths in the file start from its
-folder.
+Durations are written `"90s"`, `"5m"` or `"7d"`, sizes `"64MiB"`. A size without a unit is a number of bytes. A
+value that is valid and probably not meant, such as `max_size = 50` or `"5M"` (five months), is a note of
+`config check` and a warning at the start, which say what was understood. Relative paths in the file start from
+its folder.
 
 SIGHUP, or `POST /admin/v1/reload`, reads the configuration again. A valid one is applied at once, except for
 keys that need a restart; the log and the response list both. If anything is wrong, nothing changes.

@@ -15,7 +15,7 @@ use super::sources::{SourceTree, SourceValue};
 
 /// A struct whose fields are the keys of one table.
 pub(super) trait Section: Clone + PartialEq + 'static {
-    /// Reads the keys; `None` if a required one is missing or bad.
+    /// Reads every key; `None` if nothing can stand in for a required one that is missing or bad.
     fn read(table: &mut TableReader<'_, '_>) -> Option<Self>;
 
     /// The keys, in the order of their declaration.
@@ -116,6 +116,8 @@ pub(super) fn tables<S: Section>(unique: &'static [&'static str]) -> ValueFormat
 pub(super) struct TableReader<'t, 'a> {
     path: &'t str,
     origin: ValueOrigin,
+    /// What is no table lacks no key.
+    is_table: bool,
     /// The values that were not read yet.
     left: BTreeMap<String, SourceValue>,
     known: Vec<&'static str>,
@@ -130,14 +132,15 @@ impl<'t, 'a> TableReader<'t, 'a> {
         reading: &'t mut ConfigReading<'a>,
     ) -> Option<S> {
         let SourceValue { origin, tree } = given;
-        let left = match tree {
-            SourceTree::Table(left) => left,
+        let (left, is_table) = match tree {
+            SourceTree::Table(left) => (left, true),
             SourceTree::List(_) | SourceTree::Plain(_) => {
                 reading.refuse_at(origin.clone(), path, "expected a table");
-                BTreeMap::new()
+                (BTreeMap::new(), false)
             }
         };
-        let mut table = Self { path, origin, left, known: Vec::new(), reading };
+        reading.give(path.to_owned(), origin.clone());
+        let mut table = Self { path, origin, is_table, left, known: Vec::new(), reading };
         let section = S::read(&mut table);
         for (key, given) in table.left {
             let message = unknown(&key, &table.known);
@@ -153,19 +156,20 @@ impl<'t, 'a> TableReader<'t, 'a> {
         format: ValueFormat<T>,
         default: impl FnOnce() -> T,
     ) -> T {
-        self.take(key, format).unwrap_or_else(default)
+        self.take(key, &format).unwrap_or_else(default)
     }
 
-    /// The value of `key`; its absence is an error.
+    /// The value of `key`; its absence is an error. After an error its example stands in for it, so that the section is there and
+    /// its other keys are checked all the same.
     pub(super) fn required<T>(&mut self, key: &'static str, format: ValueFormat<T>) -> Option<T> {
-        if !self.left.contains_key(key) {
+        if self.is_table && !self.left.contains_key(key) {
             let message = format!("missing; expected {}", format.expected);
             self.reading.refuse_at(self.origin.clone(), below(self.path, key), message);
         }
-        self.take(key, format)
+        self.take(key, &format).or_else(|| format.stand_in())
     }
 
-    fn take<T>(&mut self, key: &'static str, format: ValueFormat<T>) -> Option<T> {
+    fn take<T>(&mut self, key: &'static str, format: &ValueFormat<T>) -> Option<T> {
         self.known.push(key);
         let given = self.left.remove(key)?;
         let path = below(self.path, key);
@@ -174,9 +178,12 @@ impl<'t, 'a> TableReader<'t, 'a> {
     }
 }
 
-/// The full name of `key` in the table at `path`.
+/// The full name of `key` in the table at `path`, as TOML writes it: a key without characters is `""`.
 fn below(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let quoted = || Value::from(key).to_string();
+    let key = if key.is_empty() || !key.bytes().all(is_bare) { quoted() } else { key.to_owned() };
+    if path.is_empty() { key } else { format!("{path}.{key}") }
 }
 
 fn refuse_repeats(list: &[SourceValue], path: &str, key: &str, reading: &mut ConfigReading<'_>) {

@@ -11,7 +11,7 @@ use bundle::TrustedKey;
 use url::Url;
 
 use super::declare::{choice, section};
-use super::formats::{base_url, bytes, choice, file, mount, period, rate, trusted_key};
+use super::formats::{base_url, bytes, choice, file, mount, period, rate, too_few, trusted_key};
 use super::section::{table, tables};
 use super::value::Rate;
 
@@ -39,6 +39,7 @@ pub(crate) use storage::{Durability, Storage};
 pub(crate) use telemetry::Telemetry;
 pub(crate) use upstream::{CacheControl, Egress, GitForm, Upstream, WritesCheck};
 
+const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
@@ -108,7 +109,8 @@ section! {
         /// Bytes per second that the background audit reads from the store. Passes are an hour apart; "0B" is
         /// no audit.
         audit_rate: u64 = 0, bytes(
-            "so many bytes a second such as \"8MiB\", at most 1 EiB, or \"0B\" for never", 0), Restart;
+            "so many bytes a second such as \"8MiB\", at most 1 EiB, or \"0B\" for never", 0)
+            .doubted(|rate| too_few(*rate, 4 * KIB, "MiB")), Restart;
     }
 }
 

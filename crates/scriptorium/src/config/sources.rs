@@ -60,7 +60,7 @@ impl SourceValue {
         let at = |position| ValueOrigin::File { path: path.to_owned(), position };
         let text = std::fs::read_to_string(path).map_err(|error| {
             let message = format!("expected a readable TOML file: {error}");
-            vec![ConfigError { origin: at(None), key: String::new(), message }]
+            vec![ConfigError { origin: at(None), key: None, message }]
         })?;
         let locate = |byte: usize| at(Some(line_and_column(&text, byte)));
         let (table, errors) = DeTable::parse_recoverable(&text);
@@ -69,7 +69,7 @@ impl SourceValue {
         }
         let refused = errors.iter().map(|error| ConfigError {
             origin: locate(error.span().map_or(0, |span| span.start)),
-            key: String::new(),
+            key: None,
             message: format!("not TOML: {}", error.message()),
         });
         Err(refused.collect())
@@ -86,8 +86,12 @@ impl SourceValue {
         let mut errors = Vec::new();
         for (path, name, text) in settings {
             let origin = ValueOrigin::Environment(name.clone());
-            if let Err(message) = self.set(&path, Self::from_variable(text, &origin)) {
-                errors.push(ConfigError { origin, key: path.join("."), message: message.to_owned() });
+            let set = match text.contains(char::REPLACEMENT_CHARACTER) {
+                true => Err("expected UTF-8 text"),
+                false => self.set(&path, Self::from_variable(text, &origin)),
+            };
+            if let Err(message) = set {
+                errors.push(ConfigError { origin, key: Some(path.join(".")), message: message.to_owned() });
             }
         }
         errors
@@ -114,6 +118,12 @@ impl SourceValue {
                 table.insert(key.to_owned(), Self::text(&text, &ValueOrigin::Flag(flag)));
             }
         }
+    }
+
+    /// A value in TOML, which no source gives.
+    pub(super) fn of_toml(text: &str) -> Option<Self> {
+        let tree = tree_of(DeValue::parse(text).ok()?.get_ref(), &|_| ValueOrigin::Unset);
+        Some(Self { origin: ValueOrigin::Unset, tree })
     }
 
     /// The plain values that this may mean. A variable is text, whatever its key expects; so the TOML in the
@@ -185,7 +195,7 @@ fn location(folder: PathBuf) -> String {
 }
 
 fn plain_toml(text: &str) -> Option<Value> {
-    match tree_of(DeValue::parse(text).ok()?.get_ref(), &|_| ValueOrigin::Unset) {
+    match SourceValue::of_toml(text)?.tree {
         SourceTree::Plain(value) => Some(value),
         SourceTree::Table(_) | SourceTree::List(_) => None,
     }

@@ -12,9 +12,11 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::domain::Sha256;
 
+mod at_once;
 mod clients;
 mod cluster;
 mod compare;
+mod doubts;
 mod environment;
 mod full;
 mod pages;
@@ -75,7 +77,7 @@ fn example() -> Config {
 }
 
 fn pem(name: &str) -> PemFile {
-    PemFile::read(testdata(name))
+    PemFile::read(testdata(name)).unwrap()
 }
 
 fn testdata(name: &str) -> PathBuf {
@@ -294,7 +296,7 @@ fn tls_files_are_read_and_belong_together() {
             std::fs::copy(testdata(key), site.folder.path().join(key)).unwrap();
         }
         let loaded = site.load(&[]).map(|loaded| loaded.config.server.tls.unwrap());
-        loaded.map_err(|errors| errors.0.into_iter().map(|error| error.key).collect::<Vec<_>>())
+        loaded.map_err(|errors| errors.0.into_iter().filter_map(|error| error.key).collect::<Vec<_>>())
     };
     assert!(told("server-cert.pem", "server-key.pem").unwrap().cert.path().is_absolute());
     assert_eq!(told("server-cert.pem", "other-key.pem").unwrap_err(), ["server.tls.key"]);

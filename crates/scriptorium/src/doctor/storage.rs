@@ -3,6 +3,7 @@
 //! Owns which parts of a storage are examined. Must not know how a disk is measured, nor how a bucket is asked.
 
 use super::{Diagnosis, disk};
+use crate::causes::with_causes;
 use crate::config::{Location, Storage};
 use crate::store::StorageBucket;
 
@@ -36,10 +37,6 @@ async fn examine_bucket(bucket: &StorageBucket) -> Diagnosis {
             &*bucket.name,
             "lists, reads and deletes objects, and lets one of two writers win",
         ),
-        Err(error) => {
-            let causes = std::iter::successors(std::error::Error::source(&error), |error| error.source());
-            let causes = causes.map(|cause| format!(": {cause}")).collect::<String>();
-            Diagnosis::bad("bucket", &*bucket.name, format!("{error}{causes}"))
-        }
+        Err(error) => Diagnosis::bad("bucket", &*bucket.name, with_causes(&error)),
     }
 }

@@ -107,6 +107,8 @@ pub(crate) struct ListenSettings {
     pub(crate) listen: SocketAddr,
     /// The admin port; always plain HTTP.
     pub(crate) admin_listen: SocketAddr,
+    /// What an operator changes to have either elsewhere: a key or a flag.
+    pub(crate) given_by: [&'static str; 2],
     /// Threads that serve the public port; 0 is one per core.
     pub(crate) threads: usize,
     /// The certificate of the public port.
@@ -163,7 +165,7 @@ impl<F: Future<Output = ()> + Send + 'static> Work for F {}
 /// SIGTERM and SIGINT stop: nothing new is accepted, idle connections are closed, and this returns once the last request
 /// in flight is answered or the grace period is over. A second signal returns at once. SIGQUIT does the same after
 /// handing the listening sockets to a process started with [`ListenSettings::upgrade`]. SIGHUP calls `reload`.
-/// `background` is aborted at the end.
+/// `background` is aborted at the end. `started` is called once both ports are served.
 pub(crate) fn run<P: RequestHandler, A: RequestHandler>(
     settings: ListenSettings,
     public: Arc<P>,
@@ -171,12 +173,13 @@ pub(crate) fn run<P: RequestHandler, A: RequestHandler>(
     metrics: Arc<Metrics>,
     background: ProcessWork<impl Work, impl Work>,
     reload: impl Fn() + Send + 'static,
+    started: impl FnOnce(),
 ) -> Result<(), ListenError> {
     let tls = settings.tls.as_ref().map(Certificates::acceptor).transpose()?;
     let mut sockets = Sockets::new(settings.upgrade.then_some(&settings.hand_over))?;
     let public_port = Port {
         name: "public",
-        listener: sockets.claim("server.listen", settings.listen)?,
+        listener: sockets.claim(settings.given_by[0], settings.listen)?,
         threads: threads(settings.threads),
         terms: settings.public_terms(),
         tls,
@@ -186,7 +189,7 @@ pub(crate) fn run<P: RequestHandler, A: RequestHandler>(
     };
     let admin_port = Port {
         name: "admin",
-        listener: sockets.claim("server.admin_listen", settings.admin_listen)?,
+        listener: sockets.claim(settings.given_by[1], settings.admin_listen)?,
         threads: 1,
         terms: ADMIN,
         tls: None,
@@ -207,6 +210,7 @@ pub(crate) fn run<P: RequestHandler, A: RequestHandler>(
         .map_err(ListenError::Start)?;
     let mut server = RunningServer::start().map_err(ListenError::Start)?;
     server.serve(public_port).and_then(|()| server.serve(admin_port)).map_err(ListenError::Start)?;
+    started();
     let outcome = control.block_on(async {
         tokio::spawn(background.steady);
         idle.spawn(background.patient);

@@ -36,7 +36,11 @@ impl File {
 }
 
 fn wrong(key: &str) -> ConfigError {
-    ConfigError { origin: ValueOrigin::Unset, key: key.to_owned(), message: "expected better".to_owned() }
+    ConfigError {
+        origin: ValueOrigin::Unset,
+        key: Some(key.to_owned()),
+        message: "expected better".to_owned(),
+    }
 }
 
 type Prepare = dyn Fn(&Config) -> Result<PreparedChange, ConfigError> + Send + Sync;

@@ -7,21 +7,16 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::causes::with_causes;
+
 /// The text of the latest failure of one exchange. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Notes(Arc<Mutex<Option<String>>>);
 
 impl Notes {
-    /// Notes `error` and its sources, each once, outermost first.
+    /// Notes `error` and its causes.
     pub(super) fn failed(&self, error: &(dyn Error + 'static)) {
-        let mut chain: Vec<String> = Vec::new();
-        for cause in std::iter::successors(Some(error), |&error| error.source()) {
-            let text = cause.to_string();
-            if !chain.last().is_some_and(|last| last.contains(&text)) {
-                chain.push(text);
-            }
-        }
-        *self.held() = Some(chain.join(": "));
+        *self.held() = Some(with_causes(error));
     }
 
     /// Another attempt begins.

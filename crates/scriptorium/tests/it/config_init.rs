@@ -66,6 +66,18 @@ fn a_file_that_exists_stays_and_a_bad_answer_writes_none() {
 }
 
 #[test]
+fn a_file_that_cannot_be_written_is_told_once_with_what_to_do() {
+    let folder = TempDir::new().unwrap();
+    let output = init(
+        folder.path(),
+        &["--upstream", "https://registry.example.com", "--config", "nowhere/scriptorium.toml"],
+    );
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), told.matches("os error 2").count()), (Some(1), 1), "{told}");
+    assert!(told.contains("name a file in a folder that exists"), "{told}");
+}
+
+#[test]
 fn what_no_flag_says_is_asked_for_on_a_terminal() {
     if Command::new("script").arg("--version").output().is_err() {
         eprintln!("skipped: no script here");

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use sha2::{Digest, Sha256};
 
-use crate::support::proxy::{capture, scriptorium, signal};
+use crate::support::proxy::{capture, ended, scriptorium, signal};
 use crate::support::{Client, eventually, free_ports};
 
 #[test]
@@ -48,6 +48,36 @@ fn the_printed_curl_lines_work() {
     let status = eventually("the demo's end", || demo.try_wait().unwrap());
     assert_eq!(status.code(), Some(0));
     assert!(TcpListener::bind(&listen).is_ok(), "something was left behind");
+}
+
+/// What `demo` says at these addresses, where it cannot run.
+fn refused(listen: &str, admin: &str) -> (Option<i32>, String) {
+    let mut demo = scriptorium();
+    let output = ended("the demo", demo.args(["demo", "--listen", listen, "--admin-listen", admin]));
+    assert!(output.stdout.is_empty(), "URLs that do not work: {output:?}");
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn nothing_is_promised_at_an_address_that_cannot_be_had() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap().to_string();
+    let [one, other] = free_ports().map(|port| format!("127.0.0.1:{port}"));
+    let process = format!("process {}", std::process::id());
+    for (listen, admin, flag) in [(&taken, &one, "--listen"), (&one, &taken, "--admin-listen")] {
+        let (code, told) = refused(listen, admin);
+        assert_eq!(code, Some(1), "{told}");
+        assert!(told.contains(&process) && told.contains(&format!("choose another `{flag}`")), "{told}");
+        assert!(!told.contains("server."), "{told}");
+    }
+    let (code, told) = refused("192.0.2.1:8080", &other);
+    assert_eq!((code, told.matches("os error 99").count()), (Some(1), 1), "{told}");
+    assert!(told.contains("`--listen` must be an address of this machine"), "{told}");
+    for listen in [one.clone(), one.replace("127.0.0.1", "0.0.0.0")] {
+        let (code, told) = refused(&listen, &one);
+        assert_eq!(code, Some(2), "{told}");
+        assert!(told.contains("--listen and --admin-listen: expected two ports"), "{told}");
+    }
 }
 
 /// Follows every locator of a sample release's trust detail.

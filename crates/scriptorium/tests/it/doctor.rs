@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::support::authority::{self, Authority};
 use crate::support::bucket::Bucket;
 use crate::support::egress::Egress;
-use crate::support::proxy::scriptorium;
+use crate::support::proxy::{ended, scriptorium};
 use crate::support::{Setup, Upstream, free_port, free_ports};
 
 /// A configuration on free ports and in a folder of its own.
@@ -159,9 +159,9 @@ fn both_refuse(patient: &Patient, check: &str, words: &str) {
     assert!(finding["found"].as_str().unwrap().contains(words), "{finding}");
     let config = patient.folder.path().join("scriptorium.toml");
     let mut serve = scriptorium();
-    let served =
-        serve.arg("serve").arg("--config").arg(config).envs(patient.setup.environment.clone()).output();
-    assert_eq!(served.as_ref().unwrap().status.code(), Some(1), "{served:?}");
+    serve.arg("serve").arg("--config").arg(config).envs(patient.setup.environment.clone());
+    let served = ended("serve, which should refuse this,", &mut serve);
+    assert_eq!(served.status.code(), Some(1), "{served:?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::support::proxy::scriptorium;
+use crate::support::proxy::{ended, scriptorium};
 use crate::support::{Setup, Upstream, free_ports};
 
 /// A user that owns nothing.
@@ -25,11 +25,66 @@ fn a_port_in_use_names_the_process_that_has_it() {
         .set("server.admin_listen", format!("127.0.0.1:{admin}"))
         .set("storage.url", "memory:///")
         .write(&file);
-    let output = scriptorium().args(["serve", "--config"]).arg(&file).output().unwrap();
+    let output = ended("serve", scriptorium().args(["serve", "--config"]).arg(&file));
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     let process = format!("in use by process {} (", std::process::id());
     assert!(said.contains(&process) && said.contains("server.listen"), "{said}");
+}
+
+#[test]
+fn a_cause_is_told_once() {
+    let upstream = Upstream::start();
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("scriptorium.toml");
+    let [public, admin] = free_ports().map(|port| format!("127.0.0.1:{port}"));
+    let setup = Setup::before(&upstream)
+        .set("server.listen", public)
+        .set("server.admin_listen", admin)
+        .set("storage.url", "memory:///");
+    let audit = folder.path().join("missing/audit.jsonl").display().to_string();
+    for (setup, flags, cause, advice) in [
+        (
+            setup.clone().set("server.listen", "192.0.2.1:8080"),
+            [].as_slice(),
+            "os error 99",
+            "`server.listen` must",
+        ),
+        (setup.clone(), &["--listen", "192.0.2.1:8080"], "os error 99", "`--listen` must"),
+        (setup.set("log.audit", audit), &[], "os error 2", "make its folder"),
+    ] {
+        setup.write(&file);
+        let output = ended("serve", scriptorium().args(["serve", "--config"]).arg(&file).args(flags));
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.lines().last().unwrap_or_default();
+        assert_eq!((output.status.code(), last.matches(cause).count()), (Some(1), 1), "{said}");
+        assert!(last.contains(advice), "{said}");
+    }
+}
+
+#[test]
+fn an_error_without_a_key_names_the_file_and_its_line() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("scriptorium.toml");
+    let place = file.display().to_string();
+    for (text, told) in [
+        (None, format!("{place}: expected a readable TOML file: ")),
+        (Some("[server]\nlisten ="), format!("{place}:2:9: not TOML: ")),
+        (Some("\"\" = 1"), format!("{place}:1:1: \"\": unknown key")),
+    ] {
+        if let Some(text) = text {
+            fs::write(&file, text).unwrap();
+        }
+        for command in [["config", "check"].as_slice(), &["serve"], &["doctor"]] {
+            let output = ended("it", scriptorium().args(command).arg("--config").arg(&file));
+            let said = format!(
+                "{}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
+            assert!(said.contains(&told) && !said.contains(": :"), "{command:?}: {said}");
+        }
+    }
 }
 
 #[test]

@@ -6,17 +6,22 @@ use std::collections::BTreeSet;
 
 use super::super::address::Listeners;
 use super::super::reading::ConfigReading;
-use super::super::sections::{Config, Issuer};
+use super::super::sections::{Config, Issuer, Token};
 use super::super::value::{ListedReader, Readers};
-use super::{check_egress, never_dialled};
+use super::{check_dialled, check_egress};
 
 /// Adds what is wrong with issuers.
 pub(super) fn check(config: &Config, listeners: &Listeners, reading: &mut ConfigReading<'_>) {
     for (index, issuer) in config.issuers.iter().enumerate() {
         let table = format!("issuers[{index}]");
-        if let Some(token) = config.tokens.iter().position(|token| token.name == issuer.name) {
+        let name = format!("{table}.name");
+        let has_it = |(index, token): (usize, &Token)| {
+            token.name == issuer.name && reading.knows(&format!("tokens[{index}].name"))
+        };
+        let token = config.tokens.iter().enumerate().position(has_it);
+        if let Some(token) = token.filter(|_| reading.knows(&name)) {
             let message = format!("expected a name of its own; tokens[{token}] has the same");
-            reading.refuse(format!("{table}.name"), message);
+            reading.refuse(name, message);
         }
         check_keys(&table, issuer, listeners, reading);
     }
@@ -28,17 +33,11 @@ fn check_keys(table: &str, issuer: &Issuer, listeners: &Listeners, reading: &mut
     if !["jwks_file", "jwks_url"].iter().any(|name| reading.was_given(&key(name))) {
         reading.refuse(key("jwks_file"), "missing; expected `jwks_file` or `jwks_url`");
     }
-    if let Some(file) = &issuer.jwks_file
-        && let Err(why) = file.contents()
-    {
-        let message = format!("expected a file with public keys at {}: {why}", file.path().display());
-        reading.refuse(key("jwks_file"), message);
+    if reading.was_given(&key("jwks_url")) {
+        check_egress(table, &issuer.egress, listeners, reading);
     }
     if let Some(url) = &issuer.jwks_url {
-        check_egress(table, &issuer.egress, listeners, reading);
-        if let Some(why) = never_dialled(url, listeners) {
-            reading.refuse(key("jwks_url"), why);
-        }
+        check_dialled(key("jwks_url"), url, listeners, reading);
     }
 }
 

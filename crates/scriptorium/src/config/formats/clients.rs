@@ -9,11 +9,11 @@ use url::{Host, Url};
 
 use super::super::about::Nested;
 use super::super::address;
-use super::super::format::{Scope, ValueFormat};
+use super::super::format::ValueFormat;
 use super::super::reading::ConfigReading;
 use super::super::sources::{SourceTree, SourceValue};
 use super::super::value::{ExpectedClaim, JwksFile, LastDay, ListedReader, Readers};
-use super::{is_anonymous, name, resolved};
+use super::{is_anonymous, name};
 
 const READERS: &str = "\"anyone\", \"tokens\", or a list of names of tokens and issuers, and of groups such as \"group:release\"";
 const CLAIMS: &str = "a table of claims with the text of each, such as { repository = \"acme/*\" }";
@@ -111,11 +111,9 @@ pub(in crate::config) fn phrase() -> ValueFormat<String> {
     )
 }
 
-/// The path of a set of keys, which is read at once.
+/// A set of keys.
 pub(in crate::config) fn key_file() -> ValueFormat<JwksFile> {
-    let print = |file: &JwksFile| file.path().display().to_string();
-    let read = |text: &str, scope: &Scope<'_>| Some(JwksFile::read(resolved(text, scope)?));
-    ValueFormat::text("the path of a file with public keys (JWKS)", read, print)
+    ValueFormat::file("the path of a file with public keys (JWKS)", JwksFile::read, JwksFile::path)
 }
 
 /// Where keys are published. Whoever could change them on their way could sign tokens.

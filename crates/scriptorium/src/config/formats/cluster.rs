@@ -5,8 +5,6 @@
 use url::Url;
 
 use super::super::format::{Scope, ValueFormat};
-use super::super::value::Credential;
-use super::variable;
 
 /// The longest prefix of keys, in bytes.
 const LONGEST_PREFIX: usize = 64;
@@ -35,11 +33,4 @@ pub(in crate::config) fn key_prefix() -> ValueFormat<String> {
             && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'{' | b'}'))
     };
     ValueFormat::text(expected, move |text, _| is_prefix(text).then(|| text.to_owned()), String::clone)
-}
-
-/// A variable that holds a password.
-pub(in crate::config) fn password_variable() -> ValueFormat<Credential> {
-    variable("the name of an environment variable that is set to a password", |password| {
-        (!password.is_empty()).then(|| password.to_owned())
-    })
 }

@@ -36,7 +36,7 @@ section! {
         /// How long after its TTL a document is still served if the registry cannot be asked.
         stale_if_error: Duration = minutes(7 * 24 * 60), period(), Documents;
         /// Most bytes of documents in memory.
-        memory: u64 = 256 * MIB, size(), Restart;
+        memory: u64 = 256 * MIB, size(MIB, "MiB"), Restart;
         /// Never ask a registry; serve from the store only.
         offline: bool = false, flag(), Documents;
         /// What an index shows while `offline` is true: "held" shows releases that are not in the store as

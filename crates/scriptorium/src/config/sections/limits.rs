@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::declare::section;
 use super::super::formats::{bytes, number, size, timeout};
-use super::{GIB, MIB};
+use super::{GIB, KIB, MIB};
 
 /// The connections of one client among `all`. The clients behind one address share them, so it is half.
 fn half(all: usize) -> usize {
@@ -21,19 +21,19 @@ fn quarter(all: usize) -> usize {
 section! {
     pub(crate) struct Limits {
         /// Largest archive, as it is downloaded, and largest trust artifact.
-        max_archive: u64 = 512 * MIB, size(), Files;
+        max_archive: u64 = 512 * MIB, size(4 * KIB, "MiB"), Files;
         /// Most bytes of an archive's unpacked files. It stops decompression bombs.
-        max_unpacked: u64 = 2 * GIB, size(), Files;
+        max_unpacked: u64 = 2 * GIB, size(4 * KIB, "GiB"), Files;
         /// Most entries in an archive.
         max_entries: u64 = 100_000, number("entries", 1..=1_000_000_000), Files;
         /// Largest pack that a Git server sends for one commit, or for several commits of one repository.
-        max_git_pack: u64 = GIB, size(), Files;
+        max_git_pack: u64 = GIB, size(4 * KIB, "GiB"), Files;
         /// Longest time in which a Git server must have sent a pack, however it moves.
         max_git_time: Duration = Duration::from_secs(600), timeout(), Files;
         /// Largest document from a registry.
-        max_document: u64 = 32 * MIB, size(), Documents;
+        max_document: u64 = 32 * MIB, size(4 * KIB, "MiB"), Documents;
         /// Largest request body of a client, for writes and for relays.
-        max_request_body: u64 = 512 * MIB, size(), Uploads;
+        max_request_body: u64 = 512 * MIB, size(4 * KIB, "MiB"), Uploads;
         /// Most connections to the public port, those in a TLS handshake included. For one more, the
         /// connection that has waited longest for a request is closed.
         max_connections: usize = 20_000, number("connections", 1..=1_000_000), Restart;

@@ -40,7 +40,7 @@ section! {
 impl Mirror {
     /// All roots: those of the section, then those of the lists in their order.
     pub(crate) fn all_roots(&self) -> Vec<Root> {
-        let listed = self.lists.iter().flat_map(|list| list.roots().unwrap_or_default());
+        let listed = self.lists.iter().flat_map(RootListFile::roots);
         self.roots.iter().chain(listed).cloned().collect()
     }
 }

@@ -52,9 +52,8 @@ impl PolicyKeys {
         let list = |tables: &PolicyTables| (!tables.0.is_empty()).then(|| Value::Array(tables.0.clone()));
         let (rules, waivers) = (list(&self.rules), list(&self.waivers));
         let (mut document, mut errors) = PolicyDocument::from_values("", rules.as_ref(), waivers.as_ref());
-        // A file that cannot be read has an error of its own.
-        if let Some((path, Ok(text))) = self.file.as_ref().map(|file| (file.path(), file.text())) {
-            let (more, wrong) = PolicyDocument::read(&path.display().to_string(), text);
+        if let Some(file) = &self.file {
+            let (more, wrong) = PolicyDocument::read(&file.path().display().to_string(), file.text());
             document.extend(more);
             errors.extend(wrong);
         }
@@ -68,9 +67,9 @@ impl PolicyKeys {
             Ok(_) => Vec::new(),
             Err(more) => more,
         };
-        errors.extend(compiled);
-        if let Some((path, Ok(text))) = self.file.as_ref().map(|file| (file.path(), file.text())) {
-            locate(&path.display().to_string(), text, &mut errors);
+        let mut errors = PolicyError::all(errors, compiled);
+        if let Some(file) = &self.file {
+            locate(&file.path().display().to_string(), file.text(), &mut errors);
         }
         Err(errors)
     }
@@ -80,9 +79,7 @@ impl PolicyKeys {
     /// # Errors
     /// Why that file cannot be read.
     pub(crate) fn replace_file(&mut self, path: PathBuf) -> Result<(), String> {
-        let file = PolicyFile::read(path);
-        file.text().map_err(str::to_owned)?;
-        self.file = Some(file);
+        self.file = Some(PolicyFile::read(path)?);
         Ok(())
     }
 }

@@ -11,7 +11,8 @@ use url::Url;
 use super::super::address::Listeners;
 use super::super::declare::{choice, section};
 use super::super::formats::{
-    base_url, choice, host, name, network, number_or_zero, pem, period, socket, token_digest,
+    base_url, certificate, choice, host, name, network, number_or_zero, period, private_key, socket,
+    token_digest,
 };
 use super::super::section::{table, tables};
 use super::super::value::{HostPattern, PemFile};
@@ -63,6 +64,13 @@ section! {
 }
 
 impl Server {
+    /// Whether both ports cannot be bound together. Port 0 is a free port, another one each time.
+    pub(crate) fn ports_collide(&self) -> bool {
+        let (one, other) = (self.listen, self.admin_listen);
+        let same_host = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+        one.port() != 0 && one.port() == other.port() && same_host
+    }
+
     /// The addresses of this proxy, to which no registry may direct a connection.
     #[must_use]
     pub(crate) fn listeners(&self) -> Listeners {
@@ -73,9 +81,9 @@ impl Server {
 section! {
     pub(crate) struct TlsFiles requires {
         /// Certificate chain of the public port.
-        cert: PemFile, pem().example(r#""cert.pem""#);
+        cert: PemFile, certificate().example(r#""cert.pem""#);
         /// Private key of the certificate.
-        key: PemFile, pem().example(r#""key.pem""#);
+        key: PemFile, private_key().example(r#""key.pem""#);
     } with {}
 }
 

@@ -5,7 +5,7 @@
 use url::Url;
 
 use super::super::declare::section;
-use super::super::formats::{collector_url, pem, share};
+use super::super::formats::{authorities, collector_url, share};
 use super::super::value::PemFile;
 
 section! {
@@ -14,7 +14,7 @@ section! {
         /// `traceparent` goes nowhere.
         otlp: Option<Url> = None, collector_url().optional().example(r#""http://127.0.0.1:4317""#), Restart;
         /// PEM file of certificate authorities for an https:// collector, trusted in addition to the machine's.
-        ca_file: Option<PemFile> = None, pem().optional().example(r#""corp-ca.pem""#), Restart;
+        ca_file: Option<PemFile> = None, authorities().optional().example(r#""corp-ca.pem""#), Restart;
         /// Share of requests that have spans. A request that a trusted proxy traces has them whatever the share, and one whose
         /// `traceparent` says that it is not traced has none.
         sample: f64 = 1.0, share(), Restart;

@@ -9,8 +9,8 @@ use url::{Host, Url};
 
 use super::super::declare::{choice, section};
 use super::super::formats::{
-    base_url, choice, exempt, flag, host, name, network, number, number_or_zero, pattern, pem,
-    proxy_credential, proxy_url, reading_clients, timeout, token_variable,
+    authorities, base_url, certificate, choice, exempt, flag, host, name, network, number, number_or_zero,
+    pattern, private_key, proxy_credential, proxy_url, reading_clients, timeout, token_variable,
 };
 use super::super::value::{Credential, HostPattern, NoProxyEntry, PemFile, Readers};
 use crate::domain::{Sha256, VolumePattern};
@@ -109,12 +109,12 @@ section! {
         no_proxy: Vec<NoProxyEntry> = Vec::new(), exempt().list().example(r#"["corp.example", "10.0.0.0/8"]"#);
         /// PEM file of certificate authorities to trust, besides those of the machine (which SSL_CERT_FILE
         /// may name). It may hold a server's own self-signed certificate.
-        ca_file: Option<PemFile> = None, pem().optional().example(r#""corp-ca.pem""#);
+        ca_file: Option<PemFile> = None, authorities().optional().example(r#""corp-ca.pem""#);
         /// PEM file of the certificate that this proxy shows to servers that ask for one (mutual TLS). A
         /// reload reads this file, its key and `ca_file` again.
-        client_cert: Option<PemFile> = None, pem().optional().example(r#""client.pem""#);
+        client_cert: Option<PemFile> = None, certificate().optional().example(r#""client.pem""#);
         /// PEM file of the private key of `client_cert`.
-        client_key: Option<PemFile> = None, pem().optional().example(r#""client.key""#);
+        client_key: Option<PemFile> = None, private_key().optional().example(r#""client.key""#);
     }
 }
 

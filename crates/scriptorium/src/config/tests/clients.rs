@@ -78,7 +78,7 @@ fn an_issuer_has_one_safe_source_of_keys_and_a_name_of_its_own() {
         ("jwks_url = \"https://169.254.169.254/keys\"\n".to_owned(), "issuers[0].jwks_url"),
         (
             "jwks_file = \"/nowhere/jwks.json\"\n".to_owned(),
-            "issuers[0].jwks_file: expected a file with public keys",
+            "issuers[0].jwks_file: expected the path of a file with public keys (JWKS); /nowhere/jwks.json: ",
         ),
         (format!("jwks_file = \"{file}\"\nclaims = [\"x\"]\n"), "issuers[0].claims: expected a table"),
         (format!("jwks_file = \"{file}\"\nclaims = {{ a = 7 }}\n"), "issuers[0].claims.a: expected a text"),

@@ -29,7 +29,8 @@ pub(super) fn full() -> Config {
     let url = Url::parse("https://api.example.com").unwrap();
     config.relays =
         vec![Relay { kind: RelayKind::Nullspace, path: "/nullspace".into(), url, egress: egress() }];
-    let (mut mirror, list) = (Mirror::with("ci".into()), value::RootListFile::read(testdata("roots.txt")));
+    let (mut mirror, list) =
+        (Mirror::with("ci".into()), value::RootListFile::read(testdata("roots.txt")).unwrap());
     (mirror.roots, mirror.lists) = (vec!["@acme/*".parse().unwrap()], vec![list]);
     mirror.schedule = Some(Duration::from_secs(7 * 3600));
     config.mirrors = vec![mirror];
@@ -45,7 +46,7 @@ pub(super) fn full() -> Config {
 fn issuer() -> Issuer {
     let claims = vec![value::ExpectedClaim { name: "repository".into(), pattern: "acme/*".parse().unwrap() }];
     Issuer {
-        jwks_file: Some(value::JwksFile::read(testdata("jwks.json"))),
+        jwks_file: Some(value::JwksFile::read(testdata("jwks.json")).unwrap()),
         jwks_url: Url::parse("https://issuer.example/keys").ok(),
         groups: vec!["release".into()],
         claims,

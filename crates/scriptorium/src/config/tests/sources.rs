@@ -86,7 +86,7 @@ fn bad_variables_are_named() {
             "SCRIPTORIUM_SERVER__LISTEN__PORT: server.listen.port:",
             "SCRIPTORIUM_UPSTREAMS__2__URL: upstreams.2.url:",
             "SCRIPTORIUM_SERVER__LISTEN: server.listen:",
-            "SCRIPTORIUM_CACHE__: cache.: unknown key;",
+            "SCRIPTORIUM_CACHE__: cache.\"\": unknown key;",
             "SCRIPTORIUM_SERVR__LISTEN: servr: unknown key; did you mean `server`?",
         ]
     );

@@ -17,8 +17,7 @@ pub(crate) const LONGEST_JWKS: u64 = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JwksFile {
     path: PathBuf,
-    /// Or why it cannot be used; the check of the configuration reports it.
-    contents: Result<Arc<[u8]>, String>,
+    contents: Arc<[u8]>,
 }
 
 #[derive(Deserialize)]
@@ -33,10 +32,12 @@ struct KindAlone {
 
 impl JwksFile {
     /// Reads the file at `path`.
-    #[must_use]
-    pub(crate) fn read(path: PathBuf) -> Self {
-        let contents = read(&path).map(Arc::from);
-        Self { path, contents }
+    ///
+    /// # Errors
+    /// Why the file cannot be used.
+    pub(crate) fn read(path: PathBuf) -> Result<Self, String> {
+        let contents = read(&path)?.into();
+        Ok(Self { path, contents })
     }
 
     /// The path of the file.
@@ -46,11 +47,8 @@ impl JwksFile {
     }
 
     /// The contents of the file.
-    ///
-    /// # Errors
-    /// Why the file cannot be used.
-    pub(crate) fn contents(&self) -> Result<&[u8], &str> {
-        self.contents.as_deref().map_err(String::as_str)
+    pub(crate) fn contents(&self) -> &[u8] {
+        &self.contents
     }
 }
 
@@ -71,12 +69,12 @@ mod tests {
     fn another_content_is_another_value_and_a_set_without_public_keys_is_none() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("jwks.json");
-        assert!(JwksFile::read(path.clone()).contents().is_err());
+        assert!(JwksFile::read(path.clone()).is_err());
         std::fs::write(&path, r#"{"keys":[{"kty":"EC"}]}"#).unwrap();
-        let one = JwksFile::read(path.clone());
-        assert!(one.contents().is_ok() && JwksFile::read(path.clone()) == one);
+        let one = JwksFile::read(path.clone()).unwrap();
+        assert_eq!(JwksFile::read(path.clone()).as_ref(), Ok(&one));
         std::fs::write(&path, r#"{"keys":[{"kty":"RSA"}]}"#).unwrap();
-        assert_ne!(JwksFile::read(path.clone()), one);
+        assert_ne!(JwksFile::read(path.clone()), Ok(one));
         for bad in [
             "",
             "[]",
@@ -86,7 +84,7 @@ mod tests {
             r#"{"keys":[{}]}"#,
         ] {
             std::fs::write(&path, bad).unwrap();
-            assert!(JwksFile::read(path.clone()).contents().is_err(), "{bad}");
+            assert!(JwksFile::read(path.clone()).is_err(), "{bad}");
         }
     }
 }

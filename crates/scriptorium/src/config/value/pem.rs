@@ -1,11 +1,15 @@
 //! A file of certificates, or of a private key, as it was when the configuration was read.
 //!
-//! A changed file is another value, so that a reload notices. Owns reading the file. Must not know what is in
-//! it, and shows nothing of it.
+//! A changed file is another value, so that a reload notices. Owns reading the file, and what must be in it. Must not know who
+//! trusts whom, and shows nothing of a key.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::bounded_file::read_bytes;
 
@@ -16,16 +20,17 @@ const LONGEST: u64 = 16 << 20;
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct PemFile {
     path: PathBuf,
-    /// Or why it cannot be read; the check of the configuration reports it.
-    contents: Result<Arc<[u8]>, String>,
+    contents: Arc<[u8]>,
 }
 
 impl PemFile {
     /// Reads the file at `path`.
-    #[must_use]
-    pub(crate) fn read(path: PathBuf) -> Self {
-        let contents = read_bytes(&path, LONGEST).map(Arc::from);
-        Self { path, contents }
+    ///
+    /// # Errors
+    /// Why the file cannot be read.
+    pub(crate) fn read(path: PathBuf) -> Result<Self, String> {
+        let contents = read_bytes(&path, LONGEST)?.into();
+        Ok(Self { path, contents })
     }
 
     /// The path of the file.
@@ -35,11 +40,37 @@ impl PemFile {
     }
 
     /// The contents of the file.
+    #[must_use]
+    pub(crate) fn contents(&self) -> &[u8] {
+        &self.contents
+    }
+
+    /// The certificates in the file, one at least.
     ///
     /// # Errors
-    /// Why the file cannot be read.
-    pub(crate) fn contents(&self) -> Result<&[u8], &str> {
-        self.contents.as_deref().map_err(String::as_str)
+    /// Why there are none.
+    pub(crate) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, String> {
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.contents).collect();
+        let certificates = certificates.map_err(|error| error.to_string())?;
+        if certificates.is_empty() { Err("no certificate in it".to_owned()) } else { Ok(certificates) }
+    }
+
+    /// The private key in the file.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn private_key(&self) -> Result<PrivateKeyDer<'static>, String> {
+        PrivateKeyDer::from_pem_slice(&self.contents).map_err(|error| error.to_string())
+    }
+
+    /// Whether each certificate in the file, one at least, can be an authority.
+    ///
+    /// # Errors
+    /// Why one cannot.
+    pub(crate) fn hold_authorities(&self) -> Result<(), String> {
+        let (mut store, certificates) = (RootCertStore::empty(), self.certificates()?);
+        let added = certificates.into_iter().try_for_each(|certificate| store.add(certificate));
+        added.map_err(|error| error.to_string())
     }
 }
 
@@ -57,13 +88,12 @@ mod tests {
     fn another_content_is_another_value_and_none_is_shown() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key.pem");
-        let missing = PemFile::read(path.clone());
-        assert!(missing.contents().is_err());
+        assert!(PemFile::read(path.clone()).is_err());
         std::fs::write(&path, "secret-key").unwrap();
-        let (one, same) = (PemFile::read(path.clone()), PemFile::read(path.clone()));
-        assert_eq!(one, same);
-        assert!(one != missing && !format!("{one:?}").contains("secret-key"));
+        let one = PemFile::read(path.clone()).unwrap();
+        assert_eq!(PemFile::read(path.clone()).as_ref(), Ok(&one));
+        assert!(!format!("{one:?}").contains("secret-key"));
         std::fs::write(&path, "another").unwrap();
-        assert_ne!(PemFile::read(path), one);
+        assert_ne!(PemFile::read(path), Ok(one));
     }
 }

@@ -16,16 +16,17 @@ const LONGEST: u64 = 32 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PolicyFile {
     path: PathBuf,
-    /// Or why it cannot be used; the check of the configuration reports it.
-    text: Result<Arc<str>, String>,
+    text: Arc<str>,
 }
 
 impl PolicyFile {
     /// Reads the file at `path`.
-    #[must_use]
-    pub(crate) fn read(path: PathBuf) -> Self {
-        let text = read_text(&path, LONGEST).map(Arc::from);
-        Self { path, text }
+    ///
+    /// # Errors
+    /// Why the file cannot be read.
+    pub(crate) fn read(path: PathBuf) -> Result<Self, String> {
+        let text = read_text(&path, LONGEST)?.into();
+        Ok(Self { path, text })
     }
 
     /// The path of the file.
@@ -35,11 +36,8 @@ impl PolicyFile {
     }
 
     /// The text in the file.
-    ///
-    /// # Errors
-    /// Why the file cannot be used.
-    pub(crate) fn text(&self) -> Result<&str, &str> {
-        self.text.as_deref().map_err(String::as_str)
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 }
 

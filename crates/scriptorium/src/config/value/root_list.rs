@@ -16,16 +16,18 @@ const LONGEST: u64 = 8 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RootListFile {
     path: PathBuf,
-    /// Or why it cannot be used; the check of the configuration reports it.
-    roots: Result<Arc<[Root]>, String>,
+    roots: Arc<[Root]>,
 }
 
 impl RootListFile {
     /// Reads the file at `path`.
-    #[must_use]
-    pub(crate) fn read(path: PathBuf) -> Self {
-        let roots = read(&path).map(Arc::from);
-        Self { path, roots }
+    ///
+    /// # Errors
+    /// Why the file cannot be used.
+    pub(crate) fn read(path: PathBuf) -> Result<Self, String> {
+        let text = read_text(&path, LONGEST)?;
+        let roots = parse_root_list(&text).map_err(|invalid| invalid.to_string())?.into();
+        Ok(Self { path, roots })
     }
 
     /// The path of the file.
@@ -35,17 +37,9 @@ impl RootListFile {
     }
 
     /// The roots in the file.
-    ///
-    /// # Errors
-    /// Why the file cannot be used.
-    pub(crate) fn roots(&self) -> Result<&[Root], &str> {
-        self.roots.as_deref().map_err(String::as_str)
+    pub(crate) fn roots(&self) -> &[Root] {
+        &self.roots
     }
-}
-
-fn read(path: &Path) -> Result<Vec<Root>, String> {
-    let text = read_text(path, LONGEST)?;
-    parse_root_list(&text).map_err(|invalid| invalid.to_string())
 }
 
 #[cfg(test)]
@@ -56,13 +50,13 @@ mod tests {
     fn another_content_is_another_value_and_a_bad_line_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("roots.txt");
-        assert!(RootListFile::read(path.clone()).roots().is_err());
+        assert!(RootListFile::read(path.clone()).is_err());
         std::fs::write(&path, "lint # ours\n\n@acme/*\n").unwrap();
-        let one = RootListFile::read(path.clone());
-        assert_eq!(one.roots().unwrap().iter().map(Root::as_str).collect::<Vec<_>>(), ["lint", "@acme/*"]);
-        assert_eq!(RootListFile::read(path.clone()), one);
+        let one = RootListFile::read(path.clone()).unwrap();
+        assert_eq!(one.roots().iter().map(Root::as_str).collect::<Vec<_>>(), ["lint", "@acme/*"]);
+        assert_eq!(RootListFile::read(path.clone()), Ok(one));
         std::fs::write(&path, "lint\nlint@latest\n").unwrap();
-        let other = RootListFile::read(path);
-        assert!(other != one && other.roots().unwrap_err().starts_with("line 2: "), "{other:?}");
+        let other = RootListFile::read(path).unwrap_err();
+        assert!(other.starts_with("line 2: "), "{other}");
     }
 }

@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, SignatureScheme};
 use tokio_rustls::TlsConnector;
@@ -58,8 +57,7 @@ impl TlsClient {
             None => builder.with_no_client_auth(),
             Some((cert, key)) => {
                 let chain = certificates(cert)?;
-                let key =
-                    PrivateKeyDer::from_pem_slice(contents(key)?).map_err(|error| unread(key, &error))?;
+                let key = key.private_key().map_err(|why| unusable(key, why))?;
                 builder.with_client_auth_cert(chain, key)?
             }
         };
@@ -128,15 +126,9 @@ fn authorities(own: &[CertificateDer<'static>]) -> Result<RootCertStore, NoTrans
 }
 
 fn certificates(file: &PemFile) -> Result<Vec<CertificateDer<'static>>, NoTransport> {
-    CertificateDer::pem_slice_iter(contents(file)?)
-        .collect::<Result<_, _>>()
-        .map_err(|error| unread(file, &error))
+    file.certificates().map_err(|why| unusable(file, why))
 }
 
-fn contents(file: &PemFile) -> Result<&[u8], NoTransport> {
-    file.contents().map_err(|why| NoTransport::File { path: file.path().to_owned(), why: why.to_owned() })
-}
-
-fn unread(file: &PemFile, error: &pem::Error) -> NoTransport {
-    NoTransport::File { path: file.path().to_owned(), why: error.to_string() }
+fn unusable(file: &PemFile, why: String) -> NoTransport {
+    NoTransport::File { path: file.path().to_owned(), why }
 }

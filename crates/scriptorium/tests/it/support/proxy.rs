@@ -6,13 +6,14 @@ use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::{Client, Disk, Setup, eventually, free_ports};
+use super::{Client, Disk, PATIENCE, Setup, eventually, free_ports};
 
 /// How often another pair of ports is tried when somebody else was quicker.
 const ATTEMPTS: usize = 5;
@@ -227,6 +228,26 @@ pub(crate) fn scriptorium() -> Command {
     }
     command.env("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9");
     command
+}
+
+/// What a command says that must end by itself. One that goes on is killed, and fails the test with what it said.
+#[track_caller]
+pub(crate) fn ended(what: &str, command: &mut Command) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let end = Instant::now() + PATIENCE;
+    let is_over = loop {
+        match child.try_wait().unwrap() {
+            Some(_) => break true,
+            None if Instant::now() > end => break false,
+            None => thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    if !is_over {
+        child.kill().unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    assert!(is_over, "{what} did not end by itself: {output:?}");
+    output
 }
 
 pub(crate) fn signal(pid: u32, name: &str) {
