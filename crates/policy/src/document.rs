@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use crate::declaration::{RuleDeclaration, WaiverDeclaration};
 use crate::error::{PolicyError, PolicyFault};
-use crate::locate::WrittenFile;
+use crate::locate::{Lines, WrittenFile};
 use crate::place::Place;
 
 /// Rules and waivers as they are written, in their order.
@@ -221,22 +221,6 @@ fn write_dates_as_text(table: &mut Table) {
         if let Value::Datetime(date) = value {
             *value = Value::String(date.to_string());
         }
-    }
-}
-
-/// Where the lines of a text begin.
-pub(crate) struct Lines(Vec<usize>);
-
-impl Lines {
-    pub(crate) fn of(text: &str) -> Self {
-        Self(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1).collect())
-    }
-
-    /// Line and column of a byte, counted from 1.
-    pub(crate) fn of_byte(&self, byte: usize) -> (usize, usize) {
-        let line = self.0.partition_point(|begins| *begins <= byte);
-        let begins = line.checked_sub(1).and_then(|before| self.0.get(before)).copied().unwrap_or_default();
-        (line + 1, byte - begins + 1)
     }
 }
 

@@ -6,7 +6,6 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::document::Lines;
 use crate::error::PolicyError;
 use crate::place::Place;
 
@@ -36,6 +35,22 @@ impl<'a> WrittenFile<'a> {
         if let Some(begins) = begins(&self.table, &place.key) {
             place.position = Some(self.lines.of_byte(begins));
         }
+    }
+}
+
+/// Where the lines of a text begin.
+pub(crate) struct Lines(Vec<usize>);
+
+impl Lines {
+    pub(crate) fn of(text: &str) -> Self {
+        Self(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1).collect())
+    }
+
+    /// Line and column of a byte, counted from 1.
+    pub(crate) fn of_byte(&self, byte: usize) -> (usize, usize) {
+        let line = self.0.partition_point(|begins| *begins <= byte);
+        let begins = line.checked_sub(1).and_then(|before| self.0.get(before)).copied().unwrap_or_default();
+        (line + 1, byte - begins + 1)
     }
 }
 

@@ -88,7 +88,7 @@ pub(in crate::config) fn bytes(expected: &str, least: u64) -> ValueFormat<u64> {
 
 /// What was understood, where it is less than `doubtful` and not nothing.
 pub(in crate::config) fn too_few(bytes: u64, doubtful: u64, unit: &str) -> Option<String> {
-    let asked = || match bytes < MOST_UNITS && bytes % 1024 != 0 {
+    let asked = || match bytes < MOST_UNITS && !bytes.is_multiple_of(1024) {
         true => format!("{bytes} bytes; did you mean \"{bytes}{unit}\"?"),
         false => format!("{}, which is next to nothing; the usual unit is {unit}", print_size(bytes)),
     };

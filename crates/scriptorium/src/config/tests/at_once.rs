@@ -19,20 +19,19 @@ enum Fault {
 struct Place {
     steps: Vec<String>,
     name: String,
+    is_required: bool,
 }
 
 /// Every section, with the places of its keys.
 fn sections(keys: &[KeyAbout], path: &str, steps: &[String], found: &mut Vec<Vec<Place>>) {
-    let place = |key: &KeyAbout| {
-        let steps = steps.iter().cloned().chain([key.name.to_owned()]).collect();
-        Place {
-            steps,
-            name: if path.is_empty() { key.name.to_owned() } else { format!("{path}.{}", key.name) },
-        }
+    let place = |key: &KeyAbout| Place {
+        steps: steps.iter().cloned().chain([key.name.to_owned()]).collect(),
+        name: if path.is_empty() { key.name.to_owned() } else { format!("{path}.{}", key.name) },
+        is_required: key.required,
     };
     found.push(keys.iter().map(place).collect());
     for key in keys {
-        let Place { steps, name } = place(key);
+        let Place { steps, name, .. } = place(key);
         match &key.nested {
             Nested::Nothing => {}
             Nested::Table(inner) => sections(inner, &name, &steps, found),
@@ -67,9 +66,13 @@ fn spoil(table: &mut Table, steps: &[String], fault: Fault) {
     spoil(inner.and_then(Value::as_table_mut).unwrap(), rest, fault);
 }
 
-/// What is told of a file with these faults.
-fn told(faults: &[(&Place, Fault)]) -> Vec<ConfigError> {
-    let mut table = every_key();
+/// What is told of a file that has these faults in one section, which is in it with what it needs.
+fn told(every: &Table, faults: &[(&Place, Fault)]) -> Vec<ConfigError> {
+    let mut table: Table = UPSTREAM.parse().unwrap();
+    let section = faults.iter().filter(|(place, _)| place.steps.len() > 1).map(|(place, _)| &*place.steps[0]);
+    for needed in section.chain(["storage"]) {
+        table.insert(needed.to_owned(), every[needed].clone());
+    }
     for (place, fault) in faults {
         spoil(&mut table, &place.steps, *fault);
     }
@@ -87,19 +90,21 @@ fn is_told(place: &Place, told: &[ConfigError]) -> bool {
 
 #[test]
 fn two_faults_in_one_section_are_both_told() {
-    let mut found = Vec::new();
+    let (every, mut found) = (every_key(), Vec::new());
     sections(&about::<Config>(), "", &[], &mut found);
-    assert!(told(&[]).is_empty(), "{:?}", told(&[]));
     for section in found {
-        let faults = [Fault::Removed, Fault::OfNoKind, Fault::NamesNothing];
-        let all = section.iter().flat_map(|place| faults.map(|fault| (place, fault)));
-        let alone: Vec<_> = all.filter(|fault| is_told(fault.0, &told(&[*fault]))).collect();
-        for place in &section {
-            assert!(alone.contains(&(place, Fault::OfNoKind)), "{place:?} takes everything");
-        }
-        for (at, one) in alone.iter().enumerate() {
-            for other in alone[at + 1..].iter().filter(|other| other.0 != one.0) {
-                let told = told(&[*one, *other]);
+        // Of each key the fault that goes deepest: a value of the right kind that is wrong, or a required one that is missing.
+        let worst = section.iter().map(|place| {
+            let faults = [Fault::OfNoKind, Fault::NamesNothing, Fault::Removed];
+            let mut faults = faults.into_iter().filter(|fault| *fault != Fault::Removed || place.is_required);
+            let is_alone = |fault: &Fault| is_told(place, &told(&every, &[(place, *fault)]));
+            assert!(is_alone(&faults.next().unwrap()), "{place:?} takes everything");
+            (place, faults.rfind(is_alone).unwrap_or(Fault::OfNoKind))
+        });
+        let worst: Vec<_> = worst.collect();
+        for (at, one) in worst.iter().enumerate() {
+            for other in &worst[at + 1..] {
+                let told = told(&every, &[*one, *other]);
                 assert!(is_told(one.0, &told) && is_told(other.0, &told), "{one:?} {other:?}: {told:#?}");
             }
         }
