@@ -107,10 +107,8 @@ pub(super) fn policy(policy: &PolicyKeys, now: Timestamp, reading: &mut ConfigRe
         }
         Err(errors) => {
             for PolicyError { place, fault } in errors {
-                let list =
-                    if place.key.starts_with("policy.waivers") { "policy.waivers" } else { "policy.rules" };
                 let origin = match place.source.is_empty() {
-                    true => reading.origin(list),
+                    true => reading.origin(&place.key),
                     false => ValueOrigin::File { path: place.source.into(), position: place.position },
                 };
                 reading.refuse_at(origin, place.key, fault.to_string());

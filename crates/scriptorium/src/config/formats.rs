@@ -225,6 +225,7 @@ pub(super) fn policy_tables(heading: &str) -> ValueFormat<PolicyTables> {
     let message = format!("expected {expected}");
     let read = move |given: SourceValue, key: &str, reading: &mut ConfigReading<'_>| {
         let origin = given.origin.clone();
+        given.each(key, &mut |name, origin| reading.give(name.to_owned(), origin.clone()));
         match given.into_toml() {
             Value::Array(tables) if tables.iter().all(Value::is_table) => Some(PolicyTables(tables)),
             _ => {

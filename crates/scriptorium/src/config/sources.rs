@@ -139,6 +139,20 @@ impl SourceValue {
         toml.into_iter().chain(value)
     }
 
+    /// Tells `found` of this value, whose name is `name`, and of everything in it.
+    pub(super) fn each(&self, name: &str, found: &mut dyn FnMut(&str, &ValueOrigin)) {
+        found(name, &self.origin);
+        match &self.tree {
+            SourceTree::Table(table) => {
+                table.iter().for_each(|(key, value)| value.each(&format!("{name}.{key}"), found));
+            }
+            SourceTree::List(list) => {
+                list.iter().enumerate().for_each(|(at, value)| value.each(&format!("{name}[{at}]"), found));
+            }
+            SourceTree::Plain(_) => {}
+        }
+    }
+
     /// The value as TOML, without where its parts came from.
     pub(super) fn into_toml(self) -> Value {
         match self.tree {

@@ -38,13 +38,13 @@ unknown = 1
     std::fs::write(site.folder.path().join("more.toml"), more).unwrap();
     let told = site.load(&[]).unwrap_err().to_string();
     for says in [
-        "policy.rules[0].action: expected `deny`, `hold` or `discourage`, found `forbid`",
-        "policy.rules[1].unknown: unknown field `unknown`",
-        "policy.rules[1].match: missing",
+        "scriptorium.toml:9:1: policy.rules[0].action: expected `deny`, `hold` or `discourage`, found `forbid`",
+        "scriptorium.toml:13:1: policy.rules[1].unknown: unknown field `unknown`",
+        "scriptorium.toml:11:1: policy.rules[1].match: missing",
         "more.toml:4:1: policy.rules[0].match: expected at least one matcher",
         "more.toml:6:1: policy.waivers[0].rule: invalid type: integer `7`",
         "policy.waivers[0].release: missing",
-        "policy.mode: missing; expected `enforce` or `audit`",
+        "scriptorium.toml:5:2: policy.mode: missing; expected `enforce` or `audit`",
     ] {
         assert!(told.contains(says), "{says}\n{told}");
     }
