@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use toml::Table;
 
 use crate::support::crossing::mirror;
-use crate::support::proxy::scriptorium;
+use crate::support::proxy::{ended, scriptorium};
 use crate::support::{Proxy, Publisher, Publishing, Release, Setup, Upstream, eventually, hex_digest};
 
 const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -253,7 +253,7 @@ fn a_file_that_is_something_else_prevents_the_start_and_refuses_a_reload() {
     let refused = proxy.reload().problem(400, "validation-failed");
     assert_eq!(refused["errors"][0]["key"], "log.audit");
     assert_eq!(fs::read_to_string(&other).unwrap(), "root:x:0:0\nbin:x:1:1\n");
-    let started = scriptorium().args(["serve", "--config"]).arg(proxy.config()).output().unwrap();
+    let started = ended("serve", scriptorium().args(["serve", "--config"]).arg(proxy.config()));
     assert_eq!(started.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&started.stderr).contains("something else than an audit record"));
     proxy.invalidate(&json!({"volume": "lamp"})).ok();

@@ -7,7 +7,7 @@ use std::process::{Output, Stdio};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::support::proxy::scriptorium;
+use crate::support::proxy::{ended, scriptorium};
 
 fn run(arguments: &[&str]) -> Output {
     scriptorium().args(arguments).stdin(Stdio::null()).output().unwrap()
@@ -139,7 +139,7 @@ fn serve_refuses_a_bad_configuration() {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("bad.toml");
     fs::write(&file, "[server]\nlisten = 1\n[cache]\nindex_ttl = \"soon\"\n").unwrap();
-    let output = scriptorium().args(["serve", "--config"]).arg(&file).output().unwrap();
+    let output = ended("serve", scriptorium().args(["serve", "--config"]).arg(&file));
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert!(
         said(&output).contains("server.listen") && said(&output).contains("cache.index_ttl"),

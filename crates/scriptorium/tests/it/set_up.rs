@@ -118,7 +118,7 @@ fn a_folder_without_rights_says_which_user_needs_which() {
         let user = STRANGER.to_string();
         let mut command = Command::new("setpriv");
         command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]).arg(&binary);
-        let output = command.args(["serve", "--config"]).arg(&file).env_clear().output().unwrap();
+        let output = ended("serve", command.args(["serve", "--config"]).arg(&file).env_clear());
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         String::from_utf8(output.stderr).unwrap()
     };
