@@ -88,6 +88,12 @@ impl AdvisoryKeeper {
     }
 
     async fn look(&self, known: &mut KnownSources, look_up: LookUp) {
+        let rules_since = self.documents.policy().rules_since;
+        self.look_for_rules(known, look_up).await;
+        self.documents.looked_at_advisories(rules_since);
+    }
+
+    async fn look_for_rules(&self, known: &mut KnownSources, look_up: LookUp) {
         if !self.documents.policy().rules.needs_of_all().advisories {
             return;
         }

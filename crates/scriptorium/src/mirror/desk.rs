@@ -4,6 +4,9 @@
 //! memory to what clients ask for. Must not know what is asked for.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::warn;
 
 use super::courtesy::courteously;
 use super::patience::within_budget;
@@ -15,6 +18,9 @@ use crate::read::{CachedAnswer, Documents, FetchContext, Outcome, ReadFailure};
 use crate::store::ProxyStore;
 use crate::telemetry::Metrics;
 use crate::upstream::BackgroundWork;
+
+/// A registry that does not say its advisories by then holds a run up no longer.
+const LONGEST_WAIT_FOR_ADVISORIES: Duration = Duration::from_secs(60);
 
 /// The parts of the proxy that mirrors use.
 #[derive(Debug, Clone)]
@@ -36,7 +42,15 @@ pub(super) struct MirrorRun<'a> {
 }
 
 impl<'a> MirrorRun<'a> {
-    pub(super) fn begin(desk: &'a MirrorDesk, tally: &'a RunTally, mirror: &str) -> Self {
+    /// Begins when the rules know their advisories, or after a while: judged earlier, a release may be held that need not be.
+    pub(super) async fn begin(desk: &'a MirrorDesk, tally: &'a RunTally, mirror: &str) -> Self {
+        let known = tokio::time::timeout(LONGEST_WAIT_FOR_ADVISORIES, desk.documents.knows_advisories());
+        if known.await.is_err() {
+            warn!(
+                mirror,
+                "the advisories of registries are not here yet; rules that need them may hold releases"
+            );
+        }
         let since = desk.documents.moment();
         Self { desk, tally, id: BackgroundWork::Mirror(mirror).request_id(), since }
     }

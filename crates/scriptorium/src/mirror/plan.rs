@@ -26,7 +26,7 @@ pub(crate) async fn plan(desk: &MirrorDesk, mirror: &Mirror, tally: &RunTally) -
         let why = "cache.offline is true: no registry may be asked";
         return PlanReport::not_run(&mirror.name, everything(mirror, why));
     }
-    let run = MirrorRun::begin(desk, tally, &mirror.name);
+    let run = MirrorRun::begin(desk, tally, &mirror.name).await;
     let surveyed = match survey(&run, mirror, before.as_ref()).await {
         Ok(surveyed) => surveyed,
         Err(bound) => return PlanReport::not_run(&mirror.name, everything(mirror, &bound.to_string())),

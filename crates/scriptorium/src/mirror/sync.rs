@@ -47,7 +47,7 @@ pub(super) async fn sync(desk: &MirrorDesk, mirror: &Mirror, tally: &RunTally) -
         let why = "cache.offline is true: no registry may be asked";
         return nothing_done(desk, mirror, before, why).await;
     }
-    let run = MirrorRun::begin(desk, tally, &mirror.name);
+    let run = MirrorRun::begin(desk, tally, &mirror.name).await;
     match survey(&run, mirror, Some(&before)).await {
         Ok(surveyed) => bring_in(&run, mirror, before, surveyed).await,
         Err(bound) => nothing_done(desk, mirror, before, &bound.to_string()).await.counted(tally, 0),

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use policy::{Policy, PolicyFacts, PolicyMode, PolicyNeeds, PolicyVerdict, RuleReport, TrustFacts};
+use tokio::sync::watch;
 
 use super::book::{AdvisoryBook, seconds};
 use super::evidence::ReleaseEvidence;
@@ -92,6 +93,8 @@ pub(crate) struct PolicyDesk {
     revision: AtomicU64,
     /// The highest revision so far. Locked while the policy is replaced.
     last: Mutex<u64>,
+    /// The latest rules for which advisories were looked at, by the revision at which they began to count.
+    looked: watch::Sender<u64>,
 }
 
 impl PolicyDesk {
@@ -117,6 +120,25 @@ impl PolicyDesk {
     /// Puts advisories in force.
     pub(crate) fn replace_book(&self, book: AdvisoryBook) {
         self.replace(|current| Some((current.rules.clone(), Arc::new(book))));
+    }
+
+    /// Advisories were looked at for the rules that count since `rules_since`, whatever came of it.
+    pub(crate) fn looked_at_advisories(&self, rules_since: u64) {
+        self.looked.send_if_modified(|looked| {
+            let is_later = rules_since > *looked;
+            *looked = rules_since.max(*looked);
+            is_later
+        });
+    }
+
+    /// Returns once advisories were looked at for the rules in force, or at once if these need none.
+    pub(crate) async fn knows_advisories(&self) {
+        let is_known = |looked: &u64| {
+            let current = self.current.load();
+            !current.rules.needs_of_all().advisories || *looked >= current.rules_since
+        };
+        // The sender is ours, so this ends only as it should.
+        let _ = self.looked.subscribe().wait_for(is_known).await;
     }
 
     /// A fact is known that verdicts were made without. Those that are being made now do not count either.

@@ -35,6 +35,16 @@ impl Documents {
         self.env.policy.replace_book(book);
     }
 
+    /// Advisories were looked at for the rules that count since `rules_since`, whatever came of it.
+    pub(crate) fn looked_at_advisories(&self, rules_since: u64) {
+        self.env.policy.looked_at_advisories(rules_since);
+    }
+
+    /// Returns once advisories were looked at for the rules in force. Until then rules on advisories may hold what they need not.
+    pub(crate) async fn knows_advisories(&self) {
+        self.env.policy.knows_advisories().await;
+    }
+
     /// The policy in force.
     pub(crate) fn policy(&self) -> Arc<PolicyInForce> {
         self.env.policy.current()

@@ -74,7 +74,10 @@ const ROOMS: &[(&str, &str)] = &[
         "app",
         "causes clock cluster private rights telemetry config base advisories upstream repositories store files read audit mirror bundles relay respond pipeline listen reload admin limit issuer_keys audit_record",
     ),
-    ("doctor", "advisories audit_record causes spans clock cluster config domain store upstream listen rights app"),
+    (
+        "doctor",
+        "advisories audit_record causes spans clock cluster config domain store upstream listen rights app",
+    ),
     (
         "cli",
         "causes domain clock private telemetry config store consistency audit audit_record mirror bundles explain app doctor",

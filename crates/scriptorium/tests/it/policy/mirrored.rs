@@ -1,6 +1,8 @@
 //! What the policy refuses is not something that a mirror serves: `mirror verify` and `mirror status` say so, and a sync under the
 //! same rules agrees.
 
+use std::thread;
+
 use serde_json::json;
 
 use crate::support::mirror::{Desk, list, mirror, missing, reason};
@@ -123,6 +125,28 @@ const NO_FIRST_LAMP: &str =
     "[[policy.rules]]\nid = \"no-lamp\"\naction = \"deny\"\nmatch = { volumes = [\"lamp-one\"] }\n";
 
 /// A mirror of two lamps by a pattern that was synced without rules.
+#[test]
+fn a_sync_judges_nothing_before_its_rules_know_the_advisories() {
+    let upstream = Upstream::start();
+    let lamp = Release::new("lamp", "1.0.0");
+    upstream.publish(&lamp);
+    upstream.reply("/api/v1/advisories", Reply::json(&json!({"items": [], "total": 0})));
+    let rule = "[[policy.rules]]\nid = \"severe\"\naction = \"deny\"\nmatch = { advisory = \"high\" }\n";
+    let setup = Setup::before(&upstream).mirror("ci", "roots = [\"lamp\"]");
+    let desk = Desk::new(&setup.policy("enforce", rule));
+    let hold = upstream.hold("/api/v1/advisories");
+    thread::scope(|scope| {
+        let sync = scope.spawn(|| desk.mirror(&["sync", "ci"]));
+        eventually("the question for them", || (upstream.requests("/api/v1/advisories") > 0).then_some(()));
+        // A whole command takes long enough for a sync that does not wait to have asked.
+        desk.mirror(&["status", "ci"]);
+        assert_eq!(upstream.requests(&lamp.index()), 0);
+        hold.release();
+        let (code, said) = sync.join().unwrap();
+        assert_eq!((code, missing(&said).len()), (0, 0), "{said}");
+    });
+}
+
 fn synced_pattern() -> (Upstream, Setup, Desk) {
     let upstream = Upstream::start();
     let names = ["lamp-one", "lamp-two"];
