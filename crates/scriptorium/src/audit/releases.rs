@@ -109,6 +109,14 @@ pub(crate) async fn gather(
     Ok(true)
 }
 
+/// Whether `store` holds the archive with this integrity.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) async fn has_archive(store: &Arc<dyn Store>, integrity: Integrity) -> Result<bool, StoreError> {
+    Ok(of_archive(store, StorageKey::Archive(integrity)).await?.is_some())
+}
+
 /// The release of exact metadata and when it was last confirmed, or why it cannot be read.
 async fn of_metadata(
     store: &Arc<dyn Store>,

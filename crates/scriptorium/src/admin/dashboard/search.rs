@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use maud::{Markup, html};
 use tracing::warn;
 
@@ -14,15 +15,17 @@ use super::frame::{Visit, page};
 use super::release_path;
 use super::words::{ago, counted};
 use crate::admin::Admin;
-use crate::audit::releases::{ReleasesInStore, StoredRelease, gather};
+use crate::audit::releases::{ReleasesInStore, StoredRelease, gather, has_archive};
 use crate::clock::Timestamp;
-use crate::domain::{LifecycleState, Purl, Version, VolumeName};
+use crate::domain::{DocumentKey, LifecycleState, Purl, Version, VolumeName};
 use crate::store::Store;
 
 /// Releases that are shown.
 const MOST: usize = 300;
 /// How long the store is walked.
 const LONGEST: Duration = Duration::from_secs(2);
+/// Releases that are looked up at once.
+const AT_ONCE: usize = 16;
 /// A longer name is none.
 const LONGEST_NAME: usize = 200;
 
@@ -47,6 +50,8 @@ struct Findings {
 /// A release that was found.
 #[derive(Debug, Default)]
 struct FoundRelease {
+    /// Whether what is not here was looked for.
+    is_whole: bool,
     /// The state that the held index shows.
     state: Option<LifecycleState>,
     stored: StoredRelease,
@@ -77,19 +82,49 @@ impl Admin {
         let (mut findings, mut stored) = (Findings::default(), ReleasesInStore::new());
         findings.cut = self.walk(sought, &mut stored).await;
         for ((name, version), stored) in stored {
-            findings.volumes.entry(name).or_default().insert(version, FoundRelease { state: None, stored });
+            let found = FoundRelease { is_whole: findings.cut.is_none(), state: None, stored };
+            findings.volumes.entry(name).or_default().insert(version, found);
         }
         if let Ok(name) = sought.parse::<VolumeName>() {
             let index = self.documents.held_index(&name).await;
             let rows = index.as_ref().and_then(|index| index.content.rows());
-            for (version, rows) in rows.iter().flat_map(|rows| rows.by_version()) {
-                let found =
-                    findings.volumes.entry(name.clone()).or_default().entry(version.clone()).or_default();
-                found.state = rows.first().map(|row| row.status.state);
+            for (version, _) in rows.iter().flat_map(|rows| rows.by_version()) {
+                findings.volumes.entry(name.clone()).or_default().entry(version.clone()).or_default();
             }
         }
         findings.bound();
+        // What is not looked at by then is shown as unknown.
+        let _ = tokio::time::timeout(LONGEST, self.complete(&mut findings)).await;
         findings
+    }
+
+    /// Looks up what the walk did not come to.
+    async fn complete(&self, findings: &mut Findings) {
+        for (name, versions) in &mut findings.volumes {
+            let index = self.documents.held_index(name).await;
+            let rows = index.as_ref().and_then(|index| index.content.rows());
+            for (version, found) in versions.iter_mut() {
+                found.state = rows.and_then(|rows| rows.of(version).first().map(|row| row.status.state));
+            }
+            let open = versions.iter_mut().filter(|(_, found)| !found.is_whole);
+            stream::iter(open)
+                .for_each_concurrent(AT_ONCE, |(version, found)| self.complete_one(name, version, found))
+                .await;
+        }
+    }
+
+    async fn complete_one(&self, name: &VolumeName, version: &Version, found: &mut FoundRelease) {
+        let key = DocumentKey::Release(name.clone(), version.clone());
+        let held = self.documents.held(&key).await.filter(|held| held.content.release().is_some());
+        let fetched = held.as_ref().map(|held| held.meta.fetched_at);
+        found.stored.last_used = found.stored.last_used.max(fetched);
+        let said = held.as_ref().and_then(|held| held.content.release()?.integrity);
+        let store: Arc<dyn Store> = self.store.objects().clone();
+        if let Some(integrity) = found.stored.integrity.or(said) {
+            let Ok(has_archive) = has_archive(&store, integrity).await else { return };
+            found.stored.has_archive = has_archive;
+        }
+        found.is_whole = true;
     }
 
     /// Walks the store for releases with `sought` in their names.
@@ -157,12 +192,13 @@ fn shown(sought: &str, findings: &Findings, direct: Option<Purl>, now: Timestamp
                         thead { tr { th { "Release" } th { "State" } th { "Archive" } th { "Metadata" } } }
                         tbody {
                             // The latest first.
-                            @for (version, FoundRelease { state, stored }) in versions.iter().rev() {
+                            @for (version, FoundRelease { is_whole, state, stored }) in versions.iter().rev() {
+                                @let absent = if *is_whole { "–" } else { "not looked at" };
                                 tr {
                                     td.long { a href=(release_path(name, version)) { (version) } }
-                                    td { @if let Some(state) = state { (state) } @else { "–" } }
-                                    td { @if stored.has_archive { "here" } @else { "–" } }
-                                    td { @if let Some(at) = stored.last_used { (ago(now, at)) } @else { "–" } }
+                                    td { @if let Some(state) = state { (state) } @else { (absent) } }
+                                    td { @if stored.has_archive { "here" } @else { (absent) } }
+                                    td { @if let Some(at) = stored.last_used { (ago(now, at)) } @else { (absent) } }
                                 }
                             }
                         }

@@ -78,6 +78,11 @@ fn memory_is_a_little_for_each_release_and_what_did_not_change_is_not_fetched() 
         eprintln!("{page}: {:.1?}, {shown} bytes", began.elapsed());
         assert!(shown < LONGEST_PAGE, "{page} has {shown} bytes");
     }
+    // What is shown of a part is looked up, although the walk of the store ended at the pins.
+    let found = proxy.admin().get("/search?q=v").ok().text();
+    let cells = |of: &str| found.matches(&format!("<td>{of}</td>")).count();
+    assert!(found.contains("The list is cut"), "{found}");
+    assert_eq!((cells("available"), cells("here"), cells("–")), (300, 300, 0), "{found}");
     let (peak, allowed) = (proxy.peak_memory(), idle + FIXED + EACH * releases as u64);
     assert!(peak < allowed, "{} MiB, and {} are allowed", peak >> 20, allowed >> 20);
 }
