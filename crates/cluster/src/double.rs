@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::engine::{Beat, Engine, EngineFault, LeaseCall, NODE_SEEN, SharedValue};
+use crate::engine::{Beat, Engine, LeaseCall, NODE_SEEN, SharedValue};
+use crate::fault::EngineFault;
 use crate::flight::LeaseReply;
 use crate::follower::{StreamEvent, StreamPage, StreamPlace};
 use crate::pool::{Pool, PoolCall, PoolReply, decide};

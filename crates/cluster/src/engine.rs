@@ -1,93 +1,21 @@
 //! What a node asks of the engine: named operations, each of which ends within a deadline.
 //!
 //! The engine only makes nodes quicker and fairer. It may be away, slow, full, read-only, emptied or replaced at any
-//! moment; every operation then fails with its kind, and the caller goes on alone. Owns the operations and the kinds of
-//! failure. Must not know Redis, and decides nothing.
+//! moment; every operation then fails with its kind, and the caller goes on alone. Owns the operations. Must not know Redis,
+//! and decides nothing.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::fault::EngineFault;
 use crate::flight::LeaseReply;
 use crate::follower::{StreamEvent, StreamPage, StreamPlace};
 use crate::pool::{PoolCall, PoolReply};
 use crate::share::ShareDebt;
 
-/// The longest that any operation takes.
-pub const DEADLINE: Duration = Duration::from_millis(500);
 /// Nodes that were not heard of for so long are not counted.
 pub const NODE_SEEN: Duration = Duration::from_secs(3);
-
-/// Why the engine did not do what it was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum EngineFault {
-    /// No connection, or it broke.
-    #[error("the engine cannot be reached; check cluster.url, and that Redis or Valkey runs")]
-    Unreachable,
-    /// No answer within the deadline. What was asked may happen yet.
-    #[error("the engine did not answer within {} ms", DEADLINE.as_millis())]
-    Slow,
-    /// It takes no writes: a replica, or a server whose disk is full.
-    #[error("the engine refuses writes; point cluster.url at the primary, and look at its disk")]
-    ReadOnly,
-    /// It has no memory left.
-    #[error("the engine is full; raise its maxmemory, or set maxmemory-policy to volatile-ttl")]
-    Full,
-    /// It is starting or failing over.
-    #[error("the engine is loading or changing its primary")]
-    Starting,
-    /// It does not know the password.
-    #[error("the engine refuses the password; check the variable that cluster.password_env names")]
-    Password,
-    /// Nobody who is trusted here vouches for its certificate.
-    #[error(
-        "the engine's certificate is not accepted; give the certificate of its authority (SSL_CERT_FILE names a file with all \
-         that are trusted), and check that cluster.url has the name in the certificate"
-    )]
-    Certificate,
-    /// The user may not use this.
-    #[error(
-        "the engine's user may not use {0}; allow it the commands that docs/cluster.md lists, and the keys of cluster.prefix"
-    )]
-    Forbidden(&'static str),
-    /// Somebody else uses the keys.
-    #[error(
-        "a key that begins with cluster.prefix has another type than this program gives it; choose another prefix, or \
-         delete the keys of this one"
-    )]
-    OtherType,
-    /// It is one of several servers, each of which has some of the keys.
-    #[error(
-        "the engine is a node of a Redis Cluster; point cluster.url at a single primary, with or without replicas"
-    )]
-    Sharded,
-    /// It is older than this needs.
-    #[error("the engine is too old; Redis 6.2, or any Valkey, is needed")]
-    TooOld,
-    /// It answered something else.
-    #[error("the engine's answer cannot be read; is it Redis or Valkey?")]
-    Unreadable,
-    /// The address is no address of an engine.
-    #[error("cluster.url is not of the form redis://host:port/number or rediss://…")]
-    Address,
-}
-
-impl EngineFault {
-    /// Whether only an operator ends it, so that a start-up should fail.
-    pub fn is_configured(self) -> bool {
-        match self {
-            Self::Password
-            | Self::Certificate
-            | Self::Forbidden(_)
-            | Self::OtherType
-            | Self::Sharded
-            | Self::TooOld
-            | Self::Unreadable
-            | Self::Address => true,
-            Self::Unreachable | Self::Slow | Self::ReadOnly | Self::Full | Self::Starting => false,
-        }
-    }
-}
 
 /// What a beat brings.
 #[derive(Debug, Clone, PartialEq, Eq)]

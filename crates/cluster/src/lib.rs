@@ -5,7 +5,9 @@
 //! point down:
 //!
 //! ```text
-//! redis_engine   double (for tests)
+//! dial ─ first_answer, refusal   why the engine cannot be used, by the step that fails
+//! └─ redis_connection            one connection for all operations
+//!    └─ redis_engine   double (for tests)
 //!          └─ engine ─┬─ permits ─ pool    requests to a registry: in any 60 s, and at once
 //!                     │  places ─ legacy   what a process that ends in order leaves to the next
 //!                     ├─ share             requests of a client
@@ -32,10 +34,13 @@
 //!
 //! Must not know HTTP, documents, the bucket, or how a proxy is built.
 
+mod dial;
 #[cfg(any(test, feature = "double"))]
 mod double;
 mod engine;
 mod engine_clock;
+mod fault;
+mod first_answer;
 mod flight;
 mod follower;
 mod legacy;
@@ -43,12 +48,16 @@ mod permits;
 mod places;
 mod pool;
 mod presence;
+mod redis_connection;
 mod redis_engine;
+mod refusal;
 mod share;
 
+pub use dial::EngineAddress;
 #[cfg(any(test, feature = "double"))]
 pub use double::{EngineDouble, EngineMemory, SharedDouble};
-pub use engine::{Beat, DEADLINE, Engine, EngineFault, LeaseCall, NODE_SEEN, SharedValue};
+pub use engine::{Beat, Engine, LeaseCall, NODE_SEEN, SharedValue};
+pub use fault::{DEADLINE, EngineFault};
 pub use flight::{FLIGHT_LEASE, FlightStep, LeaseReply, SharedFlight};
 pub use follower::{CURRENT_FOR, Followed, Follower, StreamEvent, StreamPage, StreamPlace};
 pub use legacy::{Legacy, PermitLegacy};
@@ -56,5 +65,5 @@ pub use permits::{PermitSettings, PermitUse, Permits};
 pub use places::{Entered, Places};
 pub use pool::{Pool, PoolCall, PoolGrant, PoolReply, PoolRules, decide};
 pub use presence::{Presence, PresenceState};
-pub use redis_engine::{EngineAddress, RedisEngine};
+pub use redis_engine::RedisEngine;
 pub use share::{ClientShare, ShareDebt, ShareLeft, ShareRate, ShareVerdict, charge};

@@ -1,7 +1,6 @@
 //! The engine that is Redis or Valkey.
 //!
-//! Every operation that decides something is one script, so that it happens as a whole and by the server's clock. An
-//! operation ends with its deadline, whatever the connection does; the connection heals itself in the background. Owns
+//! Every operation that decides something is one script, so that it happens as a whole and by the server's clock. Owns
 //! commands, keys and the reading of answers. Must not decide anything: what a script does, the pure files say.
 
 use std::collections::hash_map::RandomState;
@@ -10,16 +9,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{
-    ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, Script, ScriptInvocation, ServerErrorKind,
-};
-use secrecy::{ExposeSecret, SecretString};
+use redis::{FromRedisValue, Script, ScriptInvocation};
 
-use crate::engine::{Beat, DEADLINE, Engine, EngineFault, LeaseCall, NODE_SEEN, SharedValue};
+use crate::dial::{Dial, EngineAddress};
+use crate::engine::{Beat, Engine, LeaseCall, NODE_SEEN, SharedValue};
+use crate::fault::EngineFault;
 use crate::flight::LeaseReply;
 use crate::follower::{StreamEvent, StreamPage, StreamPlace};
 use crate::pool::{PoolCall, PoolGrant, PoolReply};
+use crate::redis_connection::RedisConnection;
+use crate::refusal::PROBES;
 use crate::share::ShareDebt;
 
 /// Events that the stream keeps, at least.
@@ -29,37 +28,9 @@ const MOST_DEBTS: usize = 500;
 /// The oldest version of Redis that will do. Valkey says it is 7.2.
 const OLDEST: (u32, u32) = (6, 2);
 
-/// Every command that scripts use, with what follows its key, so that the key is as it was or soon gone.
-const PROBES: [(&str, &[&str]); 11] = [
-    ("GET", &[]),
-    ("SET", &["0", "XX"]),
-    ("INCR", &[]),
-    ("PEXPIRE", &["1000"]),
-    ("PTTL", &[]),
-    ("DEL", &[]),
-    ("ZADD", &["XX", "0", "0"]),
-    ("ZREMRANGEBYSCORE", &["0", "0"]),
-    ("ZCARD", &[]),
-    ("XADD", &["NOMKSTREAM", "*", "0", "0"]),
-    ("XRANGE", &["-", "+"]),
-];
-/// The others that are used.
-const OTHER_COMMANDS: [&str; 5] = ["TIME", "INFO", "EVALSHA", "SCRIPT|LOAD", "SCRIPT"];
-
-/// Where the engine is.
-#[derive(Debug, Clone)]
-pub struct EngineAddress {
-    /// `redis://host:port/number` or `rediss://…`, without a password.
-    pub url: String,
-    /// The password.
-    pub password: Option<SecretString>,
-    /// What every key begins with.
-    pub prefix: String,
-}
-
 /// Redis or Valkey.
 pub struct RedisEngine {
-    connection: ConnectionManager,
+    connection: RedisConnection,
     prefix: String,
     scripts: Scripts,
     /// The name of the engine's memory, if this process is the first to use it.
@@ -89,23 +60,7 @@ impl RedisEngine {
     /// # Errors
     /// [`EngineFault::Address`] for an address that cannot be one.
     pub fn new(address: &EngineAddress) -> Result<Self, EngineFault> {
-        let info = address.url.as_str().into_connection_info().map_err(|_| EngineFault::Address)?;
-        let mut settings = info.redis_settings().clone();
-        if let Some(password) = &address.password {
-            settings = settings.set_password(password.expose_secret());
-        }
-        let client =
-            redis::Client::open(info.set_redis_settings(settings)).map_err(|_| EngineFault::Address)?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(DEADLINE))
-            // Sooner than the deadline, so that a connection that is stuck is given up and made anew.
-            .set_response_timeout(Some(DEADLINE * 9 / 10))
-            .set_min_delay(Duration::from_millis(50))
-            .set_max_delay(Duration::from_secs(1))
-            // Every operation tries again, so this need not last.
-            .set_number_of_retries(1);
-        let connection =
-            ConnectionManager::new_lazy_with_config(client, config).map_err(|error| fault(&error))?;
+        let connection = RedisConnection::new(Dial::new(address)?);
         let memory = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
         Ok(Self { connection, prefix: address.prefix.clone(), scripts: Scripts::new(), memory })
     }
@@ -152,13 +107,11 @@ impl RedisEngine {
     }
 
     async fn query<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, EngineFault> {
-        let mut connection = self.connection.clone();
-        within_deadline(command.query_async(&mut connection)).await
+        self.connection.with(|mut connection| async move { command.query_async(&mut connection).await }).await
     }
 
     async fn invoke<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, EngineFault> {
-        let mut connection = self.connection.clone();
-        within_deadline(script.invoke_async(&mut connection)).await
+        self.connection.with(|mut connection| async move { script.invoke_async(&mut connection).await }).await
     }
 
     async fn adjust_one(&self, call: &PoolCall) -> Result<PoolReply, EngineFault> {
@@ -262,74 +215,12 @@ impl Engine for RedisEngine {
             let key = self.key("shared", key);
             pipeline.cmd("GET").arg(&key).cmd("PTTL").arg(&key);
         }
-        let mut connection = self.connection.clone();
-        let answers: Vec<redis::Value> = within_deadline(pipeline.query_async(&mut connection)).await?;
+        let pipeline = &pipeline;
+        let answers: Vec<redis::Value> = self
+            .connection
+            .with(|mut connection| async move { pipeline.query_async(&mut connection).await })
+            .await?;
         answers.chunks(2).map(|answer| shared_value(answer).ok_or(EngineFault::Unreadable)).collect()
-    }
-}
-
-async fn within_deadline<T>(work: impl Future<Output = Result<T, RedisError>>) -> Result<T, EngineFault> {
-    match tokio::time::timeout(DEADLINE, work).await {
-        Ok(answer) => answer.map_err(|error| fault(&error)),
-        Err(_elapsed) => Err(EngineFault::Slow),
-    }
-}
-
-fn fault(error: &RedisError) -> EngineFault {
-    // A script that was refused something says so in the middle of its text.
-    let text = error.to_string();
-    match error.code() {
-        Some("OOM") => return EngineFault::Full,
-        Some("MISCONF" | "READONLY" | "NOREPLICAS") => return EngineFault::ReadOnly,
-        Some("LOADING" | "MASTERDOWN" | "BUSY") => return EngineFault::Starting,
-        Some("MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN" | "TRYAGAIN") => return EngineFault::Sharded,
-        Some("NOAUTH" | "WRONGPASS") => return EngineFault::Password,
-        Some("NOPERM") => return EngineFault::Forbidden(forbidden(&text)),
-        Some("WRONGTYPE") => return EngineFault::OtherType,
-        Some(_) | None => {}
-    }
-    if text.contains("WRONGTYPE") {
-        return EngineFault::OtherType;
-    }
-    if text.contains("NOPERM")
-        || text.contains("ACL failure")
-        || text.contains("The user executing the script")
-    {
-        return EngineFault::Forbidden(forbidden(&text));
-    }
-    if text.contains("-OOM") || text.contains("OOM command not allowed") {
-        return EngineFault::Full;
-    }
-    if text.contains("READONLY") || text.contains("MISCONF") {
-        return EngineFault::ReadOnly;
-    }
-    if text.contains("invalid peer certificate") {
-        return EngineFault::Certificate;
-    }
-    if error.is_timeout() {
-        return EngineFault::Slow;
-    }
-    match error.kind() {
-        ErrorKind::AuthenticationFailed => EngineFault::Password,
-        ErrorKind::Server(ServerErrorKind::ReadOnly) => EngineFault::ReadOnly,
-        ErrorKind::Server(ServerErrorKind::NoPerm) => EngineFault::Forbidden(forbidden(&text)),
-        ErrorKind::InvalidClientConfig => EngineFault::Address,
-        ErrorKind::Parse | ErrorKind::UnexpectedReturnType | ErrorKind::Server(_) => EngineFault::Unreadable,
-        // Whoever answers is reached.
-        _ if error.code().is_some() => EngineFault::Unreadable,
-        _ => EngineFault::Unreachable,
-    }
-}
-
-/// What a server's refusal names.
-fn forbidden(text: &str) -> &'static str {
-    let text = text.to_ascii_lowercase();
-    let named = |command: &&str| text.contains(&format!("'{}'", command.to_ascii_lowercase()));
-    let commands = PROBES.iter().map(|(command, _)| *command).chain(OTHER_COMMANDS);
-    match commands.into_iter().find(named) {
-        Some(command) => command,
-        None if text.contains("key") => "the keys of cluster.prefix",
-        None => "a needed command",
     }
 }
 

@@ -13,6 +13,7 @@ mod server;
 use std::time::{Duration, Instant};
 
 use cluster::{Engine, EngineAddress, EngineDouble, EngineFault, RedisEngine, SharedDouble};
+use connect_failure::ConnectFailure;
 use contract::Turn;
 use server::Server;
 
@@ -146,7 +147,11 @@ async fn every_refusal_has_its_name() {
         ("-ERR something new", EngineFault::Unreadable),
         ("+OK", EngineFault::Unreadable),
         ("*1\r\n:7", EngineFault::Unreadable),
-        ("HTTP/1.1 400 Bad Request", EngineFault::Unreadable),
+        ("HTTP/1.1 400 Bad Request", EngineFault::WebServer),
+        ("<!DOCTYPE HTML>", EngineFault::WebServer),
+        ("-DENIED Redis is running in protected mode", EngineFault::Protected),
+        ("-ERR max number of clients reached", EngineFault::Crowded),
+        ("\u{15}\u{3}\u{1}", EngineFault::Unconnected(ConnectFailure::OnlyTls)),
     ] {
         let port = refusing::start(said).await;
         let url = format!("redis://127.0.0.1:{port}/0");
@@ -174,9 +179,49 @@ async fn a_server_that_is_not_there_or_stands_still_costs_a_deadline() {
     contract::eventually(&engine, async || engine.beat("a").await.is_ok()).await;
     server.kill();
     let fault = engine.beat("a").await.unwrap_err();
-    assert!(matches!(fault, EngineFault::Unreachable | EngineFault::Slow), "{fault:?}");
+    assert!(matches!(fault, EngineFault::Broken | EngineFault::Slow), "{fault:?}");
+    let refused = EngineFault::Unconnected(ConnectFailure::Refused);
+    contract::eventually(&engine, async || engine.beat("a").await == Err(refused)).await;
     // Far more than two deadlines: a machine under load, not a promise.
     assert!(begun.elapsed() < Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn a_server_with_as_many_connections_as_it_may_have_refuses_no_password() {
+    let Some(server) = Server::start(&["--requirepass", "right", "--maxclients", "1"]) else { return };
+    let first = engine(&server, Some("right"));
+    contract::eventually(&first, async || first.beat("a").await.is_ok()).await;
+    assert_eq!(engine(&server, Some("right")).check().await, Err(EngineFault::Crowded));
+    assert!(!EngineFault::Crowded.is_configured());
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_database_says_why() {
+    let at = |server: &Server, user: &str, password: Option<&str>, database: u16| {
+        let url = format!("redis://{user}127.0.0.1:{}/{database}", server.port);
+        let address =
+            EngineAddress { url, password: password.map(Into::into), prefix: "scriptorium:".into() };
+        RedisEngine::new(&address).unwrap()
+    };
+    let Some(server) = Server::start(&["--databases", "2"]) else { return };
+    assert_eq!(at(&server, "", None, 1).check().await, Ok(()));
+    assert_eq!(at(&server, "", None, 2).check().await, Err(EngineFault::Database(2)));
+    server.command(&["ACL", "SETUSER", "proxy", "reset", "on", ">secret", "~*", "+@all", "-select"]).await;
+    let user = at(&server, "proxy@", Some("secret"), 1);
+    assert_eq!(user.check().await, Err(EngineFault::Forbidden("SELECT")));
+    let Some(locked) = Server::start(&["--requirepass", "right"]) else { return };
+    assert_eq!(at(&locked, "", None, 1).check().await, Err(EngineFault::Password));
+    let Some(sharded) = Server::start(&["--cluster-enabled", "yes"]) else { return };
+    assert_eq!(at(&sharded, "", None, 1).check().await, Err(EngineFault::Sharded));
+}
+
+#[tokio::test]
+async fn a_connection_on_which_nothing_comes_any_longer_is_made_anew() {
+    let port = refusing::start_silent_first().await;
+    let url = format!("redis://127.0.0.1:{port}/0");
+    let engine = RedisEngine::new(&EngineAddress { url, password: None, prefix: String::new() }).unwrap();
+    assert_eq!(engine.beat("a").await, Err(EngineFault::Slow));
+    assert_eq!(engine.beat("a").await.map(|beat| beat.nodes), Ok(1));
 }
 
 #[tokio::test]

@@ -17,6 +17,22 @@ pub(crate) async fn start(said: &'static str) -> u16 {
     port
 }
 
+/// Says nothing to the first connection but to its greeting, and one to each command of the others. The port.
+pub(crate) async fn start_silent_first() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (mut first, _) = listener.accept().await.unwrap();
+        // A client tells its name and its version.
+        first.write_all(b"+OK\r\n+OK\r\n").await.unwrap();
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(stream, ":1"));
+        }
+        drop(first);
+    });
+    port
+}
+
 /// A command is the number of its words, and each word after its length.
 async fn answer(stream: TcpStream, said: &str) -> Option<()> {
     let mut stream = BufReader::new(stream);

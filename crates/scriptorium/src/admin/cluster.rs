@@ -11,7 +11,7 @@ impl Admin {
     pub(super) fn add_cluster_with_cause(&self, answer: &mut Value) {
         self.add_cluster(answer);
         if let Some(fault) = self.cluster.as_ref().and_then(|cluster| cluster.fault()) {
-            answer["cluster"]["cause"] = json!(fault.to_string());
+            answer["cluster"]["cause"] = json!(fault.advised());
         }
     }
 

@@ -37,7 +37,7 @@ impl CountedEngine {
         F: Future<Output = Result<T, EngineFault>> + Send + 'static,
     {
         let called = self.threads.spawn(call(Arc::clone(&self.engine))).await;
-        let outcome = called.unwrap_or(Err(EngineFault::Unreachable));
+        let outcome = called.unwrap_or(Err(EngineFault::Broken));
         self.metrics.cluster.called(name, outcome.as_ref().err().map_or("ok", |fault| label(*fault)));
         outcome
     }
@@ -45,13 +45,17 @@ impl CountedEngine {
 
 fn label(fault: EngineFault) -> &'static str {
     match fault {
-        EngineFault::Unreachable => "unreachable",
+        EngineFault::Unconnected(why) => why.as_str(),
+        EngineFault::WebServer => "web-server",
+        EngineFault::Protected => "protected",
+        EngineFault::Crowded => "crowded",
+        EngineFault::Broken => "broken",
         EngineFault::Slow => "slow",
         EngineFault::ReadOnly => "read-only",
         EngineFault::Full => "full",
         EngineFault::Starting => "starting",
         EngineFault::Password => "password",
-        EngineFault::Certificate => "certificate",
+        EngineFault::Database(_) => "database",
         EngineFault::Forbidden(_) => "forbidden",
         EngineFault::OtherType => "other-type",
         EngineFault::Sharded => "sharded",

@@ -61,7 +61,9 @@ impl ClusterNode {
         self.metrics.cluster.standing(together, nodes);
         match (before, together, cause) {
             (false, true, _) => info!(node = self.name(), nodes, "this proxy works together with the others"),
-            (true, false, Some(cause)) => warn!(node = self.name(), %cause, "this proxy works alone"),
+            (true, false, Some(cause)) => {
+                warn!(node = self.name(), cause = cause.advised(), "this proxy works alone");
+            }
             (true, false, None) => warn!(node = self.name(), "this proxy works alone: the engine is silent"),
             (true, true, _) | (false, false, _) => {}
         }

@@ -31,7 +31,7 @@ const START: Duration = DEADLINE.saturating_mul(4);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClusterError {
     /// Only an operator can end it.
-    #[error("cluster: {0}")]
+    #[error("cluster: {}", .0.advised())]
     Engine(#[from] EngineFault),
     /// The threads cannot be started.
     #[error("cluster: no threads can be started for it")]
@@ -100,7 +100,7 @@ impl ClusterNode {
     ) -> Result<Arc<Self>, ClusterError> {
         let name = format!("{:016x}", fastrand::u64(..));
         let threads = ClusterThreads::start()?;
-        let Some(runtime) = &threads.0 else { return Err(EngineFault::Unreachable.into()) };
+        let Some(runtime) = &threads.0 else { return Err(EngineFault::Broken.into()) };
         let redis = {
             let _inside = runtime.enter();
             Arc::new(RedisEngine::new(&address(config))?)
@@ -110,7 +110,9 @@ impl ClusterNode {
         runtime.spawn(async move { checked.send(checking.check().await) });
         match outcome.recv_timeout(START).unwrap_or(Err(EngineFault::Slow)) {
             Err(fault) if fault.is_configured() => return Err(fault.into()),
-            Err(fault) => warn!(%fault, "serving alone until the engine of the cluster can be used"),
+            Err(fault) => {
+                warn!(fault = fault.advised(), "serving alone until the engine of the cluster can be used");
+            }
             Ok(()) => {}
         }
         let engine = CountedEngine::new(redis, runtime.handle().clone(), Arc::clone(&metrics));

@@ -10,6 +10,6 @@ pub(super) async fn examine(cluster: &Cluster) -> Diagnosis {
     let about = cluster.url.host_str().unwrap_or_default();
     match ClusterNode::prove(cluster).await {
         Ok(()) => Diagnosis::good("engine", about, "answers, and takes scripts and writes"),
-        Err(fault) => Diagnosis::bad("engine", about, fault.to_string()),
+        Err(fault) => Diagnosis::bad("engine", about, fault.to_string()).advise(fault.remedy()),
     }
 }

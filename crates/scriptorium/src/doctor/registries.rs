@@ -15,8 +15,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{self, address::Listeners};
 use crate::domain::{DocumentKey, Resource, check};
 use crate::upstream::{
-    ConnectFailure, CouldNotAsk, ExchangeFailure, FetchContext, GateState, HttpTransport, Outgoing,
-    RegistryAnswer, RegistryClient, RegistryResponse, Transport, TransportError, UpstreamObserver,
+    ConnectFailure, ConnectTarget, CouldNotAsk, ExchangeFailure, FetchContext, GateState, HttpTransport,
+    Outgoing, RegistryAnswer, RegistryClient, RegistryResponse, Transport, TransportError, UpstreamObserver,
 };
 
 /// The id of its requests, as the registries log it.
@@ -223,7 +223,7 @@ fn refused(check: &'static str, name: &str, failure: &CouldNotAsk, seen: &Seen) 
     };
     let finding = Diagnosis::bad(check, name, format!("{found}{causes}"));
     match failure {
-        CouldNotAsk::Unreachable(why) => finding.advise(why.remedy()),
+        CouldNotAsk::Unreachable(why) => finding.advise(why.remedy(ConnectTarget::Registry)),
         CouldNotAsk::CredentialRefused => finding.advise("set `token_env` to a variable with a valid token"),
         _ => finding,
     }

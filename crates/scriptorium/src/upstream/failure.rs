@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::cause::ConnectFailure;
 use super::guard::GuardRule;
+use super::{ConnectFailure, ConnectTarget};
 use crate::progress::Stalled;
 
 /// Whom the texts are about.
@@ -23,7 +23,7 @@ const SOON: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CouldNotAsk {
     /// No connection could be made.
-    #[error("no connection to the registry could be made: {0}; {advice}", advice = .0.advice())]
+    #[error("no connection to the registry could be made: {0}; {advice}", advice = advice(*.0))]
     Unreachable(ConnectFailure),
     /// No byte came for longer than the configuration allows.
     #[error("the registry did not answer in time; try again later")]
@@ -171,6 +171,11 @@ pub(crate) struct Facets {
     pub(super) word: &'static str,
 }
 
+/// The advice for the client.
+fn advice(why: ConnectFailure) -> &'static str {
+    if why.may_pass() { "try again later" } else { "tell this proxy's operator" }
+}
+
 impl CouldNotAsk {
     /// The guard's refusal of `url`. It names only the host.
     pub(super) fn forbidden(url: &Url, rule: GuardRule) -> Self {
@@ -217,9 +222,9 @@ impl CouldNotAsk {
     }
 
     /// What the operator can do where no connection could be made.
-    pub(super) fn remedy(&self) -> Option<&'static str> {
+    pub(super) fn remedy(&self) -> Option<String> {
         match self {
-            Self::Unreachable(why) => Some(why.remedy()),
+            Self::Unreachable(why) => Some(why.remedy(ConnectTarget::Registry)),
             _ => None,
         }
     }

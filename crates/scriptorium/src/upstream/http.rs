@@ -24,13 +24,12 @@ use url::Url;
 use self::dial::{Dialler, NotDialled};
 use self::patience::Patience;
 use self::pool::{ConnectionPool, RequestConnection};
-use super::cause::ConnectFailure;
+use super::ConnectFailure;
 use super::notes::Notes;
 use super::transport::{Outgoing, OutgoingBody, RegistryResponse, Transport, TransportError};
 use crate::config;
 use crate::config::address::Listeners;
 
-mod cause;
 mod connection;
 mod dial;
 mod listed_certificates;
@@ -190,10 +189,12 @@ fn frame(headers: &mut HeaderMap, method: &Method, body: &OutgoingBody) {
 /// Classifies an error. Its text goes to the log only.
 fn classify(error: &(dyn std::error::Error + 'static), notes: &Notes) -> TransportError {
     notes.failed(error);
-    match cause::find::<NotDialled>(error) {
+    match connect_failure::find::<NotDialled>(error) {
         Some(NotDialled::Forbidden { rule, .. }) => TransportError::Forbidden(*rule),
         Some(NotDialled::Failed { cause, .. }) => TransportError::Unreachable(*cause),
-        None => cause::of_request(error).map_or(TransportError::Broken, TransportError::Unreachable),
+        None => {
+            connect_failure::of_request(error).map_or(TransportError::Broken, TransportError::Unreachable)
+        }
     }
 }
 

@@ -12,7 +12,6 @@ mod answer;
 mod backoff;
 mod breaker;
 mod budget;
-mod cause;
 mod coding;
 mod document_memory;
 mod exchange;
@@ -51,7 +50,6 @@ use secrecy::ExposeSecret;
 use url::Url;
 
 pub(crate) use self::admitted::RECALLS;
-pub(crate) use self::cause::ConnectFailure;
 use self::failure::status_label;
 pub(crate) use self::failure::{Again, CouldNotAsk, FailureSide, Health, RequestReach};
 pub(crate) use self::fetch_context::{BackgroundWork, FetchContext, OwnedFetchContext, Urgency};
@@ -72,6 +70,7 @@ use crate::cluster::ClusterNode;
 use crate::config::address::Listeners;
 use crate::config::{self, Readers};
 use crate::domain::{Problem, Registry, Resource};
+pub(crate) use connect_failure::{ConnectFailure, ConnectTarget};
 
 use self::allowance::BudgetLeft;
 use self::document_memory::{DocumentMemory, DocumentSlot};

@@ -44,7 +44,7 @@ pub(crate) struct ExchangeFailure<'a> {
     /// The errors of the system and of libraries, outermost first, for the log.
     pub(crate) causes: Option<&'a str>,
     /// What the operator can do, where that is known.
-    pub(crate) remedy: Option<&'static str>,
+    pub(crate) remedy: Option<&'a str>,
 }
 
 /// Whether and how a registry is asked.
@@ -115,7 +115,11 @@ impl ExchangeRecord {
     pub(super) fn failed(mut self, why: &CouldNotAsk, causes: Option<String>) {
         self.tell(
             why.facets().word,
-            Some(ExchangeFailure { why: &why.to_string(), causes: causes.as_deref(), remedy: why.remedy() }),
+            Some(ExchangeFailure {
+                why: &why.to_string(),
+                causes: causes.as_deref(),
+                remedy: why.remedy().as_deref(),
+            }),
         );
     }
 

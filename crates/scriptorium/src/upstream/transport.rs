@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use url::Url;
 
-use super::cause::ConnectFailure;
+use super::ConnectFailure;
 use super::guard::GuardRule;
 use super::notes::Notes;
 

@@ -64,7 +64,7 @@ fn nobody_there() {
 }
 
 /// Listens and lets nobody in: the queue is full, and the kernel answers no more.
-fn filtered() -> (TcpListener, Vec<std::net::TcpStream>) {
+pub(crate) fn filtered() -> (TcpListener, Vec<std::net::TcpStream>) {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     socket.listen(0).unwrap();
@@ -120,7 +120,7 @@ fn the_other_scheme() {
         None,
         upstream.authority().parse().unwrap(),
     );
-    assert_told(at(&format!("http://{door}")), "only-tls", "speaks TLS", "TLS, and plain HTTP");
+    assert_told(at(&format!("http://{door}")), "only-tls", "speaks TLS", "TLS, and plain text");
 }
 
 /// Takes connections and says this to everybody.

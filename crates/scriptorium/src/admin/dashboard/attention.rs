@@ -76,7 +76,9 @@ impl Admin {
         let (seen, meant) = (u64::from(cluster.nodes()), u64::from(cluster.meant()));
         let text = match cluster.is_together() {
             false => {
-                let cause = cluster.fault().map_or_else(String::new, |fault| format!(" The cause: {fault}."));
+                let cause = cluster
+                    .fault()
+                    .map_or_else(String::new, |fault| format!(" The cause: {}.", fault.advised()));
                 format!("The engine of the cluster is away: this proxy works alone, on its share.{cause}")
             }
             true if seen < meant => format!("Of {meant} proxies of the cluster {seen} are seen."),

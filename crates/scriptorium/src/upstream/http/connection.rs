@@ -10,12 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
+use connect_failure::{SpeaksTls, is_tls_record};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
-
-/// How the TLS records begin that a server sends first: an alert, a handshake.
-const TLS_RECORDS: [u8; 2] = [0x15, 0x16];
 
 /// Bytes both ways, over whatever lies below.
 pub(super) trait Bytestream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -39,11 +37,6 @@ impl ConnectionHistory {
         self.made < began || self.answered.load(Ordering::Relaxed)
     }
 }
-
-/// A server that answers plain HTTP in TLS.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the server speaks TLS, and plain HTTP was sent")]
-pub(super) struct SpeaksTls;
 
 /// A connection that the client sends requests over.
 pub(super) struct PooledConnection {
@@ -83,8 +76,8 @@ impl AsyncRead for PooledConnection {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if let Some(first) = buffer.filled().get(before).filter(|_| self.may_be_tls) {
-            if TLS_RECORDS.contains(first) {
+        if let Some(&first) = buffer.filled().get(before).filter(|_| self.may_be_tls) {
+            if is_tls_record(first) {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, SpeaksTls)));
             }
             self.may_be_tls = false;

@@ -25,13 +25,13 @@ use tokio::time::{Instant, timeout_at};
 use tower_service::Service;
 use url::Url;
 
-use super::super::cause::ConnectFailure;
+use super::super::ConnectFailure;
 use super::super::guard::{Guard, GuardRule};
+use super::NoTransport;
 use super::connection::{Bytestream, PooledConnection};
 use super::resolve::{self, KnownAddresses};
 use super::tls::{self, NoHandshake, TlsClient};
 use super::tunnel::{self, NoTunnel};
-use super::{NoTransport, cause};
 use crate::config::address::{self, Listeners};
 use crate::config::{self, Credential, Egress};
 
@@ -246,7 +246,8 @@ impl DialSettings {
             Ok::<_, Box<dyn Error + Send + Sync>>(connector.call(uri).await?)
         };
         let (step, late) = ("the connection to", ConnectFailure::Filtered);
-        let stream = place.step(step, late, connected, |error| cause::of_connecting(&**error)).await?;
+        let stream =
+            place.step(step, late, connected, |error| connect_failure::of_connecting(&**error)).await?;
         Ok(stream.into_inner())
     }
 
@@ -263,7 +264,7 @@ impl DialSettings {
 }
 
 fn handshake(failed: &NoHandshake) -> ConnectFailure {
-    cause::of_handshake(&failed.error, failed.misses_identity)
+    connect_failure::of_handshake(&failed.error, failed.misses_identity)
 }
 
 fn refused(why: &NoTunnel) -> ConnectFailure {

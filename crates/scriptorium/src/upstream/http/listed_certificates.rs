@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
+use connect_failure::unnamed;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{VerifierBuilderError, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
+use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 /// Accepts certificates that `roots` signed, and the listed certificates themselves.
 #[derive(Debug)]
@@ -28,14 +29,6 @@ impl ListedCertificates {
     ) -> Result<Self, VerifierBuilderError> {
         let usual = WebPkiServerVerifier::builder_with_provider(roots, provider).build()?;
         Ok(Self { usual, listed })
-    }
-}
-
-/// The error in a certificate for which TLS has no name of its own.
-pub(super) fn unnamed(error: &Error) -> Option<&webpki::Error> {
-    match error {
-        Error::InvalidCertificate(CertificateError::Other(OtherError(why))) => why.downcast_ref(),
-        _ => None,
     }
 }
 

@@ -5,13 +5,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustls::client::ResolvesClientCert;
+use connect_failure::MissingIdentity;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -25,7 +24,7 @@ use crate::config::{Egress, PemFile};
 pub(super) struct TlsClient {
     config: Arc<ClientConfig>,
     /// A server requested a client certificate, and there is none. Before TLS 1.3 a refusal does not say so.
-    missed: Arc<AtomicBool>,
+    missed: MissingIdentity,
 }
 
 /// A handshake that failed.
@@ -62,9 +61,9 @@ impl TlsClient {
             }
         };
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let missed = Arc::<AtomicBool>::default();
+        let missed = MissingIdentity::default();
         if identity.is_none() {
-            config.client_auth_cert_resolver = Arc::new(Missing(Arc::clone(&missed)));
+            config.client_auth_cert_resolver = Arc::new(missed.clone());
         }
         Ok(Self { config: Arc::new(config), missed })
     }
@@ -73,7 +72,7 @@ impl TlsClient {
     pub(super) fn with_proxy(&self) -> Self {
         let mut config = ClientConfig::clone(&self.config);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self { config: Arc::new(config), missed: Arc::clone(&self.missed) }
+        Self { config: Arc::new(config), missed: self.missed.clone() }
     }
 
     /// Shakes hands with `host` over `stream`.
@@ -82,7 +81,7 @@ impl TlsClient {
         host: &str,
         stream: S,
     ) -> Result<TlsStream<S>, NoHandshake> {
-        let failed = |error| NoHandshake { error, misses_identity: self.missed.load(Ordering::Relaxed) };
+        let failed = |error| NoHandshake { error, misses_identity: self.missed.is_missed() };
         let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(io::Error::other(error)))?;
         TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await.map_err(failed)
     }
@@ -91,22 +90,6 @@ impl TlsClient {
 /// Whether HTTP/2 was agreed on.
 pub(super) fn speaks_h2<S>(stream: &TlsStream<S>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(b"h2")
-}
-
-/// A resolver without a client certificate. It notes that one was requested.
-#[derive(Debug)]
-struct Missing(Arc<AtomicBool>);
-
-impl ResolvesClientCert for Missing {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.0.store(true, Ordering::Relaxed);
-        None
-    }
-
-    fn has_certs(&self) -> bool {
-        // Otherwise rustls would not ask this resolver.
-        true
-    }
 }
 
 fn authorities(own: &[CertificateDer<'static>]) -> Result<RootCertStore, NoTransport> {

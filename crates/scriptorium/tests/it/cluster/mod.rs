@@ -3,6 +3,7 @@
 mod away;
 mod bounds;
 mod budget;
+mod causes;
 mod events;
 mod faults;
 mod flights;

@@ -57,7 +57,7 @@ fn what_is_held_is_served_whatever_becomes_of_the_engine_and_its_state_is_told()
     let told = |words: &str| log.lines().filter(|line| line.contains(words)).count();
     assert_eq!(told("this proxy works alone"), 3, "{log}");
     assert_eq!(told("this proxy works together"), 4, "{log}");
-    assert!(log.contains("the engine cannot be reached"), "{log}");
+    assert!(log.contains("it refuses connections; check host and port in `cluster.url`"), "{log}");
 }
 
 #[test]
@@ -132,12 +132,12 @@ fn an_engine_behind_tls_is_used_and_one_that_nobody_vouches_for_is_refused() {
         let output = run(command, &folder, trusting(&other));
         let told = [output.stderr, output.stdout].map(|told| String::from_utf8_lossy(&told).into_owned());
         assert_eq!(output.status.code(), Some(status), "{told:?}");
-        let says = "the engine's certificate is not accepted";
+        let says = "its certificate is not signed by an authority that this proxy knows";
         assert!(told.iter().any(|told| told.contains(says) && told.contains("SSL_CERT_FILE")), "{told:?}");
     }
 }
 
-fn run(command: &str, folder: &TempDir, setup: Setup) -> std::process::Output {
+pub(super) fn run(command: &str, folder: &TempDir, setup: Setup) -> std::process::Output {
     let [public, admin] = free_ports().map(|port| format!("127.0.0.1:{port}"));
     let setup = setup.set("server.listen", public).set("server.admin_listen", admin);
     let setup = setup.set("storage.tier", folder.path().join("tier").display().to_string());

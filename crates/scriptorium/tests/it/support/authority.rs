@@ -73,28 +73,32 @@ impl Authority {
 
     /// The same, from one moment to another. Only `openssl ca` takes moments.
     fn issue_between(&self, file: &str, names: &str, begins: &str, ends: &str) -> Identity {
-        let (folder, own) = (self.0.path(), self.issue(file, names));
+        let (folder, [key, request, cert, extensions]) = (self.0.path(), self.request(file, names));
         let settings = "[ca]\ndefault_ca = own\n[own]\ndatabase = issued.txt\nrand_serial = yes\nunique_subject = no\n\
                         new_certs_dir = .\ndefault_md = sha256\npolicy = names\n[names]\ncommonName = supplied\n";
         fs::write(folder.join("ca.cnf"), settings).unwrap();
         fs::write(folder.join("issued.txt"), "").unwrap();
-        let [request, cert, extensions] = ["csr", "pem", "ext"].map(|kind| format!("{file}.{kind}"));
         let sign = ["ca", "-batch", "-notext", "-config", "ca.cnf", "-cert", "ca.pem", "-keyfile", "ca.key"];
         let dates = ["-startdate", begins, "-enddate", ends];
-        let files = ["-in", &*request, "-out", &cert, "-extfile", &extensions];
+        let files = ["-in", &request, "-out", &cert, "-extfile", &extensions];
         openssl(folder, &[&sign[..], &dates, &files].concat());
-        own
+        Identity { cert: folder.join(cert), key: folder.join(key) }
+    }
+
+    /// A key and a request for a certificate; the names of the files of both, the certificate and its extensions.
+    fn request(&self, file: &str, names: &str) -> [String; 4] {
+        let files = ["key", "csr", "pem", "ext"].map(|kind| format!("{file}.{kind}"));
+        let [key, request, _, extensions] = &files;
+        fs::write(self.0.path().join(extensions), format!("subjectAltName={names}\n")).unwrap();
+        let make =
+            ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x"];
+        openssl(self.0.path(), &[&make[..], &["-keyout", key, "-out", request]].concat());
+        files
     }
 
     /// The same, for so many days.
     pub(crate) fn issue_for(&self, file: &str, names: &str, days: &str) -> Identity {
-        let folder = self.0.path();
-        let [key, request, cert, extensions] =
-            ["key", "csr", "pem", "ext"].map(|kind| format!("{file}.{kind}"));
-        fs::write(folder.join(&extensions), format!("subjectAltName={names}\n")).unwrap();
-        let make =
-            ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x"];
-        openssl(folder, &[&make[..], &["-keyout", &key, "-out", &request]].concat());
+        let (folder, [key, request, cert, extensions]) = (self.0.path(), self.request(file, names));
         let sign = ["x509", "-req", "-in", &request, "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
         openssl(folder, &[&sign[..], &["-days", days, "-extfile", &extensions, "-out", &cert]].concat());
         Identity { cert: folder.join(cert), key: folder.join(key) }

@@ -37,10 +37,15 @@ impl Redis {
 
     /// The same on a port of its own that speaks TLS, as `identity`.
     pub(crate) fn start_encrypted(identity: &Identity) -> Option<Self> {
+        Self::start_encrypted_for(identity, "no")
+    }
+
+    /// The same, asking its clients for certificates, or not.
+    pub(crate) fn start_encrypted_for(identity: &Identity, certified: &str) -> Option<Self> {
         let (port, [cert, key]) = (free_port(), [&identity.cert, &identity.key]);
         let [at, cert, key] = [port.to_string(), cert.display().to_string(), key.display().to_string()];
         let files = ["--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &cert];
-        let options = ["--tls-port", &at, "--tls-auth-clients", "no"].into_iter().chain(files);
+        let options = ["--tls-port", &at, "--tls-auth-clients", certified].into_iter().chain(files);
         let mut redis = Self::start_as(options)?;
         redis.encrypted = Some(port);
         Some(redis)
@@ -71,6 +76,11 @@ impl Redis {
                 },
             )
             .set("cluster.nodes", i64::from(nodes))
+    }
+
+    /// Where it speaks TLS.
+    pub(crate) fn encrypted_port(&self) -> u16 {
+        self.encrypted.unwrap()
     }
 
     pub(crate) fn authority(&self) -> String {

@@ -1,11 +1,29 @@
-//! Why no connection could be made. The causes are told apart because each needs another action of the operator.
+//! The causes of failed connections, their names, and what the operator can do about each.
 //!
-//! Owns the closed set of causes, their names, and what a client may read of each. Must not know how a cause is
-//! detected, nor any address or file name.
+//! Owns this closed set. Must not know how a cause is detected.
+
+/// Whom the connection was for. They are configured by different keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConnectTarget {
+    /// A registry, by HTTP.
+    Registry,
+    /// The Redis or Valkey of a cluster.
+    Engine,
+}
+
+impl ConnectTarget {
+    /// One of two words.
+    fn or(self, registry: &'static str, engine: &'static str) -> &'static str {
+        match self {
+            Self::Registry => registry,
+            Self::Engine => engine,
+        }
+    }
+}
 
 /// Why there is no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub(crate) enum ConnectFailure {
+pub enum ConnectFailure {
     /// The name has no address, or no name server answers.
     #[error("its name cannot be resolved")]
     Name,
@@ -34,10 +52,10 @@ pub(crate) enum ConnectFailure {
     #[error("it does not accept this proxy's client certificate, or requires one")]
     TlsClient,
     /// The server does not speak TLS.
-    #[error("it does not speak TLS at that port, where https was asked")]
+    #[error("it does not speak TLS at that port, where TLS was asked")]
     NotTls,
-    /// The server speaks TLS where plain HTTP was expected.
-    #[error("it speaks TLS at that port, where plain http was asked")]
+    /// The server speaks TLS where none was expected.
+    #[error("it speaks TLS at that port, where none was asked")]
     OnlyTls,
     /// TLS fails in another way.
     #[error("the TLS handshake fails")]
@@ -48,7 +66,7 @@ pub(crate) enum ConnectFailure {
     /// The HTTP proxy wants a credential, or another one.
     #[error("the proxy on the way to it does not accept this proxy's credential, or requires one")]
     ProxyCredential,
-    /// The HTTP proxy does not connect to the registry.
+    /// The HTTP proxy does not connect to the host.
     #[error("the proxy on the way to it refuses or fails to connect there")]
     ProxyRefused,
     /// The system reports another error.
@@ -58,7 +76,7 @@ pub(crate) enum ConnectFailure {
 
 impl ConnectFailure {
     /// The word used in metrics, logs and the status.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Name => "dns",
             Self::Refused => "refused",
@@ -80,41 +98,60 @@ impl ConnectFailure {
     }
 
     /// The advice for the operator: the key or the file that helps.
-    pub(crate) fn remedy(self) -> &'static str {
-        match self {
-            Self::Name => "check the host in `url`, and the name servers of this machine (/etc/resolv.conf)",
-            Self::Refused => "check host and port in `url`, and whether the registry runs",
-            Self::Filtered => "let the firewall pass it, or set `proxy` if this network has an egress proxy",
-            Self::NoRoute => "check the network of this machine, or set `proxy` if it has an egress proxy",
-            Self::Closed => "check port and scheme of `url`, and what stands between here and there",
-            Self::TlsName => "use in `url` a host that the certificate names, or have its owner renew it",
+    pub fn remedy(self, target: ConnectTarget) -> String {
+        let remedy = match self {
+            Self::Name => "check the host in {url}, and the name servers of this machine (/etc/resolv.conf)",
+            Self::Refused => target.or(
+                "check host and port in {url}, and whether the registry runs",
+                "check host and port in {url}, and whether Redis or Valkey runs and listens there",
+            ),
+            Self::Filtered => target.or(
+                "let the firewall pass it, or set `proxy` if this network has an egress proxy",
+                "check host and port in {url}, and let the firewall pass it",
+            ),
+            Self::NoRoute => target.or(
+                "check the network of this machine, or set `proxy` if it has an egress proxy",
+                "check the host in {url}, and the network of this machine",
+            ),
+            Self::Closed => "check port and scheme of {url}, and what stands between here and there",
+            Self::TlsName => "use in {url} a host that the certificate names, or have its owner renew it",
             Self::TlsExpired => {
                 "have its owner renew the certificate; if the dates look right, set this machine's clock"
             }
-            Self::TlsAuthority => {
+            Self::TlsAuthority => target.or(
                 "name the PEM file of its authority (or of its own certificate) in `ca_file`, or add it to the \
-                 machine's authorities (update-ca-certificates, SSL_CERT_FILE)"
-            }
-            Self::TlsClient => "set `client_cert` and `client_key` to an identity that the server accepts",
-            Self::NotTls => "write http:// in `url`, or name the port that speaks TLS",
-            Self::OnlyTls => "write https:// in `url`",
-            Self::Tls => "see the cause; both sides need TLS 1.2 or 1.3",
+                 machine's authorities (update-ca-certificates, SSL_CERT_FILE)",
+                "add its authority to the machine's (update-ca-certificates, SSL_CERT_FILE); a certificate that is its \
+                 own authority will not do",
+            ),
+            Self::TlsClient => target.or(
+                "set `client_cert` and `client_key` to an identity that the server accepts",
+                "set `tls-auth-clients no` there, since this proxy shows the engine no certificate",
+            ),
+            Self::NotTls => target.or(
+                "write http:// in {url}, or name the port that speaks TLS",
+                "write redis:// in {url}, or name the port that speaks TLS",
+            ),
+            Self::OnlyTls => target.or("write https:// in {url}", "write rediss:// in {url}"),
+            Self::Tls => target.or(
+                "see the cause; both sides need TLS 1.2 or 1.3",
+                "look into the engine's log; both sides need TLS 1.2 or 1.3",
+            ),
             Self::ProxyUnreachable => {
                 "check `proxy` (or HTTPS_PROXY), and `no_proxy` for hosts that need none"
             }
             Self::ProxyCredential => "name the variable with user:password in `proxy_auth_env`",
             Self::ProxyRefused => "let the egress proxy pass this host, or list it in `no_proxy`",
-            Self::System => "see the cause",
-        }
-    }
-
-    /// The advice for the client.
-    pub(super) fn advice(self) -> &'static str {
-        if self.may_pass() { "try again later" } else { "tell this proxy's operator" }
+            Self::System => target.or(
+                "see the cause",
+                "check host and port in {url}, and whether this machine lets the proxy connect there",
+            ),
+        };
+        remedy.replace("{url}", target.or("`url`", "`cluster.url`"))
     }
 
     /// Whether a later attempt may succeed without anybody changing a configuration or a certificate.
-    pub(super) fn may_pass(self) -> bool {
+    pub fn may_pass(self) -> bool {
         match self {
             Self::Name
             | Self::Refused

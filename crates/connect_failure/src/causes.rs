@@ -1,34 +1,53 @@
 //! Classifies errors of connections, by their types and never by their texts.
 //!
-//! Owns the tables from the errors of system, TLS and HTTP libraries to causes. Must not know what follows from a
-//! cause.
+//! Owns the tables from the errors of system and TLS libraries to causes. Must not know what follows from a cause.
 
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
 
-use rustls::{AlertDescription, CertificateError, Error as TlsError, InvalidMessage};
+use rustls::{AlertDescription, CertificateError, Error as TlsError, InvalidMessage, OtherError};
 
-use super::super::cause::ConnectFailure;
-use super::connection::SpeaksTls;
-use super::listed_certificates::unnamed;
+use crate::failure::ConnectFailure;
 
-/// `error` and its sources, outermost first, including what an I/O error wraps.
-pub(super) fn causes<'a>(
-    error: &'a (dyn Error + 'static),
-) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+/// How the TLS records begin that a server sends first: an alert, a handshake.
+const TLS_RECORDS: [u8; 2] = [0x15, 0x16];
+
+/// A server that answers in TLS where plain text was sent.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the server speaks TLS, and plain text was sent")]
+pub struct SpeaksTls;
+
+/// Whether an answer that begins with this byte is TLS. No answer in HTTP/1.1 or of Redis begins so.
+pub fn is_tls_record(first: u8) -> bool {
+    TLS_RECORDS.contains(&first)
+}
+
+/// The error in a certificate for which TLS has no name of its own.
+pub fn unnamed(error: &TlsError) -> Option<&webpki::Error> {
+    match error {
+        TlsError::InvalidCertificate(CertificateError::Other(OtherError(why))) => why.downcast_ref(),
+        _ => None,
+    }
+}
+
+/// `error` and its sources, outermost first, including what an I/O error or a shared error wraps.
+pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| {
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let shared = error.downcast_ref::<Arc<dyn Error + Send + Sync>>().map(|shared| &**shared);
+        let wrapped = shared
+            .or_else(|| error.downcast_ref::<io::Error>().and_then(|error| Some(error.get_ref()? as _)));
         wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or_else(|| error.source())
     })
 }
 
 /// The first of `error` and its sources that is a `T`.
-pub(super) fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+pub fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 /// Why a TCP connection failed.
-pub(super) fn of_connecting(error: &(dyn Error + 'static)) -> ConnectFailure {
+pub fn of_connecting(error: &(dyn Error + 'static)) -> ConnectFailure {
     match find::<io::Error>(error).map(io::Error::kind) {
         Some(io::ErrorKind::ConnectionRefused) => ConnectFailure::Refused,
         Some(io::ErrorKind::TimedOut) => ConnectFailure::Filtered,
@@ -44,7 +63,7 @@ pub(super) fn of_connecting(error: &(dyn Error + 'static)) -> ConnectFailure {
 }
 
 /// Why a handshake failed. `misses_identity`: a client certificate was requested, and there is none.
-pub(super) fn of_handshake(error: &io::Error, misses_identity: bool) -> ConnectFailure {
+pub fn of_handshake(error: &io::Error, misses_identity: bool) -> ConnectFailure {
     match find::<TlsError>(error) {
         Some(error) => of_tls(error, misses_identity),
         None => match error.kind() {
@@ -58,7 +77,7 @@ pub(super) fn of_handshake(error: &io::Error, misses_identity: bool) -> ConnectF
 }
 
 /// Why a request failed on a connection that was made: some servers reject a certificate only then.
-pub(super) fn of_request(error: &(dyn Error + 'static)) -> Option<ConnectFailure> {
+pub fn of_request(error: &(dyn Error + 'static)) -> Option<ConnectFailure> {
     if find::<SpeaksTls>(error).is_some() {
         return Some(ConnectFailure::OnlyTls);
     }
@@ -115,10 +134,6 @@ fn is_about_us(alert: AlertDescription) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use rustls::OtherError;
-
     use super::*;
 
     fn shaken(error: TlsError, misses_identity: bool) -> ConnectFailure {
@@ -164,6 +179,14 @@ mod tests {
         ] {
             assert_eq!(of_connecting(&io::Error::from(kind)), cause, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn a_cause_is_found_in_what_an_error_wraps_or_shares() {
+        let shared: Arc<dyn Error + Send + Sync> =
+            Arc::new(io::Error::new(io::ErrorKind::InvalidData, SpeaksTls));
+        assert!(find::<SpeaksTls>(&io::Error::other(shared)).is_some());
+        assert!(find::<SpeaksTls>(&io::Error::from(io::ErrorKind::InvalidData)).is_none());
     }
 
     #[test]
