@@ -45,6 +45,7 @@ impl RedisConnection {
         F: Future<Output = Result<T, RedisError>>,
     {
         let attempt = self.attempt();
+        let was_made = attempt.connected.peek().is_some();
         let worked = tokio::time::timeout(DEADLINE, async {
             let connected = attempt.connected.clone().await?;
             Ok::<_, EngineFault>(work(connected.connection.clone()).await)
@@ -53,9 +54,12 @@ impl RedisConnection {
             Ok(Ok(Ok(done))) => return Ok(done),
             Ok(Ok(Err(error))) => error,
             Ok(Err(unconnected)) => return Err(unconnected),
-            // Whoever is behind a firewall that forgot the connection would wait for minutes.
             Err(_elapsed) => {
-                self.forget(&attempt);
+                // A firewall may have forgotten the connection, which the system notices after minutes. One that was only made
+                // meanwhile is kept: far away, another would take as long again.
+                if was_made {
+                    self.forget(&attempt);
+                }
                 return Err(EngineFault::Slow);
             }
         };
