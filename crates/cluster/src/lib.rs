@@ -5,15 +5,16 @@
 //! point down:
 //!
 //! ```text
-//! dial ─ first_answer, refusal   why the engine cannot be used, by the step that fails
-//! └─ redis_connection            one connection for all operations
-//!    └─ redis_engine   double (for tests)
-//!          └─ engine ─┬─ permits ─ pool    requests to a registry: in any 60 s, and at once
-//!                     │  places ─ legacy   what a process that ends in order leaves to the next
-//!                     ├─ share             requests of a client
-//!                     ├─ flight            one fetch for all nodes
-//!                     └─ follower          what all have to hear
-//!                        presence          together or alone
+//! redis_engine   double (for tests)
+//! │        └─ engine ─┬─ permits ─ pool    requests to a registry: in any 60 s, and at once
+//! │                   │  places ─ legacy   what a process that ends in order leaves to the next
+//! │                   ├─ share             requests of a client
+//! │                   ├─ flight            one fetch for all nodes
+//! │                   ├─ follower          what all have to hear
+//! │                   │  presence          together or alone
+//! │                   └─ fault             why the engine did not do it, and what to do
+//! └─ redis_connection ─ dial ─┬─ first_answer   one connection for all operations, and why there is none
+//!                             └─ refusal        what an error of the server means
 //! ```
 //!
 //! ```

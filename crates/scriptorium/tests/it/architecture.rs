@@ -93,7 +93,7 @@ const ROOMS: &[(&str, &str)] = &[
 /// The other crates of the workspace, and the rooms of the proxy whose code may name them.
 const CRATES: &[(&str, &str)] = &[
     ("cluster", "cluster read limit upstream app"),
-    ("connect_failure", "upstream doctor"),
+    ("connect_failure", "upstream"),
     ("archive", "domain policies read repositories files relay audit respond app"),
     ("nullspace", "relay respond app"),
     ("bibliotheca", "cli"),
