@@ -13,8 +13,9 @@
 //! │                   ├─ follower          what all have to hear
 //! │                   │  presence          together or alone
 //! │                   └─ fault             why the engine did not do it, and what to do
-//! └─ redis_connection ─ dial ─┬─ first_answer   one connection for all operations, and why there is none
-//!                             └─ refusal        what an error of the server means
+//! └─ redis_connection ─┬─ address                             one connection for all operations, kept by the library
+//!                      ├─ refusal                             what an error of the server means
+//!                      └─ last_trial ─ trial ─ first_answer   why there is no connection
 //! ```
 //!
 //! ```
@@ -35,7 +36,7 @@
 //!
 //! Must not know HTTP, documents, the bucket, or how a proxy is built.
 
-mod dial;
+mod address;
 #[cfg(any(test, feature = "double"))]
 mod double;
 mod engine;
@@ -44,6 +45,7 @@ mod fault;
 mod first_answer;
 mod flight;
 mod follower;
+mod last_trial;
 mod legacy;
 mod permits;
 mod places;
@@ -53,8 +55,9 @@ mod redis_connection;
 mod redis_engine;
 mod refusal;
 mod share;
+mod trial;
 
-pub use dial::EngineAddress;
+pub use address::EngineAddress;
 #[cfg(any(test, feature = "double"))]
 pub use double::{EngineDouble, EngineMemory, SharedDouble};
 pub use engine::{Beat, Engine, LeaseCall, NODE_SEEN, SharedValue};

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use redis::{FromRedisValue, Script, ScriptInvocation};
 
-use crate::dial::{Dial, EngineAddress};
+use crate::address::EngineAddress;
 use crate::engine::{Beat, Engine, LeaseCall, NODE_SEEN, SharedValue};
 use crate::fault::EngineFault;
 use crate::flight::LeaseReply;
@@ -60,7 +60,7 @@ impl RedisEngine {
     /// # Errors
     /// [`EngineFault::Address`] for an address that cannot be one.
     pub fn new(address: &EngineAddress) -> Result<Self, EngineFault> {
-        let connection = RedisConnection::new(Dial::new(address)?);
+        let connection = RedisConnection::new(address)?;
         let memory = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
         Ok(Self { connection, prefix: address.prefix.clone(), scripts: Scripts::new(), memory })
     }
@@ -71,6 +71,10 @@ impl RedisEngine {
     /// # Errors
     /// What is wrong. If [`EngineFault::is_configured`] only an operator can end it.
     pub async fn check(&self) -> Result<(), EngineFault> {
+        self.connection.explained(self.examine().await).await
+    }
+
+    async fn examine(&self) -> Result<(), EngineFault> {
         let info: String = self.query(redis::cmd("INFO").arg("server")).await?;
         // "redis_mode" at Redis, "server_mode" at Valkey.
         if info.lines().any(|line| line.ends_with("_mode:cluster")) {
@@ -146,8 +150,9 @@ impl Scripts {
 impl Engine for RedisEngine {
     async fn beat(&self, node: &str) -> Result<Beat, EngineFault> {
         let mut script = self.scripts.beat.key(self.nodes());
-        let nodes = self.invoke(script.arg(node).arg(millis(NODE_SEEN))).await?;
-        Ok(Beat { nodes })
+        let nodes = self.invoke(script.arg(node).arg(millis(NODE_SEEN))).await;
+        // What a proxy says of the engine is from here.
+        Ok(Beat { nodes: self.connection.explained(nodes).await? })
     }
 
     async fn settle(&self, debts: &[(String, ShareDebt)]) -> Result<Vec<Duration>, EngineFault> {

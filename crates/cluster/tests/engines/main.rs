@@ -216,6 +216,31 @@ async fn a_refusal_of_the_database_says_why() {
 }
 
 #[tokio::test]
+async fn who_tells_the_cause_waits_for_it_and_the_next_failure_of_others_has_it() {
+    let Some(server) = Server::start(&[]) else { return };
+    let encrypted = || {
+        let url = format!("rediss://127.0.0.1:{}/0", server.port);
+        RedisEngine::new(&EngineAddress { url, password: None, prefix: String::new() }).unwrap()
+    };
+    let fault = EngineFault::Unconnected(ConnectFailure::NotTls);
+    assert_eq!(encrypted().beat("a").await, Err(fault));
+    assert_eq!(encrypted().check().await, Err(fault));
+    let engine = encrypted();
+    // Its answer is due before the trial ends.
+    assert!(engine.unshare("a").await.is_err());
+    assert_eq!(engine.unshare("a").await, Err(fault));
+}
+
+#[tokio::test]
+async fn a_password_that_is_mended_is_used_without_a_restart() {
+    let Some(server) = Server::start(&[]) else { return };
+    let engine = engine(&server, Some("right"));
+    assert_eq!(engine.beat("a").await, Err(EngineFault::Password));
+    server.command(&["CONFIG", "SET", "requirepass", "right"]).await;
+    contract::eventually(&engine, async || engine.beat("a").await.is_ok()).await;
+}
+
+#[tokio::test]
 async fn a_connection_on_which_nothing_comes_any_longer_is_made_anew() {
     let port = refusing::start_silent_first().await;
     let url = format!("redis://127.0.0.1:{port}/0");

@@ -1,7 +1,8 @@
-//! Making a connection to the engine, step by step, so that each failure has the name of its step.
+//! A trial connection to the engine, made step by step, so that a failure has the name of its step.
 //!
-//! The name is looked up, one of its addresses connected to, TLS begun if it was asked for, and the engine greeted with the
-//! password and the database. Owns these steps. Must not know what the connection is used for, nor when it is made anew.
+//! The library does not tell at which step it failed. The name is looked up, one of its addresses connected to, TLS begun if it
+//! was asked for, and the engine greeted with the password and the database, as the library does. Owns these steps. Must not
+//! know when a trial is made; no operation uses its connection.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -11,14 +12,12 @@ use std::time::Duration;
 use connect_failure::{ConnectFailure, MissingIdentity, find, of_connecting, of_handshake, of_request};
 use futures_util::future::{Either, pending, select, select_ok};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, RedisError};
+use redis::{AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, RedisConnectionInfo, RedisError};
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
-use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -32,19 +31,8 @@ const QUIET: Duration = Duration::from_millis(150);
 /// Addresses of a name that are tried.
 const MOST_ADDRESSES: usize = 16;
 
-/// Where the engine is.
-#[derive(Debug, Clone)]
-pub struct EngineAddress {
-    /// `redis://host:port/number` or `rediss://…`, without a password.
-    pub url: String,
-    /// The password.
-    pub password: Option<SecretString>,
-    /// What every key begins with.
-    pub prefix: String,
-}
-
 /// How the engine is reached.
-pub(crate) struct Dial {
+pub(crate) struct Trial {
     host: String,
     port: u16,
     speaks_tls: bool,
@@ -52,44 +40,21 @@ pub(crate) struct Dial {
     login: RedisConnectionInfo,
 }
 
-/// A connection, and the task that serves it, which ends with the last clone.
-#[derive(Clone)]
-pub(crate) struct Connected {
-    pub(crate) connection: MultiplexedConnection,
-    _task: Arc<ConnectionTask>,
-}
-
-struct ConnectionTask(AbortHandle);
-
-impl Drop for ConnectionTask {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-impl Dial {
-    pub(crate) fn new(address: &EngineAddress) -> Result<Self, EngineFault> {
-        // The library would refuse a scheme for which it does not make the connection.
-        let (speaks_tls, rest) = match address.url.split_once("://") {
-            Some(("redis", rest)) => (false, rest),
-            Some(("rediss", rest)) => (true, rest),
+impl Trial {
+    pub(crate) fn new(info: &ConnectionInfo) -> Result<Self, EngineFault> {
+        let (host, port, speaks_tls) = match info.addr() {
+            ConnectionAddr::Tcp(host, port) => (host.clone(), *port, false),
+            ConnectionAddr::TcpTls { host, port, .. } => (host.clone(), *port, true),
             _ => return Err(EngineFault::Address),
         };
-        let info = format!("redis://{rest}").into_connection_info().map_err(|_| EngineFault::Address)?;
-        let ConnectionAddr::Tcp(host, port) = info.addr() else { return Err(EngineFault::Address) };
         let login = info.redis_settings().clone();
         let database = u16::try_from(login.db()).map_err(|_| EngineFault::Address)?;
         // Chosen after the greeting, so that a refusal says why.
-        let login = login.set_db(0);
-        let login = match &address.password {
-            Some(password) => login.set_password(password.expose_secret()),
-            None => login,
-        };
-        Ok(Self { host: host.clone(), port: *port, speaks_tls, database, login })
+        Ok(Self { host, port, speaks_tls, database, login: login.set_db(0) })
     }
 
-    /// Makes a connection, in less than the deadline of an operation, which may be the first to use it.
-    pub(crate) async fn dial(&self) -> Result<Connected, EngineFault> {
+    /// Makes a connection and drops it, in less than the deadline of an operation.
+    pub(crate) async fn run(&self) -> Result<(), EngineFault> {
         let due = Instant::now() + DEADLINE * 9 / 10;
         let looked_up = lookup_host((&*self.host, self.port));
         let found = step(due, ConnectFailure::Name, looked_up, |_| ConnectFailure::Name.into()).await?;
@@ -164,22 +129,25 @@ impl Dial {
         }
     }
 
-    /// Says who this is. `closed`: what it means if the engine closes instead of an answer.
-    async fn greet<S>(&self, stream: S, closed: ConnectFailure) -> Result<Connected, EngineFault>
+    /// Says who this is, and chooses the database. `closed`: what it means if the engine closes instead of an answer.
+    async fn greet<S>(&self, stream: S, closed: ConnectFailure) -> Result<(), EngineFault>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        // Whoever asks has a deadline.
+        // The step has an end.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let stream = FirstAnswer::of(stream);
         let greeted = MultiplexedConnection::new_with_config(&self.login, stream, config).await;
-        let (mut connection, task) = greeted.map_err(|error| greeting(&error, closed))?;
-        let task = Arc::new(ConnectionTask(tokio::spawn(task).abort_handle()));
-        if self.database != 0 {
-            let selected = redis::cmd("SELECT").arg(self.database).exec_async(&mut connection).await;
-            selected.map_err(|error| of_selecting(self.database, &error))?;
+        let (mut connection, serving) = greeted.map_err(|error| greeting(&error, closed))?;
+        if self.database == 0 {
+            return Ok(());
         }
-        Ok(Connected { connection, _task: task })
+        let select_database = redis::cmd("SELECT").arg(self.database).clone();
+        let selected = match select(pin!(select_database.exec_async(&mut connection)), pin!(serving)).await {
+            Either::Left((selected, _)) => selected,
+            Either::Right(((), selecting)) => selecting.await,
+        };
+        selected.map_err(|error| of_selecting(self.database, &error))
     }
 }
 
@@ -218,10 +186,14 @@ fn greeting(error: &RedisError, closed: ConnectFailure) -> EngineFault {
     if error.is_connection_dropped() { closed.into() } else { fault(error) }
 }
 
-/// Whom this machine trusts now. Without any authority no certificate is accepted.
+/// Whom this machine trusts now. An authority that cannot be read fails every connection of the library.
 fn tls_settings() -> Result<(ClientConfig, MissingIdentity), EngineFault> {
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let found = rustls_native_certs::load_native_certs();
+    let added = found.certs.into_iter().try_for_each(|authority| roots.add(authority));
+    if added.is_err() || !found.errors.is_empty() {
+        return Err(ConnectFailure::TlsAuthority.into());
+    }
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().map_err(|_| ConnectFailure::Tls)?;
     let mut settings = builder.with_root_certificates(roots).with_no_client_auth();
