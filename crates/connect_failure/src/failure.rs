@@ -7,19 +7,34 @@
 pub enum ConnectTarget {
     /// A registry, by HTTP.
     Registry,
+    /// A host that a registry points to, and that this key of the registry lists.
+    Listed(&'static str),
     /// The Redis or Valkey of a cluster.
     Engine,
+    /// What takes spans.
+    Collector,
 }
 
 impl ConnectTarget {
-    /// One of two words.
-    fn or(self, registry: &'static str, engine: &'static str) -> &'static str {
+    /// The key that says where it is.
+    fn key(self) -> &'static str {
         match self {
-            Self::Registry => registry,
-            Self::Engine => engine,
+            Self::Registry => "url",
+            Self::Listed(key) => key,
+            Self::Engine => "cluster.url",
+            Self::Collector => "telemetry.otlp",
         }
     }
 }
+
+const NAME: &str = "check the host in {key}, and the name servers of this machine (/etc/resolv.conf)";
+const FILTERED: &str = "check host and port in {key}, and let the firewall pass it";
+const NO_ROUTE: &str = "check the host in {key}, and the network of this machine";
+const CLOSED: &str = "check port and scheme of {key}, and what stands between here and there";
+const TLS_NAME: &str = "use in {key} a host that the certificate names, or have its owner renew it";
+const TLS_EXPIRED: &str =
+    "have its owner renew the certificate; if the dates look right, set this machine's clock";
+const SYSTEM: &str = "see the cause";
 
 /// Why there is no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -99,55 +114,89 @@ impl ConnectFailure {
 
     /// The advice for the operator: the key or the file that helps.
     pub fn remedy(self, target: ConnectTarget) -> String {
-        let remedy = match self {
-            Self::Name => "check the host in {url}, and the name servers of this machine (/etc/resolv.conf)",
-            Self::Refused => target.or(
-                "check host and port in {url}, and whether the registry runs",
-                "check host and port in {url}, and whether Redis or Valkey runs and listens there",
-            ),
-            Self::Filtered => target.or(
-                "let the firewall pass it, or set `proxy` if this network has an egress proxy",
-                "check host and port in {url}, and let the firewall pass it",
-            ),
-            Self::NoRoute => target.or(
-                "check the network of this machine, or set `proxy` if it has an egress proxy",
-                "check the host in {url}, and the network of this machine",
-            ),
-            Self::Closed => "check port and scheme of {url}, and what stands between here and there",
-            Self::TlsName => "use in {url} a host that the certificate names, or have its owner renew it",
-            Self::TlsExpired => {
-                "have its owner renew the certificate; if the dates look right, set this machine's clock"
-            }
-            Self::TlsAuthority => target.or(
+        let remedy = match target {
+            ConnectTarget::Registry | ConnectTarget::Listed(_) => self.by_http(target),
+            ConnectTarget::Engine => self.by_redis(),
+            ConnectTarget::Collector => self.by_grpc(),
+        };
+        remedy.replace("{key}", &format!("`{}`", target.key()))
+    }
+
+    fn by_http(self, target: ConnectTarget) -> &'static str {
+        let is_listed = target != ConnectTarget::Registry;
+        match self {
+            Self::Name => NAME,
+            Self::Refused if is_listed => "check host and port in {key}, and whether the server runs",
+            Self::Refused => "check host and port in {key}, and whether the registry runs",
+            Self::Filtered => "let the firewall pass it, or set `proxy` if this network has an egress proxy",
+            Self::NoRoute => "check the network of this machine, or set `proxy` if it has an egress proxy",
+            Self::Closed => CLOSED,
+            Self::TlsName => TLS_NAME,
+            Self::TlsExpired => TLS_EXPIRED,
+            Self::TlsAuthority => {
                 "name the PEM file of its authority (or of its own certificate) in `ca_file`, or add it to the \
-                 machine's authorities (update-ca-certificates, SSL_CERT_FILE)",
-                "add its authority to the machine's (update-ca-certificates, SSL_CERT_FILE); a certificate that is its \
-                 own authority will not do",
-            ),
-            Self::TlsClient => target.or(
-                "set `client_cert` and `client_key` to an identity that the server accepts",
-                "set `tls-auth-clients no` there, since this proxy shows the engine no certificate",
-            ),
-            Self::NotTls => target.or(
-                "write http:// in {url}, or name the port that speaks TLS",
-                "write redis:// in {url}, or name the port that speaks TLS",
-            ),
-            Self::OnlyTls => target.or("write https:// in {url}", "write rediss:// in {url}"),
-            Self::Tls => target.or(
-                "see the cause; both sides need TLS 1.2 or 1.3",
-                "look into the engine's log; both sides need TLS 1.2 or 1.3",
-            ),
+                 machine's authorities (update-ca-certificates, SSL_CERT_FILE)"
+            }
+            Self::TlsClient => "set `client_cert` and `client_key` to an identity that the server accepts",
+            Self::NotTls if is_listed => "name the port that speaks TLS in {key}",
+            Self::NotTls => "write http:// in {key}, or name the port that speaks TLS",
+            Self::OnlyTls => "write https:// in {key}",
+            Self::Tls => "see the cause; both sides need TLS 1.2 or 1.3",
             Self::ProxyUnreachable => {
                 "check `proxy` (or HTTPS_PROXY), and `no_proxy` for hosts that need none"
             }
             Self::ProxyCredential => "name the variable with user:password in `proxy_auth_env`",
             Self::ProxyRefused => "let the egress proxy pass this host, or list it in `no_proxy`",
-            Self::System => target.or(
-                "see the cause",
-                "check host and port in {url}, and whether this machine lets the proxy connect there",
-            ),
-        };
-        remedy.replace("{url}", target.or("`url`", "`cluster.url`"))
+            Self::System => SYSTEM,
+        }
+    }
+
+    fn by_redis(self) -> &'static str {
+        match self {
+            Self::Name => NAME,
+            Self::Refused => {
+                "check host and port in {key}, and whether Redis or Valkey runs and listens there"
+            }
+            Self::Filtered => FILTERED,
+            Self::NoRoute => NO_ROUTE,
+            Self::Closed => CLOSED,
+            Self::TlsName => TLS_NAME,
+            Self::TlsExpired => TLS_EXPIRED,
+            Self::TlsAuthority => {
+                "add its authority to the machine's (update-ca-certificates, SSL_CERT_FILE); a certificate that is its \
+                 own authority will not do"
+            }
+            Self::TlsClient => {
+                "set `tls-auth-clients no` there, since this proxy shows the engine no certificate"
+            }
+            Self::NotTls => "write redis:// in {key}, or name the port that speaks TLS",
+            Self::OnlyTls => "write rediss:// in {key}",
+            Self::Tls => "look into the engine's log; both sides need TLS 1.2 or 1.3",
+            Self::ProxyUnreachable | Self::ProxyCredential | Self::ProxyRefused | Self::System => {
+                "check host and port in {key}, and whether this machine lets the proxy connect there"
+            }
+        }
+    }
+
+    fn by_grpc(self) -> &'static str {
+        match self {
+            Self::Name => NAME,
+            Self::Refused => "check host and port in {key}, and whether the collector runs",
+            Self::Filtered => FILTERED,
+            Self::NoRoute => NO_ROUTE,
+            Self::Closed => CLOSED,
+            Self::TlsName => TLS_NAME,
+            Self::TlsExpired => TLS_EXPIRED,
+            Self::TlsAuthority => {
+                "name the PEM file of its authority in `telemetry.ca_file`, or add it to the machine's authorities \
+                 (update-ca-certificates, SSL_CERT_FILE)"
+            }
+            Self::TlsClient => "have it want no certificate, since this proxy shows the collector none",
+            Self::NotTls => "write http:// in {key}, or name the port that speaks TLS",
+            Self::OnlyTls => "write https:// in {key}",
+            Self::Tls => "see the cause; both sides need TLS 1.2 or 1.3",
+            Self::ProxyUnreachable | Self::ProxyCredential | Self::ProxyRefused | Self::System => SYSTEM,
+        }
     }
 
     /// Whether a later attempt may succeed without anybody changing a configuration or a certificate.

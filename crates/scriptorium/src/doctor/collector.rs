@@ -5,7 +5,7 @@
 use super::{Diagnosis, hosts};
 use crate::config::{self, Egress, Telemetry, address::Listeners};
 use crate::spans::Collector;
-use crate::upstream::HttpTransport;
+use crate::upstream::{ConnectTarget, HttpTransport};
 
 const CHECK: &str = "collector";
 
@@ -20,7 +20,7 @@ pub(super) async fn examine(telemetry: &Telemetry, listeners: Listeners) -> Opti
         Err(error) => return Some(Diagnosis::bad(CHECK, about, format!("telemetry.ca_file: {error}"))),
     };
     if let Err((why, causes)) = transport.reach(url).await {
-        return Some(hosts::unreached(CHECK, about, why, &causes));
+        return Some(hosts::unreached(CHECK, about, ConnectTarget::Collector, why, &causes));
     }
     Some(match Collector::prove(telemetry).await {
         Ok(()) => Diagnosis::good(CHECK, about, "takes spans"),

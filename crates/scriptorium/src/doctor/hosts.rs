@@ -8,7 +8,7 @@ use url::Url;
 
 use super::Diagnosis;
 use crate::config::{self, HostPattern, address::Listeners};
-use crate::upstream::{HttpTransport, TransportError};
+use crate::upstream::{ConnectTarget, HttpTransport, TransportError};
 
 /// Hosts that are tried at once.
 const AT_ONCE: usize = 8;
@@ -17,9 +17,9 @@ const AT_ONCE: usize = 8;
 pub(super) async fn examine(upstream: &config::Upstream, listeners: Listeners) -> Vec<Diagnosis> {
     // What prevents a transport is told of the registry itself.
     let Ok(transport) = HttpTransport::new(upstream, listeners) else { return Vec::new() };
-    let archives = upstream.archive_hosts.iter().map(|host| ("archive host", host));
-    let listed = archives.chain(upstream.git_hosts.iter().map(|host| ("Git host", host)));
-    let tried = stream::iter(listed).map(|(check, host)| tried(check, host, upstream, &transport));
+    let archives = upstream.archive_hosts.iter().map(|host| (["archive host", "archive_hosts"], host));
+    let listed = archives.chain(upstream.git_hosts.iter().map(|host| (["Git host", "git_hosts"], host)));
+    let tried = stream::iter(listed).map(|(kind, host)| tried(kind, host, upstream, &transport));
     let mut found: Vec<_> = tried.buffered(AT_ONCE).collect().await;
     if upstream.git_token_env.is_some() {
         found.push(Diagnosis::good("Git credential", &*upstream.name, first_host(upstream)));
@@ -27,8 +27,9 @@ pub(super) async fn examine(upstream: &config::Upstream, listeners: Listeners) -
     found
 }
 
+/// Tries one host. `kind` has the name of the check, and the key that lists it.
 async fn tried(
-    check: &'static str,
+    [check, key]: [&'static str; 2],
     host: &HostPattern,
     upstream: &config::Upstream,
     transport: &HttpTransport,
@@ -44,16 +45,22 @@ async fn tried(
             Diagnosis::good(check, about, "takes connections, and its certificate is valid and trusted")
         }
         Ok(()) => Diagnosis::good(check, about, "takes connections"),
-        Err((why, causes)) => unreached(check, about, why, &causes),
+        Err((why, causes)) => unreached(check, about, ConnectTarget::Listed(key), why, &causes),
     }
 }
 
 /// What prevents a connection, and what to do.
-pub(super) fn unreached(check: &'static str, about: String, why: TransportError, causes: &str) -> Diagnosis {
+pub(super) fn unreached(
+    check: &'static str,
+    about: String,
+    target: ConnectTarget,
+    why: TransportError,
+    causes: &str,
+) -> Diagnosis {
     let causes = if causes.is_empty() { String::new() } else { format!(" ({causes})") };
     match why {
         TransportError::Unreachable(why) => {
-            Diagnosis::bad(check, about, format!("{why}{causes}")).advise(why.remedy())
+            Diagnosis::bad(check, about, format!("{why}{causes}")).advise(why.remedy(target))
         }
         TransportError::Forbidden(rule) => Diagnosis::bad(check, about, format!("is not asked: {rule}")),
         TransportError::Timeout
