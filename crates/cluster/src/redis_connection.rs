@@ -14,7 +14,7 @@ use crate::address::EngineAddress;
 use crate::fault::{DEADLINE, EngineFault};
 use crate::last_trial::LastTrial;
 use crate::refusal::fault;
-use crate::trial::Trial;
+use crate::trial::ConnectTrial;
 
 /// The one connection, and why there is none.
 pub(crate) struct RedisConnection {
@@ -45,7 +45,7 @@ enum Standing {
 impl RedisConnection {
     pub(crate) fn new(address: &EngineAddress) -> Result<Self, EngineFault> {
         let info = address.connection_info()?;
-        let trials = LastTrial::new(Trial::new(&info)?);
+        let trials = LastTrial::new(ConnectTrial::new(&info)?);
         let client = Client::open(info).map_err(|_| EngineFault::Address)?;
         let manager = lazy(&client).map_err(|error| fault(&error))?;
         let current = Mutex::new(Managed { manager, number: 0, standing: Standing::New });
@@ -57,15 +57,17 @@ impl RedisConnection {
     where
         F: Future<Output = Result<T, RedisError>>,
     {
-        if let Some(failure) = self.trials.failure() {
-            return Err(failure);
-        }
         let begun = Instant::now();
         let due = begun + DEADLINE;
-        let (manager, number) = {
+        let (manager, number, standing) = {
             let current = self.lock();
-            (current.manager.clone(), current.number)
+            (current.manager.clone(), current.number, current.standing)
         };
+        if standing != Standing::Good
+            && let Some(failure) = self.trials.failure()
+        {
+            return Err(failure);
+        }
         let error = match timeout_at(due, work(manager)).await {
             Ok(Ok(done)) => {
                 self.stands(number, Standing::Good);
@@ -136,8 +138,8 @@ impl RedisConnection {
     /// Has the next operation make another connection, if it is still this one.
     fn replace(&self, number: u64) {
         let mut current = self.lock();
-        if let Ok(manager) = lazy(&self.client)
-            && current.number == number
+        if current.number == number
+            && let Ok(manager) = lazy(&self.client)
         {
             *current = Managed { manager, number: number + 1, standing: Standing::New };
         }
