@@ -3,6 +3,7 @@
 //! Owns which part is given to which. Must not hold any rule of its own.
 
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tracing::info;
@@ -58,6 +59,9 @@ pub(crate) enum AppError {
     /// The store cannot be opened.
     #[error("storage.url cannot be used")]
     Store(#[from] StoreError),
+    /// Something else is in the place of a folder.
+    #[error("{key}: {} is no folder, nor a link to one; remove it, or name another folder", path.display())]
+    NoFolder { key: &'static str, path: PathBuf },
     /// This user has too few rights on a folder.
     #[error("{key}: {right}")]
     Right { key: &'static str, right: MissingRight },

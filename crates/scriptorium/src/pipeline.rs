@@ -263,7 +263,8 @@ impl Pipeline {
             self.metrics.cache_lookup(resource, gate.outcome.label());
             return respond::document(gate, None, asked);
         }
-        self.metrics.cache_lookup(resource, "failed");
+        let is_policy = matches!(failure, ReadFailure::Policy(_));
+        self.metrics.cache_lookup(resource, if is_policy { "policy" } else { "failed" });
         let response = respond::problem(&ErrorResponse::from(failure), asked);
         match failure {
             ReadFailure::Policy(PolicyRefusal(finding)) => {

@@ -62,6 +62,11 @@ pub(crate) fn missing(folder: &Path) -> Option<MissingRight> {
     lowest.filter(|lowest| !may(&lowest.path, Access::WRITE_OK))
 }
 
+/// What is in the place of `folder`, or of one above it, and is no folder: a file, or a link to nothing or to a file.
+pub(crate) fn obstacle(folder: &Path) -> Option<&Path> {
+    folder.ancestors().find(|above| above.symlink_metadata().is_ok()).filter(|above| !above.is_dir())
+}
+
 /// As the effective user, who is the one that makes files.
 fn may(path: &Path, access: Access) -> bool {
     accessat(CWD, path, access, AtFlags::EACCESS).is_ok()

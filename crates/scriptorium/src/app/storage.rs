@@ -57,8 +57,11 @@ fn local(storage: &config::Storage, root: &Path) -> Result<ObjectStorage, AppErr
     Ok(opened.with_max_quarantine(max_quarantine(storage)))
 }
 
-/// The right that is missing, if that is why `folder` cannot be used.
+/// What is in the way or the right that is missing, if that is why `folder` cannot be used.
 fn refused(key: &'static str, folder: &Path, error: AppError) -> AppError {
+    if let Some(obstacle) = rights::obstacle(folder) {
+        return AppError::NoFolder { key, path: obstacle.to_owned() };
+    }
     rights::missing(folder).map_or(error, |right| AppError::Right { key, right })
 }
 

@@ -106,6 +106,9 @@ pub(super) fn policy(policy: &PolicyKeys, now: Timestamp, reading: &mut ConfigRe
             warnings.iter().map(ToString::to_string).chain(unread_folders(&policy.osv)).collect()
         }
         Err(errors) => {
+            // A mode that is wrong has its own error, and is not missing.
+            let has_mode = reading.was_given("policy.mode");
+            let errors = errors.into_iter().filter(|error| !(has_mode && error.place.key == "policy.mode"));
             for PolicyError { place, fault } in errors {
                 let origin = match place.source.is_empty() {
                     true => reading.origin(&place.key),

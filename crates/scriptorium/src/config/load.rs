@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::about::{self, AppliedBy};
-use super::error::ConfigErrors;
+use super::error::{ConfigError, ConfigErrors};
 use super::reading::ConfigReading;
 use super::section::{self, TableReader};
 use super::sections::Config;
@@ -46,7 +46,7 @@ impl Config {
         let env: BTreeMap<String, String> = env.collect();
         let needs_upstreams = !overrides.beside;
         let mut reading = ConfigReading::new(&env, file);
-        let mut config = Self::read(file, overrides, &mut reading)?;
+        let mut config = Self::read(file.map(SourceValue::from_file), overrides, &mut reading)?;
         let from_environment = environment::fill(&mut config, &mut reading);
         check::check(&config, needs_upstreams, &mut reading);
         let warnings = check::policy(&config.policy, now, &mut reading);
@@ -64,7 +64,7 @@ impl Config {
     /// edited.
     ///
     /// # Errors
-    /// What is wrong with `server.admin_listen`, or with the file as a whole.
+    /// What is wrong with `server.admin_listen`, or that the file cannot be read.
     pub(crate) fn admin_listen(
         file: Option<&Path>,
         env: impl Iterator<Item = (String, String)>,
@@ -72,7 +72,8 @@ impl Config {
     ) -> Result<SocketAddr, ConfigErrors> {
         let env = env.collect();
         let mut reading = ConfigReading::new(&env, file);
-        let config = Self::read(file, overrides, &mut reading)?;
+        let recovered = |file| SourceValue::recovered(file).map(|(sources, _)| sources);
+        let config = Self::read(file.map(recovered), overrides, &mut reading)?;
         reading.errors.retain(|error| error.key.as_deref().is_some_and(|key| ADMIN_LISTEN.contains(&key)));
         if reading.errors.is_empty() {
             Ok(config.server.admin_listen)
@@ -83,12 +84,11 @@ impl Config {
 
     /// Reads every key, and leaves a default where a value is wrong.
     fn read(
-        file: Option<&Path>,
+        sources: Option<Result<SourceValue, Vec<ConfigError>>>,
         overrides: Overrides,
         reading: &mut ConfigReading<'_>,
     ) -> Result<Self, ConfigErrors> {
-        let sources = file.map_or_else(|| Ok(SourceValue::default()), SourceValue::from_file);
-        let mut sources = sources.map_err(ConfigErrors)?;
+        let mut sources = sources.transpose().map_err(ConfigErrors)?.unwrap_or_default();
         reading.errors = sources.overlay_environment(reading.env);
         sources.overlay_flags(overrides);
         let config = TableReader::read(sources, "", reading).unwrap_or_default();

@@ -71,9 +71,10 @@ fn unshared(limits: &Limits) -> impl Iterator<Item = String> {
 fn unreached((index, upstream): (usize, &Upstream)) -> impl Iterator<Item = String> {
     let home = upstream.url.host_str().and_then(as_address);
     let is_dialled = move |ip| {
-        address::is_public(ip)
+        let may_be = address::is_public(ip)
             || address::is_within(ip, &upstream.private_addresses)
-            || home.is_some_and(|home| home == ip || address::are_neighbours(home, ip))
+            || home.is_some_and(|home| home == ip || address::are_neighbours(home, ip));
+        may_be && !address::is_metadata(ip)
     };
     let lists = [("archive_hosts", &upstream.archive_hosts), ("git_hosts", &upstream.git_hosts)];
     let listed = lists
@@ -82,8 +83,13 @@ fn unreached((index, upstream): (usize, &Upstream)) -> impl Iterator<Item = Stri
     listed.filter(move |(_, _, named)| as_address(&named.host).is_some_and(|ip| !is_dialled(ip))).map(
         move |(key, at, named)| {
             format!(
-                "upstreams[{index}].{key}[{at}] ({named}) is in a private network, to which the proxy \
-                 connects only if `private_addresses` lists it"
+                "upstreams[{index}].{key}[{at}] ({named}) is {}",
+                match as_address(&named.host).is_some_and(address::is_metadata) {
+                    true => "a cloud's metadata service, to which the proxy never connects",
+                    false => {
+                        "in a private network, to which the proxy connects only if `private_addresses` lists it"
+                    }
+                }
             )
         },
     )

@@ -57,6 +57,17 @@ impl Default for SourceValue {
 impl SourceValue {
     /// Reads a file; syntax errors have line and column.
     pub(super) fn from_file(path: &Path) -> Result<Self, Vec<ConfigError>> {
+        match Self::recovered(path)? {
+            (whole, errors) if errors.is_empty() => Ok(whole),
+            (_, errors) => Err(errors),
+        }
+    }
+
+    /// What can be read of a file, and its syntax errors.
+    ///
+    /// # Errors
+    /// If the file cannot be read at all.
+    pub(super) fn recovered(path: &Path) -> Result<(Self, Vec<ConfigError>), Vec<ConfigError>> {
         let at = |position| ValueOrigin::File { path: path.to_owned(), position };
         let text = std::fs::read_to_string(path).map_err(|error| {
             let message = format!("expected a readable TOML file: {error}");
@@ -64,15 +75,13 @@ impl SourceValue {
         })?;
         let locate = |byte: usize| at(Some(line_and_column(&text, byte)));
         let (table, errors) = DeTable::parse_recoverable(&text);
-        if errors.is_empty() {
-            return Ok(Self { origin: locate(0), tree: table_of(table.get_ref(), &locate) });
-        }
+        let read = Self { origin: locate(0), tree: table_of(table.get_ref(), &locate) };
         let refused = errors.iter().map(|error| ConfigError {
             origin: locate(error.span().map_or(0, |span| span.start)),
             key: None,
             message: format!("not TOML: {}", error.message()),
         });
-        Err(refused.collect())
+        Ok((read, refused.collect()))
     }
 
     /// Lays `SCRIPTORIUM_SECTION__KEY` variables over the file; a number names the element of a list.

@@ -24,9 +24,8 @@ fn of_folder(folder: &std::path::Path, now: Timestamp) -> Diagnosis {
                 1 => first.clone(),
                 faults => format!("{first}; and {} more faults", faults - 1),
             };
-            Diagnosis::bad(CHECK, about, found).advise(
-                "mend it, or take it out of policy.osv: until then rules on advisories treat them as old",
-            )
+            Diagnosis::bad(CHECK, about, found)
+                .advise("mend it, or take it out of policy.osv: of what cannot be read, rules know nothing")
         }
         (None, 0) => Diagnosis::doubtful(CHECK, about, "no advisory is in it")
             .advise("put files in OSV format there, each with the ending .json"),

@@ -11,7 +11,7 @@ const CHECK: &str = "collector";
 
 pub(super) async fn examine(telemetry: &Telemetry, listeners: Listeners) -> Option<Diagnosis> {
     let url = telemetry.otlp.as_ref()?;
-    let about = url.host_str().unwrap_or_default().to_owned();
+    let about = url.authority().to_owned();
     // The cause of a failure is known of our own connection only. Spans go past every proxy.
     let egress = Egress { ca_file: telemetry.ca_file.clone(), ..Egress::default() };
     let way = config::Upstream { egress, ..config::Upstream::new(CHECK, url.clone()) };

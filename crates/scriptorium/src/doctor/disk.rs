@@ -29,16 +29,15 @@ const LITTLE: u64 = 1 << 30;
 /// The findings on `folder`, which `key` names and which may take up to `most` bytes.
 pub(super) fn examine(key: &'static str, folder: &Path, most: u64) -> Vec<Diagnosis> {
     let about = folder.display().to_string();
-    // What a link to nothing or a file stands in for cannot be made.
-    let Some(existing) = folder.ancestors().find(|above| above.symlink_metadata().is_ok()) else {
+    if let Some(obstacle) = rights::obstacle(folder) {
+        let found = format!("{} is no folder, nor a link to one", obstacle.display());
+        return vec![Diagnosis::bad(key, about, found).advise("remove it, or name another folder")];
+    }
+    let Some(existing) = folder.ancestors().find(|above| above.is_dir()) else {
         return vec![
             Diagnosis::bad(key, about, "no folder on its path exists").advise("name another folder"),
         ];
     };
-    if !existing.is_dir() {
-        let found = format!("{} is no folder, nor a link to one", existing.display());
-        return vec![Diagnosis::bad(key, about, found).advise("remove it, or name another folder")];
-    }
     if let Some(missing) = rights::missing(folder) {
         return vec![Diagnosis::bad(key, about, missing.to_string())];
     }

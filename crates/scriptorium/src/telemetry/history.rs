@@ -58,7 +58,7 @@ impl Counted {
         match outcome {
             "hit" => Self::Hit,
             "stale-while-revalidate" | "stale-if-error" | "offline" | "partial" => Self::Stale,
-            "negative" | "divergent" => Self::Refused,
+            "negative" | "divergent" | "policy" => Self::Refused,
             "failed" => Self::Failed,
             _ => Self::Miss,
         }
@@ -216,6 +216,7 @@ mod tests {
             ("revalidated", Counted::Miss),
             ("negative", Counted::Refused),
             ("divergent", Counted::Refused),
+            ("policy", Counted::Refused),
             ("failed", Counted::Failed),
         ] {
             assert_eq!(Counted::of_outcome(outcome), group, "{outcome}");

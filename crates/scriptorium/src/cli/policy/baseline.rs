@@ -18,6 +18,8 @@ use crate::domain::{Integrity, Purl, Version, VolumeName};
 
 /// How long a waiver lasts.
 const DAYS: u64 = 90;
+/// Releases without a waiver that are named, for each rule and reason.
+const MOST_NAMED: usize = 20;
 /// The longest list of releases that is read, in bytes.
 const LONGEST_LIST: u64 = 64 << 20;
 
@@ -101,7 +103,7 @@ async fn waivers(trying: &Trying, in_use: InUse) -> Result<Baseline, CommandFail
     let documents = documents_under(&trying.config, Arc::clone(&trying.store), rules).await;
     let documents = documents.map_err(|error| fail(&error))?;
     let now = super::now();
-    let mut unjudged: BTreeMap<(String, &'static str), usize> = BTreeMap::new();
+    let mut unjudged: BTreeMap<(String, &'static str), Vec<String>> = BTreeMap::new();
     for ((name, version), known) in in_use {
         let release = Purl { name, version };
         let pinned = match known {
@@ -120,7 +122,9 @@ async fn waivers(trying: &Trying, in_use: InUse) -> Result<Baseline, CommandFail
         }
         for report in trial.reports {
             match lacking(&report) {
-                Some(fact) => *unjudged.entry((report.rule, fact.as_sentence())).or_default() += 1,
+                Some(fact) => {
+                    unjudged.entry((report.rule, fact.as_sentence())).or_default().push(named.clone());
+                }
                 None if report.applies => {
                     made.waivers.push(waiver(report.rule, &named, trial.integrity, now))
                 }
@@ -128,8 +132,13 @@ async fn waivers(trying: &Trying, in_use: InUse) -> Result<Baseline, CommandFail
             }
         }
     }
-    let note = |((rule, fact), count): ((String, &'static str), usize)| {
-        format!("no waiver of `{rule}` for {count} releases of which too little is known: {fact}")
+    let note = |((rule, fact), releases): ((String, &'static str), Vec<String>)| {
+        let named = releases.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join(", ");
+        let more = match releases.len().saturating_sub(MOST_NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("no waiver of `{rule}` for {named}{more}, of which too little is known: {fact}")
     };
     made.notes.extend(unjudged.into_iter().map(note));
     Ok(made)

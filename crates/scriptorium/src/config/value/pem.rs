@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::bounded_file::read_bytes;
@@ -60,7 +60,16 @@ impl PemFile {
     /// # Errors
     /// Why there is none.
     pub(crate) fn private_key(&self) -> Result<PrivateKeyDer<'static>, String> {
-        PrivateKeyDer::from_pem_slice(&self.contents).map_err(|error| error.to_string())
+        let marker = b"ENCRYPTED";
+        if self.contents.windows(marker.len()).any(|part| part == marker) {
+            return Err(
+                "its key is encrypted; store it without a passphrase (`openssl pkey -in FILE`)".to_owned()
+            );
+        }
+        PrivateKeyDer::from_pem_slice(&self.contents).map_err(|error| match error {
+            pem::Error::NoItemsFound => "no private key in it".to_owned(),
+            error => error.to_string(),
+        })
     }
 
     /// Whether each certificate in the file, one at least, can be an authority.
@@ -95,5 +104,17 @@ mod tests {
         assert!(!format!("{one:?}").contains("secret-key"));
         std::fs::write(&path, "another").unwrap();
         assert_ne!(PemFile::read(path), Ok(one));
+    }
+    #[test]
+    fn a_key_that_is_none_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        let told = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            PemFile::read(path.clone()).unwrap().private_key().unwrap_err()
+        };
+        assert!(told("-----BEGIN ENCRYPTED PRIVATE KEY-----\n").contains("openssl pkey"));
+        assert!(told("-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n").contains("openssl pkey"));
+        assert_eq!(told(""), "no private key in it");
     }
 }
