@@ -79,9 +79,16 @@ fn no_browser_is_told_that_it_may() {
         ("access-control-request-headers", "content-type"),
         ("access-control-request-private-network", "true"),
     ];
-    for target in ["/livez", "/metrics", "/admin/v1/invalidate", "/admin/v1/reload", "/nowhere", "/"] {
+    for (target, status, slug) in [
+        ("/livez", 405, "about:blank"),
+        ("/metrics", 405, "about:blank"),
+        ("/admin/v1/invalidate", 405, "about:blank"),
+        ("/admin/v1/reload", 405, "about:blank"),
+        ("/", 405, "about:blank"),
+        ("/nowhere", 404, "not-found"),
+    ] {
         let refused = proxy.admin().send("OPTIONS", target, &asks);
-        refused.problem(405, "about:blank");
+        refused.problem(status, slug);
         for answer in [refused, proxy.admin().send("GET", target, &asks)] {
             let cors = answer.fields.iter().find(|(name, _)| name.starts_with("access-control-"));
             assert!(cors.is_none(), "{target}: {cors:?}");
