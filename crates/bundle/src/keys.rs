@@ -147,6 +147,13 @@ impl TrustedKey {
         self.id
     }
 
+    /// The text of its file, as minisign writes it.
+    #[must_use]
+    pub fn file(&self) -> String {
+        // The library puts zeros in front of the identifier.
+        format!("untrusted comment: minisign public key: {}\n{self}\n", self.id)
+    }
+
     pub(crate) fn key(&self) -> &PublicKey {
         &self.key
     }
@@ -217,18 +224,16 @@ impl SigningKey {
             Some(_) => "minisign encrypted secret key",
         };
         let secret = pair.sk.to_box(Some(comment)).map_err(not_made)?;
-        let public = pair.pk.to_box().map_err(not_made)?;
+        let public = pair.pk.to_base64().parse::<TrustedKey>();
+        let public = public.map_err(|error| KeyFileError::NotMade(error.to_string()))?;
         let key_path = with_suffix(name, ".key");
         write_new(&key_path, 0o600, &secret.to_string())?;
-        if let Err(error) = write_new(&with_suffix(name, ".pub"), 0o644, &public.to_string()) {
+        if let Err(error) = write_new(&with_suffix(name, ".pub"), 0o644, &public.file()) {
             // It is the file that was made just now, and worth nothing without the other.
             let _ = fs::remove_file(&key_path);
             return Err(error);
         }
-        pair.pk
-            .to_base64()
-            .parse()
-            .map_err(|error: InvalidPublicKey| KeyFileError::NotMade(error.to_string()))
+        Ok(public)
     }
 
     /// Reads a secret key.

@@ -187,6 +187,9 @@ fn only_a_public_key_is_one() {
     // minisign prints no zeros in front; one key in sixteen has some.
     let id: bundle::KeyId = "0D8F8B9897FE0A6C".parse().unwrap();
     assert_eq!((id.to_string().as_str(), "D8F8B9897FE0A6C".parse()), ("D8F8B9897FE0A6C", Ok(id)));
+    let public = "RWTn467U0eqnDgwQtm09rHxtQYyVfja5Q0GYlm7fxnb1bzPvdSndxYhp";
+    let key: TrustedKey = public.parse().unwrap();
+    assert_eq!(key.file(), format!("untrusted comment: minisign public key: EA7EAD1D4AEE3E7\n{public}\n"));
 }
 
 #[test]
