@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use serde_json::{Value, json};
 
 use crate::audit_record::{ChainVerifier, Misfit};
 
@@ -15,6 +16,7 @@ const VERIFY_EXAMPLES: &str = "\
 Examples:
   scriptorium log verify /var/log/scriptorium/audit.jsonl
   scriptorium log verify audit.jsonl.2 audit.jsonl.1 audit.jsonl
+  scriptorium log verify --json audit.jsonl | jq .lines
 
 Each line of an audit record has the SHA-256 of the line before. Several files are read as one
 record, the oldest first. Exit code 0 when every line fits, also where a crash cut a line that was
@@ -29,6 +31,9 @@ pub(super) enum LogCommand {
         /// The files of `log.audit`, the oldest first
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// One JSON document instead of text
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -45,10 +50,11 @@ enum Unverified {
 }
 
 pub(super) fn run(command: &LogCommand) -> ExitCode {
-    let LogCommand::Verify { files } = command;
+    let LogCommand::Verify { files, json } = command;
     match verify(files) {
+        Ok(read) if *json => super::answer(&format!("{:#}\n", object(&read))),
         Ok(read) => super::answer(&text(&read)),
-        Err(error) => super::fail(&error).told(false),
+        Err(error) => super::fail(&error).told(*json),
     }
 }
 
@@ -69,6 +75,13 @@ fn open(path: &Path) -> io::Result<File> {
         return Err(io::Error::other("this is a folder; expected the file of an audit record"));
     }
     Ok(file)
+}
+
+fn object(read: &ChainVerifier) -> Value {
+    json!({
+        "lines": read.lines, "continues": read.continues, "seals": read.seals, "torn": read.is_torn,
+        "lost": read.lost,
+    })
 }
 
 fn text(read: &ChainVerifier) -> String {

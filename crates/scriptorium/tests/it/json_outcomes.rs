@@ -53,6 +53,21 @@ const COMMANDS: [&str; 16] = [
 ];
 
 #[test]
+fn an_audit_record_is_verified_or_the_line_is_told() {
+    let luggage = Luggage::new();
+    let verify = |text: &str| {
+        std::fs::write(luggage.path("audit.jsonl"), text).unwrap();
+        let mut command = scriptorium();
+        command.args(["log", "verify", &luggage.at("audit.jsonl")]);
+        one_object(command)
+    };
+    let (code, told) = verify("");
+    assert_eq!((code, &told["lines"], &told["torn"]), (0, &0.into(), &false.into()), "{told}");
+    let (code, told) = verify("no record\n");
+    assert!(code == 1 && told["error"].as_str().unwrap().contains("audit.jsonl"), "{told}");
+}
+
+#[test]
 fn a_configuration_that_is_refused_is_told_by_every_command() {
     let luggage = Luggage::new();
     std::fs::write(luggage.path("bad.toml"), "nonsense = 1\n").unwrap();
