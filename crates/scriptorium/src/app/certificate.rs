@@ -5,7 +5,7 @@
 use tracing::warn;
 
 use super::registries::RegistryFactory;
-use crate::listen::{CertificateStanding, Certificates};
+use crate::listen::Certificates;
 
 /// Tells until when the certificate of the public port holds, and warns if that is no good.
 pub(super) fn tell(certificates: &Certificates, registries: &RegistryFactory) {
@@ -13,13 +13,7 @@ pub(super) fn tell(certificates: &Certificates, registries: &RegistryFactory) {
     if let Some(ends) = standing.ends() {
         registries.metrics.connections.certificate("public", ends);
     }
-    match standing {
-        CertificateStanding::Holds(_) => {}
-        CertificateStanding::EndsSoon(_)
-        | CertificateStanding::Expired(_)
-        | CertificateStanding::NotYet(_)
-        | CertificateStanding::Unreadable => {
-            warn!("the certificate of server.tls {standing}; {}", standing.remedy());
-        }
+    if let Some(remedy) = standing.remedy() {
+        warn!("the certificate of server.tls {standing}; {remedy}");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns these checks. Must not know how a certificate is read.
 
-use super::Diagnosis;
+use super::{CheckOutcome, Diagnosis};
 use crate::clock::Timestamp;
 use crate::config::Server;
 use crate::listen::{CertificateStanding, Certificates};
@@ -24,17 +24,15 @@ pub(super) fn examine(server: &Server, now: Timestamp) -> Vec<Diagnosis> {
 
 fn dates(certificates: &Certificates, about: String, now: Timestamp) -> Diagnosis {
     let standing = certificates.standing(now);
-    match standing {
-        CertificateStanding::Holds(_) => Diagnosis::good(CHECK, about, standing.to_string()),
-        CertificateStanding::EndsSoon(_) => {
-            Diagnosis::doubtful(CHECK, about, standing.to_string()).advise(standing.remedy())
-        }
+    let outcome = match standing {
+        CertificateStanding::Holds(_) => CheckOutcome::Good,
+        CertificateStanding::EndsSoon(_) => CheckOutcome::Doubtful,
         CertificateStanding::Expired(_)
         | CertificateStanding::NotYet(_)
-        | CertificateStanding::Unreadable => {
-            Diagnosis::bad(CHECK, about, standing.to_string()).advise(standing.remedy())
-        }
-    }
+        | CertificateStanding::Unreadable => CheckOutcome::Bad,
+    };
+    let advice = standing.remedy().map(str::to_owned);
+    Diagnosis { check: CHECK, about, outcome, found: standing.to_string(), advice }
 }
 
 /// The hosts that the configuration names and the certificate does not.

@@ -58,15 +58,15 @@ impl Certificates {
 }
 
 impl CertificateStanding {
-    /// What an operator does about it.
-    pub(crate) fn remedy(self) -> &'static str {
+    /// What an operator does about it, where something is to be done.
+    pub(crate) fn remedy(self) -> Option<&'static str> {
         match self {
-            Self::Holds(_) => "nothing is to be done",
-            Self::EndsSoon(_) => "renew it, and send SIGHUP",
-            Self::Expired(_) | Self::NotYet(_) => {
-                "clients refuse it: renew it and send SIGHUP, or set this machine's clock if that is wrong"
-            }
-            Self::Unreadable => "clients refuse it: have it issued anew",
+            Self::Holds(_) => None,
+            Self::EndsSoon(_) => Some("renew it, and send SIGHUP"),
+            Self::Expired(_) | Self::NotYet(_) => Some(
+                "clients refuse it: renew it and send SIGHUP, or set this machine's clock if that is wrong",
+            ),
+            Self::Unreadable => Some("clients refuse it: have it issued anew"),
         }
     }
 
